@@ -1,0 +1,298 @@
+//! The settings of a server to be, and the ways to start it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use crate::address::is_helo_name;
+use crate::config::{Config, FOREVER, LineEnds};
+use crate::consumer::Handler;
+use crate::delivery::Delivery;
+use crate::envelope::Endpoint;
+use crate::error::Error;
+use crate::inbox::{Inbox, Keep};
+use crate::listener::Listener;
+use crate::server::{Server, SessionFactory};
+use crate::session::Session;
+
+/// The settings of a server to be: see [`Server::builder`].
+///
+/// Each method sets what it is named after and says its default. What cannot be true together is found out when the server
+/// is started, by one of [`serve`](Builder::serve), [`serve_with`](Builder::serve_with),
+/// [`deliveries`](Builder::deliveries) and [`inbox`](Builder::inbox).
+///
+/// ```
+/// use std::time::Duration;
+/// use pillarbox::{Server, handlers};
+///
+/// let server = Server::builder()
+///     .hostname("mx.example.org")
+///     .data_size_limit(10 * 1024 * 1024)
+///     .command_timeout(Duration::from_secs(60))
+///     .listen("[::1]:0")
+///     .serve("127.0.0.1:0", handlers::Sink)?;
+/// assert_eq!(server.local_endpoints().len(), 2);
+/// # Ok::<(), pillarbox::Error>(())
+/// ```
+#[derive(Default)]
+pub struct Builder {
+    config: Config,
+    hostname: Option<String>,
+    session: Option<Arc<SessionFactory>>,
+    listeners: Vec<Listener>,
+}
+
+impl Builder {
+    /// The server's name: in the banner, in the reply to HELO and EHLO, and in Received lines. A domain or an address
+    /// literal. Default: the machine's own name, or `localhost` if that is no domain.
+    pub fn hostname(mut self, name: impl Into<String>) -> Builder {
+        self.hostname = Some(name.into());
+        self
+    }
+
+    /// The largest message, in octets; 0 is no limit. Announced by SIZE (RFC 1870); a larger one is refused with
+    /// `552 5.3.4`. Default: 33,554,432.
+    pub fn data_size_limit(mut self, octets: u64) -> Builder {
+        self.config.data_size_limit = octets;
+        self
+    }
+
+    /// The most recipients of a message; those beyond are refused with `452 4.5.3`, so that the client sends them the
+    /// message in a second transaction. Announced by LIMITS (RFC 9422). RFC 5321 section 4.5.3.1.8 wants at least 100.
+    /// Default: 1,000.
+    pub fn max_recipients(mut self, recipients: usize) -> Builder {
+        self.config.max_recipients = recipients;
+        self
+    }
+
+    /// The most connections at once, each of which takes a thread; one more is refused with `421 4.3.2`. Default: 1,000.
+    pub fn max_connections(mut self, connections: usize) -> Builder {
+        self.config.max_connections = connections;
+        self
+    }
+
+    /// The most connections at once from one IP address; one more is refused with `421 4.7.0`. Default: none.
+    pub fn max_connections_per_address(mut self, connections: impl Into<Option<usize>>) -> Builder {
+        self.config.max_connections_per_address = connections.into();
+        self
+    }
+
+    /// How long a client may take for a command, from the moment that the server waits for it to its last octet, and for
+    /// taking replies. Past it, it reads `421 4.4.2` and is gone. Default: 300 s, as RFC 5321 section 4.5.3.2.7 asks.
+    pub fn command_timeout(mut self, timeout: Duration) -> Builder {
+        self.config.command_timeout = timeout;
+        self
+    }
+
+    /// How long a client may pause within the content of a message. Content that drips slower than 500 octets a second
+    /// may not take much longer in all. Default: 180 s, as RFC 5321 section 4.5.3.2.5 asks.
+    pub fn data_timeout(mut self, timeout: Duration) -> Builder {
+        self.config.data_timeout = timeout;
+        self
+    }
+
+    /// How long a client waits for the handler; past it, it reads `451 4.3.0`. Default: 600 s, the time that RFC 5321
+    /// section 4.5.3.2.6 has clients wait.
+    pub fn handler_timeout(mut self, timeout: Duration) -> Builder {
+        self.config.handler_timeout = timeout;
+        self
+    }
+
+    /// How many refused commands end a connection with `421 4.7.0`; an accepted message sets the count back. 0 is no limit.
+    /// Default: 20.
+    pub fn max_errors(mut self, errors: usize) -> Builder {
+        self.config.max_errors = errors;
+        self
+    }
+
+    /// How many commands that bring no message forward (NOOP, RSET, VRFY, EHLO ...) end a connection with `421 4.7.0`; an
+    /// accepted message sets the count back. 0 is no limit. Default: 100.
+    pub fn max_junk(mut self, commands: usize) -> Builder {
+        self.config.max_junk = commands;
+        self
+    }
+
+    /// The most octets of content in memory, counted over all connections and all envelopes not dropped yet; past it
+    /// messages are refused with `452 4.3.1`. Default: 1 GiB.
+    pub fn buffer_budget(mut self, octets: u64) -> Builder {
+        self.config.buffer_budget = octets;
+        self
+    }
+
+    /// Whether SMTPUTF8 (RFC 6531) is offered: addresses may then hold UTF-8. Not together with
+    /// [`decode_data`](Builder::decode_data). Default: false.
+    pub fn smtputf8(mut self, offered: bool) -> Builder {
+        self.config.smtputf8 = offered;
+        self
+    }
+
+    /// Whether content is text: then 8BITMIME is not offered, and a message that is not UTF-8 is refused with `554 5.6.0`,
+    /// so that [`Envelope::text`](crate::Envelope::text) cannot fail. Default: false.
+    pub fn decode_data(mut self, decoded: bool) -> Builder {
+        self.config.decode_data = decoded;
+        self
+    }
+
+    /// What becomes of CRs and LFs that stand alone in a message. Default: [`LineEnds::Normalize`].
+    pub fn line_ends(mut self, policy: LineEnds) -> Builder {
+        self.config.line_ends = policy;
+        self
+    }
+
+    /// Whether what smtpd let pass is refused: a path without angle brackets, a blank behind `FROM:` or `TO:`, and a name
+    /// in HELO and EHLO that is neither domain nor address literal. Default: false.
+    pub fn strict_syntax(mut self, strict: bool) -> Builder {
+        self.config.strict_syntax = strict;
+        self
+    }
+
+    /// The most messages that an [`Inbox`] holds; past it messages are refused with `452 4.3.1`. Default: 10,000.
+    pub fn inbox_capacity(mut self, messages: usize) -> Builder {
+        self.config.inbox_capacity = messages;
+        self
+    }
+
+    /// How many consumer threads there are, each with a handler of its own: see [`serve_with`](Builder::serve_with).
+    /// Default: 1.
+    pub fn consumers(mut self, threads: usize) -> Builder {
+        self.config.consumers = threads;
+        self
+    }
+
+    /// How many messages may wait for a consumer; connections with a further one wait until there is room. 0 hands each
+    /// over directly. Default: 1,024.
+    pub fn queue_capacity(mut self, messages: usize) -> Builder {
+        self.config.queue_capacity = messages;
+        self
+    }
+
+    /// The stack of a worker thread, in octets. The hooks of a [`Session`] run on it; handlers do not. Memory is only
+    /// taken for what is used. Default: 256 KiB.
+    pub fn worker_stack(mut self, octets: usize) -> Builder {
+        self.config.worker_stack = octets;
+        self
+    }
+
+    /// Whether TCP listeners are bound with SO_REUSEPORT, so that several processes can share a port. Default: false.
+    pub fn reuse_port(mut self, reuse: bool) -> Builder {
+        self.config.reuse_port = reuse;
+        self
+    }
+
+    /// Makes a [`Session`] for each connection, on its own thread, from the client's address: hooks for every command.
+    /// Default: none.
+    pub fn session<S, F>(mut self, make: F) -> Builder
+    where
+        S: Session + 'static,
+        F: Fn(&Endpoint) -> S + Send + Sync + 'static,
+    {
+        self.session = Some(Arc::new(move |peer| Box::new(make(peer))));
+        self
+    }
+
+    /// A further place to listen at, beside the one that the server is started with.
+    pub fn listen(mut self, at: impl Into<Listener>) -> Builder {
+        self.listeners.push(at.into());
+        self
+    }
+
+    /// Starts the server, with one handler on one consumer thread.
+    ///
+    /// # Errors
+    /// [`Error::Resolve`] and [`Error::Bind`] for a place that cannot be listened at, [`Error::Setting`] for settings
+    /// that cannot be, among them more than one consumer, and [`Error::Thread`].
+    pub fn serve(self, at: impl Into<Listener>, handler: impl Handler + 'static) -> Result<Server, Error> {
+        if self.config.consumers != 1 {
+            return Err(Error::Setting("consumers other than 1 need serve_with, which makes a handler for each"));
+        }
+        self.start(at.into(), vec![Box::new(handler)]).map(|(server, _)| server)
+    }
+
+    /// Starts the server, with as many handlers as there are [`consumers`](Builder::consumers), each made by `make` and
+    /// on a thread of its own. Which of them gets a message is chance.
+    ///
+    /// # Errors
+    /// As [`serve`](Builder::serve).
+    pub fn serve_with<H: Handler + 'static>(
+        self,
+        at: impl Into<Listener>,
+        mut make: impl FnMut() -> H,
+    ) -> Result<Server, Error> {
+        let handlers = (0..self.config.consumers).map(|_| Box::new(make()) as Box<dyn Handler>).collect();
+        self.start(at.into(), handlers).map(|(server, _)| server)
+    }
+
+    /// Starts the server without a handler: messages come out of the channel that is given back, to whatever loop reads
+    /// it. They wait there, and their clients with them, up to the [`handler_timeout`](Builder::handler_timeout). The
+    /// channel ends when the server does; without a receiver messages are answered `451 4.3.0`.
+    ///
+    /// # Errors
+    /// As [`serve`](Builder::serve).
+    pub fn deliveries(self, at: impl Into<Listener>) -> Result<(Server, Receiver<Delivery>), Error> {
+        self.start(at.into(), Vec::new())
+    }
+
+    /// Starts the server with an [`Inbox`], which accepts each message and keeps it for a test to look at.
+    ///
+    /// # Errors
+    /// As [`serve`](Builder::serve).
+    pub fn inbox(self, at: impl Into<Listener>) -> Result<Inbox, Error> {
+        if self.config.inbox_capacity == 0 {
+            return Err(Error::Setting("an inbox needs an inbox_capacity of at least 1"));
+        }
+        let (keep, messages) = Keep::new(self.config.inbox_capacity);
+        self.serve(at, keep).map(|server| Inbox::new(server, messages))
+    }
+
+    fn start(mut self, at: Listener, handlers: Vec<Box<dyn Handler>>) -> Result<(Server, Receiver<Delivery>), Error> {
+        self.check()?;
+        let config = &mut self.config;
+        for timeout in [&mut config.command_timeout, &mut config.data_timeout, &mut config.handler_timeout] {
+            *timeout = (*timeout).min(FOREVER);
+        }
+        config.hostname = match self.hostname {
+            Some(name) if is_helo_name(name.as_bytes()) => name.into(),
+            Some(_) => return Err(Error::Setting("hostname must be a domain or an address literal")),
+            None => machine_name().into(),
+        };
+        let mut listeners = vec![at];
+        listeners.append(&mut self.listeners);
+        Server::start(self.config, self.session, listeners, handlers)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let Config { command_timeout, data_timeout, handler_timeout, .. } = self.config;
+        let problem = if self.config.decode_data && self.config.smtputf8 {
+            "decode_data and smtputf8 exclude each other"
+        } else if [command_timeout, data_timeout, handler_timeout].iter().any(|t| *t < Duration::from_millis(1)) {
+            "a timeout must be at least a millisecond"
+        } else if self.config.max_connections == 0 || self.config.max_connections_per_address == Some(0) {
+            "max_connections must be at least 1"
+        } else if self.config.max_recipients == 0 {
+            "max_recipients must be at least 1"
+        } else if self.config.consumers == 0 {
+            "consumers must be at least 1"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Setting(problem))
+    }
+}
+
+fn machine_name() -> String {
+    gethostname::gethostname()
+        .into_string()
+        .ok()
+        .filter(|name| is_helo_name(name.as_bytes()))
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,305 @@
+//! One command line taken apart: RFC 5321 section 4.1.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::address::{self, ForwardPath, ReversePath};
+use crate::reply::{Reply, Status};
+
+/// The verb of a command (RFC 5321 section 4.1.1 and the extensions that add one).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Verb {
+    /// HELO: the client names itself and asks for no extension.
+    Helo,
+    /// EHLO: the client names itself and asks what is offered.
+    Ehlo,
+    /// LHLO: EHLO's place in LMTP (RFC 2033).
+    Lhlo,
+    /// MAIL: begins a transaction with its reverse-path.
+    Mail,
+    /// RCPT: adds a recipient.
+    Rcpt,
+    /// DATA: the content follows.
+    Data,
+    /// BDAT: a chunk of the content follows (RFC 3030).
+    Bdat,
+    /// RSET: forgets the transaction.
+    Rset,
+    /// NOOP: does nothing.
+    Noop,
+    /// QUIT: ends the connection.
+    Quit,
+    /// VRFY: asks whether an address is known.
+    Vrfy,
+    /// EXPN: asks for the members of a list.
+    Expn,
+    /// HELP: asks for the commands.
+    Help,
+    /// STARTTLS: the TLS handshake follows (RFC 3207).
+    StartTls,
+    /// AUTH: authenticates the client (RFC 4954).
+    Auth,
+}
+
+impl Verb {
+    /// Every verb, in the order in which HELP names them.
+    const ALL: [Verb; 15] = [
+        Verb::Helo,
+        Verb::Ehlo,
+        Verb::Lhlo,
+        Verb::Mail,
+        Verb::Rcpt,
+        Verb::Data,
+        Verb::Bdat,
+        Verb::Rset,
+        Verb::Noop,
+        Verb::Quit,
+        Verb::Vrfy,
+        Verb::Expn,
+        Verb::Help,
+        Verb::StartTls,
+        Verb::Auth,
+    ];
+
+    /// The verb in upper case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verb::Helo => "HELO",
+            Verb::Ehlo => "EHLO",
+            Verb::Lhlo => "LHLO",
+            Verb::Mail => "MAIL",
+            Verb::Rcpt => "RCPT",
+            Verb::Data => "DATA",
+            Verb::Bdat => "BDAT",
+            Verb::Rset => "RSET",
+            Verb::Noop => "NOOP",
+            Verb::Quit => "QUIT",
+            Verb::Vrfy => "VRFY",
+            Verb::Expn => "EXPN",
+            Verb::Help => "HELP",
+            Verb::StartTls => "STARTTLS",
+            Verb::Auth => "AUTH",
+        }
+    }
+
+    /// The verb that a word names, in any case of letters.
+    pub(crate) fn parse(word: &[u8]) -> Option<Verb> {
+        Verb::ALL.into_iter().find(|verb| verb.as_str().as_bytes().eq_ignore_ascii_case(word))
+    }
+
+    /// What HELP says of the verb; nothing if the server does not offer it.
+    fn syntax(self) -> Option<&'static str> {
+        Some(match self {
+            Verb::Helo => "HELO hostname",
+            Verb::Ehlo => "EHLO hostname",
+            Verb::Mail => "MAIL FROM:<address> [parameters]",
+            Verb::Rcpt => "RCPT TO:<address> [parameters]",
+            Verb::Data => "DATA",
+            Verb::Rset => "RSET",
+            Verb::Noop => "NOOP [ignored text]",
+            Verb::Quit => "QUIT",
+            Verb::Vrfy => "VRFY address",
+            Verb::Help => "HELP [command]",
+            Verb::Expn | Verb::Lhlo | Verb::Bdat | Verb::StartTls | Verb::Auth => return None,
+        })
+    }
+}
+
+impl Display for Verb {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A command whose line is well formed; whether it is allowed now is not this file's business.
+#[derive(Debug)]
+pub(crate) enum Command<'a> {
+    Helo(&'a str),
+    Ehlo(&'a str),
+    /// The reverse-path and the parameters behind it, not yet read.
+    Mail(ReversePath, &'a [u8]),
+    /// The forward-path and the parameters behind it, not yet read.
+    Rcpt(ForwardPath, &'a [u8]),
+    Data,
+    Rset,
+    Noop,
+    Quit,
+    Vrfy(&'a [u8]),
+    Expn(&'a [u8]),
+    Help(&'a [u8]),
+    /// A verb that is known but belongs to something that this server does not offer.
+    NotOffered,
+}
+
+const NOT_RECOGNIZED: Reply = Reply::fixed(500, Status::new(5, 5, 2), "Command not recognized");
+const CONTROL_CHARACTER: Reply = Reply::fixed(500, Status::new(5, 5, 2), "Control character in command");
+const SYNTAX: Reply = Reply::fixed(501, Status::new(5, 5, 4), "Syntax error in argument");
+const NO_ARGUMENT: Reply = Reply::fixed(501, Status::new(5, 5, 4), "Argument required");
+const NO_ARGUMENT_ALLOWED: Reply = Reply::fixed(501, Status::new(5, 5, 4), "No argument allowed");
+
+/// A command line cut at its verb: what hooks and the parser begin with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a> {
+    /// The first word, as sent.
+    pub verb: &'a [u8],
+    /// What follows, without blanks around it.
+    pub argument: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// Cuts a line, already without its CRLF.
+    pub fn new(line: &'a [u8]) -> Line<'a> {
+        // Blanks at the end are tolerated: RFC 5321 section 4.1.1.
+        let line = line.trim_ascii_end();
+        let end = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len());
+        Line { verb: &line[..end], argument: line[end..].trim_ascii_start() }
+    }
+}
+
+/// Whether a line is the beginning of an HTTP request: a browser that was led here, whose body must not run as commands.
+pub(crate) fn is_http(verb: &[u8]) -> bool {
+    [&b"GET"[..], b"POST", b"PUT", b"CONNECT"].iter().any(|method| method.eq_ignore_ascii_case(verb))
+}
+
+impl<'a> Command<'a> {
+    /// Parses a command line. `strict` takes no blank after `FROM:` and `TO:`, no path without angle brackets, and only
+    /// a domain or an address literal as the argument of HELO and EHLO.
+    pub fn parse(line: Line<'a>, strict: bool) -> Result<Command<'a>, Reply> {
+        let Line { verb, argument } = line;
+        // None belongs into a command, and what passes here may end up in a header or a log.
+        if has_control(verb) || has_control(argument) {
+            return Err(CONTROL_CHARACTER);
+        }
+        let verb = Verb::parse(verb).ok_or(NOT_RECOGNIZED)?;
+        Ok(match verb {
+            Verb::Helo => Command::Helo(parse_name(argument, strict)?),
+            Verb::Ehlo => Command::Ehlo(parse_name(argument, strict)?),
+            Verb::Mail => {
+                let rest = strip_prefix(argument, b"FROM:").ok_or(SYNTAX)?;
+                let (path, parameters) = ReversePath::parse(rest, strict).map_err(|e| bad_path("5.1.7", &e))?;
+                Command::Mail(path, parameters)
+            }
+            Verb::Rcpt => {
+                let rest = strip_prefix(argument, b"TO:").ok_or(SYNTAX)?;
+                let (path, parameters) = ForwardPath::parse(rest, strict).map_err(|e| bad_path("5.1.3", &e))?;
+                Command::Rcpt(path, parameters)
+            }
+            Verb::Data => alone(Command::Data, argument)?,
+            Verb::Rset => alone(Command::Rset, argument)?,
+            Verb::Quit => alone(Command::Quit, argument)?,
+            // RFC 5321 section 4.1.1.9: an argument is to be ignored.
+            Verb::Noop => Command::Noop,
+            Verb::Vrfy if argument.is_empty() => return Err(NO_ARGUMENT),
+            Verb::Vrfy => Command::Vrfy(argument),
+            Verb::Expn => Command::Expn(argument),
+            Verb::Help => Command::Help(argument),
+            Verb::Lhlo | Verb::Bdat | Verb::StartTls | Verb::Auth => Command::NotOffered,
+        })
+    }
+}
+
+/// The answer to HELP (RFC 5321 section 4.1.1.8).
+pub(crate) fn help(argument: &[u8]) -> Reply {
+    const HELPFUL: Status = Status::new(2, 0, 0);
+    if argument.is_empty() {
+        return Reply::fixed(214, HELPFUL, "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP");
+    }
+    match Verb::parse(argument).and_then(Verb::syntax) {
+        Some(syntax) => Reply::fixed(214, HELPFUL, syntax),
+        None => Reply::fixed(504, Status::new(5, 5, 4), "No help for that"),
+    }
+}
+
+fn has_control(text: &[u8]) -> bool {
+    text.iter().any(|b| (*b < b' ' && *b != b'\t') || *b == 0x7f)
+}
+
+/// The name a client gives itself. RFC 5321 section 4.1.4 has servers take names that prove wrong, and real clients send
+/// what is not even a domain; it is kept for the record and trusted for nothing.
+fn parse_name(argument: &[u8], strict: bool) -> Result<&str, Reply> {
+    if argument.is_empty() {
+        return Err(NO_ARGUMENT);
+    }
+    let well_formed =
+        if strict { address::is_helo_name(argument) } else { argument.len() <= 255 && argument.is_ascii() };
+    match str::from_utf8(argument) {
+        Ok(name) if well_formed => Ok(name),
+        _ => Err(SYNTAX),
+    }
+}
+
+fn strip_prefix<'a>(argument: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (head, rest) = argument.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+fn alone<'a>(command: Command<'a>, argument: &[u8]) -> Result<Command<'a>, Reply> {
+    if argument.is_empty() { Ok(command) } else { Err(NO_ARGUMENT_ALLOWED) }
+}
+
+/// `status` tells which of the two paths it was: RFC 3463 section 3.2.
+fn bad_path(status: &str, error: &address::AddressError) -> Reply {
+    Reply::new(501, status, format!("Bad address syntax: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(line: &[u8], strict: bool) -> u16 {
+        match Command::parse(Line::new(line), strict) {
+            Ok(_) => 250,
+            Err(reply) => reply.code(),
+        }
+    }
+
+    #[test]
+    fn verbs_in_any_case_end_at_a_blank_or_tab() {
+        for line in [&b"NOOP"[..], b"noop", b"NoOp x", b"NOOP\tx", b"RSET  \t", b"help", b"quit "] {
+            assert_eq!(code(line, true), 250, "{}", line.escape_ascii());
+        }
+        for line in [&b""[..], b" NOOP", b"NOOPS", b"NOO", b"MAILFROM:<>", b"\xff", b"."] {
+            assert_eq!(code(line, false), 500, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn control_characters_are_refused_everywhere() {
+        for line in [&b"NOOP\0"[..], b"NO\0OP", b"HELO a\rb", b"HELP \x1b", b"MAIL FROM:<a@b>\nRCPT", b"VRFY \x7f"] {
+            assert_eq!(code(line, false), 500, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn arguments_that_must_be_and_must_not_be() {
+        for line in
+            [&b"HELO"[..], b"EHLO ", b"VRFY", b"DATA x", b"RSET x", b"QUIT x", b"MAIL", b"MAIL TO:<a@b>", b"RCPT x"]
+        {
+            assert_eq!(code(line, false), 501, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn strictness_is_about_what_smtpd_let_pass() {
+        for line in [&b"MAIL FROM: <a@b>"[..], b"MAIL FROM:a@b", b"RCPT TO: a@b", b"HELO not_a_domain", b"EHLO a b"] {
+            assert_eq!((code(line, false), code(line, true)), (250, 501), "{}", line.escape_ascii());
+        }
+        for line in [&b"mail from:<a@b>"[..], b"RCPT TO:<@r.example:a@b>", b"EHLO [127.0.0.1]", b"HELO a.example"] {
+            assert_eq!((code(line, false), code(line, true)), (250, 250), "{}", line.escape_ascii());
+        }
+        // Neither takes names that no line can hold.
+        assert_eq!(code(&[b"HELO ", &b"a".repeat(256)[..]].concat(), false), 501);
+        assert_eq!(code("HELO b\u{fc}cher.example".as_bytes(), false), 501);
+    }
+
+    #[test]
+    fn help_knows_what_is_offered() {
+        let all = help(b"");
+        for verb in Verb::ALL {
+            let one = help(verb.as_str().as_bytes());
+            let offered = all.text().contains(verb.as_str());
+            assert_eq!(one.code(), if offered { 214 } else { 504 }, "{verb}");
+            assert!(!offered || one.text().starts_with(verb.as_str()));
+        }
+    }
+}

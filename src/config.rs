@@ -1,0 +1,111 @@
+//! Every setting, its default and its reason.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What becomes of a line feed or carriage return that stands alone in a message: RFC 5321 section 2.3.8 forbids both.
+///
+/// Whichever is chosen, only CRLF.CRLF ends a message. A server that also takes LF.LF or LF.CRLF lets a sender smuggle
+/// a second message inside the first.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum LineEnds {
+    /// Each becomes CRLF, so that whoever reads the message later sees the same lines as everybody else. The default.
+    #[default]
+    Normalize,
+    /// The message is read to its end and refused with `550 5.5.2`.
+    Reject,
+    /// The octets stay as they are.
+    Keep,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The name in the banner, in replies to EHLO and in Received lines.
+    pub hostname: Arc<str>,
+    /// In octets; 0 is no limit. 32 MiB as Python's smtpd had it: room for what mail providers let through.
+    pub data_size_limit: u64,
+    /// RFC 5321 section 4.5.3.1.8 asks for at least 100; lists send to more.
+    pub max_recipients: usize,
+    /// Each takes a thread.
+    pub max_connections: usize,
+    /// None unless asked for: a test suite connects from one address.
+    pub max_connections_per_address: Option<usize>,
+    /// RFC 5321 section 4.5.3.2.7: at least five minutes. From the wait for a command to its CRLF.
+    pub command_timeout: Duration,
+    /// RFC 5321 section 4.5.3.2.5 asks three minutes between reads of the content.
+    pub data_timeout: Duration,
+    /// Content slower than this, in octets a second, runs into the data timeout in the end.
+    pub data_rate: u64,
+    /// RFC 5321 section 4.5.3.2.6: clients wait ten minutes for the reply to the final dot.
+    pub handler_timeout: Duration,
+    /// Refused commands of one connection, until a message is accepted.
+    pub max_errors: usize,
+    /// Commands that bring no message forward, until a message is accepted.
+    pub max_junk: usize,
+    /// Octets of content in memory, of all connections and of envelopes not yet dropped.
+    pub buffer_budget: u64,
+    /// Off as in smtpd: a program that never saw a UTF-8 address need not expect one.
+    pub smtputf8: bool,
+    pub decode_data: bool,
+    pub line_ends: LineEnds,
+    pub strict_syntax: bool,
+    pub inbox_capacity: usize,
+    pub consumers: usize,
+    /// Envelopes that wait for a consumer before connections wait instead.
+    pub queue_capacity: usize,
+    /// In octets. A session's hooks run on it.
+    pub worker_stack: usize,
+    pub reuse_port: bool,
+}
+
+/// The longest command line, CRLF included: RFC 5321 section 4.5.3.1.4 has 512 octets, and each extension adds to it.
+pub(crate) const MAX_COMMAND_LINE: usize = 2048;
+
+/// How much of an overlong line is skipped before the connection is closed instead.
+pub(crate) const MAX_SKIPPED: usize = 64 * 1024;
+
+/// Recipients beyond the limit that are not yet counted as errors: the client could not know.
+pub(crate) const RECIPIENT_OVERSHOOT: usize = 1000;
+
+/// A timeout longer than this is as good as none, and adding it to the clock cannot overflow.
+pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            hostname: Arc::from("localhost"),
+            data_size_limit: 32 * 1024 * 1024,
+            max_recipients: 1000,
+            max_connections: 1000,
+            max_connections_per_address: None,
+            command_timeout: Duration::from_secs(300),
+            data_timeout: Duration::from_secs(180),
+            data_rate: 500,
+            handler_timeout: Duration::from_secs(600),
+            max_errors: 20,
+            max_junk: 100,
+            buffer_budget: 1024 * 1024 * 1024,
+            smtputf8: false,
+            decode_data: false,
+            line_ends: LineEnds::Normalize,
+            strict_syntax: false,
+            inbox_capacity: 10_000,
+            consumers: 1,
+            queue_capacity: 1024,
+            worker_stack: 256 * 1024,
+            reuse_port: false,
+        }
+    }
+}
+
+impl Config {
+    /// How far beyond the size limit content is still read, to answer 552 at its end, before the connection is closed.
+    pub fn swallow_limit(&self) -> u64 {
+        self.data_size_limit.saturating_mul(4).max(16 * 1024 * 1024)
+    }
+
+    /// Whether a size passes the limit.
+    pub fn is_too_big(&self, octets: u64) -> bool {
+        self.data_size_limit != 0 && octets > self.data_size_limit
+    }
+}

@@ -1,0 +1,59 @@
+//! The threads that messages go to.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crossbeam_channel::Receiver;
+
+use crate::channel::panic_text;
+use crate::delivery::{Delivery, Response};
+use crate::envelope::Envelope;
+
+/// Takes complete messages and answers for each.
+///
+/// A handler lives on a consumer thread of its own and owns its state: one that has a database connection or a file needs
+/// no lock. While it works on a message, that message's client waits, and so do the messages behind it; connections go on.
+/// With [`Builder::consumers`](crate::Builder::consumers) there are several, each with its own handler.
+///
+/// Returning an acceptance *is* the promise that the message is safe: the client deletes its copy. Return only once it
+/// is on disk, or wherever it is to be. A panic is caught: the client reads `451 4.3.0` and tries again later, and the
+/// next message is served.
+///
+/// Closures are handlers, if they return something that a [`Response`] is made from:
+///
+/// ```
+/// use pillarbox::{Envelope, Reply, Server};
+///
+/// let server = Server::builder().serve("127.0.0.1:0", |mail: Envelope| match mail.text() {
+///     Ok(text) if text.contains("viagra") => Err(Reply::new(550, "5.7.1", "no, thanks")),
+///     _ => Ok(()),
+/// })?;
+/// # Ok::<(), pillarbox::Error>(())
+/// ```
+pub trait Handler: Send {
+    /// Takes a message, and says what its client is told.
+    fn process_message(&mut self, mail: Envelope) -> Response;
+}
+
+impl<F, R> Handler for F
+where
+    F: FnMut(Envelope) -> R + Send,
+    R: Into<Response>,
+{
+    fn process_message(&mut self, mail: Envelope) -> Response {
+        self(mail).into()
+    }
+}
+
+/// Gives messages to a handler until no more can come.
+pub(crate) fn consume(handler: &mut dyn Handler, deliveries: &Receiver<Delivery>) {
+    for delivery in deliveries {
+        let (envelope, answer) = delivery.take();
+        let id = envelope.id();
+        // The handler stays in use after a panic: whether its own state is in order is its own business, as it would be
+        // after any early return.
+        match catch_unwind(AssertUnwindSafe(|| handler.process_message(envelope))) {
+            Ok(response) => answer.respond(response),
+            Err(panic) => log::error!("handler panicked on {id}: {}", panic_text(&*panic)),
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! A message and all that is known of how it came.
+
+use std::borrow::Cow;
+use std::fmt::{self, Debug, Display, Formatter};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::address::{ForwardPath, ReversePath, is_helo_name};
+use crate::content::{Content, TextError};
+use crate::escaped::Escaped;
+use crate::parameter::{MailParameters, RcptParameters};
+use crate::values::Values;
+
+/// One end of a connection.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket; clients' ends usually have no path.
+    Unix(Option<Arc<Path>>),
+}
+
+impl Endpoint {
+    /// The IP address, if it has one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.socket_addr().map(|addr| addr.ip())
+    }
+
+    /// The IP address and port, if it has them.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Endpoint::Tcp(addr) => Some(*addr),
+            Endpoint::Unix(_) => None,
+        }
+    }
+
+    /// Whether the other end is on this machine: a loopback address or a Unix socket.
+    pub fn is_loopback(&self) -> bool {
+        self.ip().is_none_or(|ip| ip.to_canonical().is_loopback())
+    }
+}
+
+impl Display for Endpoint {
+    /// `127.0.0.1:25`, `[::1]:25`, `unix:/run/mail.sock`, or `unix:` for an end without a name.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp(addr) => Display::fmt(addr, f),
+            Endpoint::Unix(Some(path)) => write!(f, "unix:{}", Escaped::new(path.as_os_str().as_encoded_bytes())),
+            Endpoint::Unix(None) => f.write_str("unix:"),
+        }
+    }
+}
+
+/// The protocol that brought a message, by the names of RFC 3848 and RFC 6531 section 4.3 for Received lines.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// The client said HELO.
+    Smtp,
+    /// The client said EHLO.
+    Esmtp,
+    /// The client said EHLO, and SMTPUTF8 with MAIL.
+    Utf8Smtp,
+}
+
+impl Display for Protocol {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Smtp => "SMTP",
+            Protocol::Esmtp => "ESMTP",
+            Protocol::Utf8Smtp => "UTF8SMTP",
+        })
+    }
+}
+
+/// Names a message in the 250 reply, the Received line and the log: unique on this machine, and hardly ever the same on
+/// another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct MessageId {
+    pub(crate) server: u64,
+    pub(crate) connection: u64,
+    pub(crate) message: u32,
+}
+
+impl Display for MessageId {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{}-{}", self.server, self.connection, self.message)
+    }
+}
+
+/// A recipient that was accepted: the forward-path and the parameters of its RCPT.
+///
+/// Compares with `&str` by the address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recipient {
+    path: ForwardPath,
+    parameters: RcptParameters,
+}
+
+impl Recipient {
+    pub(crate) fn new(path: ForwardPath, parameters: RcptParameters) -> Recipient {
+        Recipient { path, parameters }
+    }
+
+    /// The address.
+    pub fn path(&self) -> &ForwardPath {
+        &self.path
+    }
+
+    /// The address as text, as the client sent it.
+    pub fn as_str(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// The domain, as the client sent it; `<Postmaster>` has none.
+    pub fn domain(&self) -> Option<&str> {
+        self.path.domain()
+    }
+
+    /// What followed the address in RCPT.
+    pub fn parameters(&self) -> &RcptParameters {
+        &self.parameters
+    }
+}
+
+impl Display for Recipient {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.path, f)
+    }
+}
+
+impl PartialEq<str> for Recipient {
+    fn eq(&self, other: &str) -> bool {
+        self.path == *other
+    }
+}
+
+impl PartialEq<&str> for Recipient {
+    fn eq(&self, other: &&str) -> bool {
+        self.path == **other
+    }
+}
+
+/// A complete message with everything that is known of how it came: what a [`Handler`](crate::Handler) gets.
+///
+/// The content is as the client sent it, with CRLF at the line ends, leading dots undone and without the line that ended
+/// it. No header is added: [`received_header`](Envelope::received_header) makes the trace line for those who store or relay.
+///
+/// ```
+/// use std::io::Write;
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+///
+/// let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+/// let mut client = TcpStream::connect(inbox.local_addr())?;
+/// client.write_all(b"HELO client.example\r\nMAIL FROM:<a@client.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")?;
+/// client.write_all(b"Subject: hello\r\n\r\nFirst line\r\n..dotted\r\n.\r\n")?;
+///
+/// let mail = inbox.recv_timeout(Duration::from_secs(5))?;
+/// assert_eq!(mail.mail_from(), "a@client.example");
+/// assert_eq!(mail.recipients(), ["b@example.org"]);
+/// assert_eq!(mail.bytes()?, &b"Subject: hello\r\n\r\nFirst line\r\n.dotted\r\n"[..]);
+/// assert_eq!(mail.text()?, "Subject: hello\n\nFirst line\n.dotted\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Envelope {
+    pub(crate) id: MessageId,
+    pub(crate) peer: Endpoint,
+    pub(crate) local: Endpoint,
+    pub(crate) hostname: Arc<str>,
+    pub(crate) helo: Arc<str>,
+    pub(crate) protocol: Protocol,
+    pub(crate) reverse_path: ReversePath,
+    pub(crate) parameters: MailParameters,
+    pub(crate) recipients: Vec<Recipient>,
+    pub(crate) content: Content,
+    pub(crate) received_at: SystemTime,
+    pub(crate) values: Values,
+    pub(crate) connection_values: Arc<Values>,
+}
+
+impl Envelope {
+    /// Names this message in the log, in its Received line and in the 250 that the client reads.
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// The client's end of the connection.
+    pub fn peer(&self) -> &Endpoint {
+        &self.peer
+    }
+
+    /// The server's end of the connection.
+    pub fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    /// The name of the server that received it: the setting [`hostname`](crate::Builder::hostname).
+    pub fn hostname(&self) -> &str {
+        &self.hostname
+    }
+
+    /// The name that the client gave itself with HELO or EHLO. It is a claim, and may be any printable ASCII.
+    pub fn helo(&self) -> &str {
+        &self.helo
+    }
+
+    /// The protocol that was spoken.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The reverse-path: where notices about this message go. Compares with `&str`; the null reverse-path equals `""`.
+    pub fn mail_from(&self) -> &ReversePath {
+        &self.reverse_path
+    }
+
+    /// What followed the reverse-path in MAIL.
+    pub fn mail_parameters(&self) -> &MailParameters {
+        &self.parameters
+    }
+
+    /// The parameters of MAIL in upper case, as smtpd's `mail_options` had them: `["BODY=8BITMIME", "SMTPUTF8"]`.
+    pub fn mail_options(&self) -> Vec<&str> {
+        self.parameters.options().collect()
+    }
+
+    /// Whom it is for: every recipient that was accepted, in order, at least one. Each compares with `&str`.
+    pub fn recipients(&self) -> &[Recipient] {
+        &self.recipients
+    }
+
+    /// The message.
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The whole message as bytes: short for [`Content::bytes`].
+    ///
+    /// # Errors
+    /// Those of reading content that is not kept in memory.
+    pub fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
+        self.content.bytes()
+    }
+
+    /// The whole message as text with `\n` line ends: short for [`Content::text`]. Nothing in it is decoded but UTF-8;
+    /// headers and MIME parts stay encoded as the client sent them.
+    ///
+    /// # Errors
+    /// [`TextError::NotUtf8`] if it is not UTF-8; [`TextError::Io`] if it cannot be read.
+    pub fn text(&self) -> Result<String, TextError> {
+        self.content.text()
+    }
+
+    /// When its last octet came.
+    pub fn received_at(&self) -> SystemTime {
+        self.received_at
+    }
+
+    /// What the session's hooks attached to this transaction.
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// What the session's hooks attached to the connection.
+    pub fn connection_values(&self) -> &Values {
+        &self.connection_values
+    }
+
+    /// The trace line of RFC 5321 section 4.4 for this message, folded, with CRLF at its ends: whoever stores or relays
+    /// the message puts it before the content.
+    ///
+    /// It is made of parsed values only. The recipient is named if there is just one, so that no blind copy is given away.
+    pub fn received_header(&self) -> String {
+        let name = if is_helo_name(self.helo.as_bytes()) { Some(&*self.helo) } else { None };
+        let mut line = String::from("Received: from ");
+        match (name, self.peer.ip()) {
+            (Some(name), Some(ip)) => line += &format!("{name} ({})", literal(ip)),
+            (Some(name), None) => line += name,
+            // A name that is none stays out, and the address takes its place.
+            (None, Some(ip)) => line += &literal(ip),
+            (None, None) => line += "localhost",
+        }
+        line += &format!("\r\n\tby {} with {} id {}", self.hostname, self.protocol, self.id);
+        if let [ForwardPath::Mailbox(only)] = &self.recipients.iter().map(Recipient::path).collect::<Vec<_>>()[..] {
+            line += &format!("\r\n\tfor <{only}>");
+        }
+        line += &format!(";\r\n\t{}\r\n", date(self.received_at));
+        line
+    }
+}
+
+/// An address literal: RFC 5321 section 4.1.3.
+fn literal(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+    }
+}
+
+/// RFC 5322 section 3.3 in UTC. What HTTP wants is the same, but for the zone's obsolete name.
+fn date(time: SystemTime) -> String {
+    // HTTP's dates begin with the epoch, and end with the year 9999.
+    let time =
+        time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(253_402_300_799));
+    httpdate::fmt_http_date(time).replace("GMT", "+0000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn envelope(helo: &str, peer: Endpoint, recipients: &[&str]) -> Envelope {
+        Envelope {
+            id: MessageId { server: 0xabc, connection: 7, message: 1 },
+            peer,
+            local: Endpoint::Unix(None),
+            hostname: "mx.example".into(),
+            helo: helo.into(),
+            protocol: Protocol::Esmtp,
+            reverse_path: ReversePath::Null,
+            parameters: MailParameters::default(),
+            recipients: recipients
+                .iter()
+                .map(|r| Recipient::new(r.parse().unwrap(), RcptParameters::default()))
+                .collect(),
+            content: Content::default(),
+            received_at: SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777),
+            values: Values::default(),
+            connection_values: Arc::default(),
+        }
+    }
+
+    fn tcp(addr: &str) -> Endpoint {
+        Endpoint::Tcp(addr.parse().unwrap())
+    }
+
+    #[test]
+    fn received() {
+        assert_eq!(
+            envelope("client.example", tcp("192.0.2.1:9"), &["a@b.example"]).received_header(),
+            "Received: from client.example ([192.0.2.1])\r\n\tby mx.example with ESMTP id abc-7-1\r\n\
+             \tfor <a@b.example>;\r\n\tSun, 06 Nov 1994 08:49:37 +0000\r\n"
+        );
+        let two = envelope("[IPv6:::1]", tcp("[::1]:9"), &["a@b.example", "c@d.example"]).received_header();
+        assert!(two.starts_with("Received: from [IPv6:::1] ([IPv6:::1])\r\n\tby") && !two.contains("for"), "{two}");
+    }
+
+    #[test]
+    fn a_name_that_is_none_stays_out_of_received() {
+        let header = envelope("x) by evil (", tcp("192.0.2.1:9"), &["a@b.example"]).received_header();
+        assert!(header.starts_with("Received: from [192.0.2.1]\r\n\tby"), "{header}");
+        let local = envelope("a b", Endpoint::Unix(None), &["Postmaster"]).received_header();
+        assert!(local.starts_with("Received: from localhost\r\n\tby") && !local.contains("for"), "{local}");
+    }
+
+    #[test]
+    fn an_ipv4_client_on_an_ipv6_socket_is_an_ipv4_client() {
+        let header = envelope("c.example", tcp("[::ffff:192.0.2.1]:9"), &["a@b.example"]).received_header();
+        assert!(header.contains("([192.0.2.1])"), "{header}");
+    }
+
+    #[test]
+    fn an_envelope_can_be_sent_and_shared() {
+        fn check<T: Send + Sync>() {}
+        check::<Envelope>();
+    }
+}

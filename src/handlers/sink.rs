@@ -1,0 +1,20 @@
+//! A handler that throws messages away.
+
+use crate::consumer::Handler;
+use crate::delivery::Response;
+use crate::envelope::Envelope;
+
+/// Accepts every message and drops it: for measuring, and for programs that must not send real mail.
+///
+/// ```
+/// let server = pillarbox::Server::builder().serve("127.0.0.1:0", pillarbox::handlers::Sink)?;
+/// # Ok::<(), pillarbox::Error>(())
+/// ```
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Sink;
+
+impl Handler for Sink {
+    fn process_message(&mut self, _: Envelope) -> Response {
+        ().into()
+    }
+}

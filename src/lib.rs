@@ -1,0 +1,132 @@
+//! A blocking SMTP server library: receive mail in a few lines, without an async runtime.
+//!
+//! A test that looks at the mail its code has sent:
+//!
+//! ```
+//! use std::time::Duration;
+//! # mod signup {
+//! #     pub fn send_welcome_mail(server: std::net::SocketAddr, to: &str) {
+//! #         use std::io::Write;
+//! #         let mut client = std::net::TcpStream::connect(server).unwrap();
+//! #         let to = format!("HELO a\r\nMAIL FROM:<noreply@example.org>\r\nRCPT TO:<{to}>\r\nDATA\r\nWelcome\r\n.\r\n");
+//! #         client.write_all(to.as_bytes()).unwrap();
+//! #     }
+//! # }
+//!
+//! let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+//! signup::send_welcome_mail(inbox.local_addr(), "bob@example.org");
+//! let mail = inbox.recv_timeout(Duration::from_secs(5))?;
+//! assert_eq!(mail.mail_from(), "noreply@example.org");
+//! assert_eq!(mail.recipients(), ["bob@example.org"]);
+//! assert!(mail.text()?.contains("Welcome"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A program that takes mail:
+//!
+//! ```no_run
+//! use pillarbox::{Envelope, Reply, Server};
+//!
+//! fn store(mail: &Envelope) -> std::io::Result<()> {
+//!     // ...
+//! #   Ok(())
+//! }
+//!
+//! let server = Server::builder().serve("0.0.0.0:25", |mail: Envelope| match store(&mail) {
+//!     Ok(()) => Reply::ok(),
+//!     Err(e) => Reply::temporary(format!("cannot store: {e}")), // the client keeps it and tries again
+//! })?;
+//! server.join();
+//! # Ok::<(), pillarbox::Error>(())
+//! ```
+//!
+//! # How it works
+//!
+//! A listener thread accepts connections and hands each to a worker thread, which holds the conversation: one thread for
+//! each connection, up to [`max_connections`](Builder::max_connections). A message that is complete becomes an
+//! [`Envelope`] and goes over a bounded channel to whoever consumes it, while the worker waits for the answer that its
+//! client will read. Who consumes is up to the program:
+//!
+//! - a [`Handler`] (a closure will do) on a thread of the library's: [`Builder::serve`], [`Builder::serve_with`];
+//! - the program's own loop over the channel: [`Builder::deliveries`];
+//! - an [`Inbox`] that accepts all and lets a test look: [`Builder::inbox`].
+//!
+//! A [`Session`] has a say in the conversation itself: which clients, senders and recipients are taken, which verbs there
+//! are. The ready-made handlers are in [`handlers`]. Who knows Python's `smtpd` finds the way in [`from_smtpd`].
+//!
+//! # What goes over the wire
+//!
+//! RFC 5321 with PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531),
+//! ENHANCEDSTATUSCODES (RFC 2034) and LIMITS (RFC 9422). Only CRLF ends a line and only CRLF.CRLF ends a message, so that
+//! no message can be smuggled inside another. Whatever happens to a message, none of its octets is ever taken for a
+//! command.
+//!
+//! # Logging
+//!
+//! The crate speaks to [`log`]: what goes wrong in the server at `error` and `warn`, what became of each message at
+//! `info`, connections at `debug`, every command and reply at `trace`. A number in brackets tells the connections apart.
+//! Message content is never logged, and what a client sent is shown [`Escaped`].
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+// The ground: grammar, without sockets, threads or clocks.
+mod address;
+mod command;
+mod escaped;
+mod parameter;
+mod reply;
+
+// The protocol, without input or output.
+mod config;
+mod content;
+mod envelope;
+mod extension;
+mod transaction;
+mod values;
+
+// One connection.
+mod channel;
+mod collector;
+mod delivery;
+mod session;
+mod shutdown;
+mod stats;
+mod stream;
+mod wire;
+
+// The server.
+mod builder;
+mod consumer;
+mod error;
+mod listener;
+mod pool;
+mod server;
+
+// What is built from it.
+pub mod handlers;
+mod inbox;
+
+pub mod from_smtpd;
+
+pub use address::{AddressError, AddressLiteral, ForwardPath, Mailbox, ReversePath};
+pub use builder::Builder;
+pub use command::Verb;
+pub use config::LineEnds;
+pub use consumer::Handler;
+pub use content::{Content, ContentReader, TextError};
+pub use delivery::{Delivery, PendingAnswer, Response};
+pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+pub use error::Error;
+pub use escaped::Escaped;
+pub use inbox::{Inbox, RecvError};
+pub use listener::Listener;
+pub use parameter::{Body, MailParameters, RcptParameters};
+pub use reply::{Reply, Status, StatusError};
+pub use server::{Server, ServerHandle, ShutdownReport};
+pub use session::{Context, Phase, Session};
+pub use stats::Stats;
+pub use values::Values;
+
+/// The channel crate whose [`Receiver`](crossbeam_channel::Receiver) comes out of [`Builder::deliveries`].
+pub use crossbeam_channel;

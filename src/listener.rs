@@ -1,0 +1,317 @@
+//! Where a server listens: bind and accept.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::envelope::Endpoint;
+use crate::error::Error;
+
+/// Connections that the kernel keeps until they are accepted. std's 128 leaves clients stranded at a few hundred at once.
+const BACKLOG: i32 = 4096;
+
+/// A place to listen at: an address, a Unix socket's path, or a socket that listens already.
+///
+/// Text like `"localhost:8025"`, `"[::1]:25"` or `"unix:/run/mail.sock"`, a [`SocketAddr`], a `(host, port)` pair, a
+/// [`PathBuf`] and std's own listeners turn into one, so that it rarely needs to be named. Port 0 is any free port: see
+/// [`Server::local_addr`](crate::Server::local_addr).
+///
+/// A host name is bound at the first of its addresses that this machine has, IPv4 before IPv6. A Unix socket is removed
+/// when the server ends, and one that nobody listens at any more is replaced.
+///
+/// A socket that was made elsewhere (by systemd, say) is taken as it is:
+///
+/// ```
+/// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let inbox = pillarbox::Server::builder().inbox(socket)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Listener(Place);
+
+#[derive(Debug)]
+enum Place {
+    Name(String),
+    Address(SocketAddr),
+    #[cfg(unix)]
+    Path(PathBuf),
+    Bound(Bound),
+}
+
+impl Listener {
+    /// A Unix socket at a path.
+    #[cfg(unix)]
+    pub fn unix(path: impl AsRef<std::path::Path>) -> Listener {
+        Listener(Place::Path(path.as_ref().to_owned()))
+    }
+
+    /// Binds now what is else bound when the server starts: for a program that gives up its privileges in between.
+    /// Connections wait until the server serves them.
+    ///
+    /// # Errors
+    /// [`Error::Resolve`] and [`Error::Bind`].
+    pub fn bind(self) -> Result<Listener, Error> {
+        self.into_bound(false).map(|bound| Listener(Place::Bound(bound)))
+    }
+
+    /// Where it listens, once it is bound.
+    pub fn local(&self) -> Option<&Endpoint> {
+        match &self.0 {
+            Place::Bound(bound) => Some(&bound.local),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn into_bound(self, reuse_port: bool) -> Result<Bound, Error> {
+        match self.0 {
+            Place::Name(name) => bind_name(&name, reuse_port),
+            Place::Address(address) => {
+                bind_tcp(address, reuse_port).map_err(|source| Error::Bind { address: address.to_string(), source })
+            }
+            #[cfg(unix)]
+            Place::Path(path) => {
+                let address = format!("unix:{}", path.display());
+                bind_unix(path).map_err(|source| Error::Bind { address, source })
+            }
+            Place::Bound(bound) => Ok(bound),
+        }
+    }
+}
+
+impl From<&str> for Listener {
+    fn from(name: &str) -> Listener {
+        #[cfg(unix)]
+        if let Some(path) = name.strip_prefix("unix:") {
+            return Listener(Place::Path(path.into()));
+        }
+        Listener(match name.parse() {
+            Ok(address) => Place::Address(address),
+            Err(_) => Place::Name(name.to_owned()),
+        })
+    }
+}
+
+impl From<&String> for Listener {
+    fn from(name: &String) -> Listener {
+        Listener::from(name.as_str())
+    }
+}
+
+impl From<String> for Listener {
+    fn from(name: String) -> Listener {
+        Listener::from(name.as_str())
+    }
+}
+
+impl From<SocketAddr> for Listener {
+    fn from(address: SocketAddr) -> Listener {
+        Listener(Place::Address(address))
+    }
+}
+
+impl From<(IpAddr, u16)> for Listener {
+    fn from(address: (IpAddr, u16)) -> Listener {
+        Listener(Place::Address(address.into()))
+    }
+}
+
+impl From<(&str, u16)> for Listener {
+    fn from((host, port): (&str, u16)) -> Listener {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Listener::from((ip, port)),
+            Err(_) => Listener(Place::Name(format!("{host}:{port}"))),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl From<PathBuf> for Listener {
+    fn from(path: PathBuf) -> Listener {
+        Listener(Place::Path(path))
+    }
+}
+
+#[cfg(unix)]
+impl From<&std::path::Path> for Listener {
+    fn from(path: &std::path::Path) -> Listener {
+        Listener(Place::Path(path.to_owned()))
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Listener {
+        let local = listener.local_addr().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        Listener(Place::Bound(Bound { socket: Acceptor::Tcp(listener), local: Endpoint::Tcp(local), is_ours: false }))
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Listener {
+        let path = listener.local_addr().ok().and_then(|addr| addr.as_pathname().map(Arc::from));
+        Listener(Place::Bound(Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(path), is_ours: false }))
+    }
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    socket: Acceptor,
+    local: Endpoint,
+    // Made here, so that nobody else listens at it, and what it leaves behind is ours to remove.
+    is_ours: bool,
+}
+
+#[derive(Debug)]
+enum Acceptor {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Bound {
+    pub fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    /// Waits for the next connection.
+    pub fn accept(&self) -> io::Result<(Socket, Endpoint)> {
+        match &self.socket {
+            Acceptor::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((stream.into(), Endpoint::Tcp(peer)))
+            }
+            #[cfg(unix)]
+            Acceptor::Unix(listener) => {
+                let (stream, peer) = listener.accept()?;
+                let path = peer.as_pathname().map(Arc::from);
+                Ok((socket2::Socket::from(std::os::fd::OwnedFd::from(stream)), Endpoint::Unix(path)))
+            }
+        }
+    }
+
+    /// The server's end of an accepted connection.
+    pub fn local_of(&self, socket: &Socket) -> Endpoint {
+        match &self.local {
+            Endpoint::Tcp(local) if local.ip().is_unspecified() => {
+                let local = socket.local_addr().ok().and_then(|addr| addr.as_socket()).unwrap_or(*local);
+                Endpoint::Tcp(local)
+            }
+            local => local.clone(),
+        }
+    }
+
+    /// Makes [`accept`](Bound::accept) return in the thread that waits there. To be repeated until it has.
+    pub fn wake(&self) {
+        // On Linux this ends the wait at once. It would also end it for whoever else has the same socket.
+        if self.is_ours && cfg!(target_os = "linux") {
+            let socket = match &self.socket {
+                Acceptor::Tcp(listener) => socket2::SockRef::from(listener),
+                #[cfg(unix)]
+                Acceptor::Unix(listener) => socket2::SockRef::from(listener),
+            };
+            if socket.shutdown(std::net::Shutdown::Both).is_ok() {
+                return;
+            }
+        }
+        // Elsewhere a connection wakes it. That none can be made means that nothing waits.
+        match &self.local {
+            Endpoint::Tcp(local) => {
+                let _ = TcpStream::connect_timeout(&reachable(*local), Duration::from_millis(100));
+            }
+            #[cfg(unix)]
+            Endpoint::Unix(Some(path)) => {
+                let _ = UnixStream::connect(path);
+            }
+            Endpoint::Unix(_) => {}
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if let (true, Endpoint::Unix(Some(path))) = (self.is_ours, &self.local) {
+            // It may be gone already; nothing depends on it.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Where a connection to a listener at `local` can be made from this machine.
+fn reachable(mut local: SocketAddr) -> SocketAddr {
+    match local.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => local.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => local.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    local
+}
+
+fn bind_name(name: &str, reuse_port: bool) -> Result<Bound, Error> {
+    let mut addresses: Vec<SocketAddr> =
+        name.to_socket_addrs().map_err(|source| Error::Resolve { address: name.to_owned(), source })?.collect();
+    // Most clients that are told a name and fail at IPv6 go on to IPv4, but not the other way round.
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match bind_tcp(address, reuse_port) {
+            Ok(bound) => return Ok(bound),
+            // Only an address that this machine does not have is passed over: one that is taken must be told.
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable || e.kind() == ErrorKind::Unsupported => last = e,
+            Err(source) => {
+                return Err(Error::Bind { address: address.to_string(), source });
+            }
+        }
+    }
+    Err(Error::Bind { address: name.to_owned(), source: last })
+}
+
+fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for connections of before to time out. On Windows the option means something else.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    #[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))))]
+    if reuse_port {
+        return Err(ErrorKind::Unsupported.into());
+    }
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from(socket);
+    let local = Endpoint::Tcp(listener.local_addr()?);
+    Ok(Bound { socket: Acceptor::Tcp(listener), local, is_ours: true })
+}
+
+#[cfg(unix)]
+fn bind_unix(path: PathBuf) -> io::Result<Bound> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let address = SockAddr::unix(&path)?;
+    if let Err(e) = socket.bind(&address) {
+        if e.kind() != ErrorKind::AddrInUse || !is_abandoned(&path) {
+            return Err(e);
+        }
+        std::fs::remove_file(&path)?;
+        socket.bind(&address)?;
+    }
+    socket.listen(BACKLOG)?;
+    let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
+    Ok(Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(Some(path.into())), is_ours: true })
+}
+
+/// Whether a path is a socket that nobody listens at: what a server leaves that was killed.
+#[cfg(unix)]
+fn is_abandoned(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
+    is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
+}

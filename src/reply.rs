@@ -1,0 +1,329 @@
+//! Replies and enhanced status codes: RFC 5321 section 4.2, RFC 2034, RFC 3463.
+
+use std::borrow::Cow;
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+
+/// The octets of a reply line, CRLF included, that no client can be asked to take more than: RFC 5321 4.5.3.1.5.
+const MAX_LINE: usize = 512;
+
+/// An enhanced mail system status code, such as `5.7.1` (RFC 3463).
+///
+/// ```
+/// use pillarbox::Status;
+///
+/// let status: Status = "5.7.1".parse()?;
+/// assert_eq!(status, Status::new(5, 7, 1));
+/// assert_eq!(status.to_string(), "5.7.1");
+/// # Ok::<(), pillarbox::StatusError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Status {
+    class: u8,
+    subject: u16,
+    detail: u16,
+}
+
+impl Status {
+    /// A status code of its three numbers: class (2 success, 4 for now, 5 for good), subject and detail.
+    ///
+    /// The numbers are taken as they are; a [`Reply`] makes sure that what it sends is of its own class.
+    pub const fn new(class: u8, subject: u16, detail: u16) -> Status {
+        Status { class, subject, detail }
+    }
+
+    /// 2, 4 or 5: success, persistent transient failure, permanent failure.
+    pub const fn class(self) -> u8 {
+        self.class
+    }
+
+    /// What the status is about: 1 addressing, 2 mailbox, 3 mail system, 4 network, 5 protocol, 6 content, 7 policy.
+    pub const fn subject(self) -> u16 {
+        self.subject
+    }
+
+    /// The exact condition within the subject.
+    pub const fn detail(self) -> u16 {
+        self.detail
+    }
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
+    }
+}
+
+/// Text that is no enhanced status code: three numbers with dots between, the first one 2, 4 or 5, the others of at most
+/// three digits (RFC 3463 section 2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StatusError;
+
+impl Display for StatusError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("not an enhanced status code such as 5.7.1")
+    }
+}
+
+impl std::error::Error for StatusError {}
+
+impl FromStr for Status {
+    type Err = StatusError;
+
+    fn from_str(text: &str) -> Result<Status, StatusError> {
+        fn number(digits: &str) -> Option<u16> {
+            let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+            plain.then(|| digits.parse().ok()).flatten()
+        }
+        let mut parts = text.splitn(3, '.').map(number);
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(Some(class @ (2 | 4 | 5))), Some(Some(subject)), Some(Some(detail))) => {
+                Ok(Status::new(class as u8, subject, detail))
+            }
+            _ => Err(StatusError),
+        }
+    }
+}
+
+/// What the server answers: a three-digit code, an enhanced status code and a text.
+///
+/// The text should be one short phrase. Whatever it holds, what goes out is valid: a `\n` begins a further line of a
+/// multi-line reply, lines that would pass 512 octets are broken, and anything but printable ASCII becomes `?`, so that
+/// text which quotes a client cannot forge a reply.
+///
+/// ```
+/// use pillarbox::Reply;
+///
+/// let reply = Reply::new(550, "5.7.1", "relaying denied");
+/// assert_eq!(reply.to_string(), "550 5.7.1 relaying denied");
+/// assert!(reply.is_permanent());
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    code: u16,
+    status: Option<Status>,
+    text: Cow<'static, str>,
+}
+
+impl Reply {
+    /// A reply of `code`, with the enhanced status code `status` ("5.7.1") and a text.
+    ///
+    /// A status that is none, or not of the code's class, is replaced by the class's general one (`5.0.0` for 550):
+    /// RFC 2034 wants each reply to carry one and the two to agree. A code outside of 200 to 599, which no client would
+    /// understand, makes a `451 4.3.0`.
+    pub fn new(code: u16, status: &str, text: impl Into<Cow<'static, str>>) -> Reply {
+        if !(200..=599).contains(&code) {
+            return Reply { code: 451, status: Some(Status::new(4, 3, 0)), text: text.into() };
+        }
+        let class = (code / 100) as u8;
+        let status = match status.parse::<Status>() {
+            _ if class == 3 => None,
+            Ok(status) if status.class == class => Some(status),
+            _ => Some(Status::new(class, 0, 0)),
+        };
+        Reply { code, status, text: text.into() }
+    }
+
+    /// A reply known at compile time.
+    pub(crate) const fn fixed(code: u16, status: Status, text: &'static str) -> Reply {
+        Reply { code, status: Some(status), text: Cow::Borrowed(text) }
+    }
+
+    /// A reply without an enhanced status code: the banner, HELO's and EHLO's, and 3xx (RFC 2034 section 4).
+    pub(crate) const fn bare(code: u16, text: Cow<'static, str>) -> Reply {
+        Reply { code, status: None, text }
+    }
+
+    /// `250 2.0.0 OK`: accepted. As the answer to a message the envelope's id is added to it.
+    pub const fn ok() -> Reply {
+        Reply::fixed(250, Status::new(2, 0, 0), "OK")
+    }
+
+    /// `451 4.3.0` with a text: not now, the client shall try again later.
+    pub fn temporary(text: impl Into<Cow<'static, str>>) -> Reply {
+        Reply { code: 451, status: Some(Status::new(4, 3, 0)), text: text.into() }
+    }
+
+    /// `554 5.0.0` with a text: no, and trying again will not help.
+    pub fn permanent(text: impl Into<Cow<'static, str>>) -> Reply {
+        Reply { code: 554, status: Some(Status::new(5, 0, 0)), text: text.into() }
+    }
+
+    /// The three-digit code.
+    pub fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// The enhanced status code; a 3xx reply has none.
+    pub fn status(&self) -> Option<Status> {
+        self.status
+    }
+
+    /// The text, as given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether this is a 2xx: done.
+    pub fn is_positive(&self) -> bool {
+        self.code / 100 == 2
+    }
+
+    /// Whether this is a 4xx: refused for now.
+    pub fn is_transient(&self) -> bool {
+        self.code / 100 == 4
+    }
+
+    /// Whether this is a 5xx: refused for good.
+    pub fn is_permanent(&self) -> bool {
+        self.code / 100 == 5
+    }
+
+    /// Whether the connection ends behind this reply: 221 and 421.
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.code, 221 | 421)
+    }
+
+    /// This reply if it refuses, else a 451 in its place: where a program's answer can only be a refusal, a 2xx or 3xx
+    /// would promise what does not happen.
+    pub(crate) fn into_refusal(self) -> Reply {
+        if self.is_transient() || self.is_permanent() {
+            return self;
+        }
+        log::error!("a refusal must be 4xx or 5xx, not \"{self}\": 451 is sent instead");
+        Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing")
+    }
+
+    /// This reply if a message can be answered with it (2xx, 4xx, 5xx), else a 451.
+    pub(crate) fn into_final(self) -> Reply {
+        if self.is_positive() { self } else { self.into_refusal() }
+    }
+
+    /// Appends the reply as it goes over the wire.
+    pub(crate) fn render(&self, out: &mut Vec<u8>) {
+        let mut prefix = [0; 16];
+        let prefix = self.prefix(&mut prefix);
+        let room = MAX_LINE - 2 - 1 - prefix.len();
+        let mut rest = self.text.as_bytes();
+        loop {
+            let (line, next) = first_line(rest, room);
+            out.extend_from_slice(&prefix[..3]);
+            out.push(if next.is_some() { b'-' } else { b' ' });
+            if self.status.is_some() {
+                out.extend_from_slice(&prefix[4..]);
+                out.push(b' ');
+            }
+            out.extend(line.iter().map(|b| if (b' '..=b'~').contains(b) { *b } else { b'?' }));
+            out.extend_from_slice(b"\r\n");
+            match next {
+                Some(next) => rest = next,
+                None => return,
+            }
+        }
+    }
+
+    /// The code, and behind one octet for the separator the status, in `room`.
+    fn prefix<'a>(&self, room: &'a mut [u8; 16]) -> &'a [u8] {
+        use std::io::Write;
+        let mut rest = &mut room[..];
+        // Sixteen octets hold three digits, a blank and the longest status: writing cannot fail.
+        let _ = write!(rest, "{:03} ", self.code % 1000);
+        if let Some(status) = self.status {
+            let _ = write!(rest, "{}.{}.{}", status.class % 10, status.subject % 1000, status.detail % 1000);
+        }
+        let left = rest.len();
+        &room[..16 - left]
+    }
+}
+
+/// The first line of a text, at most `room` octets of it, and what follows if anything does.
+fn first_line(text: &[u8], room: usize) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'\n', &text[..text.len().min(room + 1)]) {
+        Some(at) => {
+            let line = &text[..at];
+            (line.strip_suffix(b"\r").unwrap_or(line), Some(&text[at + 1..]))
+        }
+        None if text.len() > room => (&text[..room], Some(&text[room..])),
+        None => (text, None),
+    }
+}
+
+impl Display for Reply {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.code)?;
+        if let Some(status) = self.status {
+            write!(f, "{status} ")?;
+        }
+        Display::fmt(&crate::Escaped::new(self.text.as_bytes()), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(reply: &Reply) -> String {
+        let mut out = Vec::new();
+        reply.render(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn one_line() {
+        assert_eq!(rendered(&Reply::ok()), "250 2.0.0 OK\r\n");
+        assert_eq!(rendered(&Reply::bare(354, "go".into())), "354 go\r\n");
+        assert_eq!(rendered(&Reply::new(550, "5.7.1", "")), "550 5.7.1 \r\n");
+    }
+
+    #[test]
+    fn several_lines_each_carry_the_status() {
+        let reply = Reply::new(214, "2.0.0", "one\ntwo\r\nthree");
+        assert_eq!(rendered(&reply), "214-2.0.0 one\r\n214-2.0.0 two\r\n214 2.0.0 three\r\n");
+    }
+
+    #[test]
+    fn long_lines_are_broken_at_512_octets() {
+        for length in [400, 499, 500, 501, 502, 503, 1000, 5000] {
+            let text = "x".repeat(length);
+            let out = rendered(&Reply::new(250, "2.123.456", text));
+            let mut octets = 0;
+            for line in out.split_inclusive("\r\n") {
+                assert!(line.len() <= MAX_LINE, "{} octets", line.len());
+                octets += line.len() - "250 2.123.456 \r\n".len();
+            }
+            assert_eq!(octets, length);
+        }
+    }
+
+    #[test]
+    fn nothing_but_printable_ascii_goes_out() {
+        let reply = Reply::new(550, "5.1.1", "no \r250 ok\x1b\0\u{e9}");
+        // Escape, NUL, and the two octets of an accented letter.
+        assert_eq!(rendered(&reply), "550 5.1.1 no ?250 ok????\r\n");
+    }
+
+    #[test]
+    fn code_and_status_agree() {
+        assert_eq!(Reply::new(550, "4.7.1", "x").status(), Some(Status::new(5, 0, 0)));
+        assert_eq!(Reply::new(450, "nonsense", "x").status(), Some(Status::new(4, 0, 0)));
+        assert_eq!(Reply::new(354, "3.0.0", "x").status(), None);
+        assert_eq!(Reply::new(99, "5.0.0", "x").code(), 451);
+        assert_eq!(Reply::new(600, "5.0.0", "x").code(), 451);
+    }
+
+    #[test]
+    fn a_refusal_never_says_yes() {
+        assert_eq!(Reply::ok().into_refusal().code(), 451);
+        assert_eq!(Reply::bare(354, "go".into()).into_final().code(), 451);
+        assert_eq!(Reply::ok().into_final(), Reply::ok());
+    }
+
+    #[test]
+    fn statuses_parse_strictly() {
+        assert_eq!("5.7.1".parse(), Ok(Status::new(5, 7, 1)));
+        assert_eq!("2.999.0".parse(), Ok(Status::new(2, 999, 0)));
+        for bad in ["", "5", "5.7", "5.7.1.", "5.7.1.1", "3.0.0", "5.+7.1", "5.1000.0", "x.y.z", "5..1", " 5.7.1"] {
+            assert_eq!(bad.parse::<Status>(), Err(StatusError), "{bad}");
+        }
+    }
+}

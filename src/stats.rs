@@ -1,0 +1,57 @@
+//! Counters of a server.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a server has done so far: see [`Server::stats`](crate::Server::stats).
+///
+/// The numbers are taken one after the other while the server goes on, so that they need not add up to the last one.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that were given to a worker.
+    pub connections: u64,
+    /// Connections that are open now.
+    pub open_connections: u64,
+    /// Connections that were refused with a 421: too many at once, or no thread to be had.
+    pub refused_connections: u64,
+    /// Messages that were answered with a 2xx.
+    pub accepted_messages: u64,
+    /// Messages whose content was read to its end and that were answered with a 4xx or 5xx.
+    pub refused_messages: u64,
+    /// Messages whose connection ended before their content did; nothing of them was delivered.
+    pub lost_messages: u64,
+    /// Octets of content in the accepted messages.
+    pub accepted_octets: u64,
+    /// Octets of content in memory now: what counts towards [`buffer_budget`](crate::Builder::buffer_budget).
+    pub buffered_octets: u64,
+}
+
+/// The counters behind [`Stats`].
+#[derive(Default, Debug)]
+pub(crate) struct Counters {
+    pub connections: Counter,
+    pub open_connections: Counter,
+    pub refused_connections: Counter,
+    pub accepted_messages: Counter,
+    pub refused_messages: Counter,
+    pub lost_messages: Counter,
+    pub accepted_octets: Counter,
+}
+
+/// A number that any thread may change.
+#[derive(Default, Debug)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn subtract(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

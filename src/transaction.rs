@@ -1,0 +1,178 @@
+//! The state of a session and of its mail transaction: which command is allowed when, and what it does.
+//!
+//! Nothing here reads, writes or waits. A command is first checked, which gives what it would add or the reply that
+//! refuses it, and then applied: between the two the program's own hook may still refuse.
+
+use std::sync::Arc;
+
+use crate::address::{ForwardPath, ReversePath};
+use crate::config::Config;
+use crate::envelope::Recipient;
+use crate::extension;
+use crate::parameter::{MailParameters, Offered, RcptParameters};
+use crate::reply::{Reply, Status};
+
+const BAD_SEQUENCE: Status = Status::new(5, 5, 1);
+const NO_GREETING: Reply = Reply::fixed(503, BAD_SEQUENCE, "Send HELO or EHLO first");
+const NESTED_MAIL: Reply = Reply::fixed(503, BAD_SEQUENCE, "Transaction already begun");
+const NO_MAIL: Reply = Reply::fixed(503, BAD_SEQUENCE, "Send MAIL first");
+const NO_RCPT: Reply = Reply::fixed(503, BAD_SEQUENCE, "No valid recipients");
+/// Known from SIZE at MAIL, or at the end of the content.
+pub(crate) const TOO_BIG: Reply = Reply::fixed(552, Status::new(5, 3, 4), "Message exceeds the size limit");
+const NEEDS_SMTPUTF8: Reply = Reply::fixed(553, Status::new(5, 6, 7), "Address needs SMTPUTF8");
+/// The one refusal of a recipient that is not the client's error.
+pub(crate) const TOO_MANY_RECIPIENTS: Reply = Reply::fixed(452, Status::new(4, 5, 3), "Too many recipients");
+
+/// Who the client says it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Greeting {
+    pub name: Arc<str>,
+    /// Whether it said EHLO.
+    pub extended: bool,
+}
+
+/// A transaction between MAIL and the end of its content.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    pub reverse_path: ReversePath,
+    pub parameters: MailParameters,
+    pub recipients: Vec<Recipient>,
+}
+
+/// What a session has learnt from its commands.
+#[derive(Default, Debug)]
+pub(crate) struct State {
+    pub greeting: Option<Greeting>,
+    pub transaction: Option<Transaction>,
+}
+
+impl State {
+    /// HELO and EHLO: also the end of any transaction (RFC 5321 section 4.1.4).
+    pub fn greet(&mut self, name: &str, extended: bool) {
+        self.transaction = None;
+        // Clients that repeat themselves repeat the name too.
+        let name = match self.greeting.take() {
+            Some(before) if *before.name == *name => before.name,
+            _ => Arc::from(name),
+        };
+        self.greeting = Some(Greeting { name, extended });
+    }
+
+    /// Whether MAIL is allowed, and its parameters are good: RFC 5321 section 4.1.1.2, RFC 1870 section 6, RFC 6531
+    /// section 3.
+    pub fn check_mail(&self, config: &Config, path: &ReversePath, parameters: &[u8]) -> Result<MailParameters, Reply> {
+        let greeting = self.greeting.as_ref().ok_or(NO_GREETING)?;
+        if self.transaction.is_some() {
+            return Err(NESTED_MAIL);
+        }
+        let offered = if greeting.extended { extension::offered(config) } else { Offered::NOTHING };
+        let parameters = MailParameters::parse(parameters, offered)?;
+        let ascii = path.mailbox().is_none_or(|mailbox| mailbox.is_ascii());
+        if !ascii && !parameters.smtputf8() {
+            return Err(NEEDS_SMTPUTF8);
+        }
+        if parameters.size().is_some_and(|size| config.is_too_big(size)) {
+            return Err(TOO_BIG);
+        }
+        Ok(parameters)
+    }
+
+    /// MAIL is accepted.
+    pub fn begin(&mut self, reverse_path: ReversePath, parameters: MailParameters) {
+        self.transaction = Some(Transaction { reverse_path, parameters, recipients: Vec::new() });
+    }
+
+    /// Whether RCPT is allowed, and its parameters are good: RFC 5321 section 4.1.1.3.
+    pub fn check_rcpt(&self, config: &Config, path: ForwardPath, parameters: &[u8]) -> Result<Recipient, Reply> {
+        let transaction = self.transaction.as_ref().ok_or(NO_MAIL)?;
+        let parameters = RcptParameters::parse(parameters)?;
+        if !path.is_ascii() && !transaction.parameters.smtputf8() {
+            return Err(NEEDS_SMTPUTF8);
+        }
+        if transaction.recipients.len() >= config.max_recipients {
+            return Err(TOO_MANY_RECIPIENTS);
+        }
+        Ok(Recipient::new(path, parameters))
+    }
+
+    /// RCPT is accepted.
+    pub fn add(&mut self, recipient: Recipient) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.recipients.push(recipient);
+        }
+    }
+
+    /// Whether DATA is allowed: RFC 5321 section 4.1.1.4.
+    pub fn check_data(&self) -> Result<(), Reply> {
+        match &self.transaction {
+            None => Err(NO_MAIL),
+            Some(transaction) if transaction.recipients.is_empty() => Err(NO_RCPT),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// RSET, and the end of a transaction either way.
+    pub fn reset(&mut self) {
+        self.transaction = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail(state: &State, path: &str, parameters: &str) -> Result<MailParameters, u16> {
+        let config = Config { data_size_limit: 1000, smtputf8: true, ..Config::default() };
+        state.check_mail(&config, &path.parse().unwrap(), parameters.as_bytes()).map_err(|r| r.code())
+    }
+
+    fn rcpt(state: &State, path: &str) -> Result<Recipient, u16> {
+        let config = Config { max_recipients: 2, ..Config::default() };
+        state.check_rcpt(&config, path.parse().unwrap(), b"").map_err(|r| r.code())
+    }
+
+    #[test]
+    fn order() {
+        let mut state = State::default();
+        assert_eq!(mail(&state, "<a@b.example>", ""), Err(503));
+        state.greet("c.example", true);
+        assert_eq!(rcpt(&state, "a@b.example").unwrap_err(), 503);
+        assert_eq!(state.check_data().map_err(|r| r.code()), Err(503));
+        state.begin(ReversePath::Null, mail(&state, "<>", "").unwrap());
+        assert_eq!(mail(&state, "<>", ""), Err(503));
+        assert_eq!(state.check_data().map_err(|r| r.code()), Err(503));
+        state.add(rcpt(&state, "a@b.example").unwrap());
+        assert_eq!(state.check_data(), Ok(()));
+        state.add(rcpt(&state, "a@b.example").unwrap());
+        assert_eq!(rcpt(&state, "a@b.example").unwrap_err(), 452);
+        state.reset();
+        assert!(state.greeting.is_some() && mail(&state, "<>", "").is_ok());
+        state.begin(ReversePath::Null, MailParameters::default());
+        state.greet("c.example", false);
+        assert!(state.transaction.is_none());
+    }
+
+    #[test]
+    fn parameters_need_ehlo_and_sizes_a_limit() {
+        let mut state = State::default();
+        state.greet("c.example", false);
+        assert_eq!(mail(&state, "<>", " SIZE=1"), Err(555));
+        state.greet("c.example", true);
+        assert!(mail(&state, "<>", " SIZE=1000").is_ok());
+        assert_eq!(mail(&state, "<>", " SIZE=1001"), Err(552));
+        assert_eq!(mail(&state, "<>", " SIZE=99999999999999999999"), Err(552));
+    }
+
+    #[test]
+    fn utf8_addresses_need_smtputf8() {
+        let mut state = State::default();
+        state.greet("c.example", true);
+        assert_eq!(mail(&state, "<\u{fc}@b.example>", ""), Err(553));
+        let parameters = mail(&state, "<\u{fc}@b.example>", " SMTPUTF8").unwrap();
+        state.begin(ReversePath::Null, MailParameters::default());
+        assert_eq!(rcpt(&state, "\u{fc}@b.example").unwrap_err(), 553);
+        state.reset();
+        state.begin(ReversePath::Null, parameters);
+        assert!(rcpt(&state, "\u{fc}@b.example").is_ok());
+    }
+}

@@ -1,0 +1,278 @@
+//! The content behind DATA: RFC 5321 sections 4.1.1.4 and 4.5.2.
+
+use memchr::{memchr, memchr_iter};
+
+use crate::config::LineEnds;
+
+/// Takes the octets of content as they are found.
+pub(crate) trait Sink {
+    fn put(&mut self, octets: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, octets: &[u8]) {
+        self.extend_from_slice(octets);
+    }
+}
+
+/// Where in the grammar of content the last octet fed has left us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Behind a CRLF. The one of the DATA command counts.
+    LineStart,
+    /// Behind CRLF and a dot, which is content no more.
+    Dot,
+    /// Behind CRLF, a dot and a CR.
+    DotCr,
+    /// Within a line.
+    Text,
+    /// Within a line, behind a CR that has not been passed on: what it is, the next octet says.
+    Cr,
+}
+
+/// Finds the end of content, undoes the dots and sees to lone CRs and LFs, in one pass over what each read brings.
+///
+/// Nothing but CRLF.CRLF is the end, whatever becomes of lone CRs and LFs: a line end that is made here is never taken
+/// for one that was sent.
+#[derive(Debug)]
+pub(crate) struct DataReader {
+    state: State,
+    line_ends: LineEnds,
+    found_lone: bool,
+}
+
+impl DataReader {
+    pub fn new(line_ends: LineEnds) -> DataReader {
+        DataReader { state: State::LineStart, line_ends, found_lone: false }
+    }
+
+    /// Whether a CR or LF stood alone in content that shall be refused for it.
+    pub fn is_rejected(&self) -> bool {
+        self.line_ends == LineEnds::Reject && self.found_lone
+    }
+
+    /// Takes octets up to the end of the content; says how many, and whether that end was there.
+    pub fn feed(&mut self, octets: &[u8], sink: &mut impl Sink) -> (usize, bool) {
+        let mut at = 0;
+        while at < octets.len() {
+            match (self.state, octets[at]) {
+                (State::LineStart, b'.') => {
+                    self.state = State::Dot;
+                    at += 1;
+                }
+                (State::Dot, b'\r') => {
+                    self.state = State::DotCr;
+                    at += 1;
+                }
+                (State::DotCr, b'\n') => return (at + 1, true),
+                (State::Cr, b'\n') => {
+                    sink.put(b"\r\n");
+                    self.state = State::LineStart;
+                    at += 1;
+                }
+                (State::DotCr | State::Cr, _) => {
+                    self.put_lone(b'\r', sink);
+                    self.state = State::Text;
+                }
+                (State::LineStart | State::Dot | State::Text, _) => at = self.feed_text(octets, at, sink),
+            }
+        }
+        (at, false)
+    }
+
+    /// Passes on lines from `start` up to one that begins with a dot, or to the end. Lines go to the sink in runs as
+    /// long as possible; looking at each octet happens in vectorised searches only.
+    fn feed_text(&mut self, octets: &[u8], start: usize, sink: &mut impl Sink) -> usize {
+        let mut run = start;
+        let mut line_ends = 0;
+        for lf in memchr_iter(b'\n', &octets[start..]) {
+            let lf = start + lf;
+            if lf == start || octets[lf - 1] != b'\r' {
+                self.put_run(&octets[run..lf], line_ends, sink);
+                self.put_lone(b'\n', sink);
+                (run, line_ends) = (lf + 1, 0);
+                continue;
+            }
+            line_ends += 1;
+            if octets.get(lf + 1).is_none_or(|next| *next == b'.') {
+                self.put_run(&octets[run..=lf], line_ends, sink);
+                self.state = State::LineStart;
+                return lf + 1;
+            }
+        }
+        let mut rest = &octets[run..];
+        self.state = State::Text;
+        if let Some(before) = rest.strip_suffix(b"\r") {
+            rest = before;
+            self.state = State::Cr;
+        }
+        self.put_run(rest, line_ends, sink);
+        octets.len()
+    }
+
+    /// Passes on a run in which every LF ends one of its `line_ends` CRLFs. If it has as many CRs, none stands alone.
+    fn put_run(&mut self, run: &[u8], line_ends: usize, sink: &mut impl Sink) {
+        if self.line_ends == LineEnds::Keep || memchr_iter(b'\r', run).count() == line_ends {
+            if !run.is_empty() {
+                sink.put(run);
+            }
+            return;
+        }
+        let mut rest = run;
+        while let Some(cr) = memchr(b'\r', rest) {
+            if rest.get(cr + 1) == Some(&b'\n') {
+                sink.put(&rest[..cr + 2]);
+                rest = &rest[cr + 2..];
+            } else {
+                sink.put(&rest[..cr]);
+                self.put_lone(b'\r', sink);
+                rest = &rest[cr + 1..];
+            }
+        }
+        sink.put(rest);
+    }
+
+    fn put_lone(&mut self, octet: u8, sink: &mut impl Sink) {
+        self.found_lone = true;
+        match self.line_ends {
+            LineEnds::Normalize => sink.put(b"\r\n"),
+            LineEnds::Reject | LineEnds::Keep => sink.put(&[octet]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The content found in `pieces`, how many octets were taken, and whether the end was there.
+    fn read(pieces: &[&[u8]], line_ends: LineEnds) -> (Vec<u8>, usize, bool) {
+        let mut reader = DataReader::new(line_ends);
+        let mut content = Vec::new();
+        let mut total = 0;
+        for piece in pieces {
+            let (taken, end) = reader.feed(piece, &mut content);
+            total += taken;
+            if end {
+                return (content, total, true);
+            }
+            assert_eq!(taken, piece.len());
+        }
+        (content, total, false)
+    }
+
+    fn whole(text: &[u8]) -> Vec<u8> {
+        let (content, taken, end) = read(&[text], LineEnds::Normalize);
+        assert!(end && taken == text.len(), "{:?}", text.escape_ascii().to_string());
+        content
+    }
+
+    #[test]
+    fn ends_and_dots() {
+        assert_eq!(whole(b".\r\n"), b"");
+        assert_eq!(whole(b"\r\n.\r\n"), b"\r\n");
+        assert_eq!(whole(b"a\r\n.\r\n"), b"a\r\n");
+        assert_eq!(whole(b"..\r\n.\r\n"), b".\r\n");
+        assert_eq!(whole(b"...\r\n.a\r\n..b\r\n.\r\n"), b"..\r\na\r\n.b\r\n");
+        assert_eq!(whole(b"a.\r\n.\r\n"), b"a.\r\n");
+        // What follows the end is not taken.
+        assert_eq!(read(&[b"a\r\n.\r\nQUIT\r\n"], LineEnds::Normalize), (b"a\r\n".to_vec(), 6, true));
+    }
+
+    #[test]
+    fn nothing_else_ends_content() {
+        for text in [
+            &b"a\n.\n"[..],
+            b"a\n.\r\n",
+            b"a\r\n.\n",
+            b"a\r.\r",
+            b"a\r\n.\r",
+            b"a\r\r.\r\r",
+            b"a\r\n.\r\r\n",
+            b"a\r\n.\0\r\n",
+            b"a\r\n. \r\n",
+            b"a\r\n..\r\n",
+            b"a\r.\r\n",
+            b"a\r\n\n.\r\n",
+            b"\n.\r\n",
+            b"\r.\r\n",
+            b".\n",
+            b".\r.\r\n",
+        ] {
+            for line_ends in [LineEnds::Normalize, LineEnds::Reject, LineEnds::Keep] {
+                let (_, _, end) = read(&[text], line_ends);
+                assert!(!end, "{}", text.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn policies_for_lone_crs_and_lfs() {
+        let text = b"a\nb\rc\r\r\nd\n\r\n.e\r.\r\n.\r\n";
+        let (normal, _, end) = read(&[text], LineEnds::Normalize);
+        assert!(end);
+        assert_eq!(normal, b"a\r\nb\r\nc\r\n\r\nd\r\n\r\ne\r\n.\r\n");
+        assert_eq!(read(&[text], LineEnds::Keep).0, b"a\nb\rc\r\r\nd\n\r\ne\r.\r\n");
+        for (text, rejected) in [(&b"a\r\n.\r\n"[..], false), (b"a\n\r\n.\r\n", true), (b"a\rb\r\n.\r\n", true)] {
+            let mut reader = DataReader::new(LineEnds::Reject);
+            assert!(reader.feed(text, &mut Vec::new()).1);
+            assert_eq!(reader.is_rejected(), rejected);
+        }
+    }
+
+    /// Says the same as the reader, one octet at a time, straight from the RFC's words.
+    fn reference(text: &[u8], line_ends: LineEnds) -> (Vec<u8>, usize, bool) {
+        let mut content = Vec::new();
+        let mut at = 0;
+        let mut line_start = true;
+        while at < text.len() {
+            let rest = &text[at..];
+            if line_start && rest.starts_with(b".\r\n") {
+                return (content, at + 3, true);
+            }
+            if line_start && rest[0] == b'.' {
+                at += 1;
+                line_start = false;
+            } else if rest.starts_with(b"\r\n") {
+                content.extend_from_slice(b"\r\n");
+                at += 2;
+                line_start = true;
+            } else {
+                match rest[0] {
+                    b'\r' | b'\n' if line_ends == LineEnds::Normalize => content.extend_from_slice(b"\r\n"),
+                    octet => content.push(octet),
+                }
+                at += 1;
+                line_start = false;
+            }
+        }
+        (content, at, false)
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_says_what_the_reference_says(
+            text in "[a.\r\n\0]{0,40}|([a-z.]{0,5}(\r\n|\n|\r|\r\n\\.|)){0,30}",
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+            keep in any::<bool>(),
+        ) {
+            let line_ends = if keep { LineEnds::Keep } else { LineEnds::Normalize };
+            // Ended for certain, so that the octet held back at the end of a piece has come out.
+            let text = [text.as_bytes(), b"x\r\n.\r\n"].concat();
+            let mut at: Vec<usize> = cuts.iter().map(|c| c.index(text.len() + 1)).collect();
+            at.extend([0, text.len()]);
+            at.sort_unstable();
+            let pieces: Vec<&[u8]> = at.windows(2).map(|w| &text[w[0]..w[1]]).collect();
+            prop_assert_eq!(read(&pieces, line_ends), reference(&text, line_ends));
+        }
+
+        #[test]
+        fn stuffed_content_comes_out_as_it_was(lines in prop::collection::vec("[ -~]{0,20}|\\.{1,3}[a-z]{0,2}", 0..20)) {
+            let content: String = lines.iter().map(|l| format!("{l}\r\n")).collect();
+            let stuffed: String = lines.iter().map(|l| if l.starts_with('.') { format!(".{l}\r\n") } else { format!("{l}\r\n") }).collect();
+            let sent = stuffed + ".\r\n";
+            prop_assert_eq!(read(&[sent.as_bytes()], LineEnds::Reject), (content.into_bytes(), sent.len(), true));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The buffer between a stream and the readers.
+
+use std::io::{self, BufRead, Read};
+use std::time::Instant;
+
+use crate::stream::{Stream, Timed};
+
+/// Enough for commands and small messages; an idle connection has no more.
+const SMALL: usize = 4 * 1024;
+/// For content: fewer reads, fewer system calls.
+const LARGE: usize = 64 * 1024;
+
+/// A buffered reader over a stream with deadlines; writing goes through it too, since a stream has one owner.
+///
+/// It is a [`BufRead`] whose reads end at the [`deadline`](Input::set_deadline).
+#[derive(Debug)]
+pub(crate) struct Input<S> {
+    stream: Timed<S>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    deadline: Instant,
+    // The last read filled the buffer: more room would have saved a call.
+    was_full: bool,
+}
+
+impl<S: Stream> Input<S> {
+    pub fn new(stream: Timed<S>) -> Input<S> {
+        Input { stream, buffer: vec![0; SMALL], start: 0, end: 0, deadline: Instant::now(), was_full: false }
+    }
+
+    /// What was read and not consumed yet.
+    pub fn buffered(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// When reads shall have brought something.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    pub fn stream_mut(&mut self) -> &mut Timed<S> {
+        &mut self.stream
+    }
+
+    /// Gives the room for content back, for a connection that waits for its next command.
+    pub fn shrink(&mut self) {
+        if self.start == self.end && self.buffer.len() > SMALL {
+            self.buffer = vec![0; SMALL];
+            (self.start, self.end, self.was_full) = (0, 0, false);
+        }
+    }
+}
+
+impl<S: Stream> BufRead for Input<S> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            if self.was_full && self.buffer.len() < LARGE {
+                // Zeroed by the allocator; growing in place would copy as well.
+                self.buffer = vec![0; self.buffer.len() * 4];
+            }
+            (self.start, self.end) = (0, 0);
+            self.end = self.stream.read_by(&mut self.buffer, self.deadline)?;
+            self.was_full = self.end == self.buffer.len();
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.start = (self.start + amount).min(self.end);
+    }
+}
+
+impl<S: Stream> Read for Input<S> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let n = available.len().min(buf.len());
+        buf[..n].copy_from_slice(&available[..n]);
+        self.consume(n);
+        Ok(n)
+    }
+}

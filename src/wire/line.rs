@@ -1,0 +1,139 @@
+//! Command lines: RFC 5321 section 2.3.8. Only CRLF ends one.
+
+use crate::config::MAX_SKIPPED;
+
+/// Collects one command line out of what each read brings.
+#[derive(Default, Debug)]
+pub(crate) struct LineReader {
+    line: Vec<u8>,
+    // Octets of an overlong line that were thrown away.
+    skipped: usize,
+}
+
+/// How a line stands after it was fed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Line {
+    /// Not ended yet.
+    Partial,
+    /// Ended; [`LineReader::line`] has it without its CRLF.
+    Complete,
+    /// Ended, but over the limit: its text is gone.
+    TooLong,
+    /// So far over the limit that waiting for the end is not worth it.
+    Flood,
+}
+
+impl LineReader {
+    /// Takes octets up to the line's end and says how many. `limit` counts the CRLF.
+    pub fn feed(&mut self, octets: &[u8], limit: usize) -> (usize, Line) {
+        let mut searched = 0;
+        while let Some(at) = memchr::memchr(b'\n', &octets[searched..]) {
+            let end = searched + at + 1;
+            let after_cr = match end {
+                1 => self.line.last() == Some(&b'\r'),
+                _ => octets[end - 2] == b'\r',
+            };
+            if after_cr {
+                self.keep(&octets[..end], limit);
+                return (end, if self.skipped > 0 { Line::TooLong } else { Line::Complete });
+            }
+            searched = end;
+        }
+        self.keep(octets, limit);
+        (octets.len(), if self.skipped > MAX_SKIPPED { Line::Flood } else { Line::Partial })
+    }
+
+    /// The text of a complete line, without its CRLF.
+    pub fn line(&self) -> &[u8] {
+        self.line.strip_suffix(b"\r\n").unwrap_or(&self.line)
+    }
+
+    /// Makes ready for the next line.
+    pub fn clear(&mut self) {
+        self.line.clear();
+        self.skipped = 0;
+    }
+
+    fn keep(&mut self, octets: &[u8], limit: usize) {
+        if self.skipped == 0 && self.line.len() + octets.len() <= limit {
+            self.line.extend_from_slice(octets);
+            return;
+        }
+        // The last octet alone is kept: it may be the CR of the CRLF that ends this.
+        self.skipped += self.line.len() + octets.len();
+        self.line.clear();
+        self.line.extend(octets.last());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds pieces and gives each line that came out, with how it ended.
+    fn lines(pieces: &[&[u8]], limit: usize) -> Vec<(Vec<u8>, Line)> {
+        let mut reader = LineReader::default();
+        let mut found = Vec::new();
+        for piece in pieces {
+            let mut rest = *piece;
+            while !rest.is_empty() {
+                let (taken, state) = reader.feed(rest, limit);
+                rest = &rest[taken..];
+                if state != Line::Partial {
+                    found.push((reader.line().to_vec(), state));
+                    reader.clear();
+                }
+            }
+        }
+        found
+    }
+
+    fn complete(text: &[u8]) -> (Vec<u8>, Line) {
+        (text.to_vec(), Line::Complete)
+    }
+
+    #[test]
+    fn only_crlf_ends_a_line() {
+        let found = lines(&[b"a\nb\rc\r\n\r\n\n\r\n"], 100);
+        assert_eq!(found, [complete(b"a\nb\rc"), complete(b""), complete(b"\n")]);
+        assert_eq!(lines(&[b"QUIT\n", b"QUIT\r", b"QUIT"], 100), []);
+    }
+
+    #[test]
+    fn any_split_gives_the_same_lines() {
+        let text = b"one\r\ntwo\r\r\n\nthree\r\n";
+        let whole = lines(&[text], 100);
+        for cut in 0..=text.len() {
+            assert_eq!(lines(&[&text[..cut], &text[cut..]], 100), whole, "cut at {cut}");
+        }
+        let single: Vec<&[u8]> = text.chunks(1).collect();
+        assert_eq!(lines(&single, 100), whole);
+    }
+
+    #[test]
+    fn the_limit_counts_the_crlf_and_the_next_line_is_whole() {
+        assert_eq!(lines(&[b"12345678\r\nNOOP\r\n"], 10), [complete(b"12345678"), complete(b"NOOP")]);
+        for pieces in [&[&b"123456789\r\nNOOP\r\n"[..]][..], &[b"1234567890123", b"4\r", b"\nNOOP\r\n"]] {
+            let found = lines(pieces, 10);
+            assert_eq!(found.len(), 2);
+            assert_eq!(found[0].1, Line::TooLong);
+            assert_eq!(found[1], complete(b"NOOP"));
+        }
+    }
+
+    #[test]
+    fn a_flood_is_noticed_and_nothing_of_it_is_kept() {
+        let mut reader = LineReader::default();
+        let block = [b'x'; 4096];
+        let mut fed = 0;
+        loop {
+            let (taken, state) = reader.feed(&block, 2048);
+            fed += taken;
+            assert!(reader.line.capacity() <= 4096);
+            if state == Line::Flood {
+                break;
+            }
+            assert!(fed <= MAX_SKIPPED + block.len());
+        }
+    }
+}
