@@ -13,8 +13,9 @@ use crate::envelope::Endpoint;
 use crate::error::Error;
 use crate::inbox::{Inbox, Keep};
 use crate::listener::Listener;
-use crate::server::{Server, SessionFactory};
+use crate::server::{Server, SessionFactory, Settings};
 use crate::session::Session;
+use crate::tls::Tls;
 
 /// The settings of a server to be: see [`Server::builder`].
 ///
@@ -40,6 +41,9 @@ pub struct Builder {
     config: Config,
     hostname: Option<String>,
     session: Option<Arc<SessionFactory>>,
+    tls: Option<Tls>,
+    #[cfg(feature = "auth")]
+    authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
     listeners: Vec<Listener>,
 }
 
@@ -180,6 +184,58 @@ impl Builder {
         self
     }
 
+    /// Speaks LMTP (RFC 2033) in SMTP's place: clients say LHLO, and after a message they read a reply for each of its
+    /// recipients. Meant for a mail system's own machines; not for port 25. Default: false.
+    pub fn lmtp(mut self, lmtp: bool) -> Builder {
+        self.config.lmtp = lmtp;
+        self
+    }
+
+    /// The certificate: STARTTLS (RFC 3207) is offered, and listeners can be of
+    /// [implicit TLS](Listener::implicit_tls). Default: none.
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Builder {
+        self.tls = Some(tls.into());
+        self
+    }
+
+    /// Whether commands are refused with `530 5.7.0` until TLS is in use, but for those that bring it about. Default: false.
+    pub fn require_tls(mut self, required: bool) -> Builder {
+        self.config.require_tls = required;
+        self
+    }
+
+    /// Who may authenticate, and how: AUTH (RFC 4954) is offered. Mechanisms that show the secret are offered within TLS,
+    /// to clients on this machine while TLS is not required, and where [`clear_text_auth`](Builder::clear_text_auth) says
+    /// so. Default: none.
+    #[cfg(feature = "auth")]
+    pub fn authenticator(mut self, authenticator: impl crate::auth::Authenticator + 'static) -> Builder {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Whether mail is refused with `530 5.7.0` until the client has authenticated itself. Default: false.
+    #[cfg(feature = "auth")]
+    pub fn require_auth(mut self, required: bool) -> Builder {
+        self.config.require_auth = required;
+        self
+    }
+
+    /// Whether mechanisms that show the secret (PLAIN, LOGIN and the bearer ones) may be used without TLS by anybody.
+    /// Default: false.
+    #[cfg(feature = "auth")]
+    pub fn clear_text_auth(mut self, allowed: bool) -> Builder {
+        self.config.clear_text_auth = allowed;
+        self
+    }
+
+    /// How many failed authentications end a connection with `421 4.7.0`; 0 is no limit. Each failure is also answered
+    /// half a second later than the one before. Default: 3.
+    #[cfg(feature = "auth")]
+    pub fn max_auth_failures(mut self, failures: usize) -> Builder {
+        self.config.max_auth_failures = failures;
+        self
+    }
+
     /// Makes a [`Session`] for each connection, on its own thread, from the client's address: hooks for every command.
     /// Default: none.
     pub fn session<S, F>(mut self, make: F) -> Builder
@@ -258,7 +314,17 @@ impl Builder {
         };
         let mut listeners = vec![at];
         listeners.append(&mut self.listeners);
-        Server::start(self.config, self.session, listeners, handlers)
+        if self.tls.is_none() && listeners.iter().any(Listener::is_implicit_tls) {
+            return Err(Error::Setting("a listener of implicit TLS needs tls"));
+        }
+        let settings = Settings {
+            config: self.config,
+            session: self.session,
+            tls: self.tls,
+            #[cfg(feature = "auth")]
+            authenticator: self.authenticator,
+        };
+        Server::start(settings, listeners, handlers)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -271,12 +337,28 @@ impl Builder {
             "max_connections must be at least 1"
         } else if self.config.max_recipients == 0 {
             "max_recipients must be at least 1"
+        } else if self.config.require_tls && self.tls.is_none() {
+            "require_tls needs tls"
+        } else if self.config.require_auth && !self.has_authenticator() {
+            "require_auth needs an authenticator"
         } else if self.config.consumers == 0 {
             "consumers must be at least 1"
         } else {
             return Ok(());
         };
         Err(Error::Setting(problem))
+    }
+}
+
+impl Builder {
+    #[cfg(feature = "auth")]
+    fn has_authenticator(&self) -> bool {
+        self.authenticator.is_some()
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn has_authenticator(&self) -> bool {
+        false
     }
 }
 

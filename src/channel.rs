@@ -4,27 +4,33 @@ use std::any::Any;
 use std::io::{self, BufRead, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use crate::address::{ForwardPath, ReversePath};
-use crate::collector::{Collector, Overflow};
 use crate::command::{self, Command, Verb};
-use crate::config::{Config, MAX_COMMAND_LINE, RECIPIENT_OVERSHOOT};
-use crate::content::{Budget, Content};
-use crate::delivery::{Dispatch, Undelivered};
-use crate::envelope::{Endpoint, Envelope, MessageId, Protocol};
+use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE, RECIPIENT_OVERSHOOT};
+use crate::content::Budget;
+use crate::delivery::Dispatch;
+use crate::envelope::{Endpoint, MessageId};
 use crate::escaped::Escaped;
-use crate::extension;
+use crate::extension::{self, Facts};
 use crate::reply::{Reply, Status};
 use crate::session::{Context, Phase, Session};
 use crate::shutdown::Activity;
 use crate::stats::Counters;
-use crate::stream::{Stream, Timed};
-use crate::transaction::{State, TOO_BIG, TOO_MANY_RECIPIENTS};
+use crate::stream::{Stream, linger};
+use crate::tls::Tls;
+use crate::transaction::{State, TOO_MANY_RECIPIENTS};
 use crate::values::Values;
-use crate::wire::data::DataReader;
 use crate::wire::input::Input;
 use crate::wire::line::{Line, LineReader};
+
+#[cfg(feature = "auth")]
+mod authenticate;
+mod message;
+mod secure;
+
+use message::Chunks;
 
 /// Replies are sent off at this size even while more commands wait: a client that only writes must not fill memory.
 const MAX_REPLIES: usize = 8 * 1024;
@@ -37,14 +43,13 @@ const UNASKED: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Content was not 
 const IDLE: Reply = Reply::fixed(421, Status::new(4, 4, 2), "Timeout");
 const LINE_TOO_LONG: Reply = Reply::fixed(500, Status::new(5, 5, 2), "Line too long");
 const FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Line too long");
-const CONTENT_FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Message far too big");
-const NO_ROOM: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const LONE_LINE_END: Reply = Reply::fixed(550, Status::new(5, 5, 2), "Lone CR or LF in message");
-const NOT_UTF8: Reply = Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8");
-const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 const BROKEN: Reply = Reply::fixed(421, Status::new(4, 3, 0), "Local error in processing");
+const CHUNKS_BEGUN: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Content has begun already");
 const GOODBYE: Reply = Reply::fixed(221, Status::new(2, 0, 0), "Bye");
 const CANNOT_VERIFY: Reply = Reply::fixed(252, Status::new(2, 5, 2), "Cannot verify, but mail for it is taken");
+const WRONG_GREETING: Reply = Reply::fixed(500, Status::new(5, 5, 1), "LHLO belongs to LMTP, HELO and EHLO to SMTP");
+const TLS_REQUIRED: Reply = Reply::fixed(530, Status::new(5, 7, 0), "Must issue a STARTTLS command first");
+const AUTH_REQUIRED: Reply = Reply::fixed(530, Status::new(5, 7, 0), "Authentication required");
 const NOT_OFFERED: Reply = Reply::fixed(502, Status::new(5, 5, 1), "Command not offered");
 
 /// What all connections of a server share.
@@ -54,6 +59,9 @@ pub(crate) struct Shared {
     pub counters: Counters,
     /// The part of message ids that tells this server from others.
     pub server: u64,
+    pub tls: Option<Tls>,
+    #[cfg(feature = "auth")]
+    pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
 }
 
 /// One connection, from banner to QUIT.
@@ -66,9 +74,13 @@ pub(crate) struct Channel<S> {
     dispatch: Dispatch,
     activity: Arc<Activity>,
     errors: usize,
+    #[cfg(feature = "auth")]
+    auth_failures: usize,
     junk: usize,
     overshoot: usize,
     messages: u32,
+    // The message of which chunks have come.
+    chunks: Option<Chunks>,
     // Octets that came behind a DATA that was refused.
     unasked: usize,
     // Whether the line that is read began with one of them.
@@ -105,22 +117,21 @@ impl<S: Stream> Channel<S> {
         connection: u64,
         dispatch: Dispatch,
         activity: Arc<Activity>,
-    ) -> io::Result<Channel<S>> {
-        let config = &shared.config;
-        let read_timeout = config.command_timeout.min(config.data_timeout);
-        let stream = Timed::new(stream, read_timeout, config.command_timeout)?;
+    ) -> Channel<S> {
         let (peer, local) = ends;
         let context = Context {
-            config: config.clone(),
+            config: shared.config.clone(),
             connection,
             peer,
             local,
             phase: Phase::Command,
             state: State::default(),
+            tls: None,
+            identity: None,
             values: Values::default(),
             connection_values: Arc::default(),
         };
-        Ok(Channel {
+        Channel {
             shared,
             input: Input::new(stream),
             replies: Vec::with_capacity(512),
@@ -129,20 +140,24 @@ impl<S: Stream> Channel<S> {
             dispatch,
             activity,
             errors: 0,
+            #[cfg(feature = "auth")]
+            auth_failures: 0,
             junk: 0,
             overshoot: 0,
             messages: 0,
+            chunks: None,
             unasked: 0,
             is_unasked: false,
             unconfirmed: None,
-        })
+        }
     }
 
-    /// Holds the whole conversation. When it returns the connection can be dropped.
-    pub fn run(&mut self) {
+    /// Holds the whole conversation, beginning with a TLS handshake if it is `implicit_tls`. When it returns the
+    /// connection can be dropped.
+    pub fn run(&mut self, implicit_tls: bool) {
         let id = self.context.connection;
         log::debug!("[{id}] connection from {}", self.context.peer);
-        let ended = match catch_unwind(AssertUnwindSafe(|| self.converse())) {
+        let ended = match catch_unwind(AssertUnwindSafe(|| self.converse(implicit_tls))) {
             Ok(ended) => ended,
             Err(panic) => {
                 log::error!("[{id}] session panicked: {}", panic_text(&*panic));
@@ -161,14 +176,17 @@ impl<S: Stream> Channel<S> {
         log::debug!("[{id}] connection closed");
     }
 
-    fn converse(&mut self) -> io::Result<()> {
+    fn converse(&mut self, implicit_tls: bool) -> io::Result<()> {
+        if implicit_tls {
+            self.handshake()?;
+        }
         if let Err(reply) = self.session.connect(&self.context) {
             return self.close_with(reply.into_refusal());
         }
         self.say(&Reply::bare(220, format!("{} ESMTP pillarbox", self.context.hostname()).into()))?;
         let mut line = LineReader::default();
         loop {
-            let flow = match self.wait_for_line(&mut line)? {
+            let flow = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
                 Waited::Line(Line::Complete) => self.command(line.line())?,
                 Waited::Line(Line::TooLong) => self.answer(LINE_TOO_LONG)?,
                 Waited::Line(Line::Flood | Line::Partial) => return self.close_with(FLOOD),
@@ -189,18 +207,21 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Reads up to the end of a command line. Replies go out before it waits, and only then.
-    fn wait_for_line(&mut self, line: &mut LineReader) -> io::Result<Waited> {
+    fn wait_for_line(&mut self, line: &mut LineReader, limit: usize) -> io::Result<Waited> {
         self.is_unasked = self.unasked > 0;
         let mut has_deadline = false;
         loop {
-            if self.activity.is_closing() {
+            // A message whose first chunk was taken may go on to its last.
+            let ending = self.activity.is_closing() && (self.chunks.is_none() || self.activity.is_cutting());
+            if ending {
                 return Ok(Waited::Shutdown);
             }
             if self.input.buffered().is_empty() {
                 self.flush()?;
                 self.input.shrink();
                 if !has_deadline {
-                    self.input.set_deadline(Instant::now() + self.shared.config.command_timeout);
+                    let deadline = Instant::now() + self.shared.config.command_timeout;
+                    self.input.stream_mut().set_read_deadline(deadline);
                     has_deadline = true;
                 }
             }
@@ -210,9 +231,11 @@ impl<S: Stream> Channel<S> {
                 Ok([]) => return Ok(Waited::EndOfStream),
                 Ok(octets) => octets,
                 Err(e) if e.kind() == ErrorKind::TimedOut => return Ok(Waited::Late),
+                // Within TLS the end of the stream is an error.
+                Err(_) if self.activity.is_closing() => return Ok(Waited::Shutdown),
                 Err(e) => return Err(e),
             };
-            let (taken, state) = line.feed(octets, MAX_COMMAND_LINE);
+            let (taken, state) = line.feed(octets, limit);
             self.input.consume(taken);
             self.unasked = self.unasked.saturating_sub(taken);
             if state != Line::Partial {
@@ -222,8 +245,18 @@ impl<S: Stream> Channel<S> {
     }
 
     fn command(&mut self, line: &[u8]) -> io::Result<Flow> {
-        log::trace!("[{}] C: {}", self.context.connection, Escaped::new(line));
-        let line = command::Line::new(line);
+        let text = line;
+        let line = command::Line::new(text);
+        let is_auth = Verb::parse(line.verb) == Some(Verb::Auth);
+        if is_auth {
+            // What follows may be a secret.
+            log::trace!("[{}] C: AUTH ...", self.context.connection);
+        } else {
+            log::trace!("[{}] C: {}", self.context.connection, Escaped::new(text));
+        }
+        if text.len() + 2 > MAX_COMMAND_LINE && !is_auth {
+            return self.answer(LINE_TOO_LONG);
+        }
         if command::is_http(line.verb) {
             return self.answer(NOT_HTTP);
         }
@@ -236,35 +269,104 @@ impl<S: Stream> Channel<S> {
         }
         let command = match Command::parse(line, self.shared.config.strict_syntax) {
             Ok(command) => command,
-            Err(reply) => return self.answer(reply),
+            Err(reply) => {
+                if Verb::parse(line.verb) == Some(Verb::Bdat) {
+                    // How much of what is behind it is content, nobody can tell.
+                    self.unasked = self.input.buffered().len();
+                }
+                return self.answer(reply);
+            }
         };
+        if self.shared.config.require_tls && self.context.tls.is_none() && !is_allowed_in_clear(&command) {
+            return self.refuse_early(&command, TLS_REQUIRED);
+        }
+        if self.shared.config.require_auth && self.context.identity.is_none() && needs_auth(&command) {
+            return self.refuse_early(&command, AUTH_REQUIRED);
+        }
+        self.junk += usize::from(is_junk(&command));
+        let is_lmtp = self.shared.config.lmtp;
         let done = match command {
             Command::Mail(path, parameters) => self.mail(path, parameters),
             Command::Rcpt(path, parameters) => self.rcpt(path, parameters),
             Command::Data => return self.data(),
+            Command::Bdat(octets, last) => return self.bdat(octets, last),
+            Command::StartTls => return self.start_tls(),
             Command::Quit => {
                 self.say(&GOODBYE)?;
                 return Ok(Flow::Quit);
             }
-            Command::NotOffered => Err(NOT_OFFERED),
-            Command::Helo(name) => self.greet(name, false),
-            Command::Ehlo(name) => self.greet(name, true),
+            Command::Lhlo(name) if is_lmtp => self.greet(name, true),
+            Command::Helo(name) if !is_lmtp => self.greet(name, false),
+            Command::Ehlo(name) if !is_lmtp => self.greet(name, true),
+            Command::Lhlo(_) | Command::Helo(_) | Command::Ehlo(_) => Err(WRONG_GREETING),
+            #[cfg(feature = "auth")]
+            Command::Auth(argument) => return self.auth(argument),
+            #[cfg(not(feature = "auth"))]
+            Command::Auth(_) => Err(NOT_OFFERED),
             Command::Rset => Ok(self.rset()),
             Command::Noop => Ok(Reply::ok()),
             Command::Vrfy(argument) => Ok(self.session.vrfy(&self.context, argument).unwrap_or(CANNOT_VERIFY)),
             Command::Expn(argument) => Ok(self.session.expn(&self.context, argument).unwrap_or(NOT_OFFERED)),
             Command::Help(argument) => {
-                Ok(self.session.help(&self.context, argument).unwrap_or_else(|| command::help(argument)))
+                let reply = self.session.help(&self.context, argument);
+                Ok(reply.unwrap_or_else(|| command::help(argument, |verb| self.is_offered(verb))))
             }
         };
         self.answer(done.unwrap_or_else(Reply::into_refusal))
+    }
+
+    /// Refuses whatever the command is; the content that may be behind it is not to be taken for commands.
+    fn refuse_early(&mut self, command: &Command<'_>, refusal: Reply) -> io::Result<Flow> {
+        match command {
+            Command::Bdat(octets, _) => self.drop_chunk(*octets, refusal),
+            Command::Data => {
+                self.unasked = self.input.buffered().len();
+                self.answer(refusal)
+            }
+            _ => self.answer(refusal),
+        }
+    }
+
+    /// The mechanisms of AUTH for EHLO.
+    #[cfg(feature = "auth")]
+    fn mechanism_names(&self) -> String {
+        self.mechanisms().iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn mechanism_names(&self) -> String {
+        String::new()
+    }
+
+    /// What is true of this connection now, for EHLO.
+    fn facts(&self) -> Facts {
+        Facts {
+            encrypted: self.context.tls.is_some(),
+            starttls: self.shared.tls.is_some() && self.context.tls.is_none(),
+        }
+    }
+
+    fn is_offered(&self, verb: Verb) -> bool {
+        let is_lmtp = self.shared.config.lmtp;
+        match verb {
+            Verb::Helo | Verb::Ehlo => !is_lmtp,
+            Verb::Lhlo => is_lmtp,
+            Verb::StartTls => self.facts().starttls,
+            Verb::Auth => !self.mechanism_names().is_empty(),
+            Verb::Expn => false,
+            _ => true,
+        }
     }
 
     fn greet(&mut self, name: &str, extended: bool) -> Result<Reply, Reply> {
         self.session.helo(&self.context, name)?;
         self.context.values = Values::default();
         self.context.state.greet(name, extended);
-        let text = if extended { extension::ehlo(&self.shared.config) } else { self.context.hostname().to_owned() };
+        self.forget_chunks();
+        let text = match extended {
+            true => extension::ehlo(&self.shared.config, self.facts(), &self.mechanism_names()),
+            false => self.context.hostname().to_owned(),
+        };
         Ok(Reply::bare(250, text.into()))
     }
 
@@ -274,13 +376,15 @@ impl<S: Stream> Channel<S> {
         Reply::ok()
     }
 
+    /// The end of a transaction, either way.
     fn reset(&mut self) {
         self.context.values = Values::default();
         self.context.state.reset();
+        self.forget_chunks();
     }
 
     fn mail(&mut self, path: ReversePath, parameters: &[u8]) -> Result<Reply, Reply> {
-        let parameters = self.context.state.check_mail(&self.shared.config, &path, parameters)?;
+        let parameters = self.context.state.check_mail(&self.shared.config, self.facts(), &path, parameters)?;
         if let Err(reply) = self.session.mail(&self.context, &path, &parameters) {
             self.context.values = Values::default();
             return Err(reply);
@@ -290,165 +394,13 @@ impl<S: Stream> Channel<S> {
     }
 
     fn rcpt(&mut self, path: ForwardPath, parameters: &[u8]) -> Result<Reply, Reply> {
-        let recipient = self.context.state.check_rcpt(&self.shared.config, path, parameters)?;
+        if self.chunks.is_some() {
+            return Err(CHUNKS_BEGUN);
+        }
+        let recipient = self.context.state.check_rcpt(&self.shared.config, self.facts(), path, parameters)?;
         self.session.rcpt(&self.context, &recipient)?;
         self.context.state.add(recipient);
         Ok(Reply::ok())
-    }
-
-    /// DATA, its content, and what becomes of it.
-    fn data(&mut self) -> io::Result<Flow> {
-        if let Err(reply) = self.may_send_content() {
-            // What is behind DATA already is content that nobody asked for, or commands of a client that does not wait
-            // as RFC 2920 section 3.1 says. Nobody can tell which, so nothing of it may have an effect.
-            self.unasked = self.input.buffered().len();
-            return self.answer(reply);
-        }
-        self.say(&Reply::bare(354, "End data with <CR><LF>.<CR><LF>".into()))?;
-        self.context.phase = Phase::Data;
-        let flow = self.message();
-        self.context.phase = Phase::Command;
-        self.reset();
-        self.activity.end_message();
-        flow
-    }
-
-    fn may_send_content(&mut self) -> Result<(), Reply> {
-        self.context.state.check_data()?;
-        self.session.data(&self.context).map_err(Reply::into_refusal)?;
-        if self.shared.budget.is_exhausted() {
-            return Err(NO_ROOM);
-        }
-        if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
-    }
-
-    fn message(&mut self) -> io::Result<Flow> {
-        let refusal = match self.receive() {
-            Ok(Received::Content(content)) => match self.deliver(content)? {
-                Ok(()) => return Ok(Flow::Next),
-                Err(reply) => reply,
-            },
-            Ok(Received::Refused(reply)) => reply,
-            Ok(Received::Cut(reply)) => {
-                self.shared.counters.lost_messages.add(1);
-                log::info!("[{}] message cut off: {reply}", self.context.connection);
-                self.say(&reply)?;
-                return Ok(Flow::Close);
-            }
-            Err(e) => {
-                self.shared.counters.lost_messages.add(1);
-                return Err(e);
-            }
-        };
-        self.shared.counters.refused_messages.add(1);
-        log::info!("[{}] message refused: {refusal}", self.context.connection);
-        self.answer(refusal)
-    }
-
-    /// Reads content to its end, whatever becomes of it.
-    fn receive(&mut self) -> io::Result<Received> {
-        let config = self.shared.config.clone();
-        let hint = self.context.mail_parameters().and_then(crate::MailParameters::size);
-        let mut collector = Collector::new(&self.shared.budget, config.data_size_limit, hint);
-        let mut reader = DataReader::new(config.line_ends);
-        let start = Instant::now() + config.data_timeout;
-        loop {
-            if self.input.buffered().is_empty() {
-                self.flush()?;
-                // Content may drip, but not below the floor rate for long.
-                let floor = Duration::from_secs(collector.total() / config.data_rate.max(1));
-                self.input.set_deadline((Instant::now() + config.data_timeout).min(start + floor));
-            }
-            let octets = match self.input.fill_buf() {
-                Ok([]) if self.activity.is_cutting() => return Ok(Received::Cut(SHUTTING_DOWN)),
-                Ok([]) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(octets) => octets,
-                Err(e) if e.kind() == ErrorKind::TimedOut => return Ok(Received::Cut(IDLE)),
-                Err(e) => return Err(e),
-            };
-            let (taken, end) = reader.feed(octets, &mut collector);
-            self.input.consume(taken);
-            if end {
-                break;
-            }
-            if collector.swallowed() > config.swallow_limit() {
-                return Ok(Received::Cut(CONTENT_FLOOD));
-            }
-        }
-        let content = match collector.finish() {
-            Ok(content) => content,
-            Err(Overflow::TooBig) => return Ok(Received::Refused(TOO_BIG)),
-            Err(Overflow::NoBudget) => return Ok(Received::Refused(NO_ROOM)),
-        };
-        if reader.is_rejected() {
-            return Ok(Received::Refused(LONE_LINE_END));
-        }
-        if config.decode_data && str::from_utf8(&content.bytes()?).is_err() {
-            return Ok(Received::Refused(NOT_UTF8));
-        }
-        Ok(Received::Content(content))
-    }
-
-    /// Hands the message to the consumer and says what became of it; `Err` holds the reply of a refusal.
-    fn deliver(&mut self, content: Content) -> io::Result<Result<(), Reply>> {
-        let Some(envelope) = self.envelope(content) else {
-            return Ok(Err(UNANSWERED));
-        };
-        let (id, octets, recipients) = (envelope.id(), envelope.content().len(), envelope.recipients().len());
-        let deadline = Instant::now() + self.shared.config.handler_timeout;
-        let reply = match self.dispatch.deliver(Box::new(envelope), deadline) {
-            Ok(response) => response.into_one(recipients),
-            Err(Undelivered::Cut) => return Ok(Err(SHUTTING_DOWN)),
-            Err(why) => {
-                // A shutdown has to reach this worker where it waits next.
-                self.activity.set_canceller(self.dispatch.canceller());
-                match why {
-                    Undelivered::Late => log::error!("[{}] {id} was not answered in time", self.context.connection),
-                    _ => log::error!("[{}] {id} was dropped unanswered", self.context.connection),
-                }
-                return Ok(Err(UNANSWERED));
-            }
-        };
-        if !reply.is_positive() {
-            return Ok(Err(reply));
-        }
-        log::info!("[{}] {id} accepted: {octets} octets for {recipients} recipients", self.context.connection);
-        self.shared.counters.accepted_messages.add(1);
-        self.shared.counters.accepted_octets.add(octets);
-        (self.errors, self.junk, self.overshoot) = (0, 0, 0);
-        self.unconfirmed = Some(id);
-        if reply == Reply::ok() {
-            self.say(&Reply::new(250, "2.0.0", format!("OK {id}")))?;
-        } else {
-            self.say(&reply)?;
-        }
-        Ok(Ok(()))
-    }
-
-    fn envelope(&mut self, content: Content) -> Option<Envelope> {
-        let transaction = self.context.state.transaction.take()?;
-        let greeting = self.context.state.greeting.as_ref()?;
-        self.messages = self.messages.wrapping_add(1);
-        let protocol = match (greeting.extended, transaction.parameters.smtputf8()) {
-            (false, _) => Protocol::Smtp,
-            (true, false) => Protocol::Esmtp,
-            (true, true) => Protocol::Utf8Smtp,
-        };
-        Some(Envelope {
-            id: MessageId { server: self.shared.server, connection: self.context.connection, message: self.messages },
-            peer: self.context.peer.clone(),
-            local: self.context.local.clone(),
-            hostname: self.shared.config.hostname.clone(),
-            helo: greeting.name.clone(),
-            protocol,
-            reverse_path: transaction.reverse_path,
-            parameters: transaction.parameters,
-            recipients: transaction.recipients,
-            content,
-            received_at: SystemTime::now(),
-            values: std::mem::take(&mut self.context.values),
-            connection_values: self.context.connection_values.clone(),
-        })
     }
 
     /// Says a reply and counts what speaks against the client; the connection ends if that is too much.
@@ -478,6 +430,11 @@ impl<S: Stream> Channel<S> {
     /// Puts a reply behind those that wait to be sent.
     fn say(&mut self, reply: &Reply) -> io::Result<()> {
         log::trace!("[{}] S: {reply}", self.context.connection);
+        self.say_raw(reply)
+    }
+
+    /// As [`say`](Channel::say), for what shall not be in the log.
+    fn say_raw(&mut self, reply: &Reply) -> io::Result<()> {
         reply.render(&mut self.replies);
         if self.replies.len() >= MAX_REPLIES { self.flush() } else { Ok(()) }
     }
@@ -488,7 +445,9 @@ impl<S: Stream> Channel<S> {
             return Ok(());
         }
         let deadline = Instant::now() + self.shared.config.command_timeout;
-        self.input.stream_mut().write_all_by(&self.replies, deadline)?;
+        let stream = self.input.stream_mut();
+        stream.set_write_deadline(deadline);
+        stream.write_all(&self.replies)?;
         self.replies.clear();
         self.unconfirmed = None;
         Ok(())
@@ -502,18 +461,27 @@ impl<S: Stream> Channel<S> {
     fn close(&mut self) -> io::Result<()> {
         self.flush()?;
         let hurry = self.activity.is_closing();
-        self.input.stream_mut().linger(hurry);
+        linger(self.input.stream_mut(), hurry);
         Ok(())
     }
 }
 
-/// What reading content came to.
-enum Received {
-    Content(Content),
-    /// It was read to its end, and is refused.
-    Refused(Reply),
-    /// Its end will not be waited for: the connection ends with this.
-    Cut(Reply),
+/// RFC 3207 section 4: what may be said before TLS where TLS is required.
+fn is_allowed_in_clear(command: &Command<'_>) -> bool {
+    matches!(command, Command::Noop | Command::Ehlo(_) | Command::Lhlo(_) | Command::StartTls | Command::Quit)
+}
+
+/// What may not be said without authentication where that is required.
+fn needs_auth(command: &Command<'_>) -> bool {
+    matches!(
+        command,
+        Command::Mail(..) | Command::Rcpt(..) | Command::Data | Command::Bdat(..) | Command::Vrfy(_) | Command::Expn(_)
+    )
+}
+
+/// Whether a command brings no message forward.
+fn is_junk(command: &Command<'_>) -> bool {
+    !matches!(command, Command::Mail(..) | Command::Rcpt(..) | Command::Data | Command::Bdat(..) | Command::Quit)
 }
 
 /// What a panic had to say.

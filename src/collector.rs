@@ -47,13 +47,19 @@ impl Collector {
         self.overflow.map_or(0, |(_, at)| self.total - at)
     }
 
+    /// Why the content is no longer kept, if it is not.
+    pub fn overflow(&self) -> Option<Overflow> {
+        self.overflow.map(|(why, _)| why)
+    }
+
     /// The content, or why there is none.
     pub fn finish(mut self) -> Result<Content, Overflow> {
         match self.overflow {
             Some((why, _)) => Err(why),
             None => {
-                // Growth by doubling may leave as much again unused; a little is not worth a copy.
-                if self.octets.capacity() - self.octets.len() > FREE_HINT {
+                // What growth by doubling leaves unused costs less than giving it back: the allocator keeps memory of one
+                // size at hand for the next message. Only an announcement can be further off.
+                if self.octets.capacity() / 2 > self.octets.len().max(FREE_HINT) {
                     self.octets.shrink_to_fit();
                     self.share.shrink_to(self.octets.capacity() as u64);
                 }

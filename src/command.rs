@@ -87,21 +87,25 @@ impl Verb {
         Verb::ALL.into_iter().find(|verb| verb.as_str().as_bytes().eq_ignore_ascii_case(word))
     }
 
-    /// What HELP says of the verb; nothing if the server does not offer it.
-    fn syntax(self) -> Option<&'static str> {
-        Some(match self {
+    /// What HELP says of the verb.
+    fn syntax(self) -> &'static str {
+        match self {
             Verb::Helo => "HELO hostname",
             Verb::Ehlo => "EHLO hostname",
+            Verb::Lhlo => "LHLO hostname",
             Verb::Mail => "MAIL FROM:<address> [parameters]",
             Verb::Rcpt => "RCPT TO:<address> [parameters]",
             Verb::Data => "DATA",
+            Verb::Bdat => "BDAT octets [LAST]",
             Verb::Rset => "RSET",
             Verb::Noop => "NOOP [ignored text]",
             Verb::Quit => "QUIT",
             Verb::Vrfy => "VRFY address",
+            Verb::Expn => "EXPN list",
             Verb::Help => "HELP [command]",
-            Verb::Expn | Verb::Lhlo | Verb::Bdat | Verb::StartTls | Verb::Auth => return None,
-        })
+            Verb::StartTls => "STARTTLS",
+            Verb::Auth => "AUTH mechanism [initial-response]",
+        }
     }
 }
 
@@ -127,8 +131,13 @@ pub(crate) enum Command<'a> {
     Vrfy(&'a [u8]),
     Expn(&'a [u8]),
     Help(&'a [u8]),
-    /// A verb that is known but belongs to something that this server does not offer.
-    NotOffered,
+    Lhlo(&'a str),
+    StartTls,
+    /// The mechanism and the initial response behind it, not yet read.
+    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "only AUTH reads it"))]
+    Auth(&'a [u8]),
+    /// A chunk of content follows: its octets, and whether it is the last.
+    Bdat(u64, bool),
 }
 
 const NOT_RECOGNIZED: Reply = Reply::fixed(500, Status::new(5, 5, 2), "Command not recognized");
@@ -193,19 +202,23 @@ impl<'a> Command<'a> {
             Verb::Vrfy => Command::Vrfy(argument),
             Verb::Expn => Command::Expn(argument),
             Verb::Help => Command::Help(argument),
-            Verb::Lhlo | Verb::Bdat | Verb::StartTls | Verb::Auth => Command::NotOffered,
+            Verb::Lhlo => Command::Lhlo(parse_name(argument, strict)?),
+            Verb::StartTls => alone(Command::StartTls, argument)?,
+            Verb::Auth if argument.is_empty() => return Err(NO_ARGUMENT),
+            Verb::Auth => Command::Auth(argument),
+            Verb::Bdat => parse_chunk(argument)?,
         })
     }
 }
 
-/// The answer to HELP (RFC 5321 section 4.1.1.8).
-pub(crate) fn help(argument: &[u8]) -> Reply {
-    const HELPFUL: Status = Status::new(2, 0, 0);
+/// The answer to HELP (RFC 5321 section 4.1.1.8), for a server that offers what `is_offered` says.
+pub(crate) fn help(argument: &[u8], is_offered: impl Fn(Verb) -> bool) -> Reply {
     if argument.is_empty() {
-        return Reply::fixed(214, HELPFUL, "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP");
+        let verbs: Vec<&str> = Verb::ALL.into_iter().filter(|verb| is_offered(*verb)).map(Verb::as_str).collect();
+        return Reply::new(214, "2.0.0", format!("Commands: {}", verbs.join(" ")));
     }
-    match Verb::parse(argument).and_then(Verb::syntax) {
-        Some(syntax) => Reply::fixed(214, HELPFUL, syntax),
+    match Verb::parse(argument).filter(|verb| is_offered(*verb)) {
+        Some(verb) => Reply::fixed(214, Status::new(2, 0, 0), verb.syntax()),
         None => Reply::fixed(504, Status::new(5, 5, 4), "No help for that"),
     }
 }
@@ -226,6 +239,22 @@ fn parse_name(argument: &[u8], strict: bool) -> Result<&str, Reply> {
         Ok(name) if well_formed => Ok(name),
         _ => Err(SYNTAX),
     }
+}
+
+/// RFC 3030 section 2: a number of octets, and perhaps LAST.
+fn parse_chunk(argument: &[u8]) -> Result<Command<'static>, Reply> {
+    let mut words = argument.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+    let digits = words.next().ok_or(NO_ARGUMENT)?;
+    let last = match (words.next(), words.next()) {
+        (None, _) => false,
+        (Some(word), None) if word.eq_ignore_ascii_case(b"LAST") => true,
+        _ => return Err(SYNTAX),
+    };
+    if digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(SYNTAX);
+    }
+    let octets = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or(SYNTAX)?;
+    Ok(Command::Bdat(octets, last))
 }
 
 fn strip_prefix<'a>(argument: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
@@ -294,12 +323,30 @@ mod tests {
 
     #[test]
     fn help_knows_what_is_offered() {
-        let all = help(b"");
+        let is_offered = |verb| !matches!(verb, Verb::Expn | Verb::Lhlo);
+        let all = help(b"", is_offered);
         for verb in Verb::ALL {
-            let one = help(verb.as_str().as_bytes());
-            let offered = all.text().contains(verb.as_str());
-            assert_eq!(one.code(), if offered { 214 } else { 504 }, "{verb}");
-            assert!(!offered || one.text().starts_with(verb.as_str()));
+            let one = help(verb.as_str().as_bytes(), is_offered);
+            assert_eq!(one.code(), if is_offered(verb) { 214 } else { 504 }, "{verb}");
+            assert_eq!(all.text().contains(verb.as_str()), is_offered(verb));
+            assert!(!is_offered(verb) || one.text().starts_with(verb.as_str()));
+        }
+    }
+
+    #[test]
+    fn chunks_have_a_number_and_perhaps_an_end() {
+        let chunk = |argument: &str| match Command::parse(Line::new(format!("BDAT {argument}").as_bytes()), true) {
+            Ok(Command::Bdat(octets, last)) => Ok((octets, last)),
+            Ok(other) => panic!("{other:?}"),
+            Err(reply) => Err(reply.code()),
+        };
+        assert_eq!(chunk("0"), Ok((0, false)));
+        assert_eq!(chunk("4294967300 last"), Ok((4_294_967_300, true)));
+        assert_eq!(chunk("18446744073709551615  LAST"), Ok((u64::MAX, true)));
+        for bad in
+            ["", "LAST", "-1", "+1", "1 2", "1 LAST x", "0x1", "18446744073709551616", "000000000000000000001", "1.0"]
+        {
+            assert_eq!(chunk(bad), Err(501), "{bad}");
         }
     }
 }

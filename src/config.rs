@@ -56,10 +56,26 @@ pub(crate) struct Config {
     /// In octets. A session's hooks run on it.
     pub worker_stack: usize,
     pub reuse_port: bool,
+    /// LMTP in SMTP's place.
+    pub lmtp: bool,
+    pub require_tls: bool,
+    pub require_auth: bool,
+    #[cfg(feature = "auth")]
+    /// Whether mechanisms that show the secret may be used without TLS, and not only from this machine.
+    pub clear_text_auth: bool,
+    #[cfg(feature = "auth")]
+    /// RFC 4954 leaves the number to servers; each try costs a guesser time.
+    pub max_auth_failures: usize,
 }
 
 /// The longest command line, CRLF included: RFC 5321 section 4.5.3.1.4 has 512 octets, and each extension adds to it.
 pub(crate) const MAX_COMMAND_LINE: usize = 2048;
+
+/// The longest line of an AUTH command or of a response within it: RFC 4954 section 4.
+pub(crate) const MAX_AUTH_LINE: usize = 12_288;
+
+/// How long a TLS handshake may take, if the command timeout is not shorter.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How much of an overlong line is skipped before the connection is closed instead.
 pub(crate) const MAX_SKIPPED: usize = 64 * 1024;
@@ -94,6 +110,13 @@ impl Default for Config {
             queue_capacity: 1024,
             worker_stack: 256 * 1024,
             reuse_port: false,
+            lmtp: false,
+            require_tls: false,
+            require_auth: false,
+            #[cfg(feature = "auth")]
+            clear_text_auth: false,
+            #[cfg(feature = "auth")]
+            max_auth_failures: 3,
         }
     }
 }

@@ -38,6 +38,20 @@ impl Response {
         Response::Each(answers.into_iter().map(|answer| answer.into().into_one(1)).collect())
     }
 
+    /// The reply for each of `recipients`.
+    pub(crate) fn into_each(self, recipients: usize) -> Vec<Reply> {
+        match self {
+            Response::All(reply) => vec![reply.into_final(); recipients],
+            Response::Each(replies) => {
+                if replies.len() != recipients {
+                    log::error!("{} answers for {recipients} recipients", replies.len());
+                }
+                let missing = std::iter::repeat_n(FAILED, recipients.saturating_sub(replies.len()));
+                replies.into_iter().take(recipients).map(Reply::into_final).chain(missing).collect()
+            }
+        }
+    }
+
     /// The one reply that is true for all of `recipients`.
     pub(crate) fn into_one(self, recipients: usize) -> Reply {
         let replies = match self {
@@ -258,6 +272,16 @@ mod tests {
         assert_eq!(one(vec![no(), later(), Reply::ok()], 3), later());
         assert_eq!(one(vec![Reply::ok()], 2), FAILED);
         assert_eq!(one(vec![], 0), FAILED);
+    }
+
+    #[test]
+    fn a_reply_for_each() {
+        let no = Reply::permanent("no");
+        assert_eq!(Response::All(no.clone()).into_each(2), [no.clone(), no.clone()]);
+        let two = Response::Each(vec![Reply::ok(), no.clone()]);
+        assert_eq!(two.clone().into_each(2), [Reply::ok(), no.clone()]);
+        assert_eq!(two.clone().into_each(3), [Reply::ok(), no, FAILED]);
+        assert_eq!(two.into_each(1), [Reply::ok()]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::address::{ForwardPath, ReversePath, is_helo_name};
 use crate::content::{Content, TextError};
 use crate::escaped::Escaped;
 use crate::parameter::{MailParameters, RcptParameters};
+use crate::tls::TlsInfo;
 use crate::values::Values;
 
 /// One end of a connection.
@@ -55,25 +56,55 @@ impl Display for Endpoint {
     }
 }
 
-/// The protocol that brought a message, by the names of RFC 3848 and RFC 6531 section 4.3 for Received lines.
+/// The protocol that brought a message, by the names that RFC 3848 and RFC 6531 section 4.3 give them in Received lines:
+/// an `S` at the end stands for TLS, an `A` for a client that has authenticated itself, `UTF8` for SMTPUTF8.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names are the documentation")]
 pub enum Protocol {
     /// The client said HELO.
     Smtp,
-    /// The client said EHLO.
     Esmtp,
-    /// The client said EHLO, and SMTPUTF8 with MAIL.
+    Esmtps,
+    Esmtpa,
+    Esmtpsa,
+    Lmtp,
+    Lmtps,
+    Lmtpa,
+    Lmtpsa,
     Utf8Smtp,
+    Utf8Smtps,
+    Utf8Smtpa,
+    Utf8Smtpsa,
+    Utf8Lmtp,
+    Utf8Lmtps,
+    Utf8Lmtpa,
+    Utf8Lmtpsa,
+}
+
+impl Protocol {
+    pub(crate) fn of(lmtp: bool, extended: bool, utf8: bool, tls: bool, authenticated: bool) -> Protocol {
+        use Protocol::*;
+        let [plain, s, a, sa] = match (lmtp, utf8) {
+            (false, _) if !extended => return Smtp,
+            (false, false) => [Esmtp, Esmtps, Esmtpa, Esmtpsa],
+            (false, true) => [Utf8Smtp, Utf8Smtps, Utf8Smtpa, Utf8Smtpsa],
+            (true, false) => [Lmtp, Lmtps, Lmtpa, Lmtpsa],
+            (true, true) => [Utf8Lmtp, Utf8Lmtps, Utf8Lmtpa, Utf8Lmtpsa],
+        };
+        match (tls, authenticated) {
+            (false, false) => plain,
+            (true, false) => s,
+            (false, true) => a,
+            (true, true) => sa,
+        }
+    }
 }
 
 impl Display for Protocol {
+    /// In upper case, as in a Received line.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Protocol::Smtp => "SMTP",
-            Protocol::Esmtp => "ESMTP",
-            Protocol::Utf8Smtp => "UTF8SMTP",
-        })
+        f.write_str(&format!("{self:?}").to_ascii_uppercase())
     }
 }
 
@@ -175,6 +206,8 @@ pub struct Envelope {
     pub(crate) hostname: Arc<str>,
     pub(crate) helo: Arc<str>,
     pub(crate) protocol: Protocol,
+    pub(crate) tls: Option<Arc<TlsInfo>>,
+    pub(crate) identity: Option<Arc<str>>,
     pub(crate) reverse_path: ReversePath,
     pub(crate) parameters: MailParameters,
     pub(crate) recipients: Vec<Recipient>,
@@ -213,6 +246,16 @@ impl Envelope {
     /// The protocol that was spoken.
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// The TLS session that it came in, if it did.
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_deref()
+    }
+
+    /// Who the client is, if it has authenticated itself (RFC 4954).
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
     }
 
     /// The reverse-path: where notices about this message go. Compares with `&str`; the null reverse-path equals `""`.
@@ -324,6 +367,8 @@ mod tests {
             hostname: "mx.example".into(),
             helo: helo.into(),
             protocol: Protocol::Esmtp,
+            tls: None,
+            identity: None,
             reverse_path: ReversePath::Null,
             parameters: MailParameters::default(),
             recipients: recipients

@@ -3,9 +3,18 @@
 use crate::config::Config;
 use crate::parameter::Offered;
 
-/// The text of the reply to EHLO: the host, and a line for each extension that is true now.
-pub(crate) fn ehlo(config: &Config) -> String {
-    let Offered { size, eight_bit_mime, smtputf8 } = offered(config);
+/// What an offer depends on besides the settings.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Facts {
+    /// TLS is in use.
+    pub encrypted: bool,
+    /// TLS can be begun.
+    pub starttls: bool,
+}
+
+/// The text of the reply to EHLO: the host, and a line for each extension that is true now. `mechanisms` are those of AUTH.
+pub(crate) fn ehlo(config: &Config, facts: Facts, mechanisms: &str) -> String {
+    let Offered { size, eight_bit_mime, smtputf8 } = offered(config, facts);
     let mut text = format!("{}\nPIPELINING\n", config.hostname);
     if size {
         // 0 says that there is no fixed limit: RFC 1870 section 4.
@@ -17,11 +26,18 @@ pub(crate) fn ehlo(config: &Config) -> String {
     if smtputf8 {
         text += "SMTPUTF8\n";
     }
-    text + &format!("ENHANCEDSTATUSCODES\nLIMITS RCPTMAX={}\nHELP", config.max_recipients)
+    text += "ENHANCEDSTATUSCODES\nCHUNKING\n";
+    if facts.starttls {
+        text += "STARTTLS\n";
+    }
+    if !mechanisms.is_empty() {
+        text += &format!("AUTH {mechanisms}\n");
+    }
+    text + &format!("LIMITS RCPTMAX={}\nHELP", config.max_recipients)
 }
 
 /// The parameters that a client may use which said EHLO.
-pub(crate) fn offered(config: &Config) -> Offered {
+pub(crate) fn offered(config: &Config, _facts: Facts) -> Offered {
     Offered {
         size: true,
         // Content that is given out as text has no place for other octets.
@@ -38,15 +54,15 @@ mod tests {
     fn keywords_in_order() {
         let config = Config { smtputf8: true, ..Config::default() };
         assert_eq!(
-            ehlo(&config),
-            "localhost\nPIPELINING\nSIZE 33554432\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX=1000\nHELP"
+            ehlo(&config, Facts::default(), ""),
+            "localhost\nPIPELINING\nSIZE 33554432\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nCHUNKING\nLIMITS RCPTMAX=1000\nHELP"
         );
     }
 
     #[test]
     fn decode_data_takes_8bitmime_away() {
         let config = Config { decode_data: true, data_size_limit: 0, ..Config::default() };
-        let text = ehlo(&config);
+        let text = ehlo(&config, Facts::default(), "");
         assert!(!text.contains("8BITMIME") && text.contains("SIZE 0\n"), "{text}");
     }
 }

@@ -86,6 +86,8 @@ mod transaction;
 mod values;
 
 // One connection.
+#[cfg(feature = "auth")]
+mod auth;
 mod channel;
 mod collector;
 mod delivery;
@@ -93,6 +95,7 @@ mod session;
 mod shutdown;
 mod stats;
 mod stream;
+mod tls;
 mod wire;
 
 // The server.
@@ -109,7 +112,15 @@ mod inbox;
 
 pub mod from_smtpd;
 
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
+
 pub use address::{AddressError, AddressLiteral, ForwardPath, Mailbox, ReversePath};
+#[cfg(feature = "auth")]
+pub use auth::{
+    AuthFailure, Authenticator, Bearer, EntryError, Mechanism, ScramVerifier, ScramVerifierError, Users, UsersError,
+};
 pub use builder::Builder;
 pub use command::Verb;
 pub use config::LineEnds;
@@ -126,7 +137,15 @@ pub use reply::{Reply, Status, StatusError};
 pub use server::{Server, ServerHandle, ShutdownReport};
 pub use session::{Context, Phase, Session};
 pub use stats::Stats;
+pub use stream::Transport;
+#[cfg(feature = "tls")]
+pub use tls::TlsError;
+pub use tls::{Tls, TlsAcceptor, TlsInfo, TlsStream};
 pub use values::Values;
+
+/// The TLS library whose acceptor turns into a [`Tls`].
+#[cfg(feature = "tls")]
+pub use native_tls;
 
 /// The channel crate whose [`Receiver`](crossbeam_channel::Receiver) comes out of [`Builder::deliveries`].
 pub use crossbeam_channel;

@@ -33,7 +33,10 @@ const BACKLOG: i32 = 4096;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Listener(Place);
+pub struct Listener {
+    place: Place,
+    implicit_tls: bool,
+}
 
 #[derive(Debug)]
 enum Place {
@@ -44,11 +47,27 @@ enum Place {
     Bound(Bound),
 }
 
+impl From<Place> for Listener {
+    fn from(place: Place) -> Listener {
+        Listener { place, implicit_tls: false }
+    }
+}
+
 impl Listener {
+    /// Connections here begin with a TLS handshake, before the banner: port 465, "smtps" (RFC 8314). The server must have
+    /// [`tls`](crate::Builder::tls).
+    pub fn implicit_tls(self) -> Listener {
+        Listener { implicit_tls: true, ..self }
+    }
+
+    pub(crate) fn is_implicit_tls(&self) -> bool {
+        self.implicit_tls
+    }
+
     /// A Unix socket at a path.
     #[cfg(unix)]
     pub fn unix(path: impl AsRef<std::path::Path>) -> Listener {
-        Listener(Place::Path(path.as_ref().to_owned()))
+        Place::Path(path.as_ref().to_owned()).into()
     }
 
     /// Binds now what is else bound when the server starts: for a program that gives up its privileges in between.
@@ -57,19 +76,20 @@ impl Listener {
     /// # Errors
     /// [`Error::Resolve`] and [`Error::Bind`].
     pub fn bind(self) -> Result<Listener, Error> {
-        self.into_bound(false).map(|bound| Listener(Place::Bound(bound)))
+        let implicit_tls = self.implicit_tls;
+        self.into_bound(false).map(|bound| Listener { place: Place::Bound(bound), implicit_tls })
     }
 
     /// Where it listens, once it is bound.
     pub fn local(&self) -> Option<&Endpoint> {
-        match &self.0 {
+        match &self.place {
             Place::Bound(bound) => Some(&bound.local),
             _ => None,
         }
     }
 
     pub(crate) fn into_bound(self, reuse_port: bool) -> Result<Bound, Error> {
-        match self.0 {
+        match self.place {
             Place::Name(name) => bind_name(&name, reuse_port),
             Place::Address(address) => {
                 bind_tcp(address, reuse_port).map_err(|source| Error::Bind { address: address.to_string(), source })
@@ -88,12 +108,12 @@ impl From<&str> for Listener {
     fn from(name: &str) -> Listener {
         #[cfg(unix)]
         if let Some(path) = name.strip_prefix("unix:") {
-            return Listener(Place::Path(path.into()));
+            return Place::Path(path.into()).into();
         }
-        Listener(match name.parse() {
-            Ok(address) => Place::Address(address),
-            Err(_) => Place::Name(name.to_owned()),
-        })
+        match name.parse() {
+            Ok(address) => Place::Address(address).into(),
+            Err(_) => Place::Name(name.to_owned()).into(),
+        }
     }
 }
 
@@ -111,13 +131,13 @@ impl From<String> for Listener {
 
 impl From<SocketAddr> for Listener {
     fn from(address: SocketAddr) -> Listener {
-        Listener(Place::Address(address))
+        Place::Address(address).into()
     }
 }
 
 impl From<(IpAddr, u16)> for Listener {
     fn from(address: (IpAddr, u16)) -> Listener {
-        Listener(Place::Address(address.into()))
+        Place::Address(address.into()).into()
     }
 }
 
@@ -125,7 +145,7 @@ impl From<(&str, u16)> for Listener {
     fn from((host, port): (&str, u16)) -> Listener {
         match host.parse::<IpAddr>() {
             Ok(ip) => Listener::from((ip, port)),
-            Err(_) => Listener(Place::Name(format!("{host}:{port}"))),
+            Err(_) => Place::Name(format!("{host}:{port}")).into(),
         }
     }
 }
@@ -133,21 +153,21 @@ impl From<(&str, u16)> for Listener {
 #[cfg(unix)]
 impl From<PathBuf> for Listener {
     fn from(path: PathBuf) -> Listener {
-        Listener(Place::Path(path))
+        Place::Path(path).into()
     }
 }
 
 #[cfg(unix)]
 impl From<&std::path::Path> for Listener {
     fn from(path: &std::path::Path) -> Listener {
-        Listener(Place::Path(path.to_owned()))
+        Place::Path(path.to_owned()).into()
     }
 }
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Listener {
         let local = listener.local_addr().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        Listener(Place::Bound(Bound { socket: Acceptor::Tcp(listener), local: Endpoint::Tcp(local), is_ours: false }))
+        Place::Bound(Bound { socket: Acceptor::Tcp(listener), local: Endpoint::Tcp(local), is_ours: false }).into()
     }
 }
 
@@ -155,7 +175,7 @@ impl From<TcpListener> for Listener {
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Listener {
         let path = listener.local_addr().ok().and_then(|addr| addr.as_pathname().map(Arc::from));
-        Listener(Place::Bound(Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(path), is_ours: false }))
+        Place::Bound(Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(path), is_ours: false }).into()
     }
 }
 

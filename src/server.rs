@@ -27,7 +27,8 @@ use crate::reply::{Reply, Status};
 use crate::session::Session;
 use crate::shutdown::{Activity, Shutdown};
 use crate::stats::{Counters, Stats};
-use crate::stream::SharedSocket;
+use crate::stream::{self, Transport};
+use crate::tls::Tls;
 
 /// The grace time of a server that is dropped: a message that is on its way may just make it.
 const DROP_GRACE: Duration = Duration::from_millis(250);
@@ -41,6 +42,15 @@ const NO_THREAD: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Out of resourc
 
 /// Makes the session of a connection.
 pub(crate) type SessionFactory = dyn Fn(&Endpoint) -> Box<dyn Session> + Send + Sync;
+
+/// What a builder has gathered.
+pub(crate) struct Settings {
+    pub config: Config,
+    pub session: Option<Arc<SessionFactory>>,
+    pub tls: Option<Tls>,
+    #[cfg(feature = "auth")]
+    pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
+}
 
 /// A running SMTP server.
 ///
@@ -114,6 +124,7 @@ struct Connection {
     socket: Socket,
     peer: Endpoint,
     local: Endpoint,
+    implicit_tls: bool,
     // Gives the address's place free.
     _place: Place,
 }
@@ -125,14 +136,17 @@ impl Server {
     }
 
     pub(crate) fn start(
-        config: Config,
-        session: Option<Arc<SessionFactory>>,
+        settings: Settings,
         listeners: Vec<Listener>,
         handlers: Vec<Box<dyn Handler>>,
     ) -> Result<(Server, Receiver<Delivery>), Error> {
+        let Settings { config, session, .. } = settings;
         let bound = listeners
             .into_iter()
-            .map(|listener| listener.into_bound(config.reuse_port).map(Arc::new))
+            .map(|listener| {
+                let implicit_tls = listener.is_implicit_tls();
+                listener.into_bound(config.reuse_port).map(|bound| (Arc::new(bound), implicit_tls))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let (deliveries, receiver) = bounded(config.queue_capacity);
         let config = Arc::new(config);
@@ -141,6 +155,9 @@ impl Server {
             config: config.clone(),
             counters: Counters::default(),
             server: server_id(),
+            tls: settings.tls,
+            #[cfg(feature = "auth")]
+            authenticator: settings.authenticator,
         });
         let shutdown = Arc::new(Shutdown::default());
         let live = Arc::new(Live::default());
@@ -159,8 +176,8 @@ impl Server {
                 shared,
                 shutdown,
                 live,
-                endpoints: bound.iter().map(|bound| bound.local().clone()).collect(),
-                listeners: bound,
+                endpoints: bound.iter().map(|(bound, _)| bound.local().clone()).collect(),
+                listeners: bound.iter().map(|(bound, _)| bound.clone()).collect(),
                 accepting: Threads::default(),
                 consuming: Threads::default(),
                 running: Mutex::new(Some(Running { pool: pool.clone(), deliveries })),
@@ -177,9 +194,10 @@ impl Server {
         }
         let addresses = Arc::new(Addresses { max: config.max_connections_per_address, taken: Mutex::default() });
         let serial = Arc::new(AtomicU64::new(0));
-        for bound in &core.listeners {
+        for (bound, implicit_tls) in bound {
             let acceptor = Acceptor {
-                bound: bound.clone(),
+                bound,
+                implicit_tls,
                 shared: core.shared.clone(),
                 shutdown: core.shutdown.clone(),
                 pool: pool.clone(),
@@ -378,36 +396,32 @@ struct Worker {
 
 impl Worker {
     fn serve(&self, connection: Connection) {
-        let Connection { id, socket, peer, local, _place } = connection;
+        let Connection { id, socket, peer, local, implicit_tls, _place } = connection;
         let socket = Arc::new(socket);
         let dispatch = Dispatch::new(self.deliveries.clone());
         let activity = Arc::new(Activity::new(self.shutdown.clone(), dispatch.canceller()));
         let _entry = Entry::new(self, id, &socket, &activity);
-        if let Err(e) = self.converse(id, SharedSocket(socket), peer, local, dispatch, activity) {
-            log::info!("[{id}] connection lost: {e}");
-        }
-    }
-
-    fn converse(
-        &self,
-        id: u64,
-        stream: SharedSocket,
-        peer: Endpoint,
-        local: Endpoint,
-        dispatch: Dispatch,
-        activity: Arc<Activity>,
-    ) -> io::Result<()> {
-        if matches!(peer, Endpoint::Tcp(_)) {
-            // Replies are written whole; waiting to fill a segment would only delay them.
-            stream.0.set_tcp_nodelay(true)?;
-        }
+        let stream = match self.stream(socket, &peer) {
+            Ok(stream) => stream,
+            Err(e) => return log::info!("[{id}] connection lost: {e}"),
+        };
         let session: Box<dyn Session> = match &self.session {
             Some(make) => make(&peer),
             None => Box::new(()),
         };
-        let mut channel = Channel::new(self.shared.clone(), stream, session, (peer, local), id, dispatch, activity)?;
-        channel.run();
-        Ok(())
+        let mut channel = Channel::new(self.shared.clone(), stream, session, (peer, local), id, dispatch, activity);
+        channel.run(implicit_tls);
+    }
+
+    fn stream(&self, socket: Arc<Socket>, peer: &Endpoint) -> io::Result<stream::Connection> {
+        if matches!(peer, Endpoint::Tcp(_)) {
+            // Replies are written whole; waiting to fill a segment would only delay them.
+            socket.set_tcp_nodelay(true)?;
+        }
+        let config = &self.shared.config;
+        // The shorter of the two that reads are bound by: it rarely has to be set again.
+        let read_timeout = config.command_timeout.min(config.data_timeout);
+        Ok(stream::Connection::new(Transport::new(socket, read_timeout, config.command_timeout)?))
     }
 }
 
@@ -436,6 +450,7 @@ impl Drop for Entry<'_> {
 /// What a listener thread needs to give connections to workers.
 struct Acceptor {
     bound: Arc<Bound>,
+    implicit_tls: bool,
     shared: Arc<Shared>,
     shutdown: Arc<Shutdown>,
     pool: Arc<Pool<Connection>>,
@@ -480,7 +495,7 @@ impl Acceptor {
             return self.refuse(&socket, &peer, &TOO_MANY_FROM_YOU);
         };
         let local = self.bound.local_of(&socket);
-        match self.pool.submit(Connection { id, socket, peer, local, _place: place }) {
+        match self.pool.submit(Connection { id, socket, peer, local, implicit_tls: self.implicit_tls, _place: place }) {
             Ok(()) => self.shared.counters.connections.add(1),
             Err((connection, Refusal::Full)) => self.refuse(&connection.socket, &connection.peer, &TOO_MANY),
             Err((connection, Refusal::NoThread(e))) => {

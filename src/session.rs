@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::envelope::{Endpoint, Recipient};
 use crate::parameter::MailParameters;
 use crate::reply::Reply;
+use crate::tls::TlsInfo;
 use crate::transaction::State;
 use crate::values::Values;
 
@@ -31,6 +32,8 @@ pub struct Context {
     pub(crate) local: Endpoint,
     pub(crate) phase: Phase,
     pub(crate) state: State,
+    pub(crate) tls: Option<Arc<TlsInfo>>,
+    pub(crate) identity: Option<Arc<str>>,
     pub(crate) values: Values,
     pub(crate) connection_values: Arc<Values>,
 }
@@ -84,6 +87,16 @@ impl Context {
     /// The recipients accepted so far: smtpd's `rcpttos`.
     pub fn recipients(&self) -> &[Recipient] {
         self.state.transaction.as_ref().map_or(&[], |transaction| &transaction.recipients)
+    }
+
+    /// The TLS session, if the connection is encrypted.
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_deref()
+    }
+
+    /// Who the client is, once it has authenticated itself (RFC 4954).
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
     }
 
     /// Values that go along with the transaction's envelope to the handler, and are dropped if there will be none.

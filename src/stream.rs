@@ -1,37 +1,115 @@
-//! The byte stream under a connection, and deadlines on it.
+//! The byte stream under a connection: a socket with deadlines, and TLS over it.
 
+use std::fmt::{self, Debug, Formatter};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use socket2::Socket;
 
+use crate::tls::{TlsAcceptor, TlsInfo, TlsStream};
+
 /// What a connection runs over: a socket, or memory in a test.
+///
+/// Reads and writes end with `TimedOut` at their deadline, however the octets drip.
 pub(crate) trait Stream: Read + Write {
-    /// Bounds a single read.
-    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()>;
-    /// Bounds a single write.
-    fn set_write_timeout(&self, timeout: Duration) -> io::Result<()>;
+    fn set_read_deadline(&mut self, deadline: Instant);
+    fn set_write_deadline(&mut self, deadline: Instant);
     /// Sends the end of the stream; reading goes on.
-    fn close_writing(&self) -> io::Result<()>;
+    fn close_writing(&mut self) -> io::Result<()>;
     /// What was received so far can be read, then comes the end of the stream.
-    fn close_reading(&self) -> io::Result<()>;
+    fn close_reading(&mut self) -> io::Result<()>;
+    /// Goes over to TLS.
+    fn start_tls(&mut self, acceptor: &dyn TlsAcceptor) -> io::Result<TlsInfo>;
 }
 
-/// A connected TCP or Unix socket. It is shared so that a shutdown can wake whoever reads from it.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedSocket(pub Arc<Socket>);
+/// The clear-text socket of a connection, with deadlines: what a [`TlsAcceptor`] reads and writes.
+///
+/// Its clones are the same socket with the same deadlines. A read or write past its deadline fails with
+/// [`ErrorKind::TimedOut`]; none fails with [`ErrorKind::WouldBlock`].
+#[derive(Clone)]
+pub struct Transport {
+    socket: Arc<Socket>,
+    clock: Arc<Mutex<Clock>>,
+}
 
-impl Read for SharedSocket {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buf)
+/// The deadlines, and what the socket's own timeouts are set to now.
+#[derive(Debug)]
+struct Clock {
+    read_deadline: Instant,
+    write_deadline: Instant,
+    read_timeout: Duration,
+    write_timeout: Duration,
+}
+
+/// How late a read may notice its deadline: setting the socket's timeout exactly, before each read, would double the
+/// system calls.
+const SLACK: Duration = Duration::from_millis(20);
+
+impl Transport {
+    /// Sets the socket's timeouts, best to the shortest that is usual: then they rarely need to be set again.
+    pub(crate) fn new(socket: Arc<Socket>, read_timeout: Duration, write_timeout: Duration) -> io::Result<Transport> {
+        socket.set_read_timeout(Some(read_timeout))?;
+        socket.set_write_timeout(Some(write_timeout))?;
+        let now = Instant::now();
+        let clock = Clock {
+            read_deadline: now + read_timeout,
+            write_deadline: now + write_timeout,
+            read_timeout,
+            write_timeout,
+        };
+        Ok(Transport { socket, clock: Arc::new(Mutex::new(clock)) })
+    }
+
+    /// Lowers the socket's timeout if it would let a read pass its deadline.
+    fn arm_read(&self, woken: bool) -> io::Result<()> {
+        let mut clock = self.clock.lock();
+        let left = remaining(clock.read_deadline)?;
+        // Once woken too early, by a timeout left over from a shorter deadline, it is raised as well: else this thread
+        // would wake again and again.
+        if clock.read_timeout > left + SLACK || (woken && left > clock.read_timeout + SLACK) {
+            clock.read_timeout = left;
+            self.socket.set_read_timeout(Some(left))?;
+        }
+        Ok(())
+    }
+
+    fn arm_write(&self) -> io::Result<()> {
+        let mut clock = self.clock.lock();
+        let left = remaining(clock.write_deadline)?;
+        if clock.write_timeout > left + SLACK {
+            clock.write_timeout = left;
+            self.socket.set_write_timeout(Some(left))?;
+        }
+        Ok(())
     }
 }
 
-impl Write for SharedSocket {
+impl Read for Transport {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut woken = false;
+        loop {
+            self.arm_read(woken)?;
+            match (&*self.socket).read(buf) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if is_timeout(&e) => woken = true,
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Write for Transport {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self.0).write(buf)
+        loop {
+            self.arm_write()?;
+            match (&*self.socket).write(buf) {
+                Err(e) if e.kind() == ErrorKind::Interrupted || is_timeout(&e) => {}
+                result => return result,
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -39,110 +117,74 @@ impl Write for SharedSocket {
     }
 }
 
-impl Stream for SharedSocket {
-    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        self.0.set_read_timeout(Some(timeout))
-    }
-
-    fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
-        self.0.set_write_timeout(Some(timeout))
-    }
-
-    fn close_writing(&self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
-    }
-
-    fn close_reading(&self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Read)
+impl Debug for Transport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").finish_non_exhaustive()
     }
 }
 
-/// How late a read may notice its deadline: setting the socket's timeout exactly, before each read, would double the
-/// system calls.
-const SLACK: Duration = Duration::from_millis(20);
-
-/// A stream whose reads and writes end by a deadline, however the octets drip.
-#[derive(Debug)]
-pub(crate) struct Timed<S> {
-    stream: S,
-    // What the socket's own timeouts are set to now.
-    read_timeout: Duration,
-    write_timeout: Duration,
+/// A connection's stream: in clear, or within TLS.
+pub(crate) struct Connection {
+    transport: Transport,
+    tls: Option<Box<dyn TlsStream>>,
 }
 
-impl<S: Stream> Timed<S> {
-    /// Sets the socket's timeouts, best to the shortest that is usual: then they rarely need to be set again.
-    pub fn new(stream: S, read_timeout: Duration, write_timeout: Duration) -> io::Result<Timed<S>> {
-        stream.set_read_timeout(read_timeout)?;
-        stream.set_write_timeout(write_timeout)?;
-        Ok(Timed { stream, read_timeout, write_timeout })
+impl Connection {
+    pub fn new(transport: Transport) -> Connection {
+        Connection { transport, tls: None }
     }
+}
 
-    /// Reads what there is, at least one octet but at the end of the stream.
-    ///
-    /// # Errors
-    /// `TimedOut` past the deadline, and the stream's own.
-    pub fn read_by(&mut self, buf: &mut [u8], deadline: Instant) -> io::Result<usize> {
-        loop {
-            let left = remaining(deadline)?;
-            if self.read_timeout > left + SLACK {
-                self.read_timeout = left;
-                self.stream.set_read_timeout(left)?;
-            }
-            match self.stream.read(buf) {
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if is_timeout(&e) => {
-                    // A timeout left over from an earlier, shorter deadline would only wake this thread again and again.
-                    let left = remaining(deadline)?;
-                    if left > self.read_timeout + SLACK {
-                        self.read_timeout = left;
-                        self.stream.set_read_timeout(left)?;
-                    }
-                }
-                result => return result,
-            }
+impl Read for Connection {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => tls.read(buf),
+            None => self.transport.read(buf),
+        }
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => tls.write(buf),
+            None => self.transport.write(buf),
         }
     }
 
-    /// Writes everything.
-    ///
-    /// # Errors
-    /// `TimedOut` past the deadline, and the stream's own.
-    pub fn write_all_by(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let left = remaining(deadline)?;
-            if self.write_timeout > left + SLACK {
-                self.write_timeout = left;
-                self.stream.set_write_timeout(left)?;
-            }
-            match self.stream.write(bytes) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(n) => bytes = &bytes[n..],
-                Err(e) if e.kind() == ErrorKind::Interrupted || is_timeout(&e) => {}
-                Err(e) => return Err(e),
-            }
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => tls.flush(),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+impl Stream for Connection {
+    fn set_read_deadline(&mut self, deadline: Instant) {
+        self.transport.clock.lock().read_deadline = deadline;
     }
 
-    /// Ends the connection so that the last reply arrives: without reading what the client still sends, the close would
-    /// become a reset, and a reset throws away what was not yet read at the other end. A server in a `hurry` reads what
-    /// has come already and waits for nothing.
-    pub fn linger(&mut self, hurry: bool) {
-        const TIME: Duration = Duration::from_secs(1);
-        const OCTETS: usize = 64 * 1024;
-        if self.stream.close_writing().is_err() || (hurry && self.stream.close_reading().is_err()) {
-            return;
+    fn set_write_deadline(&mut self, deadline: Instant) {
+        self.transport.clock.lock().write_deadline = deadline;
+    }
+
+    fn close_writing(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            tls.close()?;
         }
-        let deadline = Instant::now() + TIME;
-        let mut buf = [0; 2048];
-        let mut dropped = 0;
-        while dropped < OCTETS {
-            match self.read_by(&mut buf, deadline) {
-                Ok(0) | Err(_) => return,
-                Ok(n) => dropped += n,
-            }
-        }
+        self.transport.socket.shutdown(Shutdown::Write)
+    }
+
+    fn close_reading(&mut self) -> io::Result<()> {
+        self.transport.socket.shutdown(Shutdown::Read)
+    }
+
+    fn start_tls(&mut self, acceptor: &dyn TlsAcceptor) -> io::Result<TlsInfo> {
+        let tls = acceptor.accept(self.transport.clone())?;
+        let info = tls.info();
+        self.tls = Some(tls);
+        Ok(info)
     }
 }
 
@@ -154,4 +196,26 @@ fn remaining(deadline: Instant) -> io::Result<Duration> {
 
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// Ends a connection so that the last reply arrives: without reading what the client still sends, the close would
+/// become a reset, and a reset throws away what was not yet read at the other end. A server in a `hurry` reads what has
+/// come already and waits for nothing.
+pub(crate) fn linger(stream: &mut impl Stream, hurry: bool) {
+    const TIME: Duration = Duration::from_secs(1);
+    const OCTETS: usize = 64 * 1024;
+    let deadline = Instant::now() + TIME;
+    stream.set_write_deadline(deadline);
+    stream.set_read_deadline(deadline);
+    if stream.close_writing().is_err() || (hurry && stream.close_reading().is_err()) {
+        return;
+    }
+    let mut buf = [0; 2048];
+    let mut dropped = 0;
+    while dropped < OCTETS {
+        match stream.read(&mut buf) {
+            Ok(0) | Err(_) => return,
+            Ok(n) => dropped += n,
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::address::{ForwardPath, ReversePath};
 use crate::config::Config;
 use crate::envelope::Recipient;
-use crate::extension;
+use crate::extension::{self, Facts};
 use crate::parameter::{MailParameters, Offered, RcptParameters};
 use crate::reply::{Reply, Status};
 
@@ -60,12 +60,18 @@ impl State {
 
     /// Whether MAIL is allowed, and its parameters are good: RFC 5321 section 4.1.1.2, RFC 1870 section 6, RFC 6531
     /// section 3.
-    pub fn check_mail(&self, config: &Config, path: &ReversePath, parameters: &[u8]) -> Result<MailParameters, Reply> {
+    pub fn check_mail(
+        &self,
+        config: &Config,
+        facts: Facts,
+        path: &ReversePath,
+        parameters: &[u8],
+    ) -> Result<MailParameters, Reply> {
         let greeting = self.greeting.as_ref().ok_or(NO_GREETING)?;
         if self.transaction.is_some() {
             return Err(NESTED_MAIL);
         }
-        let offered = if greeting.extended { extension::offered(config) } else { Offered::NOTHING };
+        let offered = if greeting.extended { extension::offered(config, facts) } else { Offered::NOTHING };
         let parameters = MailParameters::parse(parameters, offered)?;
         let ascii = path.mailbox().is_none_or(|mailbox| mailbox.is_ascii());
         if !ascii && !parameters.smtputf8() {
@@ -83,7 +89,13 @@ impl State {
     }
 
     /// Whether RCPT is allowed, and its parameters are good: RFC 5321 section 4.1.1.3.
-    pub fn check_rcpt(&self, config: &Config, path: ForwardPath, parameters: &[u8]) -> Result<Recipient, Reply> {
+    pub fn check_rcpt(
+        &self,
+        config: &Config,
+        _facts: Facts,
+        path: ForwardPath,
+        parameters: &[u8],
+    ) -> Result<Recipient, Reply> {
         let transaction = self.transaction.as_ref().ok_or(NO_MAIL)?;
         let parameters = RcptParameters::parse(parameters)?;
         if !path.is_ascii() && !transaction.parameters.smtputf8() {
@@ -123,12 +135,12 @@ mod tests {
 
     fn mail(state: &State, path: &str, parameters: &str) -> Result<MailParameters, u16> {
         let config = Config { data_size_limit: 1000, smtputf8: true, ..Config::default() };
-        state.check_mail(&config, &path.parse().unwrap(), parameters.as_bytes()).map_err(|r| r.code())
+        state.check_mail(&config, Facts::default(), &path.parse().unwrap(), parameters.as_bytes()).map_err(|r| r.code())
     }
 
     fn rcpt(state: &State, path: &str) -> Result<Recipient, u16> {
         let config = Config { max_recipients: 2, ..Config::default() };
-        state.check_rcpt(&config, path.parse().unwrap(), b"").map_err(|r| r.code())
+        state.check_rcpt(&config, Facts::default(), path.parse().unwrap(), b"").map_err(|r| r.code())
     }
 
     #[test]

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::delivery::Delivery;
 use crate::shutdown::Shutdown;
+use crate::tls::{TlsAcceptor, TlsInfo};
 
 /// A client that has sent what it will ever send, in packets, and closes behind it.
 struct Memory {
@@ -44,20 +45,20 @@ impl Write for Memory {
 }
 
 impl Stream for &mut Memory {
-    fn set_read_timeout(&self, _: Duration) -> io::Result<()> {
+    fn set_read_deadline(&mut self, _: Instant) {}
+
+    fn set_write_deadline(&mut self, _: Instant) {}
+
+    fn close_writing(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    fn set_write_timeout(&self, _: Duration) -> io::Result<()> {
+    fn close_reading(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    fn close_writing(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close_reading(&self) -> io::Result<()> {
-        Ok(())
+    fn start_tls(&mut self, _: &dyn TlsAcceptor) -> io::Result<TlsInfo> {
+        Err(ErrorKind::Unsupported.into())
     }
 }
 
@@ -76,6 +77,9 @@ fn converse(packets: &[&[u8]]) -> Outcome {
         config: Arc::new(config),
         counters: Counters::default(),
         server: 0xabc,
+        tls: None,
+        #[cfg(feature = "auth")]
+        authenticator: None,
     });
     let (deliveries, receiver): (_, Receiver<Delivery>) = bounded(0);
     let consumer = thread::spawn(move || {
@@ -92,8 +96,8 @@ fn converse(packets: &[&[u8]]) -> Outcome {
     let ends = (Endpoint::Unix(None), Endpoint::Unix(None));
     let packets = packets.iter().filter(|p| !p.is_empty()).map(|p| p.to_vec()).collect();
     let mut memory = Memory { packets, written: Vec::new() };
-    let mut channel = Channel::new(shared, &mut memory, Box::new(()), ends, 1, dispatch, activity).unwrap();
-    channel.run();
+    let mut channel = Channel::new(shared, &mut memory, Box::new(()), ends, 1, dispatch, activity);
+    channel.run(false);
     drop(channel);
     Outcome {
         replies: String::from_utf8(memory.written.concat()).unwrap(),
@@ -107,7 +111,7 @@ const CONVERSATION: &[u8] = b"EHLO client.example\r\nMAIL FROM:<a@b.example> SIZ
 
 const REPLIES: &str = "220 mx.example ESMTP pillarbox\r\n\
     250-mx.example\r\n250-PIPELINING\r\n250-SIZE 33554432\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
-    250-ENHANCEDSTATUSCODES\r\n250-LIMITS RCPTMAX=1000\r\n250 HELP\r\n\
+    250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-LIMITS RCPTMAX=1000\r\n250 HELP\r\n\
     250 2.0.0 OK\r\n250 2.0.0 OK\r\n354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 OK abc-1-1\r\n\
     250 2.0.0 OK\r\n\
     250 2.0.0 OK\r\n250 2.0.0 OK\r\n354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 OK abc-1-2\r\n\

@@ -1,6 +1,9 @@
 //! The content behind DATA: RFC 5321 sections 4.1.1.4 and 4.5.2.
 
-use memchr::{memchr, memchr_iter};
+use std::sync::LazyLock;
+
+use memchr::memchr2;
+use memchr::memmem::Finder;
 
 use crate::config::LineEnds;
 
@@ -38,12 +41,28 @@ enum State {
 pub(crate) struct DataReader {
     state: State,
     line_ends: LineEnds,
+    // Whether a dot at the start of a line means anything.
+    has_dots: bool,
     found_lone: bool,
 }
 
 impl DataReader {
+    /// For content behind DATA.
     pub fn new(line_ends: LineEnds) -> DataReader {
-        DataReader { state: State::LineStart, line_ends, found_lone: false }
+        DataReader { state: State::LineStart, line_ends, has_dots: true, found_lone: false }
+    }
+
+    /// For content whose end is known otherwise, in chunks: RFC 3030. Every octet is content.
+    pub fn for_chunks(line_ends: LineEnds) -> DataReader {
+        DataReader { has_dots: false, ..DataReader::new(line_ends) }
+    }
+
+    /// The content has ended: passes on what the next octet would have decided.
+    pub fn finish(&mut self, sink: &mut impl Sink) {
+        if self.state == State::Cr {
+            self.put_lone(b'\r', sink);
+            self.state = State::Text;
+        }
     }
 
     /// Whether a CR or LF stood alone in content that shall be refused for it.
@@ -56,7 +75,7 @@ impl DataReader {
         let mut at = 0;
         while at < octets.len() {
             match (self.state, octets[at]) {
-                (State::LineStart, b'.') => {
+                (State::LineStart, b'.') if self.has_dots => {
                     self.state = State::Dot;
                     at += 1;
                 }
@@ -80,53 +99,39 @@ impl DataReader {
         (at, false)
     }
 
-    /// Passes on lines from `start` up to one that begins with a dot, or to the end. Lines go to the sink in runs as
-    /// long as possible; looking at each octet happens in vectorised searches only.
+    /// Passes on lines from `start` up to one that begins with a dot, or to the end. Looking at each octet happens in
+    /// vectorised passes only, and lines go to the sink in blocks.
     fn feed_text(&mut self, octets: &[u8], start: usize, sink: &mut impl Sink) -> usize {
-        let mut run = start;
-        let mut line_ends = 0;
-        for lf in memchr_iter(b'\n', &octets[start..]) {
-            let lf = start + lf;
-            if lf == start || octets[lf - 1] != b'\r' {
-                self.put_run(&octets[run..lf], line_ends, sink);
-                self.put_lone(b'\n', sink);
-                (run, line_ends) = (lf + 1, 0);
-                continue;
+        let end = if self.has_dots { find_dot_line(octets, start) } else { None };
+        let mut block = &octets[start..end.unwrap_or(octets.len())];
+        let is_clean = self.line_ends == LineEnds::Keep || !has_lone(block);
+        self.state = match block {
+            [.., b'\r', b'\n'] => State::LineStart,
+            [before @ .., b'\r'] => {
+                block = before;
+                State::Cr
             }
-            line_ends += 1;
-            if octets.get(lf + 1).is_none_or(|next| *next == b'.') {
-                self.put_run(&octets[run..=lf], line_ends, sink);
-                self.state = State::LineStart;
-                return lf + 1;
-            }
+            _ => State::Text,
+        };
+        match block {
+            [] => {}
+            _ if is_clean => sink.put(block),
+            _ => self.put_unclean(block, sink),
         }
-        let mut rest = &octets[run..];
-        self.state = State::Text;
-        if let Some(before) = rest.strip_suffix(b"\r") {
-            rest = before;
-            self.state = State::Cr;
-        }
-        self.put_run(rest, line_ends, sink);
-        octets.len()
+        end.unwrap_or(octets.len())
     }
 
-    /// Passes on a run in which every LF ends one of its `line_ends` CRLFs. If it has as many CRs, none stands alone.
-    fn put_run(&mut self, run: &[u8], line_ends: usize, sink: &mut impl Sink) {
-        if self.line_ends == LineEnds::Keep || memchr_iter(b'\r', run).count() == line_ends {
-            if !run.is_empty() {
-                sink.put(run);
-            }
-            return;
-        }
-        let mut rest = run;
-        while let Some(cr) = memchr(b'\r', rest) {
-            if rest.get(cr + 1) == Some(&b'\n') {
-                sink.put(&rest[..cr + 2]);
-                rest = &rest[cr + 2..];
+    /// Passes on a block in which some CR or LF stands alone.
+    fn put_unclean(&mut self, block: &[u8], sink: &mut impl Sink) {
+        let mut rest = block;
+        while let Some(at) = memchr2(b'\r', b'\n', rest) {
+            if rest[at..].starts_with(b"\r\n") {
+                sink.put(&rest[..at + 2]);
+                rest = &rest[at + 2..];
             } else {
-                sink.put(&rest[..cr]);
-                self.put_lone(b'\r', sink);
-                rest = &rest[cr + 1..];
+                sink.put(&rest[..at]);
+                self.put_lone(rest[at], sink);
+                rest = &rest[at + 1..];
             }
         }
         sink.put(rest);
@@ -139,6 +144,27 @@ impl DataReader {
             LineEnds::Reject | LineEnds::Keep => sink.put(&[octet]),
         }
     }
+}
+
+/// Where the next line begins that begins with a dot: behind a CRLF that is not before `start`.
+fn find_dot_line(octets: &[u8], start: usize) -> Option<usize> {
+    static LF_DOT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n."));
+    let mut from = start;
+    loop {
+        let lf = from + LF_DOT.find(&octets[from..])?;
+        if lf > start && octets[lf - 1] == b'\r' {
+            return Some(lf + 1);
+        }
+        from = lf + 1;
+    }
+}
+
+/// Whether any LF has no CR before it, or any CR but the very last octet no LF behind it. Written without a branch, so
+/// that the compiler makes it look at many octets at once.
+fn has_lone(block: &[u8]) -> bool {
+    let pairs = block.iter().zip(block.get(1..).unwrap_or_default());
+    let lone = pairs.fold(0, |lone, (a, b)| lone | (u8::from(*a == b'\r') ^ u8::from(*b == b'\n')));
+    lone != 0 || block.first() == Some(&b'\n')
 }
 
 #[cfg(test)]
@@ -218,6 +244,20 @@ mod tests {
             let mut reader = DataReader::new(LineEnds::Reject);
             assert!(reader.feed(text, &mut Vec::new()).1);
             assert_eq!(reader.is_rejected(), rejected);
+        }
+    }
+
+    #[test]
+    fn chunks_have_no_dots_and_no_end() {
+        let text = b".\r\n..a\r\n.\r\nb\nc\r";
+        for cut in 0..=text.len() {
+            let mut reader = DataReader::for_chunks(LineEnds::Normalize);
+            let mut content = Vec::new();
+            for piece in [&text[..cut], &text[cut..]] {
+                assert_eq!(reader.feed(piece, &mut content), (piece.len(), false));
+            }
+            reader.finish(&mut content);
+            assert_eq!(content, b".\r\n..a\r\n.\r\nb\r\nc\r\n", "cut at {cut}");
         }
     }
 

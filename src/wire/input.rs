@@ -1,32 +1,28 @@
 //! The buffer between a stream and the readers.
 
 use std::io::{self, BufRead, Read};
-use std::time::Instant;
 
-use crate::stream::{Stream, Timed};
+use crate::stream::Stream;
 
 /// Enough for commands and small messages; an idle connection has no more.
 const SMALL: usize = 4 * 1024;
 /// For content: fewer reads, fewer system calls.
 const LARGE: usize = 64 * 1024;
 
-/// A buffered reader over a stream with deadlines; writing goes through it too, since a stream has one owner.
-///
-/// It is a [`BufRead`] whose reads end at the [`deadline`](Input::set_deadline).
+/// A buffered reader over a stream; writing goes through it too, since a stream has one owner.
 #[derive(Debug)]
 pub(crate) struct Input<S> {
-    stream: Timed<S>,
+    stream: S,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    deadline: Instant,
     // The last read filled the buffer: more room would have saved a call.
     was_full: bool,
 }
 
 impl<S: Stream> Input<S> {
-    pub fn new(stream: Timed<S>) -> Input<S> {
-        Input { stream, buffer: vec![0; SMALL], start: 0, end: 0, deadline: Instant::now(), was_full: false }
+    pub fn new(stream: S) -> Input<S> {
+        Input { stream, buffer: vec![0; SMALL], start: 0, end: 0, was_full: false }
     }
 
     /// What was read and not consumed yet.
@@ -34,12 +30,7 @@ impl<S: Stream> Input<S> {
         &self.buffer[self.start..self.end]
     }
 
-    /// When reads shall have brought something.
-    pub fn set_deadline(&mut self, deadline: Instant) {
-        self.deadline = deadline;
-    }
-
-    pub fn stream_mut(&mut self) -> &mut Timed<S> {
+    pub fn stream_mut(&mut self) -> &mut S {
         &mut self.stream
     }
 
@@ -60,7 +51,7 @@ impl<S: Stream> BufRead for Input<S> {
                 self.buffer = vec![0; self.buffer.len() * 4];
             }
             (self.start, self.end) = (0, 0);
-            self.end = self.stream.read_by(&mut self.buffer, self.deadline)?;
+            self.end = self.stream.read(&mut self.buffer)?;
             self.was_full = self.end == self.buffer.len();
         }
         Ok(&self.buffer[self.start..self.end])

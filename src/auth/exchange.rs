@@ -1,0 +1,249 @@
+//! One authentication in progress.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::bearer::{Bearer, Message, oauthbearer_error, xoauth2_error};
+use super::scram::{Binding, ClientFirst, ServerFirst};
+use super::verifier::{MIN_ITERATIONS, SALT, ScramVerifier, prepare_password};
+use super::{AuthFailure, Authenticator, Mechanism, encode};
+
+/// In octets, of a name that a client gives: beyond any mail address, well below a line.
+const MAX_NAME: usize = 512;
+
+/// What the connection lends to an exchange.
+#[derive(Clone, Default)]
+pub(crate) struct ExchangeFacts {
+    /// The hash of the server's certificate: RFC 5929 section 4.
+    pub tls_server_end_point: Option<Vec<u8>>,
+    /// RFC 9266.
+    pub tls_exporter: Option<Vec<u8>>,
+    /// In DER.
+    pub client_certificate: Option<Vec<u8>>,
+}
+
+impl ExchangeFacts {
+    fn has_binding(&self) -> bool {
+        self.tls_server_end_point.is_some() || self.tls_exporter.is_some()
+    }
+}
+
+/// The mechanisms that an authenticator can serve on such a connection, in the order to offer them.
+pub(crate) fn offered<'a>(
+    authenticator: &'a dyn Authenticator,
+    facts: &'a ExchangeFacts,
+) -> impl Iterator<Item = Mechanism> + 'a {
+    let served = authenticator.mechanisms();
+    Mechanism::ALL.into_iter().filter(move |mechanism| match mechanism {
+        Mechanism::ScramSha256Plus => {
+            facts.has_binding() && (served.contains(mechanism) || served.contains(&Mechanism::ScramSha256))
+        }
+        Mechanism::External => facts.client_certificate.is_some() && served.contains(mechanism),
+        _ => served.contains(mechanism),
+    })
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// `334` with this in base64; the client's answer is the next step.
+    Challenge(Vec<u8>),
+    /// The identity of the client, or why it has none. The exchange is over.
+    Done(Result<String, AuthFailure>),
+}
+
+enum State {
+    /// The client has not said anything yet.
+    Start,
+    /// LOGIN: the password is missing.
+    Password {
+        user: Vec<u8>,
+    },
+    /// SCRAM: the proof is missing.
+    Proof {
+        user: String,
+        acts_as: Option<String>,
+        first: Box<ServerFirst>,
+    },
+    /// SCRAM: the client is to acknowledge the server's proof, which RFC 4954 section 4 has no other place for.
+    Acknowledged {
+        identity: String,
+    },
+    /// OAUTHBEARER, XOAUTH2: the client has been told why not, and is to acknowledge that.
+    Refused,
+    Over,
+}
+
+/// One authentication in progress.
+///
+/// A client that cancels is the caller's affair. It counts as a guess if [`is_refused`](Exchange::is_refused).
+pub(crate) struct Exchange {
+    mechanism: Mechanism,
+    authenticator: Arc<dyn Authenticator>,
+    facts: ExchangeFacts,
+    state: State,
+}
+
+impl Exchange {
+    /// The mechanism must be one of those [`offered`].
+    pub fn start(mechanism: Mechanism, authenticator: Arc<dyn Authenticator>, facts: ExchangeFacts) -> Exchange {
+        Exchange { mechanism, authenticator, facts, state: State::Start }
+    }
+
+    /// Takes the initial response of AUTH, `None` if there is none, and then the decoded answer to each challenge.
+    pub fn step(&mut self, response: Option<&[u8]>) -> Step {
+        match (mem::replace(&mut self.state, State::Over), response) {
+            (State::Start, None) => {
+                self.state = State::Start;
+                match self.mechanism {
+                    Mechanism::Login => Step::Challenge(b"Username:".to_vec()),
+                    _ => Step::Challenge(Vec::new()),
+                }
+            }
+            (_, None) => Step::Done(Err(AuthFailure::Malformed)),
+            (state, Some(response)) => self.advance(state, response).unwrap_or_else(|failure| Step::Done(Err(failure))),
+        }
+    }
+
+    /// Whether the client has been refused already, in a challenge that it did not answer yet.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.state, State::Refused)
+    }
+
+    fn advance(&mut self, state: State, response: &[u8]) -> Result<Step, AuthFailure> {
+        let identity = match state {
+            State::Start => match self.mechanism {
+                Mechanism::Plain => self.plain(response)?,
+                Mechanism::Login => {
+                    self.state = State::Password { user: response.to_vec() };
+                    return Ok(Step::Challenge(b"Password:".to_vec()));
+                }
+                Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => return self.scram_first(response),
+                Mechanism::OAuthBearer | Mechanism::XOAuth2 => return self.bearer(response),
+                Mechanism::External => self.external(response)?,
+            },
+            State::Password { user } => self.password(&user, response, None)?,
+            State::Proof { user, acts_as, first } => {
+                let server_final = first.verify(response)?;
+                let identity = self.authorize(user, acts_as)?;
+                self.state = State::Acknowledged { identity };
+                return Ok(Step::Challenge(server_final.into_bytes()));
+            }
+            State::Acknowledged { identity } if response.is_empty() => identity,
+            State::Acknowledged { .. } | State::Over => return Err(AuthFailure::Malformed),
+            State::Refused => return Err(AuthFailure::Credentials),
+        };
+        Ok(Step::Done(Ok(identity)))
+    }
+
+    /// RFC 4616 section 2: `[authzid] NUL authcid NUL passwd`.
+    fn plain(&self, response: &[u8]) -> Result<String, AuthFailure> {
+        let mut parts = response.split(|&octet| octet == 0);
+        let (Some(acts_as), Some(user), Some(password), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(AuthFailure::Malformed);
+        };
+        self.password(user, password, Some(acts_as))
+    }
+
+    fn password(&self, user: &[u8], password: &[u8], acts_as: Option<&[u8]>) -> Result<String, AuthFailure> {
+        let acts_as = acts_as.filter(|name| !name.is_empty()).map(name).transpose()?;
+        let user = name(user)?;
+        let password = str::from_utf8(password).map_err(|_| AuthFailure::Credentials)?;
+        let password = prepare_password(password);
+        // Some directories take a name without a password as a visitor's, and say yes.
+        if password.is_empty() {
+            return Err(AuthFailure::Credentials);
+        }
+        let identity = self.authenticator.password(&user, &password)?;
+        self.authorize(identity, acts_as.filter(|acts_as| *acts_as != user))
+    }
+
+    fn authorize(&self, identity: String, acts_as: Option<String>) -> Result<String, AuthFailure> {
+        match acts_as {
+            Some(acts_as) if acts_as != identity => self.authenticator.authorize(&identity, &acts_as),
+            _ => Ok(identity),
+        }
+    }
+
+    fn scram_first(&mut self, response: &[u8]) -> Result<Step, AuthFailure> {
+        let first = ClientFirst::parse(response)?;
+        let binding = self.binding(first.binding)?;
+        let user = name(first.user.as_bytes())?;
+        let acts_as = first.authzid.as_deref().map(|acts_as| name(acts_as.as_bytes())).transpose()?;
+        let verifier = match self.authenticator.scram(&user)? {
+            Some(verifier) => verifier,
+            None => ScramVerifier::decoy(&user, MIN_ITERATIONS, SALT)?,
+        };
+        let mut random = [0; 18];
+        getrandom::fill(&mut random).map_err(AuthFailure::temporary)?;
+        let (challenge, first) = first.challenge(verifier, &encode(&random), binding);
+        self.state = State::Proof { user, acts_as, first: Box::new(first) };
+        Ok(Step::Challenge(challenge.into_bytes()))
+    }
+
+    /// The octets that the client's flag wants bound: RFC 5802 section 6.
+    fn binding(&self, flag: Binding<'_>) -> Result<&[u8], AuthFailure> {
+        let plus = self.mechanism == Mechanism::ScramSha256Plus;
+        match flag {
+            Binding::Unsupported if !plus => Ok(b""),
+            // If we did offer it, somebody took it out of our reply to EHLO.
+            Binding::NotOffered if !plus && !self.facts.has_binding() => Ok(b""),
+            Binding::Type(kind) if plus => match kind {
+                "tls-server-end-point" => self.facts.tls_server_end_point.as_deref(),
+                "tls-exporter" => self.facts.tls_exporter.as_deref(),
+                _ => None,
+            }
+            .ok_or(AuthFailure::ChannelBinding),
+            _ => Err(AuthFailure::ChannelBinding),
+        }
+    }
+
+    fn bearer(&mut self, response: &[u8]) -> Result<Step, AuthFailure> {
+        let xoauth2 = self.mechanism == Mechanism::XOAuth2;
+        let message = if xoauth2 { Message::xoauth2(response)? } else { Message::oauthbearer(response)? };
+        let user = message.user.as_deref().map(|user| name(user.as_bytes())).transpose();
+        let checked = match (user, message.token) {
+            (Ok(user), Some(token)) => self.authenticator.bearer(&Bearer {
+                user: user.as_deref(),
+                token,
+                host: message.host,
+                port: message.port,
+            }),
+            _ => Err(AuthFailure::Credentials),
+        };
+        match checked {
+            Err(AuthFailure::Credentials) => {
+                self.state = State::Refused;
+                let error = if xoauth2 { xoauth2_error } else { oauthbearer_error };
+                Ok(Step::Challenge(error(&*self.authenticator).into_bytes()))
+            }
+            checked => checked.map(|identity| Step::Done(Ok(identity))),
+        }
+    }
+
+    fn external(&self, response: &[u8]) -> Result<String, AuthFailure> {
+        let certificate = self.facts.client_certificate.as_deref().ok_or(AuthFailure::Credentials)?;
+        let acts_as = match response {
+            b"" => None,
+            response => Some(name(response)?),
+        };
+        self.authenticator.external(certificate, acts_as.as_deref())
+    }
+}
+
+/// A name as it is looked up: RFC 4616 section 2, RFC 4954 section 4. One that SASLprep does not take is nobody's.
+fn name(octets: &[u8]) -> Result<String, AuthFailure> {
+    if octets.len() > MAX_NAME {
+        return Err(AuthFailure::Credentials);
+    }
+    let name = str::from_utf8(octets).map_err(|_| AuthFailure::Credentials)?;
+    match stringprep::saslprep(name) {
+        Ok(name) if !name.is_empty() => Ok(name.into_owned()),
+        _ => Err(AuthFailure::Credentials),
+    }
+}
+
+#[cfg(test)]
+mod tests;

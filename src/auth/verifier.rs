@@ -1,0 +1,345 @@
+//! What a server keeps of a SCRAM password, and the arithmetic of RFC 5802 section 3.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::{self, Debug, Display, Formatter};
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use base64ct::{Base64, Encoding};
+use hmac::digest::CtOutput;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::AuthFailure;
+
+/// An output of SHA-256, and a key of HMAC-SHA-256.
+pub(super) type Hash = [u8; 32];
+
+/// RFC 7677 section 4 asks for at least this, and clients refuse to prove themselves with less.
+pub(super) const MIN_ITERATIONS: u32 = 4096;
+/// Some seconds of the client's and, with PLAIN, of the server's time: more is a slip of the keyboard.
+const MAX_ITERATIONS: u32 = 10_000_000;
+/// In octets: what PostgreSQL and most others use.
+pub(super) const SALT: usize = 16;
+/// In octets. The challenge that carries the salt then fits into a reply line of 512.
+const MAX_SALT: usize = 64;
+
+/// What is stored of a password for SCRAM-SHA-256 (RFC 5802 section 3): enough to check a client's proof, or a password
+/// that comes in clear, but not enough to log in with.
+///
+/// It is read and written in PostgreSQL's form, `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`, with salt and keys
+/// in base64. [`Debug`] shows nothing of it but the iterations.
+///
+/// ```
+/// use pillarbox::ScramVerifier;
+///
+/// let verifier = ScramVerifier::generate("open sesame", 4096)?;
+/// let stored = verifier.encode();
+/// assert!(stored.starts_with("SCRAM-SHA-256$4096:"));
+/// assert!(stored.parse::<ScramVerifier>()?.matches("open sesame"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct ScramVerifier {
+    iterations: u32,
+    salt: Vec<u8>,
+    stored_key: Hash,
+    server_key: Hash,
+}
+
+impl ScramVerifier {
+    /// A verifier of its parts, as a database may hold them: 4,096 to 10,000,000 iterations, a salt of 1 to 64 octets.
+    pub fn new(
+        iterations: u32,
+        salt: impl Into<Vec<u8>>,
+        stored_key: [u8; 32],
+        server_key: [u8; 32],
+    ) -> Result<ScramVerifier, ScramVerifierError> {
+        let salt = salt.into();
+        if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations) {
+            return Err(ScramVerifierError::Iterations);
+        }
+        if !(1..=MAX_SALT).contains(&salt.len()) {
+            return Err(ScramVerifierError::Salt);
+        }
+        Ok(ScramVerifier { iterations, salt, stored_key, server_key })
+    }
+
+    /// The verifier of a new password, with a random salt of 16 octets.
+    ///
+    /// More iterations make a stolen verifier harder to crack, and each login as much slower, for the client too.
+    pub fn generate(password: &str, iterations: u32) -> Result<ScramVerifier, ScramVerifierError> {
+        let mut salt = [0; SALT];
+        getrandom::fill(&mut salt).map_err(|e| ScramVerifierError::Random(e.into()))?;
+        let empty = ScramVerifier::new(iterations, salt, [0; 32], [0; 32])?;
+        Ok(ScramVerifier::derive(&prepare_password(password), empty.salt, iterations))
+    }
+
+    /// From a password that is prepared, and parts that are known to be good.
+    pub(super) fn derive(password: &str, salt: Vec<u8>, iterations: u32) -> ScramVerifier {
+        let salted = Zeroizing::new(pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), &salt, iterations));
+        let client_key = Zeroizing::new(hmac(&salted, &[b"Client Key"]));
+        ScramVerifier {
+            iterations,
+            salt,
+            stored_key: sha256(&*client_key),
+            server_key: hmac(&salted, &[b"Server Key"]),
+        }
+    }
+
+    /// For a name that is nobody's: like a verifier in all that a client gets to see, always the same for the same
+    /// name, and with keys that no password leads to.
+    pub(super) fn decoy(user: &str, iterations: u32, salt_len: usize) -> Result<ScramVerifier, AuthFailure> {
+        let key = process_key()?;
+        Ok(ScramVerifier {
+            iterations,
+            salt: made_up_salt(user, salt_len)?,
+            stored_key: hmac(key, &[b"StoredKey\0", user.as_bytes()]),
+            server_key: hmac(key, &[b"ServerKey\0", user.as_bytes()]),
+        })
+    }
+
+    /// Whether this is the verifier of a password. Takes as long for a wrong one.
+    pub fn matches(&self, password: &str) -> bool {
+        let other = ScramVerifier::derive(&prepare_password(password), self.salt.clone(), self.iterations);
+        is_same(other.stored_key, self.stored_key)
+    }
+
+    /// In PostgreSQL's form. Keep it as secret as a password's hash.
+    pub fn encode(&self) -> String {
+        format!(
+            "SCRAM-SHA-256${}:{}${}:{}",
+            self.iterations,
+            Base64::encode_string(&self.salt),
+            Base64::encode_string(&self.stored_key),
+            Base64::encode_string(&self.server_key),
+        )
+    }
+
+    pub(super) fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    pub(super) fn salt(&self) -> &[u8] {
+        &self.salt
+    }
+
+    /// RFC 5802 section 3: whether a client's proof shows that it has the ClientKey.
+    pub(super) fn is_proven(&self, auth_message: &str, proof: &Hash) -> bool {
+        let signature = hmac(&self.stored_key, &[auth_message.as_bytes()]);
+        let mut client_key = Zeroizing::new(*proof);
+        for (octet, mask) in client_key.iter_mut().zip(signature) {
+            *octet ^= mask;
+        }
+        is_same(sha256(&*client_key), self.stored_key)
+    }
+
+    /// RFC 5802 section 3: the server's own proof.
+    pub(super) fn server_signature(&self, auth_message: &str) -> Hash {
+        hmac(&self.server_key, &[auth_message.as_bytes()])
+    }
+}
+
+impl Debug for ScramVerifier {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScramVerifier").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
+}
+
+impl FromStr for ScramVerifier {
+    type Err = ScramVerifierError;
+
+    fn from_str(text: &str) -> Result<ScramVerifier, ScramVerifierError> {
+        fn parts(text: &str) -> Option<(&str, &str, &str, &str)> {
+            let (head, keys) = text.strip_prefix("SCRAM-SHA-256$")?.split_once('$')?;
+            let (iterations, salt) = head.split_once(':')?;
+            let (stored_key, server_key) = keys.split_once(':')?;
+            Some((iterations, salt, stored_key, server_key))
+        }
+        fn hash(base64: &str) -> Result<Hash, ScramVerifierError> {
+            let octets = Base64::decode_vec(base64).map_err(|_| ScramVerifierError::Form)?;
+            octets.try_into().map_err(|_| ScramVerifierError::Form)
+        }
+        let (iterations, salt, stored_key, server_key) = parts(text).ok_or(ScramVerifierError::Form)?;
+        if iterations.is_empty() || !iterations.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(ScramVerifierError::Form);
+        }
+        let iterations = iterations.parse().map_err(|_| ScramVerifierError::Iterations)?;
+        let salt = Base64::decode_vec(salt).map_err(|_| ScramVerifierError::Form)?;
+        ScramVerifier::new(iterations, salt, hash(stored_key)?, hash(server_key)?)
+    }
+}
+
+/// Why there is no [`ScramVerifier`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ScramVerifierError {
+    /// The text is not `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey` with salt and keys in base64.
+    Form,
+    /// Less than 4,096 iterations, which RFC 7677 does not allow, or more than 10,000,000.
+    Iterations,
+    /// The salt is empty or longer than 64 octets.
+    Salt,
+    /// The system gave no random numbers.
+    Random(Box<dyn Error + Send + Sync>),
+}
+
+impl Display for ScramVerifierError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            ScramVerifierError::Form => {
+                f.write_str("not of the form SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey")
+            }
+            ScramVerifierError::Iterations => f.write_str("not 4096 to 10000000 iterations"),
+            ScramVerifierError::Salt => f.write_str("not a salt of 1 to 64 octets"),
+            ScramVerifierError::Random(source) => write!(f, "no random numbers: {source}"),
+        }
+    }
+}
+
+impl Error for ScramVerifierError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            ScramVerifierError::Random(source) => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn sha256(octets: &[u8]) -> Hash {
+    Sha256::digest(octets).into()
+}
+
+fn hmac(key: &Hash, message: &[&[u8]]) -> Hash {
+    // A key shorter than the block is padded with zeros (RFC 2104 section 2); padded here, its length cannot be wrong.
+    let mut block = Zeroizing::new([0; 64]);
+    block[..32].copy_from_slice(key);
+    let mut mac = Hmac::<Sha256>::new((&*block).into());
+    for part in message {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Takes as long wherever the two differ.
+pub(super) fn is_same(a: Hash, b: Hash) -> bool {
+    CtOutput::<Sha256>::new(a.into()) == CtOutput::new(b.into())
+}
+
+/// A password as it is compared: by SASLprep, or as it is if that does not take it. RFC 4013 knows the characters of
+/// Unicode 3.2 alone; clients send the others, such as emoji, unprepared, as PostgreSQL's do.
+pub(super) fn prepare_password(password: &str) -> Cow<'_, str> {
+    stringprep::saslprep(password).unwrap_or(Cow::Borrowed(password))
+}
+
+/// The salt of a name that has none of its own. Nothing tells it from a random one, and it stays the same while the
+/// process lives.
+pub(super) fn made_up_salt(user: &str, len: usize) -> Result<Vec<u8>, AuthFailure> {
+    let key = process_key()?;
+    let mut salt = Vec::with_capacity(MAX_SALT);
+    for round in 0..len.div_ceil(32) {
+        salt.extend_from_slice(&hmac(key, &[b"salt\0", &[round as u8], user.as_bytes()]));
+    }
+    salt.truncate(len);
+    Ok(salt)
+}
+
+/// A number that is always the same for the same name, and that nobody outside can foretell.
+pub(super) fn made_up_number(user: &str) -> Result<u64, AuthFailure> {
+    let [a, b, c, d, e, f, g, h, ..] = hmac(process_key()?, &[b"number\0", user.as_bytes()]);
+    Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}
+
+/// What everything made up comes from.
+fn process_key() -> Result<&'static Hash, AuthFailure> {
+    static KEY: OnceLock<Hash> = OnceLock::new();
+    if let Some(key) = KEY.get() {
+        return Ok(key);
+    }
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh).map_err(AuthFailure::temporary)?;
+    Ok(KEY.get_or_init(|| fresh))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From the regression tests of PostgreSQL, where it stands for the empty password.
+    const OF_POSTGRESQL: &str = "SCRAM-SHA-256$4096:hpFyHTUsSWcR7O9P$LgZFIt6Oqdo27ZFKbZ2nV+vtnYM995pDh9ca6WSi120=:\
+                                 qVV5NeluNfUPkwm7Vqat25RjSPLkGeoZBQs6wVv+um4=";
+
+    #[test]
+    fn as_postgresql_makes_them() {
+        let verifier: ScramVerifier = OF_POSTGRESQL.parse().unwrap();
+        assert_eq!(verifier.encode(), OF_POSTGRESQL);
+        assert_eq!(ScramVerifier::derive("", verifier.salt.clone(), 4096).encode(), OF_POSTGRESQL);
+        assert!(verifier.matches("") && !verifier.matches("x"));
+    }
+
+    #[test]
+    fn bad_forms() {
+        let bad = [
+            ("", "form"),
+            ("SCRAM-SHA-256", "form"),
+            (&*OF_POSTGRESQL.replace("SHA-256", "SHA-1"), "form"),
+            (&*OF_POSTGRESQL.replace("4096", "+4096"), "form"),
+            (&*OF_POSTGRESQL.replace("4096", ""), "form"),
+            (&*OF_POSTGRESQL.replace("hpFyHTUsSWcR7O9P", "hpFyHTUsSWcR7O9"), "form"),
+            (&*OF_POSTGRESQL.replace("LgZF", ""), "form"),
+            (OF_POSTGRESQL, "good"),
+            (&*OF_POSTGRESQL.replace("um4=", "um4=:"), "form"),
+            (&*OF_POSTGRESQL.replace("4096", "4095"), "iterations"),
+            (&*OF_POSTGRESQL.replace("4096", "10000001"), "iterations"),
+            (&*OF_POSTGRESQL.replace("4096", "99999999999"), "iterations"),
+            (&*OF_POSTGRESQL.replace("hpFyHTUsSWcR7O9P", ""), "salt"),
+            (&*OF_POSTGRESQL.replace("hpFyHTUsSWcR7O9P", &"AAAA".repeat(22)), "salt"),
+        ];
+        for (text, what) in bad {
+            let is = match text.parse::<ScramVerifier>() {
+                Ok(_) => "good",
+                Err(ScramVerifierError::Form) => "form",
+                Err(ScramVerifierError::Iterations) => "iterations",
+                Err(ScramVerifierError::Salt) => "salt",
+                Err(ScramVerifierError::Random(_)) => "random",
+            };
+            assert_eq!(is, what, "{text}");
+        }
+    }
+
+    #[test]
+    fn generated_ones_differ_and_match() {
+        let one = ScramVerifier::generate("I\u{ad}X", 4096).unwrap();
+        let other = ScramVerifier::generate("IX", 4096).unwrap();
+        assert_ne!(one.salt, other.salt);
+        // RFC 4013 section 3: a soft hyphen is nothing.
+        assert!(one.matches("IX") && other.matches("I\u{ad}X") && !one.matches("Ix"));
+        assert!(matches!(ScramVerifier::generate("x", 1), Err(ScramVerifierError::Iterations)));
+    }
+
+    #[test]
+    fn passwords_beyond_saslprep_stay_as_they_are() {
+        let verifier = ScramVerifier::generate("\u{1f511} key", 4096).unwrap();
+        assert!(verifier.matches("\u{1f511} key") && !verifier.matches("key"));
+        // RFC 4013 section 3: compatibility forms are the same.
+        assert_eq!(prepare_password("\u{2168}"), "IX");
+    }
+
+    #[test]
+    fn what_is_made_up_is_made_up_once() {
+        let decoy = |user| ScramVerifier::decoy(user, 4096, 40).unwrap();
+        assert_eq!(decoy("bob").encode(), decoy("bob").encode());
+        assert_ne!(decoy("bob").salt, decoy("eve").salt);
+        assert_eq!(decoy("bob").salt.len(), 40);
+        assert_eq!(made_up_salt("bob", 16).unwrap(), decoy("bob").salt[..16]);
+        assert_eq!(made_up_number("bob").unwrap(), made_up_number("bob").unwrap());
+    }
+
+    #[test]
+    fn debug_is_silent() {
+        let verifier: ScramVerifier = OF_POSTGRESQL.parse().unwrap();
+        assert_eq!(format!("{verifier:?}"), "ScramVerifier { iterations: 4096, .. }");
+    }
+}

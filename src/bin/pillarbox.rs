@@ -1,0 +1,352 @@
+//! The `pillarbox` command: a mail server from the command line, with the words of `python -m smtpd`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use pillarbox::{Builder, Error, Handler, Listener, Server, ServerHandle, Tls, Users, handlers};
+
+/// How long a shutdown lets messages in progress finish.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// File descriptors that are needed for other things than connections.
+const SPARE_DESCRIPTORS: u64 = 32;
+
+/// Receives mail by SMTP, and prints it, stores it or throws it away.
+#[derive(Parser)]
+#[command(name = "pillarbox", version, disable_version_flag = true, after_help = EXAMPLES)]
+struct Arguments {
+    /// Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 is any free one
+    #[arg(value_name = "LOCALADDR", default_value = "localhost:8025", value_parser = parse_local)]
+    local: String,
+
+    /// Where the proxies relay to: HOST:PORT
+    #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
+    remote: String,
+
+    /// Stay root: else, started as root, it becomes the user nobody once it listens
+    #[arg(short = 'n', long)]
+    nosetuid: bool,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+
+    /// What to do with mail: DebuggingServer prints it, Sink throws it away, Maildir stores it
+    #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", value_parser = parse_class)]
+    class: Class,
+
+    /// Most octets of a message; 0 is no limit
+    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 33_554_432)]
+    size: u64,
+
+    /// Offer SMTPUTF8
+    #[arg(short = 'u', long)]
+    smtputf8: bool,
+
+    /// Print the conversation on stderr
+    #[arg(short = 'd', long)]
+    debug: bool,
+
+    /// The folder of the class Maildir; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    maildir: Option<PathBuf>,
+
+    /// Most connections at once
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
+    max_connections: usize,
+
+    /// Most recipients of a message
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
+    max_recipients: usize,
+
+    /// Longest wait for a command; longer ones for content and replies are cut to it
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    timeout: Option<Duration>,
+
+    /// The server's name in its banner [default: the machine's]
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+
+    /// Offer STARTTLS, with this certificate chain
+    #[arg(long, value_name = "PEM", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's key, in PKCS#8
+    #[arg(long, value_name = "PEM", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Begin with TLS at once, and not by STARTTLS
+    #[arg(long, requires = "tls_cert")]
+    smtps: bool,
+
+    /// Take no mail without TLS
+    #[arg(long, requires = "tls_cert")]
+    require_tls: bool,
+
+    /// Offer AUTH to the users in this file, a line USER:SECRET for each
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+
+    /// Take no mail from clients that are not authenticated
+    #[arg(long, requires = "users")]
+    require_auth: bool,
+
+    /// Speak LMTP
+    #[arg(long)]
+    lmtp: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pillarbox -n                          print what arrives at localhost:8025
+  pillarbox -n -c Maildir --maildir in  store it in the Maildir \"in\"";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Debugging,
+    Sink,
+    Maildir,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_log(arguments.debug);
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("pillarbox: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), String> {
+    let folder = match (arguments.class, &arguments.maildir) {
+        (Class::Maildir, None) => usage("-c Maildir needs --maildir DIR"),
+        (Class::Maildir, Some(folder)) => Some(folder.clone()),
+        _ => None,
+    };
+    // Both may be files that only root can read.
+    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(cert), Some(key)) => Some(read_tls(cert, key)?),
+        _ => None,
+    };
+    let users = match &arguments.users {
+        Some(file) => {
+            Some(Users::from_file(file).map_err(|e| format!("cannot use {}: {}", file.display(), chain(&e)))?)
+        }
+        None => None,
+    };
+    let mut listener = Listener::from(&arguments.local);
+    if arguments.smtps {
+        listener = listener.implicit_tls();
+    }
+    let listener = listener.bind().map_err(|e| explain(&e))?;
+    if !arguments.nosetuid {
+        privileges::drop()?;
+    }
+    // Made only now: it belongs to the user that will write to it.
+    let builder = builder(&arguments, tls, users);
+    match arguments.class {
+        Class::Debugging => serve(builder, listener, handlers::Debugging::stdout()),
+        Class::Sink => serve(builder, listener, handlers::Sink),
+        Class::Maildir => {
+            let folder = folder.unwrap_or_default();
+            let maildir = handlers::Maildir::create(&folder)
+                .map_err(|e| format!("cannot use the Maildir {}: {e}", folder.display()))?;
+            serve(builder, listener, maildir)
+        }
+    }
+}
+
+fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Builder {
+    let mut builder = Server::builder()
+        .data_size_limit(arguments.size)
+        .smtputf8(arguments.smtputf8)
+        .lmtp(arguments.lmtp)
+        .require_tls(arguments.require_tls)
+        .require_auth(arguments.require_auth)
+        .max_recipients(arguments.max_recipients)
+        .max_connections(possible_connections(arguments.max_connections));
+    if let Some(timeout) = arguments.timeout {
+        builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
+    }
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    if let Some(users) = users {
+        builder = builder.authenticator(users);
+    }
+    if let Some(hostname) = &arguments.hostname {
+        builder = builder.hostname(hostname);
+    }
+    builder
+}
+
+fn serve(builder: Builder, listener: Listener, handler: impl Handler + 'static) -> Result<(), String> {
+    // Before the server is ready: whoever reads that it is may send a signal at once.
+    let signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+        .map_err(|e| format!("cannot handle signals: {e}"))?;
+    let server = builder.serve(listener, handler).map_err(|e| explain(&e))?;
+    for endpoint in server.local_endpoints() {
+        eprintln!("pillarbox: listening on {endpoint}");
+    }
+    shut_down_at_a_signal(signals, server.handle())?;
+    let report = server.join();
+    if report.cut > 0 {
+        eprintln!("pillarbox: {} connections cut", report.cut);
+    }
+    Ok(())
+}
+
+fn read_tls(cert: &Path, key: &Path) -> Result<Tls, String> {
+    let read = |path: &Path| std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
+    Tls::from_pem(&read(cert)?, &read(key)?)
+        .map_err(|e| format!("cannot use {} with {}: {}", cert.display(), key.display(), chain(&e)))
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The first signal ends the server, a second one the process.
+fn shut_down_at_a_signal(mut signals: signal_hook::iterator::Signals, server: ServerHandle) -> Result<(), String> {
+    let wait = move || {
+        let mut signals = signals.forever();
+        if signals.next().is_some() {
+            std::thread::spawn(move || server.shutdown(GRACE));
+        }
+        if signals.next().is_some() {
+            std::process::exit(1);
+        }
+    };
+    std::thread::Builder::new().spawn(wait).map(drop).map_err(|e| format!("cannot start a thread: {e}"))
+}
+
+/// Lines like `pillarbox: [1] C: QUIT`; RUST_LOG has the last word.
+fn start_log(debug: bool) {
+    let filter = env_logger::Env::default().default_filter_or(if debug { "pillarbox=trace" } else { "warn" });
+    env_logger::Builder::from_env(filter).format(|out, record| writeln!(out, "pillarbox: {}", record.args())).init();
+}
+
+/// An error with what to do about it.
+fn explain(error: &Error) -> String {
+    use std::io::ErrorKind;
+    let hint = match error {
+        Error::Bind { source, .. } => match source.kind() {
+            ErrorKind::AddrInUse => "; another server is there: stop it, or choose another port",
+            ErrorKind::PermissionDenied => "; ports below 1024 are root's: choose another port, or start it as root",
+            ErrorKind::AddrNotAvailable => "; choose an address of this machine",
+            _ => "",
+        },
+        _ => "",
+    };
+    format!("{error}{hint}")
+}
+
+fn usage(message: &str) -> ! {
+    <Arguments as clap::CommandFactory>::command().error(ErrorKind::MissingRequiredArgument, message).exit()
+}
+
+/// HOST:PORT with an IPv6 address in brackets; no host is localhost, as smtpd had it.
+fn parse_remote(text: &str) -> Result<String, String> {
+    const FORM: &str = "expected HOST:PORT, such as localhost:8025 or [::1]:25";
+    let (host, port) = text.rsplit_once(':').ok_or(FORM)?;
+    let _: u16 = port.parse().map_err(|_| FORM)?;
+    let is_bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    match host {
+        _ if is_bare_ipv6 => Err(FORM.to_owned()),
+        "" => Ok(format!("localhost:{port}")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn parse_local(text: &str) -> Result<String, String> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("expected unix:PATH".to_owned()),
+        Some(_) => Ok(text.to_owned()),
+        None => parse_remote(text),
+    }
+}
+
+fn parse_class(name: &str) -> Result<Class, String> {
+    // smtpd took the name of a module before that of its class.
+    match name.rsplit_once('.').map_or(name, |(_, class)| class).to_ascii_lowercase().as_str() {
+        "debuggingserver" => Ok(Class::Debugging),
+        "sink" => Ok(Class::Sink),
+        "maildir" => Ok(Class::Maildir),
+        "pureproxy" | "mailmanproxy" => Err("the relaying classes are not there yet".to_owned()),
+        _ => Err("the classes are DebuggingServer, Sink and Maildir".to_owned()),
+    }
+}
+
+fn parse_positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|time| *time >= Duration::from_millis(1))
+        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
+}
+
+/// As many connections as were asked for, or as the process may have descriptors for.
+#[cfg(unix)]
+fn possible_connections(wanted: usize) -> usize {
+    use nix::sys::resource::{Resource, getrlimit};
+    let Ok((descriptors, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
+    let possible = usize::try_from(descriptors.saturating_sub(SPARE_DESCRIPTORS).max(1)).unwrap_or(usize::MAX);
+    if wanted > possible {
+        log::warn!("only {descriptors} file descriptors allowed (ulimit -n): at most {possible} connections");
+    }
+    wanted.min(possible)
+}
+
+#[cfg(not(unix))]
+fn possible_connections(wanted: usize) -> usize {
+    wanted
+}
+
+#[cfg(unix)]
+mod privileges {
+    use nix::unistd::{User, geteuid, getuid, setgid, setgroups, setuid};
+
+    /// Turns root into nobody, for good.
+    pub fn drop() -> Result<(), String> {
+        if !geteuid().is_root() {
+            return Ok(());
+        }
+        let hint = "try running with -n";
+        let nobody = User::from_name("nobody")
+            .map_err(|e| format!("cannot look up the user nobody: {e}; {hint}"))?
+            .ok_or_else(|| format!("there is no user nobody; {hint}"))?;
+        setgroups(&[nobody.gid])
+            .and_then(|()| setgid(nobody.gid))
+            .and_then(|()| setuid(nobody.uid))
+            .map_err(|e| format!("cannot become the user nobody: {e}; {hint}"))?;
+        if getuid() != nobody.uid || geteuid() != nobody.uid || setuid(nix::unistd::Uid::from_raw(0)).is_ok() {
+            return Err(format!("did not become the user nobody; {hint}"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(not(unix))]
+mod privileges {
+    /// There is no root to give up.
+    pub fn drop() -> Result<(), String> {
+        Ok(())
+    }
+}

@@ -1,0 +1,341 @@
+//! The content of messages: DATA, BDAT, and what becomes of it.
+
+use std::io::{self, BufRead, ErrorKind};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{Channel, Flow, IDLE, SHUTTING_DOWN};
+use crate::collector::{Collector, Overflow};
+use crate::config::LineEnds;
+use crate::content::Content;
+use crate::delivery::{Response, Undelivered};
+use crate::envelope::{Envelope, MessageId, Protocol};
+use crate::parameter::MailParameters;
+use crate::reply::{Reply, Status};
+use crate::session::Phase;
+use crate::stream::Stream;
+use crate::transaction::TOO_BIG;
+use crate::wire::data::DataReader;
+
+const CONTENT_FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Message far too big");
+const NO_ROOM: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
+const LONE_LINE_END: Reply = Reply::fixed(550, Status::new(5, 5, 2), "Lone CR or LF in message");
+const NOT_UTF8: Reply = Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8");
+const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
+const CHUNKS_FIRST: Reply = Reply::fixed(503, Status::new(5, 5, 1), "BDAT and DATA do not mix");
+
+/// A message on its way in, whole or in chunks.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    collector: Collector,
+    reader: DataReader,
+    // When the first octet could have come, and with it the floor rate's clock.
+    since: Instant,
+}
+
+/// How reading content ended, if neither with its end nor with that of the connection.
+enum Cut {
+    /// The connection ends with this.
+    With(Reply),
+    /// The connection has ended.
+    Lost(io::Error),
+}
+
+impl From<io::Error> for Cut {
+    fn from(e: io::Error) -> Cut {
+        Cut::Lost(e)
+    }
+}
+
+impl<S: Stream> Channel<S> {
+    /// DATA, its content, and what becomes of it: RFC 5321 section 4.1.1.4.
+    pub(super) fn data(&mut self) -> io::Result<Flow> {
+        let allowed = if self.chunks.is_some() { Err(CHUNKS_FIRST) } else { self.may_send_content() };
+        if let Err(reply) = allowed {
+            // What is behind DATA already is content that nobody asked for, or commands of a client that does not wait
+            // as RFC 2920 section 3.1 says. Nobody can tell which, so nothing of it may have an effect.
+            self.unasked = self.input.buffered().len();
+            return self.answer(reply);
+        }
+        self.say(&Reply::bare(354, "End data with <CR><LF>.<CR><LF>".into()))?;
+        self.context.phase = Phase::Data;
+        let mut message = self.begin(DataReader::new(self.shared.config.line_ends));
+        let read = self.read_data(&mut message);
+        self.context.phase = Phase::Command;
+        self.conclude(message, read)
+    }
+
+    /// BDAT, its chunk, and with the last one what becomes of the message: RFC 3030 section 2.
+    pub(super) fn bdat(&mut self, octets: u64, last: bool) -> io::Result<Flow> {
+        let mut message = match self.chunks.take() {
+            Some(message) => message,
+            None => match self.may_send_content() {
+                Ok(()) => {
+                    let line_ends = match self.context.mail_parameters().and_then(MailParameters::body) {
+                        // No line ends are promised, so none can be wrong.
+                        Some(crate::Body::EightBitMime) if false => LineEnds::Keep,
+                        _ => self.shared.config.line_ends,
+                    };
+                    self.begin(DataReader::for_chunks(line_ends))
+                }
+                Err(reply) => return self.drop_chunk(octets, reply),
+            },
+        };
+        self.context.phase = Phase::Data;
+        let read = self.read_chunk(&mut message, octets);
+        self.context.phase = Phase::Command;
+        if read.is_ok() && !last {
+            if let Some(overflow) = message.collector.overflow() {
+                self.lose(&overflow_reply(overflow));
+                return self.answer(overflow_reply(overflow));
+            }
+            self.chunks = Some(message);
+            self.say(&Reply::new(250, "2.0.0", format!("{octets} octets received")))?;
+            return Ok(Flow::Next);
+        }
+        self.conclude(message, read)
+    }
+
+    /// Reads a refused chunk off: its octets must not be taken for commands.
+    pub(super) fn drop_chunk(&mut self, octets: u64, refusal: Reply) -> io::Result<Flow> {
+        let limit = self.shared.config.swallow_limit();
+        let deadline = Instant::now() + self.shared.config.data_timeout;
+        let mut left = octets.min(limit);
+        while left > 0 {
+            if self.input.buffered().is_empty() {
+                self.flush()?;
+                self.input.stream_mut().set_read_deadline(deadline);
+            }
+            let available = match self.input.fill_buf() {
+                Ok([]) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(available) => available.len(),
+                Err(e) if e.kind() == ErrorKind::TimedOut => return self.answer(IDLE),
+                Err(e) => return Err(e),
+            };
+            let taken = left.min(available as u64);
+            self.input.consume(taken as usize);
+            left -= taken;
+        }
+        self.answer(if octets > limit { CONTENT_FLOOD } else { refusal })
+    }
+
+    /// Gives chunks up whose message was given up.
+    pub(super) fn forget_chunks(&mut self) {
+        if self.chunks.take().is_some() {
+            self.activity.end_message();
+        }
+    }
+
+    fn may_send_content(&mut self) -> Result<(), Reply> {
+        self.context.state.check_data()?;
+        self.session.data(&self.context).map_err(Reply::into_refusal)?;
+        if self.shared.budget.is_exhausted() {
+            return Err(NO_ROOM);
+        }
+        if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
+    }
+
+    fn begin(&self, reader: DataReader) -> Chunks {
+        let hint = self.context.mail_parameters().and_then(MailParameters::size);
+        let collector = Collector::new(&self.shared.budget, self.shared.config.data_size_limit, hint);
+        Chunks { collector, reader, since: Instant::now() }
+    }
+
+    /// Reads up to CRLF.CRLF, whatever becomes of the message.
+    fn read_data(&mut self, message: &mut Chunks) -> Result<(), Cut> {
+        loop {
+            self.wait_for_content(message)?;
+            let octets = self.input.fill_buf()?;
+            let (taken, end) = message.reader.feed(octets, &mut message.collector);
+            self.input.consume(taken);
+            if end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads as many octets as the chunk has, whatever becomes of the message.
+    fn read_chunk(&mut self, message: &mut Chunks, octets: u64) -> Result<(), Cut> {
+        let mut left = octets;
+        while left > 0 {
+            self.wait_for_content(message)?;
+            let available = self.input.fill_buf()?;
+            let within = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
+            message.reader.feed(&available[..within], &mut message.collector);
+            self.input.consume(within);
+            left -= within as u64;
+        }
+        Ok(())
+    }
+
+    /// Waits until octets of content are there, within the limits of time and number.
+    fn wait_for_content(&mut self, message: &Chunks) -> Result<(), Cut> {
+        let config = &self.shared.config;
+        if message.collector.swallowed() > config.swallow_limit() {
+            return Err(Cut::With(CONTENT_FLOOD));
+        }
+        if !self.input.buffered().is_empty() {
+            return Ok(());
+        }
+        // Content may drip, but not below the floor rate for long.
+        let floor = Duration::from_secs(message.collector.total() / config.data_rate.max(1));
+        let deadline = (message.since + floor).min(Instant::now()) + config.data_timeout;
+        self.flush()?;
+        self.input.stream_mut().set_read_deadline(deadline);
+        match self.input.fill_buf() {
+            Ok([]) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
+            Ok([]) => Err(Cut::Lost(ErrorKind::UnexpectedEof.into())),
+            Ok(_) => Ok(()),
+            Err(e) if e.kind() == ErrorKind::TimedOut => Err(Cut::With(IDLE)),
+            // Within TLS the end of the stream is an error.
+            Err(_) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
+            Err(e) => Err(Cut::Lost(e)),
+        }
+    }
+
+    /// Delivers a message whose content was read, if it was, and says what became of it. Ends the transaction.
+    fn conclude(&mut self, message: Chunks, read: Result<(), Cut>) -> io::Result<Flow> {
+        let flow = match read {
+            Ok(()) => self.deliver(message),
+            Err(Cut::With(reply)) => {
+                self.shared.counters.lost_messages.add(1);
+                log::info!("[{}] message cut off: {reply}", self.context.connection);
+                self.answer(reply)
+            }
+            Err(Cut::Lost(e)) => {
+                self.shared.counters.lost_messages.add(1);
+                Err(e)
+            }
+        };
+        self.reset();
+        self.activity.end_message();
+        flow
+    }
+
+    fn deliver(&mut self, message: Chunks) -> io::Result<Flow> {
+        let recipients = self.context.recipients().len();
+        let content = match self.check_content(message) {
+            Ok(content) => content,
+            Err(refusal) => return self.answer_message(Response::All(refusal), recipients, None),
+        };
+        let octets = content.len();
+        let Some(envelope) = self.envelope(content) else {
+            return self.answer_message(Response::All(UNANSWERED), recipients, None);
+        };
+        let id = envelope.id();
+        let deadline = Instant::now() + self.shared.config.handler_timeout;
+        let response = match self.dispatch.deliver(Box::new(envelope), deadline) {
+            Ok(response) => response,
+            Err(Undelivered::Cut) => return self.answer(SHUTTING_DOWN),
+            Err(why) => {
+                // A shutdown has to reach this worker where it waits next.
+                self.activity.set_canceller(self.dispatch.canceller());
+                match why {
+                    Undelivered::Late => log::error!("[{}] {id} was not answered in time", self.context.connection),
+                    _ => log::error!("[{}] {id} was dropped unanswered", self.context.connection),
+                }
+                Response::All(UNANSWERED)
+            }
+        };
+        self.answer_message(response, recipients, Some((id, octets)))
+    }
+
+    fn check_content(&self, mut message: Chunks) -> Result<Content, Reply> {
+        message.reader.finish(&mut message.collector);
+        let content = message.collector.finish().map_err(overflow_reply)?;
+        if message.reader.is_rejected() {
+            return Err(LONE_LINE_END);
+        }
+        if self.shared.config.decode_data && content.bytes().is_ok_and(|bytes| str::from_utf8(&bytes).is_err()) {
+            return Err(NOT_UTF8);
+        }
+        Ok(content)
+    }
+
+    /// Says the reply, or in LMTP the replies, to a message that was read to its end.
+    fn answer_message(
+        &mut self,
+        response: Response,
+        recipients: usize,
+        delivered: Option<(MessageId, u64)>,
+    ) -> io::Result<Flow> {
+        let replies = match self.shared.config.lmtp {
+            // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
+            true => response.into_each(recipients),
+            false => vec![response.into_one(recipients)],
+        };
+        let accepted = replies.iter().any(Reply::is_positive);
+        match delivered {
+            Some((id, octets)) if accepted => {
+                log::info!("[{}] {id} accepted: {octets} octets, {recipients} recipients", self.context.connection);
+                self.shared.counters.accepted_messages.add(1);
+                self.shared.counters.accepted_octets.add(octets);
+                (self.errors, self.junk, self.overshoot) = (0, 0, 0);
+                self.unconfirmed = Some(id);
+            }
+            _ => {
+                if let Some(reply) = replies.first() {
+                    self.lose(reply);
+                }
+            }
+        }
+        let mut flow = Flow::Next;
+        for reply in replies {
+            flow = match delivered {
+                Some((id, _)) if reply == Reply::ok() => {
+                    self.say(&Reply::new(250, "2.0.0", format!("OK {id}")))?;
+                    Flow::Next
+                }
+                _ => self.answer(reply)?,
+            };
+            if flow != Flow::Next {
+                break;
+            }
+        }
+        Ok(flow)
+    }
+
+    /// A message is refused after its content was read.
+    fn lose(&mut self, refusal: &Reply) {
+        log::info!("[{}] message refused: {refusal}", self.context.connection);
+        self.shared.counters.refused_messages.add(1);
+        self.reset();
+        self.activity.end_message();
+    }
+
+    fn envelope(&mut self, content: Content) -> Option<Envelope> {
+        let transaction = self.context.state.transaction.take()?;
+        let greeting = self.context.state.greeting.as_ref()?;
+        self.messages = self.messages.wrapping_add(1);
+        let protocol = Protocol::of(
+            self.shared.config.lmtp,
+            greeting.extended,
+            transaction.parameters.smtputf8(),
+            self.context.tls.is_some(),
+            self.context.identity.is_some(),
+        );
+        Some(Envelope {
+            id: MessageId { server: self.shared.server, connection: self.context.connection, message: self.messages },
+            peer: self.context.peer.clone(),
+            local: self.context.local.clone(),
+            hostname: self.shared.config.hostname.clone(),
+            helo: greeting.name.clone(),
+            protocol,
+            tls: self.context.tls.clone(),
+            identity: self.context.identity.clone(),
+            reverse_path: transaction.reverse_path,
+            parameters: transaction.parameters,
+            recipients: transaction.recipients,
+            content,
+            received_at: SystemTime::now(),
+            values: std::mem::take(&mut self.context.values),
+            connection_values: self.context.connection_values.clone(),
+        })
+    }
+}
+
+fn overflow_reply(overflow: Overflow) -> Reply {
+    match overflow {
+        Overflow::TooBig => TOO_BIG,
+        Overflow::NoBudget => NO_ROOM,
+    }
+}

@@ -1,0 +1,54 @@
+//! What makes a connection more than a stranger's: STARTTLS.
+
+use std::io;
+use std::time::Instant;
+
+use super::{Channel, Flow, NOT_OFFERED};
+use crate::config::HANDSHAKE_TIMEOUT;
+use crate::reply::{Reply, Status};
+use crate::stream::Stream;
+use crate::transaction::State;
+
+const READY: Reply = Reply::fixed(220, Status::new(2, 0, 0), "Ready to start TLS");
+const TLS_ALREADY: Reply = Reply::fixed(503, Status::new(5, 5, 1), "TLS is in use already");
+const INJECTED: Reply = Reply::fixed(501, Status::new(5, 5, 1), "Nothing may follow STARTTLS");
+
+impl<S: Stream> Channel<S> {
+    /// STARTTLS: RFC 3207.
+    pub(super) fn start_tls(&mut self) -> io::Result<Flow> {
+        if self.context.tls.is_some() {
+            return self.answer(TLS_ALREADY);
+        }
+        if self.shared.tls.is_none() {
+            return self.answer(NOT_OFFERED);
+        }
+        // Commands behind it in clear are somebody's who wants them run within the TLS session of somebody else.
+        if !self.input.buffered().is_empty() {
+            log::warn!("[{}] octets behind STARTTLS: connection closed", self.context.connection);
+            self.say(&INJECTED)?;
+            return Ok(Flow::Close);
+        }
+        self.say(&READY)?;
+        self.flush()?;
+        self.handshake()?;
+        // RFC 3207 section 4.2: what was learnt in clear is forgotten.
+        self.reset();
+        self.context.state = State::default();
+        self.context.identity = None;
+        Ok(Flow::Next)
+    }
+
+    /// Goes over to TLS. If that fails there is nobody who could read a reply.
+    pub(super) fn handshake(&mut self) -> io::Result<()> {
+        let Some(tls) = &self.shared.tls else { return Err(io::ErrorKind::Unsupported.into()) };
+        let acceptor = tls.acceptor();
+        let deadline = Instant::now() + self.shared.config.command_timeout.min(HANDSHAKE_TIMEOUT);
+        let stream = self.input.stream_mut();
+        stream.set_read_deadline(deadline);
+        stream.set_write_deadline(deadline);
+        let info = stream.start_tls(&*acceptor)?;
+        log::debug!("[{}] TLS established", self.context.connection);
+        self.context.tls = Some(info.into());
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! A handler that stores messages, on disk before it accepts them.
+
+use std::collections::hash_map::RandomState;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, BufRead, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use crate::consumer::Handler;
+use crate::delivery::Response;
+use crate::envelope::Envelope;
+use crate::reply::{Reply, Status};
+
+/// How old a file in `tmp` is that nobody can be writing any more: maildir(5) says 36 hours.
+const ABANDONED: Duration = Duration::from_secs(36 * 3600);
+
+const DISK_FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
+const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
+
+/// Stores each message as a file in a Maildir, and accepts it once it is on disk.
+///
+/// A message is written to `tmp`, flushed to the disk, moved to `new`, and the folder is flushed as well; only then does
+/// the client read 250. Whatever fails, it reads a 4xx and keeps its copy, and nothing is left in `new`. A crash at any
+/// moment leaves each accepted message whole in `new`; at most an unfinished one stays in `tmp`, where no reader looks.
+/// If the crash comes before the client has read its 250, it will send the message again. On file systems that do not
+/// keep what they were told to flush, no program can promise this.
+///
+/// A file begins with `Return-Path:`, a `Delivered-To:` for each recipient, and `Received:`; then comes the message. Lines
+/// end with LF, as readers of Maildirs expect: see [`crlf`](Maildir::crlf).
+///
+/// Several may share one Maildir, in one process or many: names are unique.
+///
+/// ```no_run
+/// use pillarbox::{Server, handlers::Maildir};
+///
+/// let maildir = Maildir::create("/var/mail/incoming")?;
+/// let server = Server::builder().serve("localhost:8025", maildir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Maildir {
+    folder: PathBuf,
+    host: String,
+    crlf: bool,
+    // So that a full disk is logged once, and not for each message that it refuses.
+    is_failing: bool,
+}
+
+impl Maildir {
+    /// The Maildir at `folder`, made if it is not there; files that a crash left in its `tmp` over 36 hours ago are removed.
+    ///
+    /// # Errors
+    /// Those of making the folders and of looking into them.
+    pub fn create(folder: impl AsRef<Path>) -> io::Result<Maildir> {
+        let folder = folder.as_ref().to_owned();
+        make_folder(&folder)?;
+        for part in ["tmp", "new", "cur"] {
+            make_folder(&folder.join(part))?;
+        }
+        remove_abandoned(&folder.join("tmp"))?;
+        let host = gethostname::gethostname().to_string_lossy().replace('/', "\\057").replace(':', "\\072");
+        Ok(Maildir { folder, host, crlf: false, is_failing: false })
+    }
+
+    /// Whether lines are stored with CRLF, to the octet as they came, and not with LF. Default: false.
+    pub fn crlf(mut self, crlf: bool) -> Maildir {
+        self.crlf = crlf;
+        self
+    }
+
+    fn store(&self, mail: &Envelope) -> io::Result<()> {
+        let name = self.unique_name();
+        let tmp = self.folder.join("tmp").join(&name);
+        let written = self.write(&tmp, mail).and_then(|()| self.publish(&tmp, &name));
+        if written.is_err() {
+            // What cannot be removed is in tmp, where no reader looks.
+            let _ = fs::remove_file(&tmp);
+        }
+        written
+    }
+
+    fn write(&self, path: &Path, mail: &Envelope) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut out = BufWriter::with_capacity(64 * 1024, file);
+        let mut head = format!("Return-Path: <{}>\r\n", mail.mail_from());
+        for recipient in mail.recipients() {
+            head += &format!("Delivered-To: {recipient}\r\n");
+        }
+        head += &mail.received_header();
+        self.copy(head.as_bytes(), &mut out)?;
+        self.copy(mail.content().reader(), &mut out)?;
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()
+    }
+
+    /// Copies, with LF in each CRLF's place unless CRLF is wanted.
+    fn copy(&self, mut from: impl BufRead, to: &mut impl Write) -> io::Result<()> {
+        // A CR at the end of what could be read, of which the LF may follow.
+        let mut held = false;
+        loop {
+            let octets = from.fill_buf()?;
+            if octets.is_empty() {
+                return if held { to.write_all(b"\r") } else { Ok(()) };
+            }
+            if self.crlf {
+                to.write_all(octets)?;
+            } else {
+                if held && octets[0] != b'\n' {
+                    to.write_all(b"\r")?;
+                }
+                let mut rest = octets;
+                while let Some(at) = memchr::memmem::find(rest, b"\r\n") {
+                    to.write_all(&rest[..at])?;
+                    to.write_all(b"\n")?;
+                    rest = &rest[at + 2..];
+                }
+                held = rest.ends_with(b"\r");
+                to.write_all(&rest[..rest.len() - usize::from(held)])?;
+            }
+            let taken = octets.len();
+            from.consume(taken);
+        }
+    }
+
+    /// Makes a file that is on disk visible, and sees to it that this is on disk as well.
+    fn publish(&self, tmp: &Path, name: &str) -> io::Result<()> {
+        let folder = self.folder.join("new");
+        let path = folder.join(name);
+        // A rename would silently take another's place: the name sees to it that there is none.
+        fs::rename(tmp, &path)?;
+        let published = sync_folder(&folder);
+        if published.is_err() {
+            // The client will hear a 4xx and send it again: it should not be there twice, though that is better than never.
+            let _ = fs::remove_file(&path);
+            let _ = sync_folder(&folder);
+        }
+        published
+    }
+
+    /// A name that nobody else makes, now or ever: the time, the process, a counter and chance.
+    fn unique_name(&self) -> String {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let chance = RandomState::new().build_hasher().finish();
+        format!(
+            "{}.M{:06}P{}Q{}R{chance:016x}.{}",
+            now.as_secs(),
+            now.subsec_micros(),
+            std::process::id(),
+            COUNTER.fetch_add(1, Ordering::Relaxed),
+            self.host
+        )
+    }
+}
+
+impl Handler for Maildir {
+    fn process_message(&mut self, mail: Envelope) -> Response {
+        match self.store(&mail) {
+            Ok(()) => {
+                if std::mem::take(&mut self.is_failing) {
+                    log::warn!("{} can be written to again", self.folder.display());
+                }
+                Reply::ok()
+            }
+            Err(e) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    log::error!("cannot store messages in {}: {e}", self.folder.display());
+                }
+                if is_out_of_resources(&e) { DISK_FULL } else { FAILED }
+            }
+        }
+        .into()
+    }
+}
+
+/// Whether it is for lack of room (ENOSPC, EDQUOT) or descriptors (EMFILE, ENFILE): what may well be better soon.
+fn is_out_of_resources(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+/// Makes a folder and those above it, each on disk before the next.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    make_folder(parent)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
+        _ => sync_folder(parent),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn remove_abandoned(tmp: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(tmp)? {
+        let entry = entry?;
+        let age = entry.metadata().and_then(|m| m.modified()).map(|at| at.elapsed().unwrap_or_default());
+        // It may be gone meanwhile: another process does the same.
+        if age.is_ok_and(|age| age > ABANDONED) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
