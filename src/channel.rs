@@ -47,7 +47,7 @@ const BROKEN: Reply = Reply::fixed(421, Status::new(4, 3, 0), "Local error in pr
 const CHUNKS_BEGUN: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Content has begun already");
 const GOODBYE: Reply = Reply::fixed(221, Status::new(2, 0, 0), "Bye");
 const CANNOT_VERIFY: Reply = Reply::fixed(252, Status::new(2, 5, 2), "Cannot verify, but mail for it is taken");
-const WRONG_GREETING: Reply = Reply::fixed(500, Status::new(5, 5, 1), "LHLO belongs to LMTP, HELO and EHLO to SMTP");
+const WRONG_GREETING: Reply = Reply::fixed(500, Status::new(5, 5, 1), "This is LMTP: send LHLO");
 const TLS_REQUIRED: Reply = Reply::fixed(530, Status::new(5, 7, 0), "Must issue a STARTTLS command first");
 const AUTH_REQUIRED: Reply = Reply::fixed(530, Status::new(5, 7, 0), "Authentication required");
 const NOT_OFFERED: Reply = Reply::fixed(502, Status::new(5, 5, 1), "Command not offered");
@@ -183,7 +183,8 @@ impl<S: Stream> Channel<S> {
         if let Err(reply) = self.session.connect(&self.context) {
             return self.close_with(reply.into_refusal());
         }
-        self.say(&Reply::bare(220, format!("{} ESMTP pillarbox", self.context.hostname()).into()))?;
+        let protocol = if self.shared.config.lmtp { "LMTP" } else { "ESMTP" };
+        self.say(&Reply::bare(220, format!("{} {protocol} pillarbox", self.context.hostname()).into()))?;
         let mut line = LineReader::default();
         loop {
             let flow = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
@@ -298,7 +299,8 @@ impl<S: Stream> Channel<S> {
             Command::Lhlo(name) if is_lmtp => self.greet(name, true),
             Command::Helo(name) if !is_lmtp => self.greet(name, false),
             Command::Ehlo(name) if !is_lmtp => self.greet(name, true),
-            Command::Lhlo(_) | Command::Helo(_) | Command::Ehlo(_) => Err(WRONG_GREETING),
+            Command::Lhlo(_) => Err(NOT_OFFERED),
+            Command::Helo(_) | Command::Ehlo(_) => Err(WRONG_GREETING),
             #[cfg(feature = "auth")]
             Command::Auth(argument) => return self.auth(argument),
             #[cfg(not(feature = "auth"))]

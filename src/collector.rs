@@ -80,9 +80,10 @@ impl Collector {
             hint if hint >= needed && (hint <= FREE_HINT || needed > FREE_HINT / 2) => hint,
             _ => doubled,
         };
-        if !self.share.grow_to(capacity as u64) {
-            return false;
-        }
+        // Where the budget ends, what is just needed may still fit.
+        let share = &mut self.share;
+        let fits = |capacity: &usize| share.grow_to(*capacity as u64);
+        let Some(capacity) = [capacity, needed + needed / 8, needed].into_iter().find(fits) else { return false };
         self.octets.reserve_exact(capacity - self.octets.len());
         true
     }

@@ -36,6 +36,11 @@ enum Outcome {
     EndOfStream,
 }
 
+/// A client that was refused and then gives up, in whichever way, has guessed all the same.
+fn given_up(exchange: &Exchange, reply: Reply) -> Outcome {
+    if exchange.is_refused() { Outcome::Failure(AuthFailure::Credentials) } else { Outcome::Refused(reply) }
+}
+
 impl<S: Stream> Channel<S> {
     pub(super) fn auth(&mut self, argument: &[u8]) -> io::Result<Flow> {
         let Some(authenticator) = self.shared.authenticator.clone() else { return self.answer(NOT_OFFERED) };
@@ -103,18 +108,12 @@ impl<S: Stream> Channel<S> {
             self.say_raw(&Reply::bare(334, encode(&challenge).into()))?;
             let mut line = LineReader::default();
             step = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
-                Waited::Line(Line::Complete) if line.line() == b"*" => {
-                    // A client that was refused and then gives up has guessed all the same.
-                    return Ok(match exchange.is_refused() {
-                        true => Outcome::Failure(AuthFailure::Credentials),
-                        false => Outcome::Refused(CANCELLED),
-                    });
-                }
+                Waited::Line(Line::Complete) if line.line() == b"*" => return Ok(given_up(&exchange, CANCELLED)),
                 Waited::Line(Line::Complete) => match decode(line.line()) {
                     Ok(response) => exchange.step(Some(&response)),
-                    Err(_) => return Ok(Outcome::Refused(BAD_BASE64)),
+                    Err(_) => return Ok(given_up(&exchange, BAD_BASE64)),
                 },
-                Waited::Line(Line::TooLong) => return Ok(Outcome::Refused(LINE_TOO_LONG)),
+                Waited::Line(Line::TooLong) => return Ok(given_up(&exchange, LINE_TOO_LONG)),
                 Waited::Line(Line::Flood | Line::Partial) => return Ok(Outcome::Close(super::FLOOD)),
                 Waited::Late => return Ok(Outcome::Close(IDLE)),
                 Waited::Shutdown => return Ok(Outcome::Close(SHUTTING_DOWN)),

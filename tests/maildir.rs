@@ -1,0 +1,171 @@
+//! The Maildir: whole or not at all, and on disk before its 250.
+
+#![cfg(unix)]
+
+#[path = "support/client.rs"]
+mod client;
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use client::Client;
+use pillarbox::Server;
+use pillarbox::handlers::Maildir;
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
+}
+
+fn serve(folder: &Path) -> Server {
+    Server::builder()
+        .hostname("mx.example")
+        .serve("127.0.0.1:0", Maildir::create(folder).expect("a folder of its own"))
+        .expect("a free port")
+}
+
+fn send(client: &mut Client, content: &str, reply: &str) {
+    client.begin();
+    client.expect("DATA", "354");
+    client.expect(format!("{content}\r\n."), reply);
+}
+
+#[test]
+fn what_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("not/there/yet");
+    let server = serve(&path);
+    let mut client = Client::ehlo(server.local_addr());
+    client.expect("MAIL FROM:<sender@client.example>", "250");
+    client.expect("RCPT TO:<one@example.org>", "250");
+    client.expect("RCPT TO:<two@example.org>", "250");
+    client.expect("DATA", "354");
+    client.expect(b"Subject: x\r\n\r\nb\xe9\r\n..dot\r\n.", "250");
+    let stored = files(&path.join("new"));
+    assert_eq!((stored.len(), files(&path.join("tmp")).len(), files(&path.join("cur")).len()), (1, 0, 0));
+    assert_eq!(fs::metadata(&stored[0]).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = fs::read(&stored[0]).unwrap();
+    let head = "Return-Path: <sender@client.example>\nDelivered-To: one@example.org\nDelivered-To: two@example.org\n\
+                Received: from client.example ([127.0.0.1])\n\tby mx.example with ESMTP id ";
+    assert!(text.starts_with(head.as_bytes()), "{}", text.escape_ascii());
+    assert!(text.ends_with(b" +0000\nSubject: x\n\nb\xe9\n.dot\n"), "{}", text.escape_ascii());
+    assert!(!text.contains(&b'\r'));
+}
+
+#[test]
+fn as_received_with_crlf() {
+    let folder = tempfile::tempdir().unwrap();
+    let maildir = Maildir::create(folder.path()).unwrap().crlf(true);
+    let server = Server::builder().serve("127.0.0.1:0", maildir).unwrap();
+    send(&mut Client::ehlo(server.local_addr()), "a\r\nb", "250");
+    let text = fs::read(&files(&folder.path().join("new"))[0]).unwrap();
+    assert!(text.starts_with(b"Return-Path: <sender@client.example>\r\n") && text.ends_with(b"\r\na\r\nb\r\n"));
+}
+
+#[test]
+fn a_large_message_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let content: String = (0..200_000).map(|n| format!("line {n}\r\n")).collect();
+    send(&mut Client::ehlo(server.local_addr()), &content, "250");
+    let text = fs::read_to_string(&files(&folder.path().join("new"))[0]).unwrap();
+    assert!(text.ends_with(&format!("{}\n", content.replace("\r\n", "\n"))));
+}
+
+#[test]
+fn a_folder_that_goes_away_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mail");
+    let server = serve(&path);
+    let mut client = Client::ehlo(server.local_addr());
+    send(&mut client, "first", "250");
+    fs::rename(path.join("new"), path.join("away")).unwrap();
+    send(&mut client, "second", "451 4.3.0");
+    assert!(files(&path.join("tmp")).is_empty());
+    File::create(path.join("new")).unwrap();
+    send(&mut client, "third", "451 4.3.0");
+    fs::remove_file(path.join("new")).unwrap();
+    fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+    let refused = {
+        client.begin();
+        client.expect("DATA", "354");
+        client.expect("fourth\r\n.", "451 4.3.0")
+    };
+    assert!(!refused.contains("mail") && !refused.contains("os error"), "{refused}");
+    fs::rename(folder.path().join("elsewhere"), &path).unwrap();
+    fs::rename(path.join("away"), path.join("new")).unwrap();
+    send(&mut client, "fifth", "250");
+    assert_eq!((files(&path.join("new")).len(), files(&path.join("tmp")).len()), (2, 0));
+}
+
+/// A file system of a megabyte; gone with the value.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Option<SmallDisk> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(SmallDisk(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk() {
+    let Some(disk) = SmallDisk::new() else { return eprintln!("skipped: no file system can be mounted here") };
+    let server = serve(disk.0.path());
+    let mut client = Client::ehlo(server.local_addr());
+    send(&mut client, "small", "250");
+    send(&mut client, &"x".repeat(2_000_000), "452 4.3.1");
+    client.expect_in_step();
+    assert_eq!((files(&disk.0.path().join("new")).len(), files(&disk.0.path().join("tmp")).len()), (1, 0));
+    send(&mut client, "small again", "250");
+    assert_eq!(files(&disk.0.path().join("new")).len(), 2);
+}
+
+#[test]
+fn many_at_once_have_names_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers: Vec<Server> = (0..2)
+        .map(|_| {
+            let make = || Maildir::create(folder.path()).expect("a folder of its own");
+            Server::builder().consumers(4).serve_with("127.0.0.1:0", make).expect("a free port")
+        })
+        .collect();
+    thread::scope(|scope| {
+        for (n, server) in servers.iter().cycle().take(8).enumerate() {
+            scope.spawn(move || {
+                let mut client = Client::ehlo(server.local_addr());
+                for m in 0..25 {
+                    send(&mut client, &format!("message {n}-{m}."), "250");
+                }
+            });
+        }
+    });
+    let stored = files(&folder.path().join("new"));
+    let mut texts: Vec<String> =
+        stored.iter().map(|path| fs::read_to_string(path).unwrap().lines().last().unwrap().to_owned()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    assert_eq!((stored.len(), texts.len()), (200, 200));
+}
+
+#[test]
+fn what_a_crash_left_behind_is_removed_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Maildir::create(folder.path()).unwrap());
+    for (name, hours) in [("old", 37), ("young", 35)] {
+        let file = File::create(folder.path().join("tmp").join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+    }
+    drop(Maildir::create(folder.path()).unwrap());
+    assert_eq!(files(&folder.path().join("tmp")), [folder.path().join("tmp/young")]);
+}

@@ -1,0 +1,258 @@
+//! A program's hooks: when they are called, what they see, and what they can do.
+
+#[path = "support/client.rs"]
+mod client;
+
+use std::sync::Arc;
+
+use client::{Client, PATIENCE};
+use parking_lot::Mutex;
+use pillarbox::{Context, Endpoint, Inbox, MailParameters, Recipient, Reply, ReversePath, Server, Session};
+
+fn inbox<S: Session + 'static>(make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Inbox {
+    Server::builder().session(make).inbox("127.0.0.1:0").expect("a free port")
+}
+
+/// Writes down what is called, with what the context shows.
+struct Recorder(Arc<Mutex<Vec<String>>>);
+
+impl Recorder {
+    fn note(&self, what: &str, context: &Context) {
+        let from = context.mail_from().map_or("-".into(), |from| format!("<{from}>"));
+        let line = format!("{what} {} {from} {}", context.helo().unwrap_or("-"), context.recipients().len());
+        self.0.lock().push(line);
+    }
+}
+
+impl Session for Recorder {
+    fn connect(&mut self, context: &Context) -> Result<(), Reply> {
+        self.note("connect", context);
+        Ok(())
+    }
+
+    fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
+        self.note(&format!("helo={name}"), context);
+        Ok(())
+    }
+
+    fn mail(&mut self, context: &Context, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
+        self.note(&format!("mail={from},{:?}", parameters.size()), context);
+        Ok(())
+    }
+
+    fn rcpt(&mut self, context: &Context, to: &Recipient) -> Result<(), Reply> {
+        self.note(&format!("rcpt={to}"), context);
+        Ok(())
+    }
+
+    fn data(&mut self, context: &Context) -> Result<(), Reply> {
+        self.note("data", context);
+        Ok(())
+    }
+
+    fn rset(&mut self, context: &Context) {
+        self.note("rset", context);
+    }
+
+    fn disconnect(&mut self, context: &Context) {
+        self.note("disconnect", context);
+    }
+}
+
+#[test]
+fn hooks_are_called_before_their_command_takes_effect() {
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let inbox = inbox({
+        let notes = notes.clone();
+        move |_| Recorder(notes.clone())
+    });
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("MAIL FROM:<a@b.example> SIZE=7", "250");
+    client.expect("RCPT TO:<nonsense", "501");
+    client.expect("RCPT TO:<c@d.example>", "250");
+    client.expect("DATA", "354");
+    client.expect(".", "250");
+    client.expect("RSET", "250");
+    client.expect("QUIT", "221");
+    client.expect_close();
+    // Ended, since no thread of it is left.
+    inbox.server().shutdown(PATIENCE);
+    assert_eq!(
+        *notes.lock(),
+        [
+            "connect - - 0",
+            "helo=client.example - - 0",
+            "mail=a@b.example,Some(7) client.example - 0",
+            "rcpt=c@d.example client.example <a@b.example> 0",
+            "data client.example <a@b.example> 1",
+            "rset client.example - 0",
+            "disconnect client.example - 0",
+        ]
+    );
+}
+
+/// Refuses wherever it is told to.
+struct Refuses(&'static str, fn() -> Reply);
+
+impl Refuses {
+    fn check(&self, hook: &str) -> Result<(), Reply> {
+        if self.0 == hook { Err((self.1)()) } else { Ok(()) }
+    }
+}
+
+impl Session for Refuses {
+    fn connect(&mut self, _: &Context) -> Result<(), Reply> {
+        self.check("connect")
+    }
+
+    fn helo(&mut self, _: &Context, _: &str) -> Result<(), Reply> {
+        self.check("helo")
+    }
+
+    fn mail(&mut self, context: &Context, _: &ReversePath, _: &MailParameters) -> Result<(), Reply> {
+        context.values().insert("left behind by a refused MAIL");
+        self.check("mail")
+    }
+
+    fn rcpt(&mut self, _: &Context, _: &Recipient) -> Result<(), Reply> {
+        self.check("rcpt")
+    }
+}
+
+#[test]
+fn refusals() {
+    let no = || Reply::new(550, "5.7.1", "no");
+    let inbox = self::inbox(move |_| Refuses("connect", no));
+    let mut client = Client::raw(inbox.local_addr());
+    assert_eq!(client.reply(), "550 5.7.1 no");
+    client.expect_close();
+    for (hook, line) in [("helo", "EHLO a"), ("mail", "MAIL FROM:<>"), ("rcpt", "RCPT TO:<a@b.example>")] {
+        let inbox = self::inbox(move |_| Refuses(hook, no));
+        let mut client = Client::connect(inbox.local_addr());
+        for command in ["EHLO a", "MAIL FROM:<>", "RCPT TO:<a@b.example>"] {
+            if command == line {
+                assert_eq!(client.say(command), "550 5.7.1 no");
+                break;
+            }
+            client.expect(command, "250");
+        }
+        client.expect_in_step();
+    }
+}
+
+#[test]
+fn what_is_no_refusal_becomes_one() {
+    for reply in [|| Reply::ok(), || Reply::new(354, "", "go")] {
+        let inbox = inbox(move |_| Refuses("mail", reply));
+        let mut client = Client::ehlo(inbox.local_addr());
+        client.expect("MAIL FROM:<>", "451 4.3.0");
+        client.expect("RCPT TO:<a@b.example>", "503");
+    }
+}
+
+#[test]
+fn a_421_ends_the_connection() {
+    let inbox = inbox(|_| Refuses("mail", || Reply::new(421, "4.7.0", "go away")));
+    let mut client = Client::ehlo(inbox.local_addr());
+    assert_eq!(client.say("MAIL FROM:<>"), "421 4.7.0 go away");
+    client.expect_close();
+}
+
+struct Verbs;
+
+impl Session for Verbs {
+    fn command(&mut self, _: &Context, verb: &[u8], argument: &[u8]) -> Option<Reply> {
+        match verb {
+            b"XADD" => Some(Reply::new(250, "2.0.0", format!("{} octets", argument.len()))),
+            b"NOOP" => Some(Reply::new(502, "5.5.1", "not here")),
+            b"XGO" => Some(Reply::new(354, "", "go")),
+            _ => None,
+        }
+    }
+
+    fn vrfy(&mut self, _: &Context, argument: &[u8]) -> Option<Reply> {
+        (argument == b"bob").then(|| Reply::new(250, "2.1.5", "bob@example.org"))
+    }
+
+    fn expn(&mut self, _: &Context, _: &[u8]) -> Option<Reply> {
+        Some(Reply::new(250, "2.1.5", "a@example.org\nb@example.org"))
+    }
+
+    fn help(&mut self, _: &Context, _: &[u8]) -> Option<Reply> {
+        Some(Reply::new(214, "2.0.0", "help yourself"))
+    }
+}
+
+#[test]
+fn verbs_are_added_and_replaced() {
+    let inbox = inbox(|_| Verbs);
+    let mut client = Client::connect(inbox.local_addr());
+    assert_eq!(client.say("XADD  a b "), "250 2.0.0 3 octets");
+    assert_eq!(client.say("NOOP"), "502 5.5.1 not here");
+    client.expect("XGO", "451 4.3.0");
+    assert_eq!(client.say("VRFY bob"), "250 2.1.5 bob@example.org");
+    client.expect("VRFY eve", "252 2.5.2");
+    assert_eq!(client.say("EXPN list"), "250-2.1.5 a@example.org\n250 2.1.5 b@example.org");
+    assert_eq!(client.say("HELP"), "214 2.0.0 help yourself");
+}
+
+struct Panics;
+
+impl Session for Panics {
+    fn mail(&mut self, _: &Context, _: &ReversePath, _: &MailParameters) -> Result<(), Reply> {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_panic_costs_its_own_connection() {
+    let inbox = inbox(|_| Panics);
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("MAIL FROM:<>", "421 4.3.0");
+    client.expect_close();
+    Client::ehlo(inbox.local_addr()).expect_in_step();
+}
+
+struct Customer(u32);
+struct Visits(u32);
+
+/// Attaches a value to each transaction, and one to the connection.
+struct Attaches;
+
+impl Session for Attaches {
+    fn connect(&mut self, context: &Context) -> Result<(), Reply> {
+        context.connection_values().insert(Visits(0));
+        Ok(())
+    }
+
+    fn mail(&mut self, context: &Context, from: &ReversePath, _: &MailParameters) -> Result<(), Reply> {
+        context.connection_values().with(|visits: &mut Visits| visits.0 += 1);
+        context.values().insert(Customer(from.as_str().len() as u32));
+        if *from == "refused@b.example" { Err(Reply::permanent("no")) } else { Ok(()) }
+    }
+
+    fn rcpt(&mut self, context: &Context, _: &Recipient) -> Result<(), Reply> {
+        assert!(context.values().contains::<Customer>());
+        Ok(())
+    }
+}
+
+#[test]
+fn values_travel_with_the_envelope() {
+    let inbox = inbox(|_| Attaches);
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("MAIL FROM:<refused@b.example>", "554");
+    for from in ["a@b.example", "ab@b.example"] {
+        client.expect(format!("MAIL FROM:<{from}>"), "250");
+        client.expect("RCPT TO:<c@d.example>", "250");
+        client.expect("DATA", "354");
+        client.expect(".", "250");
+    }
+    let first = inbox.recv_timeout(PATIENCE).unwrap();
+    let second = inbox.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(first.values().take::<Customer>().map(|c| c.0), Some(11));
+    assert_eq!(second.values().take::<Customer>().map(|c| c.0), Some(12));
+    // One and the same for the whole connection.
+    assert_eq!(first.connection_values().with(|v: &mut Visits| v.0), Some(3));
+    assert_eq!(second.connection_values().with(|v: &mut Visits| v.0), Some(3));
+}

@@ -1,0 +1,31 @@
+//! A server that was dropped leaves no thread behind. Alone in its file: other tests have threads of their own.
+
+#![cfg(target_os = "linux")]
+
+#[path = "support/client.rs"]
+mod client;
+
+use client::Client;
+use pillarbox::Server;
+
+fn threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("pillarbox")).collect()
+}
+
+#[test]
+fn none_is_left() {
+    for _ in 0..20 {
+        let inbox = Server::builder().listen("127.0.0.1:0").inbox("127.0.0.1:0").expect("free ports");
+        let idle: Vec<Client> = (0..5).map(|_| Client::ehlo(inbox.local_addr())).collect();
+        let mut client = Client::envelope(inbox.local_addr());
+        client.expect("DATA", "354");
+        client.expect(".", "250");
+        // Two listeners, a consumer, and a worker for each client.
+        assert!(threads().len() >= 9, "{:?}", threads());
+        drop(inbox);
+        assert_eq!(threads(), Vec::<String>::new());
+        drop(idle);
+    }
+}
