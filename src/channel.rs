@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io::{self, BufRead, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use crate::address::{ForwardPath, ReversePath};
 use crate::command::{self, Command, Verb};
@@ -342,9 +342,15 @@ impl<S: Stream> Channel<S> {
 
     /// What is true of this connection now, for EHLO.
     fn facts(&self) -> Facts {
+        let encrypted = self.context.tls.is_some();
         Facts {
-            encrypted: self.context.tls.is_some(),
-            starttls: self.shared.tls.is_some() && self.context.tls.is_none(),
+            encrypted,
+            starttls: self.shared.tls.is_some() && !encrypted,
+            #[cfg(feature = "auth")]
+            auth: self.shared.authenticator.is_some(),
+            #[cfg(not(feature = "auth"))]
+            auth: false,
+            now: self.shared.config.future_release.map(|_| SystemTime::now()),
         }
     }
 

@@ -58,6 +58,12 @@ pub(crate) struct Config {
     pub reuse_port: bool,
     /// LMTP in SMTP's place.
     pub lmtp: bool,
+    /// On: clients send it, and whoever does not care can ignore what it asks for.
+    pub dsn: bool,
+    pub prdr: bool,
+    pub mt_priority: bool,
+    pub deliver_by: Option<Duration>,
+    pub future_release: Option<Duration>,
     pub require_tls: bool,
     pub require_auth: bool,
     #[cfg(feature = "auth")]
@@ -111,6 +117,11 @@ impl Default for Config {
             worker_stack: 256 * 1024,
             reuse_port: false,
             lmtp: false,
+            dsn: true,
+            prdr: false,
+            mt_priority: false,
+            deliver_by: None,
+            future_release: None,
             require_tls: false,
             require_auth: false,
             #[cfg(feature = "auth")]

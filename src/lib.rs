@@ -76,6 +76,7 @@ mod command;
 mod escaped;
 mod parameter;
 mod reply;
+mod xtext;
 
 // The protocol, without input or output.
 mod config;
@@ -132,7 +133,9 @@ pub use error::Error;
 pub use escaped::Escaped;
 pub use inbox::{Inbox, RecvError};
 pub use listener::Listener;
-pub use parameter::{Body, MailParameters, RcptParameters};
+pub use parameter::{
+    AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,
+};
 pub use reply::{Reply, Status, StatusError};
 pub use server::{Server, ServerHandle, ShutdownReport};
 pub use session::{Context, Phase, Session};

@@ -9,13 +9,14 @@ use crate::address::{ForwardPath, ReversePath};
 use crate::config::Config;
 use crate::envelope::Recipient;
 use crate::extension::{self, Facts};
-use crate::parameter::{MailParameters, Offered, RcptParameters};
+use crate::parameter::{Body, MailParameters, Offered, RcptParameters};
 use crate::reply::{Reply, Status};
 
 const BAD_SEQUENCE: Status = Status::new(5, 5, 1);
 const NO_GREETING: Reply = Reply::fixed(503, BAD_SEQUENCE, "Send HELO or EHLO first");
 const NESTED_MAIL: Reply = Reply::fixed(503, BAD_SEQUENCE, "Transaction already begun");
 const NO_MAIL: Reply = Reply::fixed(503, BAD_SEQUENCE, "Send MAIL first");
+const BINARY_NEEDS_CHUNKS: Reply = Reply::fixed(503, BAD_SEQUENCE, "BINARYMIME needs BDAT");
 const NO_RCPT: Reply = Reply::fixed(503, BAD_SEQUENCE, "No valid recipients");
 /// Known from SIZE at MAIL, or at the end of the content.
 pub(crate) const TOO_BIG: Reply = Reply::fixed(552, Status::new(5, 3, 4), "Message exceeds the size limit");
@@ -71,7 +72,7 @@ impl State {
         if self.transaction.is_some() {
             return Err(NESTED_MAIL);
         }
-        let offered = if greeting.extended { extension::offered(config, facts) } else { Offered::NOTHING };
+        let offered = if greeting.extended { extension::offered(config, facts) } else { Offered::default() };
         let parameters = MailParameters::parse(parameters, offered)?;
         let ascii = path.mailbox().is_none_or(|mailbox| mailbox.is_ascii());
         if !ascii && !parameters.smtputf8() {
@@ -92,12 +93,14 @@ impl State {
     pub fn check_rcpt(
         &self,
         config: &Config,
-        _facts: Facts,
+        facts: Facts,
         path: ForwardPath,
         parameters: &[u8],
     ) -> Result<Recipient, Reply> {
         let transaction = self.transaction.as_ref().ok_or(NO_MAIL)?;
-        let parameters = RcptParameters::parse(parameters)?;
+        let extended = self.greeting.as_ref().is_some_and(|greeting| greeting.extended);
+        let offered = if extended { extension::offered(config, facts) } else { Offered::default() };
+        let parameters = RcptParameters::parse(parameters, offered, transaction.parameters.smtputf8())?;
         if !path.is_ascii() && !transaction.parameters.smtputf8() {
             return Err(NEEDS_SMTPUTF8);
         }
@@ -114,11 +117,15 @@ impl State {
         }
     }
 
-    /// Whether DATA is allowed: RFC 5321 section 4.1.1.4.
-    pub fn check_data(&self) -> Result<(), Reply> {
+    /// Whether DATA is allowed, or in `chunks` BDAT: RFC 5321 section 4.1.1.4, RFC 3030 section 2.
+    pub fn check_data(&self, chunks: bool) -> Result<(), Reply> {
         match &self.transaction {
             None => Err(NO_MAIL),
             Some(transaction) if transaction.recipients.is_empty() => Err(NO_RCPT),
+            // RFC 3030 section 3: without lines there is no line to end it.
+            Some(transaction) if transaction.parameters.body() == Some(Body::BinaryMime) && !chunks => {
+                Err(BINARY_NEEDS_CHUNKS)
+            }
             Some(_) => Ok(()),
         }
     }
@@ -149,12 +156,12 @@ mod tests {
         assert_eq!(mail(&state, "<a@b.example>", ""), Err(503));
         state.greet("c.example", true);
         assert_eq!(rcpt(&state, "a@b.example").unwrap_err(), 503);
-        assert_eq!(state.check_data().map_err(|r| r.code()), Err(503));
+        assert_eq!(state.check_data(false).map_err(|r| r.code()), Err(503));
         state.begin(ReversePath::Null, mail(&state, "<>", "").unwrap());
         assert_eq!(mail(&state, "<>", ""), Err(503));
-        assert_eq!(state.check_data().map_err(|r| r.code()), Err(503));
+        assert_eq!(state.check_data(false).map_err(|r| r.code()), Err(503));
         state.add(rcpt(&state, "a@b.example").unwrap());
-        assert_eq!(state.check_data(), Ok(()));
+        assert_eq!(state.check_data(false), Ok(()));
         state.add(rcpt(&state, "a@b.example").unwrap());
         assert_eq!(rcpt(&state, "a@b.example").unwrap_err(), 452);
         state.reset();

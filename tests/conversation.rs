@@ -3,8 +3,10 @@
 #[path = "support/client.rs"]
 mod client;
 
+use std::time::Duration;
+
 use client::{Client, PATIENCE};
-use pillarbox::{Builder, Inbox, LineEnds, Server};
+use pillarbox::{Builder, Hold, Inbox, LineEnds, Notify, Ret, Server};
 
 fn builder() -> Builder {
     Server::builder().hostname("mx.example").max_errors(0)
@@ -30,7 +32,7 @@ fn banner_greetings_and_keywords() {
     assert_eq!(
         client.say("EHLO client.example"),
         "250-mx.example\n250-PIPELINING\n250-SIZE 33554432\n250-8BITMIME\n250-ENHANCEDSTATUSCODES\n250-CHUNKING\n\
-         250-LIMITS RCPTMAX=1000\n250 HELP"
+         250-BINARYMIME\n250-DSN\n250-LIMITS RCPTMAX=1000\n250 HELP"
     );
     assert_eq!(client.say("QUIT"), "221 2.0.0 Bye");
     client.expect_close();
@@ -61,7 +63,9 @@ fn what_is_not_offered() {
             ("EXPN list", "502 5.5.1"),
             ("TURN", "500 5.5.2"),
             ("MAIL FROM:<a@b.example> SMTPUTF8", "555 5.5.4"),
-            ("MAIL FROM:<a@b.example> BODY=BINARYMIME", "501 5.5.4"),
+            ("MAIL FROM:<a@b.example> REQUIRETLS", "555 5.5.4"),
+            ("MAIL FROM:<a@b.example> BY=120;R", "555 5.5.4"),
+            ("MAIL FROM:<a@b.example> PRDR", "555 5.5.4"),
         ],
     );
 }
@@ -376,6 +380,73 @@ fn chunks() {
     client.close_writing();
     client.expect_close();
     assert!(inbox.is_empty());
+}
+
+#[test]
+fn notices_priorities_and_times() {
+    let builder = builder().prdr(true).mt_priority(true).deliver_by(Duration::from_secs(60));
+    let inbox = inbox(builder.future_release(Duration::from_secs(3600)));
+    let mut client = Client::connect(inbox.local_addr());
+    let reply = client.say("EHLO client.example");
+    assert!(reply.contains("250-PRDR\n250-MT-PRIORITY\n250-DELIVERBY 60\n250-FUTURERELEASE 3600 20"), "{reply}");
+    converse(
+        &mut client,
+        &[
+            ("MAIL FROM:<a@b.example> HOLDFOR=3601", "501 5.5.4"),
+            ("MAIL FROM:<a@b.example> BY=59;R", "501 5.5.4"),
+            ("MAIL FROM:<a@b.example> RET=HDRS ENVID=QQ+2Bx BY=120;RT MT-PRIORITY=3 HOLDFOR=60", "250"),
+            ("RCPT TO:<one@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2Bx@example.org", "250"),
+            ("RCPT TO:<two@example.org> NOTIFY=NEVER,DELAY", "501 5.5.4"),
+            ("RCPT TO:<two@example.org> NOTIFY=NEVER", "250"),
+            ("DATA", "354"),
+            (".", "250"),
+        ],
+    );
+    let mail = inbox.recv_timeout(PATIENCE).unwrap();
+    let parameters = mail.mail_parameters();
+    assert_eq!(
+        (parameters.ret(), parameters.envid(), parameters.priority()),
+        (Some(Ret::Headers), Some("QQ+x"), Some(3))
+    );
+    assert_eq!(parameters.hold(), Some(Hold::For(Duration::from_secs(60))));
+    assert!(parameters.deliver_by().is_some_and(|by| by.seconds == 120 && by.trace));
+    let [one, two] = mail.recipients() else { panic!("{:?}", mail.recipients()) };
+    assert_eq!(one.parameters().orcpt().unwrap().address(), "Bob+x@example.org");
+    assert_eq!(two.parameters().notify(), Some(Notify::NEVER));
+}
+
+#[test]
+fn a_reply_for_each_recipient_where_it_is_asked_for() {
+    let answer = |_: pillarbox::Envelope| {
+        pillarbox::Response::each([Ok(()), Err(pillarbox::Reply::new(550, "5.1.1", "no such user"))])
+    };
+    let server = builder().prdr(true).serve("127.0.0.1:0", answer).expect("a free port");
+    let mut client = Client::ehlo(server.local_addr());
+    let rcpts = [("RCPT TO:<a@b.example>", "250"), ("RCPT TO:<c@d.example>", "250"), ("DATA", "354")];
+    client.expect("MAIL FROM:<> PRDR", "250");
+    converse(&mut client, &rcpts);
+    client.expect(".", "353 ");
+    client.expect_reply("250 2.0.0 OK");
+    client.expect_reply("550 5.1.1");
+    client.expect_reply("250 2.0.0 OK");
+    client.expect_in_step();
+    client.expect("MAIL FROM:<>", "250");
+    converse(&mut client, &rcpts);
+    client.expect(".", "550 5.1.1");
+    client.expect_in_step();
+}
+
+#[test]
+fn binary_content_comes_in_chunks_only() {
+    let inbox = inbox(builder());
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("MAIL FROM:<> BODY=BINARYMIME", "250");
+    client.expect("RCPT TO:<a@b.example>", "250");
+    client.expect("DATA", "503 5.5.1");
+    client.send(b"BDAT 6\r\n\n\r\0\xff\r.BDAT 1 LAST\r\n\n");
+    client.expect_reply("250 2.0.0 6 octets");
+    client.expect_reply("250 2.0.0 OK");
+    assert_eq!(inbox.recv_timeout(PATIENCE).unwrap().bytes().unwrap(), &b"\n\r\0\xff\r.\n"[..]);
 }
 
 #[test]

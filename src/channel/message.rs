@@ -9,7 +9,7 @@ use crate::config::LineEnds;
 use crate::content::Content;
 use crate::delivery::{Response, Undelivered};
 use crate::envelope::{Envelope, MessageId, Protocol};
-use crate::parameter::MailParameters;
+use crate::parameter::{Body, MailParameters};
 use crate::reply::{Reply, Status};
 use crate::session::Phase;
 use crate::stream::Stream;
@@ -32,6 +32,14 @@ pub(super) struct Chunks {
     since: Instant,
 }
 
+/// A message that a consumer has seen.
+struct Delivered {
+    id: MessageId,
+    octets: u64,
+    // Whether the client asked for a reply for each recipient.
+    prdr: bool,
+}
+
 /// How reading content ended, if neither with its end nor with that of the connection.
 enum Cut {
     /// The connection ends with this.
@@ -49,7 +57,7 @@ impl From<io::Error> for Cut {
 impl<S: Stream> Channel<S> {
     /// DATA, its content, and what becomes of it: RFC 5321 section 4.1.1.4.
     pub(super) fn data(&mut self) -> io::Result<Flow> {
-        let allowed = if self.chunks.is_some() { Err(CHUNKS_FIRST) } else { self.may_send_content() };
+        let allowed = if self.chunks.is_some() { Err(CHUNKS_FIRST) } else { self.may_send_content(false) };
         if let Err(reply) = allowed {
             // What is behind DATA already is content that nobody asked for, or commands of a client that does not wait
             // as RFC 2920 section 3.1 says. Nobody can tell which, so nothing of it may have an effect.
@@ -68,11 +76,11 @@ impl<S: Stream> Channel<S> {
     pub(super) fn bdat(&mut self, octets: u64, last: bool) -> io::Result<Flow> {
         let mut message = match self.chunks.take() {
             Some(message) => message,
-            None => match self.may_send_content() {
+            None => match self.may_send_content(true) {
                 Ok(()) => {
                     let line_ends = match self.context.mail_parameters().and_then(MailParameters::body) {
                         // No line ends are promised, so none can be wrong.
-                        Some(crate::Body::EightBitMime) if false => LineEnds::Keep,
+                        Some(Body::BinaryMime) => LineEnds::Keep,
                         _ => self.shared.config.line_ends,
                     };
                     self.begin(DataReader::for_chunks(line_ends))
@@ -125,8 +133,8 @@ impl<S: Stream> Channel<S> {
         }
     }
 
-    fn may_send_content(&mut self) -> Result<(), Reply> {
-        self.context.state.check_data()?;
+    fn may_send_content(&mut self, chunks: bool) -> Result<(), Reply> {
+        self.context.state.check_data(chunks)?;
         self.session.data(&self.context).map_err(Reply::into_refusal)?;
         if self.shared.budget.is_exhausted() {
             return Err(NO_ROOM);
@@ -213,6 +221,7 @@ impl<S: Stream> Channel<S> {
 
     fn deliver(&mut self, message: Chunks) -> io::Result<Flow> {
         let recipients = self.context.recipients().len();
+        let prdr = self.context.mail_parameters().is_some_and(MailParameters::prdr);
         let content = match self.check_content(message) {
             Ok(content) => content,
             Err(refusal) => return self.answer_message(Response::All(refusal), recipients, None),
@@ -236,7 +245,7 @@ impl<S: Stream> Channel<S> {
                 Response::All(UNANSWERED)
             }
         };
-        self.answer_message(response, recipients, Some((id, octets)))
+        self.answer_message(response, recipients, Some(Delivered { id, octets, prdr }))
     }
 
     fn check_content(&self, mut message: Chunks) -> Result<Content, Reply> {
@@ -256,21 +265,30 @@ impl<S: Stream> Channel<S> {
         &mut self,
         response: Response,
         recipients: usize,
-        delivered: Option<(MessageId, u64)>,
+        delivered: Option<Delivered>,
     ) -> io::Result<Flow> {
-        let replies = match self.shared.config.lmtp {
+        let replies = match &delivered {
             // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
-            true => response.into_each(recipients),
-            false => vec![response.into_one(recipients)],
+            _ if self.shared.config.lmtp => response.into_each(recipients),
+            // One for each recipient, and one for all behind them.
+            Some(Delivered { prdr: true, .. }) if !matches!(response, Response::All(_)) => {
+                self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
+                let mut each = response.into_each(recipients);
+                each.push(
+                    each.iter().find(|reply| reply.is_positive()).or(each.first()).cloned().unwrap_or(UNANSWERED),
+                );
+                each
+            }
+            _ => vec![response.into_one(recipients)],
         };
         let accepted = replies.iter().any(Reply::is_positive);
-        match delivered {
-            Some((id, octets)) if accepted => {
+        match &delivered {
+            Some(Delivered { id, octets, .. }) if accepted => {
                 log::info!("[{}] {id} accepted: {octets} octets, {recipients} recipients", self.context.connection);
                 self.shared.counters.accepted_messages.add(1);
-                self.shared.counters.accepted_octets.add(octets);
+                self.shared.counters.accepted_octets.add(*octets);
                 (self.errors, self.junk, self.overshoot) = (0, 0, 0);
-                self.unconfirmed = Some(id);
+                self.unconfirmed = Some(*id);
             }
             _ => {
                 if let Some(reply) = replies.first() {
@@ -280,8 +298,8 @@ impl<S: Stream> Channel<S> {
         }
         let mut flow = Flow::Next;
         for reply in replies {
-            flow = match delivered {
-                Some((id, _)) if reply == Reply::ok() => {
+            flow = match &delivered {
+                Some(Delivered { id, .. }) if reply == Reply::ok() => {
                     self.say(&Reply::new(250, "2.0.0", format!("OK {id}")))?;
                     Flow::Next
                 }

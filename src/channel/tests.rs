@@ -111,7 +111,7 @@ const CONVERSATION: &[u8] = b"EHLO client.example\r\nMAIL FROM:<a@b.example> SIZ
 
 const REPLIES: &str = "220 mx.example ESMTP pillarbox\r\n\
     250-mx.example\r\n250-PIPELINING\r\n250-SIZE 33554432\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
-    250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-LIMITS RCPTMAX=1000\r\n250 HELP\r\n\
+    250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-DSN\r\n250-LIMITS RCPTMAX=1000\r\n250 HELP\r\n\
     250 2.0.0 OK\r\n250 2.0.0 OK\r\n354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 OK abc-1-1\r\n\
     250 2.0.0 OK\r\n\
     250 2.0.0 OK\r\n250 2.0.0 OK\r\n354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 OK abc-1-2\r\n\

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use crate::consumer::Handler;
 use crate::delivery::Response;
 use crate::envelope::Envelope;
+use crate::parameter::Body;
 use crate::reply::{Reply, Status};
 
 /// How old a file in `tmp` is that nobody can be writing any more: maildir(5) says 36 hours.
@@ -91,7 +92,11 @@ impl Maildir {
         }
         head += &mail.received_header();
         self.copy(head.as_bytes(), &mut out)?;
-        self.copy(mail.content().reader(), &mut out)?;
+        match mail.mail_parameters().body() {
+            // Octets without lines have no line ends that could be changed.
+            Some(Body::BinaryMime) => io::copy(&mut mail.content().reader(), &mut out).map(drop)?,
+            _ => self.copy(mail.content().reader(), &mut out)?,
+        }
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()
     }

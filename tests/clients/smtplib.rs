@@ -373,7 +373,7 @@ print(smtp.docmd('HELP')[0], smtp.docmd('DATA')[0], smtp.docmd('BOGUS')[0])
     };
     assert_eq!(
         python.succeeded().stdout,
-        "250 ['8bitmime', 'chunking', 'enhancedstatuscodes', 'help', 'limits', 'pipelining', 'size', 'smtputf8']\n\
+        "250 ['8bitmime', 'binarymime', 'chunking', 'dsn', 'enhancedstatuscodes', 'help', 'limits', 'pipelining', 'size', 'smtputf8']\n\
          250 250 250 252 502\n214 503 500\n"
     );
     assert_nothing_received(&inbox);

@@ -1,0 +1,45 @@
+//! xtext: RFC 3461 section 4, a text in which any octet can be had as `+` and two upper-case hexadecimal digits.
+
+/// Undoes xtext; `None` if it is none, or what it stands for is not UTF-8 or has a control character.
+pub(crate) fn decode(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, others @ ..] = rest {
+        rest = match (*first, others) {
+            (b'+', [high, low, rest @ ..]) => {
+                octets.push(digit(*high)? << 4 | digit(*low)?);
+                rest
+            }
+            // xchar: printable, but for "+" and "=".
+            (b'!'..=b'~', _) if !matches!(first, b'+' | b'=') => {
+                octets.push(*first);
+                others
+            }
+            _ => return None,
+        };
+    }
+    String::from_utf8(octets).ok().filter(|text| !text.chars().any(char::is_control))
+}
+
+fn digit(octet: u8) -> Option<u8> {
+    match octet {
+        b'0'..=b'9' => Some(octet - b'0'),
+        b'A'..=b'F' => Some(octet - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoded() {
+        assert_eq!(decode("Joe+20Smith+3Djoe+2Bx@example.org").as_deref(), Some("Joe Smith=joe+x@example.org"));
+        assert_eq!(decode("").as_deref(), Some(""));
+        assert_eq!(decode("+C3+BC").as_deref(), Some("\u{fc}"));
+        for bad in ["+", "+4", "+4x", "+4a", "a=b", "a b", "\u{fc}", "+0D+0A", "+00", "+FF"] {
+            assert_eq!(decode(bad), None, "{bad}");
+        }
+    }
+}
