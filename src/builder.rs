@@ -13,6 +13,7 @@ use crate::envelope::Endpoint;
 use crate::error::Error;
 use crate::inbox::{Inbox, Keep};
 use crate::listener::Listener;
+use crate::network::Network;
 use crate::server::{Server, SessionFactory, Settings};
 use crate::session::Session;
 use crate::tls::Tls;
@@ -222,6 +223,20 @@ impl Builder {
     /// offered.
     pub fn future_release(mut self, max: impl Into<Option<Duration>>) -> Builder {
         self.config.future_release = max.into().map(|max| max.min(FOREVER));
+        self
+    }
+
+    /// The proxies whose connections begin with a PROXY protocol header, of version 1 or 2: the client that it names is
+    /// then the peer. A proxy that sends none within ten seconds is disconnected; other clients send none, and if they do it
+    /// is a bad command. Default: nobody.
+    pub fn proxy_protocol(mut self, proxies: impl IntoIterator<Item = Network>) -> Builder {
+        self.config.proxies = proxies.into_iter().collect();
+        self
+    }
+
+    /// The clients that may say, with Postfix's XCLIENT, for whom they speak. Default: nobody.
+    pub fn xclient(mut self, clients: impl IntoIterator<Item = Network>) -> Builder {
+        self.config.xclient = clients.into_iter().collect();
         self
     }
 

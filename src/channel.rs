@@ -85,6 +85,10 @@ pub(crate) struct Channel<S> {
     unasked: usize,
     // Whether the line that is read began with one of them.
     is_unasked: bool,
+    // Whether the client is trusted to speak for others.
+    may_xclient: bool,
+    // The name by which XCLIENT calls the client; it goes before what HELO and EHLO say.
+    xclient_helo: Option<String>,
     // The message whose 250 is not on its way yet.
     unconfirmed: Option<MessageId>,
 }
@@ -119,6 +123,8 @@ impl<S: Stream> Channel<S> {
         activity: Arc<Activity>,
     ) -> Channel<S> {
         let (peer, local) = ends;
+        let trusted = &shared.config.xclient;
+        let may_xclient = peer.ip().is_some_and(|ip| trusted.iter().any(|network| network.contains(ip)));
         let context = Context {
             config: shared.config.clone(),
             connection,
@@ -148,6 +154,8 @@ impl<S: Stream> Channel<S> {
             chunks: None,
             unasked: 0,
             is_unasked: false,
+            may_xclient,
+            xclient_helo: None,
             unconfirmed: None,
         }
     }
@@ -183,8 +191,7 @@ impl<S: Stream> Channel<S> {
         if let Err(reply) = self.session.connect(&self.context) {
             return self.close_with(reply.into_refusal());
         }
-        let protocol = if self.shared.config.lmtp { "LMTP" } else { "ESMTP" };
-        self.say(&Reply::bare(220, format!("{} {protocol} pillarbox", self.context.hostname()).into()))?;
+        self.say_banner()?;
         let mut line = LineReader::default();
         loop {
             let flow = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
@@ -205,6 +212,11 @@ impl<S: Stream> Channel<S> {
             }
             line.clear();
         }
+    }
+
+    fn say_banner(&mut self) -> io::Result<()> {
+        let protocol = if self.shared.config.lmtp { "LMTP" } else { "ESMTP" };
+        self.say(&Reply::bare(220, format!("{} {protocol} pillarbox", self.context.hostname()).into()))
     }
 
     /// Reads up to the end of a command line. Replies go out before it waits, and only then.
@@ -305,6 +317,7 @@ impl<S: Stream> Channel<S> {
             Command::Auth(argument) => return self.auth(argument),
             #[cfg(not(feature = "auth"))]
             Command::Auth(_) => Err(NOT_OFFERED),
+            Command::Xclient(argument) => return self.xclient(argument),
             Command::Rset => Ok(self.rset()),
             Command::Noop => Ok(Reply::ok()),
             Command::Vrfy(argument) => Ok(self.session.vrfy(&self.context, argument).unwrap_or(CANNOT_VERIFY)),
@@ -350,6 +363,7 @@ impl<S: Stream> Channel<S> {
             auth: self.shared.authenticator.is_some(),
             #[cfg(not(feature = "auth"))]
             auth: false,
+            xclient: self.may_xclient,
             now: self.shared.config.future_release.map(|_| SystemTime::now()),
         }
     }
@@ -361,6 +375,7 @@ impl<S: Stream> Channel<S> {
             Verb::Lhlo => is_lmtp,
             Verb::StartTls => self.facts().starttls,
             Verb::Auth => !self.mechanism_names().is_empty(),
+            Verb::Xclient => self.may_xclient,
             Verb::Expn => false,
             _ => true,
         }
@@ -369,7 +384,7 @@ impl<S: Stream> Channel<S> {
     fn greet(&mut self, name: &str, extended: bool) -> Result<Reply, Reply> {
         self.session.helo(&self.context, name)?;
         self.context.values = Values::default();
-        self.context.state.greet(name, extended);
+        self.context.state.greet(self.xclient_helo.as_deref().unwrap_or(name), extended);
         self.forget_chunks();
         let text = match extended {
             true => extension::ehlo(&self.shared.config, self.facts(), &self.mechanism_names()),

@@ -39,11 +39,13 @@ pub enum Verb {
     StartTls,
     /// AUTH: authenticates the client (RFC 4954).
     Auth,
+    /// XCLIENT: a trusted client says for whom it speaks (Postfix's XCLIENT_README).
+    Xclient,
 }
 
 impl Verb {
     /// Every verb, in the order in which HELP names them.
-    const ALL: [Verb; 15] = [
+    const ALL: [Verb; 16] = [
         Verb::Helo,
         Verb::Ehlo,
         Verb::Lhlo,
@@ -59,6 +61,7 @@ impl Verb {
         Verb::Help,
         Verb::StartTls,
         Verb::Auth,
+        Verb::Xclient,
     ];
 
     /// The verb in upper case.
@@ -79,6 +82,7 @@ impl Verb {
             Verb::Help => "HELP",
             Verb::StartTls => "STARTTLS",
             Verb::Auth => "AUTH",
+            Verb::Xclient => "XCLIENT",
         }
     }
 
@@ -105,6 +109,7 @@ impl Verb {
             Verb::Help => "HELP [command]",
             Verb::StartTls => "STARTTLS",
             Verb::Auth => "AUTH mechanism [initial-response]",
+            Verb::Xclient => "XCLIENT name=value ...",
         }
     }
 }
@@ -136,6 +141,8 @@ pub(crate) enum Command<'a> {
     /// The mechanism and the initial response behind it, not yet read.
     #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "only AUTH reads it"))]
     Auth(&'a [u8]),
+    /// The attributes, not yet read.
+    Xclient(&'a [u8]),
     /// A chunk of content follows: its octets, and whether it is the last.
     Bdat(u64, bool),
 }
@@ -207,6 +214,8 @@ impl<'a> Command<'a> {
             Verb::Auth if argument.is_empty() => return Err(NO_ARGUMENT),
             Verb::Auth => Command::Auth(argument),
             Verb::Bdat => parse_chunk(argument)?,
+            Verb::Xclient if argument.is_empty() => return Err(NO_ARGUMENT),
+            Verb::Xclient => Command::Xclient(argument),
         })
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::network::Network;
+
 /// What becomes of a line feed or carriage return that stands alone in a message: RFC 5321 section 2.3.8 forbids both.
 ///
 /// Whichever is chosen, only CRLF.CRLF ends a message. A server that also takes LF.LF or LF.CRLF lets a sender smuggle
@@ -64,6 +66,10 @@ pub(crate) struct Config {
     pub mt_priority: bool,
     pub deliver_by: Option<Duration>,
     pub future_release: Option<Duration>,
+    /// Whose connections begin with a PROXY header.
+    pub proxies: Vec<Network>,
+    /// Who may say XCLIENT.
+    pub xclient: Vec<Network>,
     pub require_tls: bool,
     pub require_auth: bool,
     #[cfg(feature = "auth")]
@@ -79,6 +85,9 @@ pub(crate) const MAX_COMMAND_LINE: usize = 2048;
 
 /// The longest line of an AUTH command or of a response within it: RFC 4954 section 4.
 pub(crate) const MAX_AUTH_LINE: usize = 12_288;
+
+/// How long a PROXY header may take.
+pub(crate) const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a TLS handshake may take, if the command timeout is not shorter.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -122,6 +131,8 @@ impl Default for Config {
             mt_priority: false,
             deliver_by: None,
             future_release: None,
+            proxies: Vec::new(),
+            xclient: Vec::new(),
             require_tls: false,
             require_auth: false,
             #[cfg(feature = "auth")]

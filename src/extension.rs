@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::config::Config;
 use crate::parameter::{Offered, date_time};
+use crate::xclient;
 
 /// What an offer depends on besides the settings.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Facts {
     pub starttls: bool,
     /// Clients can authenticate themselves.
     pub auth: bool,
+    /// The client may say for whom it speaks.
+    pub xclient: bool,
     /// The time, where something depends on it.
     pub now: Option<SystemTime>,
 }
@@ -39,6 +42,7 @@ pub(crate) fn ehlo(config: &Config, facts: Facts, mechanisms: &str) -> String {
     offer(facts.starttls, "STARTTLS");
     offer(!mechanisms.is_empty(), &format!("AUTH {mechanisms}"));
     offer(offered.require_tls, "REQUIRETLS");
+    offer(facts.xclient, xclient::KEYWORD);
     offer(offered.prdr, "PRDR");
     offer(offered.mt_priority, "MT-PRIORITY");
     if let Some(min) = offered.deliver_by {

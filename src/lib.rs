@@ -74,8 +74,11 @@
 mod address;
 mod command;
 mod escaped;
+mod network;
 mod parameter;
+mod proxy_protocol;
 mod reply;
+mod xclient;
 mod xtext;
 
 // The protocol, without input or output.
@@ -133,6 +136,7 @@ pub use error::Error;
 pub use escaped::Escaped;
 pub use inbox::{Inbox, RecvError};
 pub use listener::Listener;
+pub use network::{Network, NetworkError};
 pub use parameter::{
     AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Debug, Formatter};
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use socket2::Socket;
 
 use crate::builder::Builder;
 use crate::channel::{Channel, Shared};
-use crate::config::Config;
+use crate::config::{Config, PROXY_TIMEOUT};
 use crate::consumer::{Handler, consume};
 use crate::content::Budget;
 use crate::delivery::{Delivery, Dispatch};
@@ -23,11 +23,12 @@ use crate::envelope::Endpoint;
 use crate::error::Error;
 use crate::listener::{Bound, Listener};
 use crate::pool::{Pool, Refusal, Threads};
+use crate::proxy_protocol::{self, Header, Source};
 use crate::reply::{Reply, Status};
 use crate::session::Session;
 use crate::shutdown::{Activity, Shutdown};
 use crate::stats::{Counters, Stats};
-use crate::stream::{self, Transport};
+use crate::stream::{self, Stream, Transport};
 use crate::tls::Tls;
 
 /// The grace time of a server that is dropped: a message that is on its way may just make it.
@@ -161,12 +162,14 @@ impl Server {
         });
         let shutdown = Arc::new(Shutdown::default());
         let live = Arc::new(Live::default());
+        let addresses = Arc::new(Addresses { max: config.max_connections_per_address, taken: Mutex::default() });
         let worker = Worker {
             shared: shared.clone(),
             shutdown: shutdown.clone(),
             live: live.clone(),
             session,
             deliveries: deliveries.clone(),
+            addresses: addresses.clone(),
         };
         let pool = Arc::new(Pool::new(config.max_connections, config.worker_stack, move |connection| {
             worker.serve(connection)
@@ -192,7 +195,6 @@ impl Server {
             let thread = thread::Builder::new().name("pillarbox-consumer".into());
             core.consuming.spawn(thread, move || consume(&mut *handler, &receiver)).map_err(Error::Thread)?;
         }
-        let addresses = Arc::new(Addresses { max: config.max_connections_per_address, taken: Mutex::default() });
         let serial = Arc::new(AtomicU64::new(0));
         for (bound, implicit_tls) in bound {
             let acceptor = Acceptor {
@@ -392,6 +394,7 @@ struct Worker {
     live: Arc<Live>,
     session: Option<Arc<SessionFactory>>,
     deliveries: Sender<Delivery>,
+    addresses: Arc<Addresses>,
 }
 
 impl Worker {
@@ -401,19 +404,32 @@ impl Worker {
         let dispatch = Dispatch::new(self.deliveries.clone());
         let activity = Arc::new(Activity::new(self.shutdown.clone(), dispatch.canceller()));
         let _entry = Entry::new(self, id, &socket, &activity);
-        let stream = match self.stream(socket, &peer) {
-            Ok(stream) => stream,
+        let transport = match self.transport(socket, &peer) {
+            Ok(transport) => transport,
             Err(e) => return log::info!("[{id}] connection lost: {e}"),
         };
+        let mut stream = stream::Connection::new(transport.clone());
+        let (mut ends, mut _client_place) = ((peer, local), None);
+        if is_proxy(&self.shared.config, &ends.0) {
+            match read_proxy_header(&mut stream, &transport) {
+                Ok(Source::Connection) => {}
+                Ok(Source::Client { peer, local }) => ends = (Endpoint::Tcp(peer), Endpoint::Tcp(local)),
+                Err(e) => return log::info!("[{id}] no PROXY header from {}: {e}", ends.0),
+            }
+            _client_place = self.addresses.take(&ends.0);
+            if _client_place.is_none() {
+                return refuse_client(&self.shared, &mut stream, &ends.0);
+            }
+        }
         let session: Box<dyn Session> = match &self.session {
-            Some(make) => make(&peer),
+            Some(make) => make(&ends.0),
             None => Box::new(()),
         };
-        let mut channel = Channel::new(self.shared.clone(), stream, session, (peer, local), id, dispatch, activity);
+        let mut channel = Channel::new(self.shared.clone(), stream, session, ends, id, dispatch, activity);
         channel.run(implicit_tls);
     }
 
-    fn stream(&self, socket: Arc<Socket>, peer: &Endpoint) -> io::Result<stream::Connection> {
+    fn transport(&self, socket: Arc<Socket>, peer: &Endpoint) -> io::Result<Transport> {
         if matches!(peer, Endpoint::Tcp(_)) {
             // Replies are written whole; waiting to fill a segment would only delay them.
             socket.set_tcp_nodelay(true)?;
@@ -421,7 +437,44 @@ impl Worker {
         let config = &self.shared.config;
         // The shorter of the two that reads are bound by: it rarely has to be set again.
         let read_timeout = config.command_timeout.min(config.data_timeout);
-        Ok(stream::Connection::new(Transport::new(socket, read_timeout, config.command_timeout)?))
+        Transport::new(socket, read_timeout, config.command_timeout)
+    }
+}
+
+fn is_proxy(config: &Config, peer: &Endpoint) -> bool {
+    peer.ip().is_some_and(|ip| config.proxies.iter().any(|network| network.contains(ip)))
+}
+
+/// Reads the header that a proxy sends before anything else. What came with it is left for whoever reads next.
+fn read_proxy_header(stream: &mut stream::Connection, transport: &Transport) -> io::Result<Source> {
+    stream.set_read_deadline(Instant::now() + PROXY_TIMEOUT);
+    let mut octets = Vec::with_capacity(256);
+    let mut buf = [0; 512];
+    loop {
+        match stream.read(&mut buf)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => octets.extend_from_slice(&buf[..n]),
+        }
+        match proxy_protocol::parse(&octets) {
+            Header::Incomplete => {}
+            Header::Complete(length, source) => {
+                transport.unread(&octets[length..]);
+                return Ok(source);
+            }
+            Header::Invalid => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// A client of a proxy has too many connections: the listener could not know.
+fn refuse_client(shared: &Shared, stream: &mut stream::Connection, peer: &Endpoint) {
+    log::info!("connection from {peer} refused: {TOO_MANY_FROM_YOU}");
+    shared.counters.refused_connections.add(1);
+    let mut text = Vec::new();
+    TOO_MANY_FROM_YOU.render(&mut text);
+    stream.set_write_deadline(Instant::now() + Duration::from_secs(1));
+    if stream.write_all(&text).is_ok() {
+        stream::linger(stream, false);
     }
 }
 
@@ -491,7 +544,9 @@ impl Acceptor {
 
     fn hand_over(&self, socket: Socket, peer: Endpoint) {
         let id = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
-        let Some(place) = self.addresses.take(&peer) else {
+        // A proxy's connections are counted as its clients', once it has told whose they are.
+        let is_proxy = is_proxy(&self.shared.config, &peer);
+        let Some(place) = (if is_proxy { Some(Place { of: None }) } else { self.addresses.take(&peer) }) else {
             return self.refuse(&socket, &peer, &TOO_MANY_FROM_YOU);
         };
         let local = self.bound.local_of(&socket);

@@ -42,6 +42,8 @@ struct Clock {
     write_deadline: Instant,
     read_timeout: Duration,
     write_timeout: Duration,
+    // What was read too much, to be read again first.
+    unread: Vec<u8>,
 }
 
 /// How late a read may notice its deadline: setting the socket's timeout exactly, before each read, would double the
@@ -59,13 +61,25 @@ impl Transport {
             write_deadline: now + write_timeout,
             read_timeout,
             write_timeout,
+            unread: Vec::new(),
         };
         Ok(Transport { socket, clock: Arc::new(Mutex::new(clock)) })
     }
 
-    /// Lowers the socket's timeout if it would let a read pass its deadline.
-    fn arm_read(&self, woken: bool) -> io::Result<()> {
+    /// Gives octets back that belong to whoever reads next.
+    pub(crate) fn unread(&self, octets: &[u8]) {
+        self.clock.lock().unread.extend_from_slice(octets);
+    }
+
+    /// Lowers the socket's timeout if it would let a read pass its deadline; gives what was unread, if anything was.
+    fn arm_read(&self, buf: &mut [u8], woken: bool) -> io::Result<usize> {
         let mut clock = self.clock.lock();
+        if !clock.unread.is_empty() {
+            let n = clock.unread.len().min(buf.len());
+            buf[..n].copy_from_slice(&clock.unread[..n]);
+            clock.unread.drain(..n);
+            return Ok(n);
+        }
         let left = remaining(clock.read_deadline)?;
         // Once woken too early, by a timeout left over from a shorter deadline, it is raised as well: else this thread
         // would wake again and again.
@@ -73,7 +87,7 @@ impl Transport {
             clock.read_timeout = left;
             self.socket.set_read_timeout(Some(left))?;
         }
-        Ok(())
+        Ok(0)
     }
 
     fn arm_write(&self) -> io::Result<()> {
@@ -91,7 +105,10 @@ impl Read for Transport {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut woken = false;
         loop {
-            self.arm_read(woken)?;
+            let unread = self.arm_read(buf, woken)?;
+            if unread > 0 {
+                return Ok(unread);
+            }
             match (&*self.socket).read(buf) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if is_timeout(&e) => woken = true,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Handler, Listener, Server, ServerHandle, Tls, Users, handlers};
+use pillarbox::{Builder, Error, Handler, Listener, Network, Server, ServerHandle, Tls, Users, handlers};
 
 /// How long a shutdown lets messages in progress finish.
 const GRACE: Duration = Duration::from_secs(15);
@@ -98,6 +98,10 @@ struct Arguments {
     /// Speak LMTP
     #[arg(long)]
     lmtp: bool,
+
+    /// Expect a PROXY protocol header from this machine, or from these addresses and networks instead
+    #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
+    proxy_protocol: Option<Vec<Network>>,
 }
 
 const EXAMPLES: &str = "\
@@ -174,6 +178,12 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Bui
         .max_connections(possible_connections(arguments.max_connections));
     if let Some(timeout) = arguments.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
+    }
+    if let Some(proxies) = &arguments.proxy_protocol {
+        builder = match proxies[..] {
+            [] => builder.proxy_protocol(Network::loopback()),
+            _ => builder.proxy_protocol(proxies.iter().copied()),
+        };
     }
     if let Some(tls) = tls {
         builder = builder.tls(tls);

@@ -1,16 +1,20 @@
-//! What makes a connection more than a stranger's: STARTTLS.
+//! What makes a connection more than a stranger's: STARTTLS, and XCLIENT.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{Channel, Flow, NOT_OFFERED};
 use crate::config::HANDSHAKE_TIMEOUT;
+use crate::envelope::Endpoint;
 use crate::reply::{Reply, Status};
 use crate::stream::Stream;
 use crate::transaction::State;
+use crate::xclient::Xclient;
 
 const READY: Reply = Reply::fixed(220, Status::new(2, 0, 0), "Ready to start TLS");
 const TLS_ALREADY: Reply = Reply::fixed(503, Status::new(5, 5, 1), "TLS is in use already");
+const WITHIN_TRANSACTION: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Not within a transaction");
 const INJECTED: Reply = Reply::fixed(501, Status::new(5, 5, 1), "Nothing may follow STARTTLS");
 
 impl<S: Stream> Channel<S> {
@@ -50,5 +54,38 @@ impl<S: Stream> Channel<S> {
         log::debug!("[{}] TLS established", self.context.connection);
         self.context.tls = Some(info.into());
         Ok(())
+    }
+
+    /// XCLIENT: what it says of the client takes the place of what the connection does, and the session begins anew.
+    pub(super) fn xclient(&mut self, argument: &[u8]) -> io::Result<Flow> {
+        if !self.may_xclient {
+            return self.answer(NOT_OFFERED);
+        }
+        if self.context.state.transaction.is_some() {
+            return self.answer(WITHIN_TRANSACTION);
+        }
+        let Xclient { address, port, helo, login } = match Xclient::parse(argument) {
+            Ok(attributes) => attributes,
+            Err(reply) => return self.answer(reply),
+        };
+        let before = self.context.peer.socket_addr();
+        if let Some(ip) = address.or(before.map(|before| before.ip())) {
+            // Unless it is told as well, the port of another address means nothing.
+            let same = before.filter(|_| address.is_none()).map_or(0, |before| before.port());
+            self.context.peer = Endpoint::Tcp(SocketAddr::new(ip, port.unwrap_or(same)));
+        }
+        if let Some(login) = login {
+            self.context.identity = login.map(Into::into);
+        }
+        self.xclient_helo = helo.or(self.xclient_helo.take());
+        self.reset();
+        self.context.state = State::default();
+        log::debug!("[{}] XCLIENT: the client is {}", self.context.connection, self.context.peer);
+        if let Err(reply) = self.session.connect(&self.context) {
+            self.say(&reply.into_refusal())?;
+            return Ok(Flow::Close);
+        }
+        self.say_banner()?;
+        Ok(Flow::Next)
     }
 }

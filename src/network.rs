@@ -1,0 +1,115 @@
+//! IP networks, for lists of who is trusted.
+
+use std::fmt::{self, Display, Formatter};
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// An IP network such as `192.0.2.0/24` or `2001:db8::/32`, or a single address.
+///
+/// An IPv4 address that arrives mapped into IPv6 counts as the IPv4 address that it is.
+///
+/// ```
+/// use pillarbox::Network;
+///
+/// let network: Network = "192.0.2.0/24".parse()?;
+/// assert!(network.contains("192.0.2.7".parse().unwrap()));
+/// assert!(!network.contains("192.0.3.7".parse().unwrap()));
+/// # Ok::<(), pillarbox::NetworkError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+/// Text that is no network: an IP address, and perhaps `/` and the length of its prefix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NetworkError;
+
+impl Display for NetworkError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("not a network such as 192.0.2.0/24 or 2001:db8::1")
+    }
+}
+
+impl std::error::Error for NetworkError {}
+
+impl Network {
+    /// Both loopback networks: the machine itself.
+    pub fn loopback() -> [Network; 2] {
+        [
+            Network { address: IpAddr::from([127, 0, 0, 0]), prefix: 8 },
+            Network { address: IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), prefix: 128 },
+        ]
+    }
+
+    /// Whether an address is of this network.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let differing = own.to_bits() ^ other.to_bits();
+                differing.leading_zeros() >= u32::from(self.prefix)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let differing = own.to_bits() ^ other.to_bits();
+                differing.leading_zeros() >= u32::from(self.prefix)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Network {
+        let address = address.to_canonical();
+        Network { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Network, NetworkError> {
+        let Some((address, prefix)) = text.split_once('/') else {
+            return text.parse::<IpAddr>().map(Network::from).map_err(|_| NetworkError);
+        };
+        let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
+        let digits_ok = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
+        let prefix: u8 = digits_ok.then(|| prefix.parse().ok()).flatten().ok_or(NetworkError)?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        if prefix > longest { Err(NetworkError) } else { Ok(Network { address, prefix }) }
+    }
+}
+
+impl Display for Network {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members() {
+        let contains =
+            |network: &str, address: &str| network.parse::<Network>().unwrap().contains(address.parse().unwrap());
+        assert!(contains("0.0.0.0/0", "255.255.255.255") && !contains("0.0.0.0/0", "::1"));
+        assert!(contains("10.0.0.0/9", "10.127.255.255") && !contains("10.0.0.0/9", "10.128.0.0"));
+        assert!(contains("192.0.2.1", "192.0.2.1") && !contains("192.0.2.1", "192.0.2.2"));
+        assert!(contains("192.0.2.0/24", "::ffff:192.0.2.7"));
+        assert!(contains("2001:db8::/33", "2001:db8:7fff::1") && !contains("2001:db8::/33", "2001:db8:8000::1"));
+        assert!(Network::loopback().iter().any(|network| network.contains("127.1.2.3".parse().unwrap())));
+        assert!(Network::loopback().iter().any(|network| network.contains("::1".parse().unwrap())));
+    }
+
+    #[test]
+    fn text() {
+        assert_eq!("192.0.2.1".parse::<Network>().unwrap().to_string(), "192.0.2.1/32");
+        for bad in ["", "/", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "::/129", "10.0.0/8", "host/8", "10.0.0.0/8/8"]
+        {
+            assert_eq!(bad.parse::<Network>(), Err(NetworkError), "{bad}");
+        }
+    }
+}

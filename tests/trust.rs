@@ -1,0 +1,100 @@
+//! Clients that speak for others: the PROXY protocol and XCLIENT.
+
+#[path = "support/client.rs"]
+mod client;
+
+use client::{Client, PATIENCE};
+use pillarbox::{Inbox, Network, Server};
+
+const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\x04\xd2\0\x19";
+
+fn proxied() -> Inbox {
+    Server::builder().proxy_protocol(Network::loopback()).inbox("127.0.0.1:0").expect("a free port")
+}
+
+fn send(client: &mut Client) {
+    client.begin();
+    client.expect("DATA", "354");
+    client.expect(".", "250");
+}
+
+#[test]
+fn the_peer_is_whom_the_proxy_names() {
+    let inbox = proxied();
+    for header in [&b"PROXY TCP4 192.0.2.1 198.51.100.2 1234 25\r\n"[..], V2] {
+        // With the first command behind it, and octet by octet.
+        for pieces in [vec![header], header.chunks(1).collect()] {
+            let mut client = Client::raw(inbox.local_addr());
+            pieces.iter().for_each(|piece| client.send(piece));
+            client.send("EHLO client.example\r\n");
+            client.expect_reply("220 ");
+            client.expect_reply("250-");
+            send(&mut client);
+            let mail = inbox.recv_timeout(PATIENCE).unwrap();
+            assert_eq!(mail.peer().to_string(), "192.0.2.1:1234");
+            assert_eq!(mail.local().to_string(), "198.51.100.2:25");
+            assert!(mail.received_header().contains("([192.0.2.1])"));
+        }
+    }
+    let mut client = Client::raw(inbox.local_addr());
+    client.send("PROXY UNKNOWN\r\n");
+    client.expect_reply("220 ");
+    client.expect("EHLO client.example", "250");
+    send(&mut client);
+    assert_eq!(inbox.recv_timeout(PATIENCE).unwrap().peer().socket_addr(), Some(client.local_addr()));
+}
+
+#[test]
+fn a_proxy_that_sends_no_header_is_closed_without_a_word() {
+    let inbox = proxied();
+    for junk in ["EHLO client.example\r\n", "PROXY TCP4 nonsense\r\n"] {
+        let mut client = Client::raw(inbox.local_addr());
+        client.send(junk);
+        client.expect_close();
+    }
+}
+
+#[test]
+fn others_send_no_header() {
+    let networks = ["192.0.2.0/24".parse().unwrap()];
+    let inbox = Server::builder().proxy_protocol(networks).inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::connect(inbox.local_addr());
+    client.expect("PROXY TCP4 192.0.2.1 198.51.100.2 1234 25", "500 5.5.2");
+    client.expect("XCLIENT ADDR=192.0.2.1", "502 5.5.1");
+}
+
+#[test]
+fn connections_are_counted_as_their_clients() {
+    let builder = Server::builder().proxy_protocol(Network::loopback()).max_connections_per_address(1);
+    let inbox = builder.inbox("127.0.0.1:0").expect("a free port");
+    let connect = |from: &str| {
+        let mut client = Client::raw(inbox.local_addr());
+        client.send(format!("PROXY TCP4 {from} 198.51.100.2 1234 25\r\n"));
+        client
+    };
+    let mut first = connect("192.0.2.1");
+    first.expect_reply("220 ");
+    connect("192.0.2.1").expect_reply("421 4.7.0");
+    connect("192.0.2.2").expect_reply("220 ");
+}
+
+#[test]
+fn xclient() {
+    let inbox = Server::builder().xclient(Network::loopback()).inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::connect(inbox.local_addr());
+    let reply = client.say("EHLO filter.example");
+    assert!(reply.contains("\n250-XCLIENT ADDR"), "{reply}");
+    client.expect("XCLIENT", "501 5.5.4");
+    client.expect("XCLIENT FOO=bar", "501 5.5.4");
+    client.begin();
+    client.expect("XCLIENT ADDR=192.0.2.1", "503 5.5.1");
+    client.expect("RSET", "250");
+    client.expect("XCLIENT ADDR=192.0.2.1 PORT=99 HELO=client.example LOGIN=bob+40example.org PROTO=ESMTP", "220 ");
+    // The session begins anew.
+    client.expect("MAIL FROM:<>", "503 5.5.1");
+    client.expect("EHLO filter.example", "250");
+    send(&mut client);
+    let mail = inbox.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((mail.peer().to_string().as_str(), mail.helo()), ("192.0.2.1:99", "client.example"));
+    assert_eq!((mail.identity(), mail.protocol().to_string().as_str()), (Some("bob@example.org"), "ESMTPA"));
+}
