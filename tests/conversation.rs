@@ -480,3 +480,45 @@ fn lmtp() {
     client.expect_reply("250 2.0.0 OK ");
     client.expect_in_step();
 }
+
+/// The content of a message in chunks of these sizes, as BDAT commands.
+fn in_chunks(content: &[u8], sizes: &[usize]) -> Vec<u8> {
+    let mut commands = Vec::new();
+    let mut rest = content;
+    for size in sizes {
+        let (chunk, behind) = rest.split_at((*size).min(rest.len()));
+        rest = behind;
+        commands.extend_from_slice(format!("BDAT {}\r\n", chunk.len()).as_bytes());
+        commands.extend_from_slice(chunk);
+    }
+    commands.extend_from_slice(format!("BDAT {} LAST\r\n", rest.len()).as_bytes());
+    [commands, rest.to_vec()].concat()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn any_split_into_chunks_is_the_message_that_data_brings(
+        lines in proptest::collection::vec("[a-z.]{0,6}|\\.{1,3}|[\r\n]{1,2}", 0..12),
+        sizes in proptest::collection::vec(0usize..12, 0..8),
+    ) {
+        let content: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        let stuffed: String = content.split_inclusive("\r\n").map(|line| match line.starts_with('.') {
+            true => format!(".{line}"),
+            false => line.to_owned(),
+        }).collect();
+        let inbox = inbox(builder());
+        let mut client = Client::envelope(inbox.local_addr());
+        client.expect("DATA", "354");
+        client.expect(format!("{stuffed}."), "250 2.0.0 OK");
+        client.begin();
+        client.send(in_chunks(content.as_bytes(), &sizes));
+        for _ in &sizes {
+            client.expect_reply("250 2.0.0 ");
+        }
+        client.expect_reply("250 2.0.0 OK");
+        let (data, bdat) = (inbox.recv_timeout(PATIENCE).unwrap(), inbox.recv_timeout(PATIENCE).unwrap());
+        proptest::prop_assert_eq!(data.bytes().unwrap(), bdat.bytes().unwrap());
+    }
+}

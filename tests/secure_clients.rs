@@ -297,3 +297,18 @@ fn lettre_over_tls_with_auth() {
         assert_eq!(secure.receive().protocol().to_string(), "ESMTPSA");
     }
 }
+
+/// An independent SCRAM. Within TLS it binds to `tls-exporter` only, which native-tls does not give.
+#[test]
+fn gnu_sasl_with_each_mechanism() {
+    let secure = Secure::new(Server::builder());
+    let Some(gsasl) = support::program("gsasl") else { return };
+    let port = secure.inbox.local_addr().port().to_string();
+    for (mechanism, tls) in [("SCRAM-SHA-256", "--no-starttls"), ("PLAIN", "--starttls"), ("LOGIN", "--starttls")] {
+        let mut command = Command::new(&gsasl);
+        command.args(["--smtp", tls, "-m", mechanism, "-a", "bob", "-p", "bu:lder\u{fc}", "--hostname", "localhost"]);
+        command.arg(format!("--x509-ca-file={}", secure.path("cert.pem"))).args(["localhost", &port]);
+        let finished = support::run(&mut command, b"");
+        assert!(finished.stdout.contains("235 2.7.0"), "{mechanism} {finished}");
+    }
+}
