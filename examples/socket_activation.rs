@@ -1,6 +1,6 @@
 //! Takes its listening socket from systemd, or whoever else passes one in; without one it makes its own.
 //!
-//! `systemfd -s 8025 -- cargo run --example socket_activation`
+//! `systemfd -s 8025 -- cargo run --example socket_activation`, or `cargo run --example socket_activation [ADDRESS:PORT]`
 
 use listenfd::ListenFd;
 use pillarbox::{Listener, Server, handlers};
@@ -8,7 +8,7 @@ use pillarbox::{Listener, Server, handlers};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = match ListenFd::from_env().take_tcp_listener(0)? {
         Some(socket) => Listener::from(socket),
-        None => Listener::from("localhost:8025"),
+        None => Listener::from(std::env::args().nth(1).unwrap_or_else(|| "localhost:8025".to_owned())),
     };
     let server = Server::builder().serve(listener, handlers::Debugging::stdout())?;
     eprintln!("listening on {}", server.local_addr());

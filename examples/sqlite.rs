@@ -19,6 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "localhost:8025".to_owned());
     let mut db = Connection::open(arguments.next().unwrap_or_else(|| "mail.db".to_owned()))?;
+    // By default a power cut can undo the last transaction: its journal's removal would not be on disk yet.
+    db.pragma_update(None, "synchronous", "EXTRA")?;
     db.execute("CREATE TABLE IF NOT EXISTS mail (id TEXT, sender TEXT, recipients TEXT, content BLOB)", [])?;
 
     // A connection can be sent to another thread, but not shared: it lives in its consumer thread.

@@ -70,6 +70,33 @@ fn printed_as_smtpd_did() {
 }
 
 #[test]
+fn the_peer_is_an_address_without_a_port() {
+    let screen = Screen::default();
+    match Server::builder().serve("[::1]:0", Debugging::new(screen.clone())) {
+        Ok(server) => {
+            send(&mut Client::ehlo(server.local_addr()), "X-Peer: forged\r\n\r\n", "250");
+            assert!(screen.take().contains("\nX-Peer: forged\nX-Peer: ::1\n\n-"));
+        }
+        Err(e) => eprintln!("skipped: no IPv6 here: {e}"),
+    }
+}
+
+#[test]
+fn a_last_line_that_does_not_end() {
+    let (server, screen) = debugging();
+    let mut client = Client::ehlo(server.local_addr());
+    for (content, printed) in [("Subject: x", "Subject: x\nX-Peer: 127.0.0.1\n"), ("\r\nx", "X-Peer: 127.0.0.1\n\nx\n")]
+    {
+        client.begin();
+        client.send(format!("BDAT {} LAST\r\n{content}", content.len()));
+        client.expect_reply("250");
+        let expected =
+            format!("---------- MESSAGE FOLLOWS ----------\n{printed}------------ END MESSAGE ------------\n");
+        assert_eq!(screen.take(), expected);
+    }
+}
+
+#[test]
 fn nothing_can_be_forged() {
     let (server, screen) = debugging();
     let mut client = Client::ehlo(server.local_addr());

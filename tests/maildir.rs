@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use client::Client;
+use parking_lot::Mutex;
 use pillarbox::Server;
 use pillarbox::handlers::Maildir;
 
@@ -53,6 +54,66 @@ fn what_is_stored() {
     assert!(text.starts_with(head.as_bytes()), "{}", text.escape_ascii());
     assert!(text.ends_with(b" +0000\nSubject: x\n\nb\xe9\n.dot\n"), "{}", text.escape_ascii());
     assert!(!text.contains(&b'\r'));
+}
+
+#[test]
+fn addresses_of_all_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    let maildir = Maildir::create(folder.path()).unwrap();
+    let server = Server::builder().smtputf8(true).serve("127.0.0.1:0", maildir).unwrap();
+    let mut client = Client::ehlo(server.local_addr());
+    client.expect("MAIL FROM:<> SMTPUTF8", "250");
+    client.expect("RCPT TO:<Postmaster>", "250");
+    client.expect("RCPT TO:<\"a\\\" >: b\"@example.org>", "250");
+    client.expect("RCPT TO:<gr\u{fc}\u{df}e@b\u{fc}cher.example>", "250");
+    // Neither a line end nor what is left of one gets into a header.
+    client.expect(b"RCPT TO:<\"a\rX-Forged: b\"@example.org>", "5");
+    client.expect(b"RCPT TO:<\"a\nX-Forged: b\"@example.org>", "5");
+    client.expect("DATA", "354");
+    client.expect("Return-Path: <forged@client.example>\r\n\r\nx\r\n.", "250");
+    let text = fs::read_to_string(&files(&folder.path().join("new"))[0]).unwrap();
+    let head = "Return-Path: <>\nDelivered-To: Postmaster\nDelivered-To: \"a\\\" >: b\"@example.org\n\
+                Delivered-To: gr\u{fc}\u{df}e@b\u{fc}cher.example\nReceived: ";
+    assert!(text.starts_with(head), "{text}");
+    assert!(text.ends_with("\nReturn-Path: <forged@client.example>\n\nx\n") && !text.contains("X-Forged"), "{text}");
+}
+
+#[test]
+fn octets_without_lines_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let mut client = Client::ehlo(server.local_addr());
+    client.expect("MAIL FROM:<sender@client.example> BODY=BINARYMIME", "250");
+    client.expect("RCPT TO:<recipient@example.org>", "250");
+    client.send(b"BDAT 9 LAST\r\na\r\n\0\xff\n\rb\r");
+    client.expect_reply("250");
+    let text = fs::read(&files(&folder.path().join("new"))[0]).unwrap();
+    assert!(text.ends_with(b" +0000\na\r\n\0\xff\n\rb\r"), "{}", text.escape_ascii());
+}
+
+#[test]
+fn only_its_owner_can_look_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mail");
+    let server = serve(&path);
+    send(&mut Client::ehlo(server.local_addr()), "x", "250");
+    for folder in [path.clone(), path.join("tmp"), path.join("new"), path.join("cur")] {
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700, "{}", folder.display());
+    }
+    // A colon begins the flags that a reader adds.
+    let name = files(&path.join("new"))[0].file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(!name.contains(':') && !name.starts_with('.'), "{name}");
+}
+
+#[test]
+fn what_cannot_be_a_maildir() {
+    for file in ["mail", "mail/tmp", "mail/new", "mail/cur"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        File::create(path).unwrap();
+        assert!(Maildir::create(folder.path().join("mail")).is_err(), "{file} is a file");
+    }
 }
 
 #[test]
@@ -99,6 +160,50 @@ fn a_folder_that_goes_away_and_comes_back() {
     fs::rename(path.join("away"), path.join("new")).unwrap();
     send(&mut client, "fifth", "250");
     assert_eq!((files(&path.join("new")).len(), files(&path.join("tmp")).len()), (2, 0));
+}
+
+/// What the whole process logs: a test knows its lines by the name of its folder.
+struct Log(Mutex<Vec<String>>);
+
+static LOG: Log = Log(Mutex::new(Vec::new()));
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().push(format!("{} {}", record.level(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_failure_is_logged_once_and_so_is_its_end() {
+    log::set_logger(&LOG).expect("the only test that logs");
+    log::set_max_level(log::LevelFilter::Warn);
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let mut client = Client::ehlo(server.local_addr());
+    let (new, away) = (folder.path().join("new"), folder.path().join("away"));
+    send(&mut client, "before", "250");
+    for _ in 0..2 {
+        fs::rename(&new, &away).unwrap();
+        send(&mut client, "lost", "451 4.3.0");
+        send(&mut client, "lost as well", "451 4.3.0");
+        fs::rename(&away, &new).unwrap();
+        send(&mut client, "after", "250");
+        send(&mut client, "after that", "250");
+    }
+    let name = folder.path().display().to_string();
+    let logged: Vec<String> = LOG.0.lock().iter().filter(|line| line.contains(&name)).cloned().collect();
+    let failing = format!("ERROR cannot store messages in {name}: ");
+    let well_again = format!("WARN {name} can be written to again");
+    assert_eq!(logged.len(), 4, "{logged:?}");
+    for pair in logged.chunks(2) {
+        assert!(pair[0].starts_with(&failing) && pair[1] == well_again, "{logged:?}");
+    }
 }
 
 /// A file system of a megabyte; gone with the value.

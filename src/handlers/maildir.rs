@@ -75,7 +75,9 @@ impl Maildir {
     fn store(&self, mail: &Envelope) -> io::Result<()> {
         let name = self.unique_name();
         let tmp = self.folder.join("tmp").join(&name);
-        let written = self.write(&tmp, mail).and_then(|()| self.publish(&tmp, &name));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp)?;
+        let written = self.write(file, mail).and_then(|()| self.publish(&tmp, &name));
+        // Only from here on: a file that could not be made is somebody else's.
         if written.is_err() {
             // What cannot be removed is in tmp, where no reader looks.
             let _ = fs::remove_file(&tmp);
@@ -83,8 +85,7 @@ impl Maildir {
         written
     }
 
-    fn write(&self, path: &Path, mail: &Envelope) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    fn write(&self, file: File, mail: &Envelope) -> io::Result<()> {
         let mut out = BufWriter::with_capacity(64 * 1024, file);
         let mut head = format!("Return-Path: <{}>\r\n", mail.mail_from());
         for recipient in mail.recipients() {
@@ -134,9 +135,13 @@ impl Maildir {
     fn publish(&self, tmp: &Path, name: &str) -> io::Result<()> {
         let folder = self.folder.join("new");
         let path = folder.join(name);
-        // A rename would silently take another's place: the name sees to it that there is none.
+        // Before the file can be seen, so that a lack of descriptors stops it in time; anew each time, since the folder may
+        // have been replaced.
+        let opened = File::open(&folder)?;
+        // A rename would silently take another's place: the name sees to it that there is none. A link, which would not,
+        // is refused by some file systems and costs a call more.
         fs::rename(tmp, &path)?;
-        let published = sync_folder(&folder);
+        let published = opened.sync_all();
         if published.is_err() {
             // The client will hear a 4xx and send it again: it should not be there twice, though that is better than never.
             let _ = fs::remove_file(&path);
@@ -200,7 +205,8 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     };
     make_folder(parent)?;
     match DirBuilder::new().mode(0o700).create(folder) {
-        Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
+        // Another process may have made it meanwhile; anything else in its place is an error.
+        Err(e) if !folder.is_dir() => Err(e),
         _ => sync_folder(parent),
     }
 }
@@ -219,4 +225,40 @@ fn remove_abandoned(tmp: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::BufReader;
+
+    fn copied(content: &[u8], piece: usize, crlf: bool) -> Vec<u8> {
+        let maildir = Maildir { folder: PathBuf::new(), host: String::new(), crlf, is_failing: false };
+        let mut out = Vec::new();
+        maildir.copy(BufReader::with_capacity(piece, content), &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn line_ends_do_not_depend_on_how_the_content_is_read() {
+        let content = b"\r\na\r\n\r\r\nb\rc\nd\n\r\r\r\n\r\n\r";
+        for piece in 1..=content.len() {
+            let lf = copied(content, piece, false);
+            assert_eq!(lf.escape_ascii().to_string(), "\\na\\n\\r\\nb\\rc\\nd\\n\\r\\r\\n\\n\\r", "{piece} at a time");
+            assert_eq!(copied(content, piece, true), content, "{piece} at a time");
+        }
+        assert_eq!(copied(b"", 1, false), b"");
+    }
+
+    #[test]
+    fn what_may_be_better_soon() {
+        let (enoent, eio, enfile, emfile, erofs) = (2, 5, 23, 24, 30);
+        for lack in [ErrorKind::StorageFull.into(), ErrorKind::QuotaExceeded.into()] {
+            assert!(is_out_of_resources(&lack), "{lack}");
+        }
+        for (error, expected) in [(enoent, false), (eio, false), (erofs, false), (enfile, true), (emfile, true)] {
+            let error = io::Error::from_raw_os_error(error);
+            assert_eq!(is_out_of_resources(&error), expected, "{error}");
+        }
+    }
 }
