@@ -18,6 +18,13 @@ use crate::server::{Server, SessionFactory, Settings};
 use crate::session::Session;
 use crate::tls::Tls;
 
+impl Server {
+    /// The settings of a server to be, all at their defaults.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 /// The settings of a server to be: see [`Server::builder`].
 ///
 /// Each method sets what it is named after and says its default. What cannot be true together is found out when the server

@@ -12,7 +12,7 @@ use crate::address::{ForwardPath, ReversePath, is_helo_name};
 use crate::content::{Content, TextError};
 use crate::escaped::Escaped;
 use crate::parameter::{MailParameters, RcptParameters};
-use crate::tls::TlsInfo;
+use crate::tls_info::TlsInfo;
 use crate::values::Values;
 
 /// One end of a connection.

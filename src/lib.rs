@@ -57,7 +57,9 @@
 //! # What goes over the wire
 //!
 //! RFC 5321 with PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531),
-//! ENHANCEDSTATUSCODES (RFC 2034) and LIMITS (RFC 9422). Only CRLF ends a line and only CRLF.CRLF ends a message, so that
+//! ENHANCEDSTATUSCODES (RFC 2034), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), STARTTLS (RFC 3207), AUTH
+//! (RFC 4954), REQUIRETLS (RFC 8689) and LIMITS (RFC 9422), and on request PRDR, MT-PRIORITY (RFC 6710), DELIVERBY
+//! (RFC 2852) and FUTURERELEASE (RFC 4865); LMTP (RFC 2033) in SMTP's place. Only CRLF ends a line and only CRLF.CRLF ends a message, so that
 //! no message can be smuggled inside another. Whatever happens to a message, none of its octets is ever taken for a
 //! command.
 //!
@@ -86,6 +88,7 @@ mod config;
 mod content;
 mod envelope;
 mod extension;
+mod tls_info;
 mod transaction;
 mod values;
 
@@ -100,10 +103,10 @@ mod shutdown;
 mod stats;
 mod stream;
 mod tls;
+mod transport;
 mod wire;
 
 // The server.
-mod builder;
 mod consumer;
 mod error;
 mod listener;
@@ -111,6 +114,7 @@ mod pool;
 mod server;
 
 // What is built from it.
+mod builder;
 pub mod handlers;
 mod inbox;
 
@@ -144,10 +148,11 @@ pub use reply::{Reply, Status, StatusError};
 pub use server::{Server, ServerHandle, ShutdownReport};
 pub use session::{Context, Phase, Session};
 pub use stats::Stats;
-pub use stream::Transport;
 #[cfg(feature = "tls")]
 pub use tls::TlsError;
-pub use tls::{Tls, TlsAcceptor, TlsInfo, TlsStream};
+pub use tls::{Tls, TlsAcceptor, TlsStream};
+pub use tls_info::TlsInfo;
+pub use transport::Transport;
 pub use values::Values;
 
 /// The TLS library whose acceptor turns into a [`Tls`].

@@ -13,7 +13,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use socket2::Socket;
 
-use crate::builder::Builder;
 use crate::channel::{Channel, Shared};
 use crate::config::{Config, PROXY_TIMEOUT};
 use crate::consumer::{Handler, consume};
@@ -28,8 +27,9 @@ use crate::reply::{Reply, Status};
 use crate::session::Session;
 use crate::shutdown::{Activity, Shutdown};
 use crate::stats::{Counters, Stats};
-use crate::stream::{self, Stream, Transport};
+use crate::stream::{self, Stream};
 use crate::tls::Tls;
+use crate::transport::Transport;
 
 /// The grace time of a server that is dropped: a message that is on its way may just make it.
 const DROP_GRACE: Duration = Duration::from_millis(250);
@@ -131,11 +131,6 @@ struct Connection {
 }
 
 impl Server {
-    /// The settings of a server to be, all at their defaults.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn start(
         settings: Settings,
         listeners: Vec<Listener>,

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::envelope::{Endpoint, Recipient};
 use crate::parameter::MailParameters;
 use crate::reply::Reply;
-use crate::tls::TlsInfo;
+use crate::tls_info::TlsInfo;
 use crate::transaction::State;
 use crate::values::Values;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::stream::Transport;
+use crate::tls_info::TlsInfo;
+use crate::transport::Transport;
 
 /// What a server does a TLS handshake with.
 ///
@@ -30,24 +31,6 @@ pub trait TlsStream: Read + Write + Send {
     /// # Errors
     /// Those of writing it.
     fn close(&mut self) -> io::Result<()>;
-}
-
-/// What is known of a TLS session; what the library in use does not tell stays empty.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub struct TlsInfo {
-    /// The protocol's version, such as `TLSv1.3`. native-tls does not tell.
-    pub version: Option<String>,
-    /// The cipher suite's name. native-tls does not tell.
-    pub cipher: Option<String>,
-    /// The name that the client asked for (SNI). native-tls does not tell.
-    pub server_name: Option<String>,
-    /// The client's certificate in DER, if it was asked for one, had one, and it was verified.
-    pub client_certificate: Option<Vec<u8>>,
-    /// The channel binding `tls-server-end-point` of RFC 5929: the hash of the server's certificate.
-    pub server_end_point: Option<Vec<u8>>,
-    /// The channel binding `tls-exporter` of RFC 9266.
-    pub exporter: Option<Vec<u8>>,
 }
 
 /// What a server's TLS is made of: a certificate with its key, or any [`TlsAcceptor`].
@@ -97,8 +80,9 @@ mod native {
     use std::fmt::{self, Display, Formatter};
     use std::io;
 
-    use super::{Tls, TlsAcceptor, TlsInfo, TlsStream};
-    use crate::stream::Transport;
+    use super::{Tls, TlsAcceptor, TlsStream};
+    use crate::tls_info::TlsInfo;
+    use crate::transport::Transport;
 
     /// Why a certificate and its key cannot be used.
     #[derive(Debug)]

@@ -151,6 +151,68 @@ fn a_maildir() {
 }
 
 #[test]
+fn proxies_are_this_machine_or_those_named() {
+    const HEADER: &str = "PROXY TCP4 192.0.2.1 198.51.100.2 1234 25\r\n";
+    for (arguments, trusted) in [
+        (&["--proxy-protocol"][..], true),
+        (&["--proxy-protocol", "127.0.0.0/8,::1"], true),
+        (&["--proxy-protocol=192.0.2.0/24"], false),
+        (&["--proxy-protocol", "192.0.2.0/24"], false),
+    ] {
+        let server = Running::start(&[&["-n", "-c", "Sink"], arguments, &["127.0.0.1:0"]].concat());
+        let mut client = Client::raw(server.address);
+        client.send(HEADER);
+        client.expect_reply("220 ");
+        assert_eq!(client.say("NOOP").starts_with("250"), trusted, "{arguments:?}");
+    }
+}
+
+#[test]
+fn lmtp_and_users() {
+    let server = Running::start(&["-n", "-c", "Sink", "--lmtp", "127.0.0.1:0"]);
+    let mut client = Client::raw(server.address);
+    assert!(client.reply().contains(" LMTP pillarbox"));
+    client.expect("LHLO client.example", "250");
+    let users = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(users.path(), "# comment\nbob:builder\n").unwrap();
+    let file = users.path().to_str().unwrap();
+    let server = Running::start(&["-n", "-c", "Sink", "--users", file, "--require-auth", "127.0.0.1:0"]);
+    let mut client = Client::ehlo(server.address);
+    client.expect("MAIL FROM:<>", "530 5.7.0");
+    client.expect("AUTH PLAIN AGJvYgBidWlsZGVy", "235 2.7.0");
+    send(&mut client, "x", "250");
+    std::fs::write(users.path(), "bob without a colon\n").unwrap();
+    let output = command(&["-n", "--users", file, "127.0.0.1:0"]).output().expect("the command was built");
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && err.contains(file) && !err.contains("without"), "{err}");
+}
+
+#[test]
+fn tls_and_what_is_wrong_with_a_key() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |file: &str| folder.path().join(file).to_str().unwrap().to_owned();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = ["-n", "-c", "Sink", "--tls-cert", &cert, "--tls-key", &key];
+    let server = Running::start(&[&tls[..], &["--require-tls", "127.0.0.1:0"]].concat());
+    let mut client = Client::connect(server.address);
+    assert!(client.say("EHLO client.example").contains("STARTTLS"));
+    client.expect("MAIL FROM:<>", "530 5.7.0");
+    client.expect("STARTTLS", "220 2.0.0");
+    let server = Running::start(&[&tls[..], &["--smtps", "127.0.0.1:0"]].concat());
+    let mut client = Client::raw(server.address);
+    // Not a handshake: no reply in clear.
+    client.send("EHLO client.example\r\n");
+    assert!(!client.closed().starts_with(b"2"));
+    std::fs::write(&key, made.signing_key.serialize_pem().replace("PRIVATE", "EC PRIVATE")).unwrap();
+    let output = command(&[&tls[..], &["127.0.0.1:0"]].concat()).output().expect("the command was built");
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && err.contains("openssl pkcs8 -topk8"), "{err}");
+}
+
+#[test]
 fn a_signal_ends_it_and_messages_in_progress_are_finished() {
     for signal in ["TERM", "INT"] {
         let server = Running::start(&["-n", "-c", "Sink", "127.0.0.1:0"]);

@@ -118,6 +118,10 @@ fn nothing_can_be_forged() {
             "------------ END MESSAGE ------------",
         ]
     );
+    client.begin();
+    client.send("BDAT 39 LAST\r\n\r\n------------ END MESSAGE ------------");
+    client.expect_reply("250");
+    assert!(screen.take().contains("\n\n\\x2d----------- END MESSAGE ------------\n-"));
     send(&mut client, b"\xff\xfe\r\n", "250");
     assert!(screen.take().contains("\n\\xff\\xfe\n"));
 }

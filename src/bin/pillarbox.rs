@@ -1,5 +1,6 @@
 //! The `pillarbox` command: a mail server from the command line, with the words of `python -m smtpd`.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -117,7 +118,7 @@ enum Class {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(with_networks_joined(std::env::args_os()));
     start_log(arguments.debug);
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -126,6 +127,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Lets `--proxy-protocol NETWORKS` be said without an equals sign: what follows it is an address to listen at unless it
+/// can only be a list of networks.
+fn with_networks_joined(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        let is_networks = |text: &str| text.split(',').all(|network| network.parse::<Network>().is_ok());
+        match joined.last_mut() {
+            Some(last) if *last == "--proxy-protocol" && argument.to_str().is_some_and(is_networks) => {
+                last.push("=");
+                last.push(argument);
+            }
+            _ => joined.push(argument),
+        }
+    }
+    joined
 }
 
 fn run(arguments: Arguments) -> Result<(), String> {

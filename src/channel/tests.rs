@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::delivery::Delivery;
 use crate::shutdown::Shutdown;
-use crate::tls::{TlsAcceptor, TlsInfo};
+use crate::tls::TlsAcceptor;
+use crate::tls_info::TlsInfo;
 
 /// A client that has sent what it will ever send, in packets, and closes behind it.
 struct Memory {

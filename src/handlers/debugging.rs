@@ -89,13 +89,14 @@ fn print(out: &mut impl Write, mail: &Envelope) -> io::Result<()> {
             print_peer(out, mail)?;
             in_headers = false;
         }
-        if !rest_of_line && end.is_some() && is_frame(line) {
-            writeln!(out, "\\x2d{}", Escaped::new(&line[1..]))?;
+        // The last line may have no end, and gets one below.
+        if !rest_of_line && is_frame(line) {
+            write!(out, "\\x2d{}", Escaped::new(&line[1..]))?;
         } else {
             write!(out, "{}", Escaped::new(line))?;
-            if end.is_some() {
-                writeln!(out)?;
-            }
+        }
+        if end.is_some() {
+            writeln!(out)?;
         }
         rest_of_line = end.is_none();
         let taken = end.map_or(octets.len(), |at| at + 1);

@@ -119,6 +119,14 @@ impl Client {
         self.expect("NOOP", "250 2.0.0 OK");
     }
 
+    /// Reads up to the server's close, whatever comes.
+    pub fn closed(&mut self) -> Vec<u8> {
+        let mut octets = std::mem::take(&mut self.unread);
+        // A reset is a close as well.
+        let _ = self.stream.read_to_end(&mut octets);
+        octets
+    }
+
     pub fn close_writing(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("a connection");
     }
