@@ -14,9 +14,10 @@ use crate::error::Error;
 use crate::inbox::{Inbox, Keep};
 use crate::listener::Listener;
 use crate::network::Network;
-use crate::server::{Server, SessionFactory, Settings};
+use crate::server::{Server, Settings};
 use crate::session::Session;
 use crate::tls::Tls;
+use crate::worker::SessionFactory;
 
 impl Server {
     /// The settings of a server to be, all at their defaults.

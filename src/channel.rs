@@ -207,7 +207,7 @@ impl<S: Stream> Channel<S> {
             };
             match flow {
                 Flow::Next => {}
-                Flow::Quit if self.input.buffered().is_empty() => return self.flush(),
+                Flow::Quit if self.input.buffered().is_empty() => return self.hang_up(),
                 Flow::Quit | Flow::Close => return self.close(),
             }
             line.clear();
@@ -473,6 +473,16 @@ impl<S: Stream> Channel<S> {
         stream.write_all(&self.replies)?;
         self.replies.clear();
         self.unconfirmed = None;
+        Ok(())
+    }
+
+    /// The end that the client asked for: nothing more will come from it, so nothing has to be waited for.
+    fn hang_up(&mut self) -> io::Result<()> {
+        self.flush()?;
+        if self.context.tls.is_some() {
+            // So that the client can tell this end from one that somebody else made.
+            self.input.stream_mut().close_writing()?;
+        }
         Ok(())
     }
 

@@ -107,11 +107,14 @@ mod transport;
 mod wire;
 
 // The server.
+mod acceptor;
+mod addresses;
 mod consumer;
 mod error;
 mod listener;
 mod pool;
 mod server;
+mod worker;
 
 // What is built from it.
 mod builder;

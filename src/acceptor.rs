@@ -1,0 +1,92 @@
+//! What a listener thread does: accepts connections and hands each to a worker, or says why not.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use socket2::Socket;
+
+use crate::addresses::{Addresses, Place, TOO_MANY_FROM_YOU};
+use crate::channel::Shared;
+use crate::envelope::Endpoint;
+use crate::listener::Bound;
+use crate::pool::{Pool, Refusal};
+use crate::reply::{Reply, Status};
+use crate::shutdown::Shutdown;
+use crate::worker::{Connection, is_proxy};
+
+const TOO_MANY: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Too many connections, try again later");
+const NO_THREAD: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Out of resources, try again later");
+
+/// What a listener thread needs to give connections to workers.
+pub(crate) struct Acceptor {
+    pub bound: Arc<Bound>,
+    pub implicit_tls: bool,
+    pub shared: Arc<Shared>,
+    pub shutdown: Arc<Shutdown>,
+    pub pool: Arc<Pool<Connection>>,
+    pub addresses: Arc<Addresses>,
+    pub serial: Arc<AtomicU64>,
+}
+
+impl Acceptor {
+    pub fn run(&self) {
+        const SHORTEST: Duration = Duration::from_millis(5);
+        const LONGEST: Duration = Duration::from_millis(250);
+        const LOG_INTERVAL: Duration = Duration::from_secs(10);
+        let mut pause = SHORTEST;
+        let mut logged: Option<Instant> = None;
+        while !self.shutdown.is_closing() {
+            match self.bound.accept() {
+                Ok(_) if self.shutdown.is_closing() => return,
+                Ok((socket, peer)) => {
+                    pause = SHORTEST;
+                    self.hand_over(socket, peer);
+                }
+                // Troubles of a single connection: RFC 793's reset before it was accepted, and signals.
+                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(_) if self.shutdown.is_closing() => return,
+                Err(e) => {
+                    // Most likely no file descriptor is left. The connection stays in the kernel's queue; asking for it
+                    // again and again would take a processor and help nobody.
+                    if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+                        log::warn!("cannot accept connections at {}: {e}", self.bound.local());
+                        logged = Some(Instant::now());
+                    }
+                    self.pool.wait_for_end_of_a_job(pause);
+                    pause = (pause * 2).min(LONGEST);
+                }
+            }
+        }
+    }
+
+    fn hand_over(&self, socket: Socket, peer: Endpoint) {
+        let id = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
+        // A proxy's connections are counted as its clients', once it has told whose they are.
+        let is_proxy = is_proxy(&self.shared.config, &peer);
+        let Some(place) = (if is_proxy { Some(Place::none()) } else { self.addresses.take(&peer) }) else {
+            return self.refuse(&socket, &peer, &TOO_MANY_FROM_YOU);
+        };
+        let local = self.bound.local_of(&socket);
+        match self.pool.submit(Connection { id, socket, peer, local, implicit_tls: self.implicit_tls, place }) {
+            Ok(()) => self.shared.counters.connections.add(1),
+            Err((connection, Refusal::Full)) => self.refuse(&connection.socket, &connection.peer, &TOO_MANY),
+            Err((connection, Refusal::NoThread(e))) => {
+                log::warn!("cannot start a thread for a connection: {e}");
+                self.refuse(&connection.socket, &connection.peer, &NO_THREAD);
+            }
+        }
+    }
+
+    /// Says why and lets go. The listener never waits for a client: what one write cannot send stays unsaid.
+    fn refuse(&self, socket: &Socket, peer: &Endpoint, reply: &Reply) {
+        log::info!("connection from {peer} refused: {reply}");
+        self.shared.counters.refused_connections.add(1);
+        let mut text = Vec::new();
+        reply.render(&mut text);
+        let said = socket.set_nonblocking(true).and_then(|()| socket.send(&text));
+        // The client may have gone: then nobody misses it.
+        let _ = said.and_then(|_| socket.shutdown(std::net::Shutdown::Write));
+    }
+}

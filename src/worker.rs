@@ -1,0 +1,171 @@
+//! What a worker thread does with a connection: from the PROXY header that may come first to its end.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+use socket2::Socket;
+
+use crate::addresses::{Addresses, Place, TOO_MANY_FROM_YOU};
+use crate::channel::{Channel, Shared};
+use crate::config::{Config, PROXY_TIMEOUT};
+use crate::delivery::{Delivery, Dispatch};
+use crate::envelope::Endpoint;
+use crate::proxy_protocol::{self, Header, Source};
+use crate::session::Session;
+use crate::shutdown::{Activity, Shutdown};
+use crate::stream::{self, Stream};
+use crate::transport::Transport;
+
+/// Makes the session of a connection.
+pub(crate) type SessionFactory = dyn Fn(&Endpoint) -> Box<dyn Session> + Send + Sync;
+
+/// A connection on its way from a listener to a worker.
+pub(crate) struct Connection {
+    pub id: u64,
+    pub socket: Socket,
+    pub peer: Endpoint,
+    pub local: Endpoint,
+    pub implicit_tls: bool,
+    // Gives the address's place free.
+    pub place: Place,
+}
+
+/// The connections that workers serve now, for a shutdown to find.
+#[derive(Default)]
+pub(crate) struct Live {
+    by_id: Mutex<HashMap<u64, LiveConnection>>,
+}
+
+struct LiveConnection {
+    socket: Arc<Socket>,
+    activity: Arc<Activity>,
+}
+
+impl Live {
+    pub fn count(&self) -> usize {
+        self.by_id.lock().len()
+    }
+
+    pub fn each(&self, mut act: impl FnMut(&Socket, &Activity)) {
+        for LiveConnection { socket, activity } in self.by_id.lock().values() {
+            act(socket, activity);
+        }
+    }
+}
+
+/// What every worker needs to serve a connection.
+pub(crate) struct Worker {
+    pub shared: Arc<Shared>,
+    pub shutdown: Arc<Shutdown>,
+    pub live: Arc<Live>,
+    pub session: Option<Arc<SessionFactory>>,
+    pub deliveries: Sender<Delivery>,
+    pub addresses: Arc<Addresses>,
+}
+
+impl Worker {
+    pub fn serve(&self, connection: Connection) {
+        let Connection { id, socket, peer, local, implicit_tls, place: _place } = connection;
+        let socket = Arc::new(socket);
+        let dispatch = Dispatch::new(self.deliveries.clone());
+        let activity = Arc::new(Activity::new(self.shutdown.clone(), dispatch.canceller()));
+        let _entry = Entry::new(self, id, &socket, &activity);
+        let transport = match self.transport(socket, &peer) {
+            Ok(transport) => transport,
+            Err(e) => return log::info!("[{id}] connection lost: {e}"),
+        };
+        let mut stream = stream::Connection::new(transport.clone());
+        let (mut ends, mut _client_place) = ((peer, local), None);
+        if is_proxy(&self.shared.config, &ends.0) {
+            match read_proxy_header(&mut stream, &transport) {
+                Ok(Source::Connection) => {}
+                Ok(Source::Client { peer, local }) => ends = (Endpoint::Tcp(peer), Endpoint::Tcp(local)),
+                Err(e) => return log::info!("[{id}] no PROXY header from {}: {e}", ends.0),
+            }
+            _client_place = self.addresses.take(&ends.0);
+            if _client_place.is_none() {
+                return refuse_client(&self.shared, &mut stream, &ends.0);
+            }
+        }
+        let session: Box<dyn Session> = match &self.session {
+            Some(make) => make(&ends.0),
+            None => Box::new(()),
+        };
+        let mut channel = Channel::new(self.shared.clone(), stream, session, ends, id, dispatch, activity);
+        channel.run(implicit_tls);
+    }
+
+    fn transport(&self, socket: Arc<Socket>, peer: &Endpoint) -> io::Result<Transport> {
+        if matches!(peer, Endpoint::Tcp(_)) {
+            // Replies are written whole; waiting to fill a segment would only delay them.
+            socket.set_tcp_nodelay(true)?;
+        }
+        let config = &self.shared.config;
+        // The shorter of the two that reads are bound by: it rarely has to be set again.
+        let read_timeout = config.command_timeout.min(config.data_timeout);
+        Transport::new(socket, read_timeout, config.command_timeout)
+    }
+}
+
+pub(crate) fn is_proxy(config: &Config, peer: &Endpoint) -> bool {
+    peer.ip().is_some_and(|ip| config.proxies.iter().any(|network| network.contains(ip)))
+}
+
+/// Reads the header that a proxy sends before anything else. What came with it is left for whoever reads next.
+fn read_proxy_header(stream: &mut stream::Connection, transport: &Transport) -> io::Result<Source> {
+    stream.set_read_deadline(Instant::now() + PROXY_TIMEOUT);
+    let mut octets = Vec::with_capacity(256);
+    let mut buf = [0; 512];
+    loop {
+        match stream.read(&mut buf)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => octets.extend_from_slice(&buf[..n]),
+        }
+        match proxy_protocol::parse(&octets) {
+            Header::Incomplete => {}
+            Header::Complete(length, source) => {
+                transport.unread(&octets[length..]);
+                return Ok(source);
+            }
+            Header::Invalid => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// A client of a proxy has too many connections: the listener could not know.
+fn refuse_client(shared: &Shared, stream: &mut stream::Connection, peer: &Endpoint) {
+    log::info!("connection from {peer} refused: {TOO_MANY_FROM_YOU}");
+    shared.counters.refused_connections.add(1);
+    let mut text = Vec::new();
+    TOO_MANY_FROM_YOU.render(&mut text);
+    stream.set_write_deadline(Instant::now() + Duration::from_secs(1));
+    if stream.write_all(&text).is_ok() {
+        stream::linger(stream, false);
+    }
+}
+
+/// A connection's entry among the live ones; gone on drop, so that a panic leaves none behind.
+struct Entry<'a> {
+    worker: &'a Worker,
+    id: u64,
+}
+
+impl<'a> Entry<'a> {
+    fn new(worker: &'a Worker, id: u64, socket: &Arc<Socket>, activity: &Arc<Activity>) -> Entry<'a> {
+        worker.shared.counters.open_connections.add(1);
+        let connection = LiveConnection { socket: socket.clone(), activity: activity.clone() };
+        worker.live.by_id.lock().insert(id, connection);
+        Entry { worker, id }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.worker.live.by_id.lock().remove(&self.id);
+        self.worker.shared.counters.open_connections.subtract(1);
+    }
+}
