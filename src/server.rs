@@ -192,7 +192,7 @@ impl Server {
         self.core.stats()
     }
 
-    /// Something to shut the server down with from another thread, a signal handler's or a [`Session`]'s.
+    /// Something to shut the server down with from another thread, a signal handler's or a [`Session`](crate::Session)'s.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle { core: self.core.clone() }
     }
