@@ -200,8 +200,8 @@ impl ReversePath {
 
     /// Parses the path that begins `input` and gives what is behind it: nothing, or a blank and more.
     pub(crate) fn parse(input: &[u8], strict: bool) -> Result<(ReversePath, &[u8]), AddressError> {
-        parse_path(input, strict, |inner| match inner.0.first() {
-            Some(b'>') => Ok((ReversePath::Null, inner)),
+        parse_path(input, strict, |inner, has_route| match inner.0.first() {
+            Some(b'>') if !has_route => Ok((ReversePath::Null, inner)),
             _ => inner.mailbox().map(|(mailbox, rest)| (ReversePath::Mailbox(mailbox), rest)),
         })
     }
@@ -266,9 +266,10 @@ impl ForwardPath {
 
     /// Parses the path that begins `input` and gives what is behind it: nothing, or a blank and more.
     pub(crate) fn parse(input: &[u8], strict: bool) -> Result<(ForwardPath, &[u8]), AddressError> {
-        parse_path(input, strict, |inner| {
+        parse_path(input, strict, |inner, has_route| {
             const NAME: &[u8] = b"Postmaster";
             if let Some((name, rest)) = inner.0.split_at_checked(NAME.len())
+                && !has_route
                 && name.eq_ignore_ascii_case(NAME)
                 && matches!(rest.first(), None | Some(b'>' | b' ' | b'\t'))
             {
@@ -385,23 +386,25 @@ pub(crate) fn is_helo_name(name: &[u8]) -> bool {
     name.is_ascii() && Text(name).domain().is_ok_and(|length| length == name.len())
 }
 
-/// A path, its brackets and its source route, around whatever `inner` takes.
+/// A path, its brackets and its source route, around whatever `inner` takes, which is told whether there was a route:
+/// behind one there must be a mailbox.
 fn parse_path<'a, T>(
     input: &'a [u8],
     strict: bool,
-    inner: impl FnOnce(Text<'a>) -> Result<(T, Text<'a>), AddressError>,
+    inner: impl FnOnce(Text<'a>, bool) -> Result<(T, Text<'a>), AddressError>,
 ) -> Result<(T, &'a [u8]), AddressError> {
     let input = if strict { input } else { skip_blanks(input) };
     let (taken, rest) = match input.strip_prefix(b"<") {
         Some(bracketed) => {
-            let (taken, rest) = inner(Text(bracketed).skip_route()?)?;
+            let behind_route = Text(bracketed).skip_route()?;
+            let (taken, rest) = inner(behind_route, behind_route.0.len() < bracketed.len())?;
             (taken, rest.0.strip_prefix(b">").ok_or(AddressError::MissingBracket)?)
         }
         None if strict => return Err(AddressError::MissingBracket),
         // Without brackets there is no null path.
         None if matches!(input, [] | [b'>', ..]) => return Err(AddressError::Empty),
         None => {
-            let (taken, rest) = inner(Text(input))?;
+            let (taken, rest) = inner(Text(input), false)?;
             (taken, rest.0)
         }
     };
@@ -446,9 +449,12 @@ impl<'a> Text<'a> {
     }
 
     fn mailbox(self) -> Result<(Mailbox, Text<'a>), AddressError> {
+        if self.0.is_empty() {
+            return Err(AddressError::Empty);
+        }
         let at = if self.starts_with(b'"') { self.quoted_string()? } else { self.dot_string()? };
         if self.0.get(at) != Some(&b'@') {
-            return Err(if self.0.is_empty() { AddressError::Empty } else { AddressError::LocalPart });
+            return Err(AddressError::LocalPart);
         }
         if at > MAX_LOCAL_PART {
             return Err(AddressError::LocalPartTooLong);
@@ -472,9 +478,9 @@ impl<'a> Text<'a> {
         {
             return Err(AddressError::ControlCharacter);
         }
-        // Each dot stands between two atoms.
-        let atoms = self.0[..length].split(|b| *b == b'.');
-        if length > 0 && atoms.into_iter().any(<[u8]>::is_empty) { Err(AddressError::LocalPart) } else { Ok(length) }
+        // Each dot stands between two atoms, and there is one at least.
+        let mut atoms = self.0[..length].split(|b| *b == b'.');
+        if atoms.any(<[u8]>::is_empty) { Err(AddressError::LocalPart) } else { Ok(length) }
     }
 
     /// Quoted-string. Gives its length, both quotes counted.
@@ -523,3 +529,6 @@ fn is_atext(octet: u8) -> bool {
 fn is_label(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || octet == b'-' || !octet.is_ascii()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+use std::collections::hash_map::DefaultHasher;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What parsing gives, as text, and what is left behind it.
+fn reverse(input: &[u8], strict: bool) -> Result<(String, String), AddressError> {
+    let (path, rest) = ReversePath::parse(input, strict)?;
+    Ok((path.as_str().to_owned(), String::from_utf8_lossy(rest).into_owned()))
+}
+
+fn forward(input: &[u8]) -> Result<String, AddressError> {
+    ForwardPath::parse(input, false).map(|(path, _)| path.as_str().to_owned())
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, AddressError> {
+    text.parse()
+}
+
+#[test]
+fn valid_mailboxes() {
+    for text in [
+        "a@b",
+        "a@b.example",
+        "a.b.c@d.example",
+        "!#$%&'*+-/=?^_`{|}~@b.example",
+        "\"\"@b.example",
+        "\"a b\"@b.example",
+        "\"a@b\"@c.example",
+        "\"a>b\"@c.example",
+        "\"a\\\"b\\\\\"@c.example",
+        "\"a..b.\"@c.example",
+        "a@1.2.3.4",
+        "a@x--y.example",
+        "a@[192.0.2.1]",
+        "a@[192.000.002.001]",
+        "a@[IPv6:2001:db8::1]",
+        "a@[ipv6:::]",
+        "a@[tag:any!thing]",
+        // By the grammar, something with the tag "2001".
+        "a@[2001:db8::1]",
+        "\u{fc}@b\u{fc}cher.example",
+        "\"\u{65e5} \u{672c}\"@\u{65e5}\u{672c}",
+    ] {
+        let parsed = mailbox(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(parsed.as_str(), text);
+        assert_eq!(format!("{}@{}", parsed.local_part(), parsed.domain()), text);
+        assert_eq!(reverse(format!("<{text}> SIZE=1").as_bytes(), true), Ok((text.into(), " SIZE=1".into())));
+        assert_eq!(reverse(format!(" \t{text}\tSIZE=1").as_bytes(), false), Ok((text.into(), "\tSIZE=1".into())));
+    }
+}
+
+#[test]
+fn invalid_mailboxes() {
+    use AddressError::*;
+    for (text, error) in [
+        ("", Empty),
+        ("a", LocalPart),
+        ("@", LocalPart),
+        ("@b.example", LocalPart),
+        ("a@", Domain),
+        ("a@b@c", Trailing),
+        (".a@b", LocalPart),
+        ("a.@b", LocalPart),
+        ("a..b@c", LocalPart),
+        ("a b@c", LocalPart),
+        ("\"a@b", LocalPart),
+        ("\"a\"b@c", LocalPart),
+        ("\"a\\", LocalPart),
+        ("a\"b@c", LocalPart),
+        ("(a)@b", LocalPart),
+        ("a@-b", Domain),
+        ("a@b-", Domain),
+        ("a@b..c", Domain),
+        ("a@.b", Domain),
+        ("a@b.", Domain),
+        ("a@b_c", Trailing),
+        ("a@[192.0.2]", Literal),
+        ("a@[192.0.2.256]", Literal),
+        ("a@[192.0.2.1.1]", Literal),
+        ("a@[192.0.2.0001]", Literal),
+        ("a@[IPv6:nonsense]", Literal),
+        ("a@[IPv6:192.0.2.1]", Literal),
+        ("a@[tag:]", Literal),
+        ("a@[-:x]", Literal),
+        ("a@[:x]", Literal),
+        ("a@[192.0.2.1", Literal),
+        ("a@[]", Literal),
+        ("a\0@b", ControlCharacter),
+        ("\"a\rb\"@c", ControlCharacter),
+        ("\"a\nb\"@c", ControlCharacter),
+        ("\"a\u{7f}\"@c", ControlCharacter),
+        ("a\u{85}@b", ControlCharacter),
+        ("a@b\u{9b}", ControlCharacter),
+    ] {
+        assert_eq!(mailbox(text), Err(error), "{}", text.escape_debug());
+    }
+}
+
+#[test]
+fn octets_that_are_not_utf8() {
+    for bad in [&b"\xc0\xaf"[..], b"\xed\xa0\x80", b"\x80", b"\xf5\x80\x80\x80", b"\xff"] {
+        let input = [b"<", bad, b"@b.example>"].concat();
+        assert_eq!(reverse(&input, true), Err(AddressError::NotUtf8), "{}", bad.escape_ascii());
+        let input = [b"<a@", bad, b".example>"].concat();
+        assert_eq!(reverse(&input, true), Err(AddressError::NotUtf8), "{}", bad.escape_ascii());
+    }
+}
+
+#[test]
+fn paths() {
+    use AddressError::*;
+    for (input, strict, result) in [
+        ("<>", true, Ok(("", ""))),
+        ("<> SIZE=1", true, Ok(("", " SIZE=1"))),
+        ("<a@b>", true, Ok(("a@b", ""))),
+        (" <a@b>", true, Err(MissingBracket)),
+        (" <a@b>", false, Ok(("a@b", ""))),
+        ("a@b", true, Err(MissingBracket)),
+        ("a@b", false, Ok(("a@b", ""))),
+        ("\"a b\"@c x", false, Ok(("\"a b\"@c", " x"))),
+        ("", false, Err(Empty)),
+        (" ", false, Err(Empty)),
+        (">", false, Err(Empty)),
+        ("<", false, Err(Empty)),
+        ("< >", false, Err(LocalPart)),
+        ("<a@b", false, Err(MissingBracket)),
+        ("a@b>", false, Err(Trailing)),
+        ("<a@b>>", false, Err(Trailing)),
+        ("<a@b>x", false, Err(Trailing)),
+        ("<<a@b>>", false, Err(LocalPart)),
+        ("<a@b >", false, Err(MissingBracket)),
+        ("< a@b>", false, Err(LocalPart)),
+        ("<@one,@two:a@b>", true, Ok(("a@b", ""))),
+        ("<@[192.0.2.1]:a@b>", true, Ok(("a@b", ""))),
+        ("<@one a@b>", true, Err(Route)),
+        ("<@one,two:a@b>", true, Err(Route)),
+        ("<@one:>", true, Err(LocalPart)),
+        ("<@:a@b>", true, Err(Domain)),
+        ("@one:a@b", false, Err(LocalPart)),
+    ] {
+        let result = result.map(|(path, rest)| (path.to_owned(), rest.to_owned()));
+        assert_eq!(reverse(input.as_bytes(), strict), result, "{input}");
+    }
+}
+
+#[test]
+fn postmasters() {
+    for input in ["<Postmaster>", "<postmaster>", "Postmaster", "POSTMASTER NOTIFY=NEVER"] {
+        assert_eq!(forward(input.as_bytes()).as_deref(), Ok("Postmaster"), "{input}");
+    }
+    assert_eq!(forward(b"<postmaster@b.example>").as_deref(), Ok("postmaster@b.example"));
+    assert!(forward(b"<@one:Postmaster>").is_err());
+    assert!(forward(b"<Postmasters>").is_err() && forward(b"<>").is_err() && forward(b"<Postmaster").is_err());
+    assert!(reverse(b"<Postmaster>", false).is_err());
+}
+
+#[test]
+fn lengths() {
+    use AddressError::*;
+    let local = |n: usize| format!("{}@b", "a".repeat(n));
+    assert!(mailbox(&local(64)).is_ok());
+    assert_eq!(mailbox(&local(65)), Err(LocalPartTooLong));
+    // In octets, not characters.
+    assert_eq!(mailbox(&format!("{}@b", "\u{fc}".repeat(33))), Err(LocalPartTooLong));
+    assert!(mailbox(&format!("a@{}", "d".repeat(63))).is_ok());
+    assert_eq!(mailbox(&format!("a@{}", "d".repeat(64))), Err(DomainTooLong));
+    let domain = |n: usize| format!("{}.{}.{}.{}", "d".repeat(63), "d".repeat(63), "d".repeat(63), "d".repeat(n));
+    assert!(mailbox(&format!("a@{}", domain(63))).is_ok());
+    assert_eq!(mailbox(&format!("a@{}.d", domain(63))), Err(DomainTooLong));
+    assert!(reverse(format!("<aa@{}>", domain(59)).as_bytes(), true).is_ok());
+    assert_eq!(reverse(format!("<aa@{}>", domain(60)).as_bytes(), true), Err(PathTooLong));
+    assert_eq!(
+        reverse(format!("<@{0},@{0}:a@b>", "r".repeat(63)).repeat(1).as_bytes(), true).map(|p| p.0),
+        Ok("a@b".into())
+    );
+    assert_eq!(reverse(format!("<@{}:a@b>", domain(60)).as_bytes(), true), Err(PathTooLong));
+}
+
+#[test]
+fn literals() {
+    let literal = |text: &str| mailbox(&format!("a@{text}")).unwrap().domain_literal();
+    assert_eq!(literal("[192.0.2.1]"), Some(AddressLiteral::V4([192, 0, 2, 1].into())));
+    assert_eq!(literal("[IPv6:::1]"), Some(AddressLiteral::V6("::1".parse().unwrap())));
+    let general = AddressLiteral::General { tag: "x-tag".into(), content: "a=b".into() };
+    assert_eq!(literal("[x-tag:a=b]"), Some(general));
+    assert_eq!(literal("b.example"), None);
+}
+
+#[test]
+fn equality_is_about_meaning() {
+    fn hash(of: &Mailbox) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        of.hash(&mut hasher);
+        hasher.finish()
+    }
+    for (a, b, same) in [
+        ("a@B.example", "a@b.EXAMPLE", true),
+        ("A@b", "a@b", false),
+        ("\"a\"@b", "a@b", true),
+        ("\"\\a\"@b", "a@b", true),
+        ("\"a b\"@b", "\"a\\ b\"@B", true),
+        ("a@b", "a@c", false),
+    ] {
+        let (one, two) = (mailbox(a).unwrap(), mailbox(b).unwrap());
+        assert_eq!(one == two, same, "{a} {b}");
+        assert!(!same || hash(&one) == hash(&two));
+        assert_eq!((one == *b, *b == one, one == b, b == one), (same, same, same, same));
+        assert_eq!((ReversePath::Mailbox(one.clone()) == *b, ForwardPath::Mailbox(one) == *b), (same, same));
+    }
+    assert!(mailbox("a@b").unwrap() != *"nonsense");
+    assert!(ReversePath::Null == *"" && ReversePath::Null == *"<>" && ReversePath::Null != *"a@b");
+    assert!(ForwardPath::Postmaster == *"postMASTER" && ForwardPath::Postmaster != *"");
+    assert_eq!(mailbox("\"a\\\"b\"@c").unwrap().unquoted_local_part(), "a\"b");
+}
+
+#[test]
+fn names_for_helo() {
+    for good in ["a", "client.example", "[192.0.2.1]", "[IPv6:::1]", "1.2.3.4"] {
+        assert!(is_helo_name(good.as_bytes()), "{good}");
+    }
+    for bad in ["", "a_b", "a b", "-a", "a.", "[192.0.2.1", "[x]", "a]", "b\u{fc}cher.example"] {
+        assert!(!is_helo_name(bad.as_bytes()), "{bad}");
+    }
+}
+
+/// A mailbox as the grammar makes them.
+fn valid() -> impl Strategy<Value = String> {
+    let atom = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~\u{e4}\u{65e5}-]{1,8}";
+    let dot_string = prop::collection::vec(atom, 1..4).prop_map(|atoms| atoms.join("."));
+    let quoted = "([ !#-\\[\\]-~\u{e4}]|\\\\[ -~]){0,12}".prop_map(|inner| format!("\"{inner}\""));
+    let label = "[a-z0-9\u{fc}]([a-z0-9-]{0,6}[a-z0-9])?";
+    let domain = prop::collection::vec(label, 1..4).prop_map(|labels| labels.join("."));
+    let literal = prop_oneof![
+        any::<std::net::Ipv4Addr>().prop_map(|ip| format!("[{ip}]")),
+        any::<std::net::Ipv6Addr>().prop_map(|ip| format!("[IPv6:{ip}]")),
+    ];
+    (prop_oneof![dot_string, quoted], prop_oneof![3 => domain, 1 => literal])
+        .prop_map(|(local, domain)| format!("{local}@{domain}"))
+        .prop_filter("within the limits", |text| text.find('@').is_some_and(|at| at <= 64))
+        .prop_filter("quoted ones as well", |text| text.rfind('@').is_some_and(|at| at <= 64))
+}
+
+proptest! {
+    #[test]
+    fn valid_mailboxes_stay_as_they_were_sent(text in valid()) {
+        let bracketed = format!("<{text}> SIZE=1");
+        prop_assert_eq!(reverse(bracketed.as_bytes(), true), Ok((text.clone(), " SIZE=1".to_owned())));
+        let bare = format!("{text} SIZE=1");
+        prop_assert_eq!(reverse(bare.as_bytes(), false), Ok((text.clone(), " SIZE=1".to_owned())));
+        prop_assert!(mailbox(&text).unwrap() == *text.as_str());
+    }
+
+    #[test]
+    fn what_is_accepted_is_accepted_again(input in "[<>@:,.\"\\\\ a-c\u{fc}\\[\\]0-9-]{0,24}", strict in any::<bool>()) {
+        for parsed in [reverse(input.as_bytes(), strict).map(|p| p.0), forward(input.as_bytes())] {
+            if let Ok(text) = parsed.map(|text| format!("<{text}>")) {
+                prop_assert!(reverse(text.as_bytes(), true).is_ok() || text == "<Postmaster>");
+            }
+        }
+    }
+
+    #[test]
+    fn no_octets_panic(input in prop::collection::vec(any::<u8>(), 0..80), strict in any::<bool>()) {
+        let _ = ReversePath::parse(&input, strict);
+        let _ = ForwardPath::parse(&input, strict);
+        let _ = is_helo_name(&input);
+    }
+}
