@@ -202,6 +202,18 @@ fn tls_and_what_is_wrong_with_a_key() {
     client.expect("MAIL FROM:<>", "530 5.7.0");
     client.expect("STARTTLS", "220 2.0.0");
     let server = Running::start(&[&tls[..], &["--smtps", "127.0.0.1:0"]].concat());
+    // A renewed certificate needs no restart.
+    let renewed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&cert, renewed.cert.pem()).unwrap();
+    std::fs::write(&key, renewed.signing_key.serialize_pem()).unwrap();
+    server.signal("HUP");
+    let root = native_tls::Certificate::from_pem(renewed.cert.pem().as_bytes()).unwrap();
+    let connector = native_tls::TlsConnector::builder().add_root_certificate(root).build().unwrap();
+    let deadline = std::time::Instant::now() + client::PATIENCE;
+    let is_renewed = || connector.connect("localhost", std::net::TcpStream::connect(server.address).unwrap()).is_ok();
+    while !is_renewed() {
+        assert!(std::time::Instant::now() < deadline);
+    }
     let mut client = Client::raw(server.address);
     // Not a handshake: no reply in clear.
     client.send("EHLO client.example\r\n");

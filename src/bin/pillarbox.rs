@@ -9,6 +9,8 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::ErrorKind;
 use pillarbox::{Builder, Error, Handler, Listener, Network, Server, ServerHandle, Tls, Users, handlers};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// How long a shutdown lets messages in progress finish.
 const GRACE: Duration = Duration::from_secs(15);
@@ -72,7 +74,7 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
 
-    /// Offer STARTTLS, with this certificate chain
+    /// Offer STARTTLS, with this certificate chain; SIGHUP reads it again
     #[arg(long, value_name = "PEM", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
@@ -154,7 +156,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     };
     // Both may be files that only root can read.
     let tls = match (&arguments.tls_cert, &arguments.tls_key) {
-        (Some(cert), Some(key)) => Some(read_tls(cert, key)?),
+        (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
         _ => None,
     };
     let users = match &arguments.users {
@@ -172,20 +174,20 @@ fn run(arguments: Arguments) -> Result<(), String> {
         privileges::drop()?;
     }
     // Made only now: it belongs to the user that will write to it.
-    let builder = builder(&arguments, tls, users);
+    let builder = builder(&arguments, tls.as_ref(), users);
     match arguments.class {
-        Class::Debugging => serve(builder, listener, handlers::Debugging::stdout()),
-        Class::Sink => serve(builder, listener, handlers::Sink),
+        Class::Debugging => serve(builder, listener, tls, handlers::Debugging::stdout()),
+        Class::Sink => serve(builder, listener, tls, handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
             let maildir = handlers::Maildir::create(&folder)
                 .map_err(|e| format!("cannot use the Maildir {}: {e}", folder.display()))?;
-            serve(builder, listener, maildir)
+            serve(builder, listener, tls, maildir)
         }
     }
 }
 
-fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Builder {
+fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users>) -> Builder {
     let mut builder = Server::builder()
         .data_size_limit(arguments.size)
         .smtputf8(arguments.smtputf8)
@@ -204,7 +206,7 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Bui
         };
     }
     if let Some(tls) = tls {
-        builder = builder.tls(tls);
+        builder = builder.tls(tls.tls.clone());
     }
     if let Some(users) = users {
         builder = builder.authenticator(users);
@@ -215,15 +217,21 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Bui
     builder
 }
 
-fn serve(builder: Builder, listener: Listener, handler: impl Handler + 'static) -> Result<(), String> {
+fn serve(
+    builder: Builder,
+    listener: Listener,
+    certificate: Option<Certificate>,
+    handler: impl Handler + 'static,
+) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
-    let signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+    let renewal = certificate.is_some().then_some(SIGHUP);
+    let signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
     let server = builder.serve(listener, handler).map_err(|e| explain(&e))?;
     for endpoint in server.local_endpoints() {
         eprintln!("pillarbox: listening on {endpoint}");
     }
-    shut_down_at_a_signal(signals, server.handle())?;
+    heed(signals, server.handle(), certificate)?;
     let report = server.join();
     if report.cut > 0 {
         eprintln!("pillarbox: {} connections cut", report.cut);
@@ -231,10 +239,28 @@ fn serve(builder: Builder, listener: Listener, handler: impl Handler + 'static) 
     Ok(())
 }
 
-fn read_tls(cert: &Path, key: &Path) -> Result<Tls, String> {
-    let read = |path: &Path| std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
-    Tls::from_pem(&read(cert)?, &read(key)?)
-        .map_err(|e| format!("cannot use {} with {}: {}", cert.display(), key.display(), chain(&e)))
+/// A certificate, and the files that it came from.
+struct Certificate {
+    tls: Tls,
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl Certificate {
+    fn read(cert: &Path, key: &Path) -> Result<Certificate, String> {
+        let read = |path: &Path| std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
+        let tls = Tls::from_pem(&read(cert)?, &read(key)?)
+            .map_err(|e| format!("cannot use {} with {}: {}", cert.display(), key.display(), chain(&e)))?;
+        Ok(Certificate { tls, cert: cert.to_owned(), key: key.to_owned() })
+    }
+
+    /// Reads the files again; connections from now on get what is in them.
+    fn renew(&self) {
+        match Certificate::read(&self.cert, &self.key) {
+            Ok(new) => self.tls.replace(new.tls),
+            Err(message) => log::error!("the certificate stays as it was: {message}"),
+        }
+    }
 }
 
 /// An error with its causes.
@@ -248,18 +274,30 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The first signal ends the server, a second one the process.
-fn shut_down_at_a_signal(mut signals: signal_hook::iterator::Signals, server: ServerHandle) -> Result<(), String> {
+/// SIGHUP renews the certificate; any other signal ends the server, and a second one the process.
+fn heed(mut signals: Signals, server: ServerHandle, certificate: Option<Certificate>) -> Result<(), String> {
+    let start = |work: Box<dyn FnOnce() + Send>| std::thread::Builder::new().spawn(work).map(drop);
     let wait = move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() {
-            std::thread::spawn(move || server.shutdown(GRACE));
-        }
-        if signals.next().is_some() {
-            std::process::exit(1);
+        let mut server = Some(server);
+        for signal in signals.forever() {
+            match (signal, &certificate) {
+                (SIGHUP, Some(certificate)) => certificate.renew(),
+                _ => match server.take() {
+                    // In a thread of its own, so that the second signal is heard meanwhile.
+                    Some(server) => {
+                        let shut_down = move || {
+                            server.shutdown(GRACE);
+                        };
+                        if start(Box::new(shut_down)).is_err() {
+                            std::process::exit(1);
+                        }
+                    }
+                    None => std::process::exit(1),
+                },
+            }
         }
     };
-    std::thread::Builder::new().spawn(wait).map(drop).map_err(|e| format!("cannot start a thread: {e}"))
+    start(Box::new(wait)).map_err(|e| format!("cannot start a thread: {e}"))
 }
 
 /// Lines like `pillarbox: [1] C: QUIT`; RUST_LOG has the last word.
