@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use crate::stream::Stream;
 
 /// Enough for commands and small messages; an idle connection has no more.
-const SMALL: usize = 4 * 1024;
+const SMALL: usize = 2 * 1024;
 /// For content: fewer reads, fewer system calls.
 const LARGE: usize = 64 * 1024;
 
@@ -48,7 +48,7 @@ impl<S: Stream> BufRead for Input<S> {
         if self.start == self.end {
             if self.was_full && self.buffer.len() < LARGE {
                 // Zeroed by the allocator; growing in place would copy as well.
-                self.buffer = vec![0; self.buffer.len() * 4];
+                self.buffer = vec![0; (self.buffer.len() * 4).min(LARGE)];
             }
             (self.start, self.end) = (0, 0);
             self.end = self.stream.read(&mut self.buffer)?;
