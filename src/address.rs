@@ -34,7 +34,7 @@ pub enum AddressError {
     LocalPartTooLong,
     /// The domain has more than 255 octets, or one of its labels more than 63.
     DomainTooLong,
-    /// The path has more than 256 octets, its brackets counted.
+    /// The path has more than 256 octets, its brackets counted whether or not they are there.
     PathTooLong,
     /// The octets are not UTF-8.
     NotUtf8,
@@ -215,10 +215,7 @@ impl FromStr for ReversePath {
         if text.is_empty() {
             return Ok(ReversePath::Null);
         }
-        match ReversePath::parse(text.as_bytes(), text.starts_with('<'))? {
-            (path, []) => Ok(path),
-            _ => Err(AddressError::Trailing),
-        }
+        parse_whole(text, ReversePath::parse)
     }
 }
 
@@ -285,10 +282,7 @@ impl FromStr for ForwardPath {
 
     /// Takes an address with or without angle brackets.
     fn from_str(text: &str) -> Result<ForwardPath, AddressError> {
-        match ForwardPath::parse(text.as_bytes(), text.starts_with('<'))? {
-            (path, []) => Ok(path),
-            _ => Err(AddressError::Trailing),
-        }
+        parse_whole(text, ForwardPath::parse)
     }
 }
 
@@ -386,6 +380,21 @@ pub(crate) fn is_helo_name(name: &[u8]) -> bool {
     name.is_ascii() && Text(name).domain().is_ok_and(|length| length == name.len())
 }
 
+/// A path, with or without brackets, and nothing around it.
+fn parse_whole<'a, T>(
+    text: &'a str,
+    parse: impl FnOnce(&'a [u8], bool) -> Result<(T, &'a [u8]), AddressError>,
+) -> Result<T, AddressError> {
+    // What may stand before a path in a command is no part of the path.
+    if text.starts_with([' ', '\t']) {
+        return Err(AddressError::LocalPart);
+    }
+    match parse(text.as_bytes(), text.starts_with('<'))? {
+        (path, []) => Ok(path),
+        _ => Err(AddressError::Trailing),
+    }
+}
+
 /// A path, its brackets and its source route, around whatever `inner` takes, which is told whether there was a route:
 /// behind one there must be a mailbox.
 fn parse_path<'a, T>(
@@ -394,24 +403,25 @@ fn parse_path<'a, T>(
     inner: impl FnOnce(Text<'a>, bool) -> Result<(T, Text<'a>), AddressError>,
 ) -> Result<(T, &'a [u8]), AddressError> {
     let input = if strict { input } else { skip_blanks(input) };
-    let (taken, rest) = match input.strip_prefix(b"<") {
+    let (taken, rest, left_out) = match input.strip_prefix(b"<") {
         Some(bracketed) => {
             let behind_route = Text(bracketed).skip_route()?;
             let (taken, rest) = inner(behind_route, behind_route.0.len() < bracketed.len())?;
-            (taken, rest.0.strip_prefix(b">").ok_or(AddressError::MissingBracket)?)
+            (taken, rest.0.strip_prefix(b">").ok_or(AddressError::MissingBracket)?, 0)
         }
         None if strict => return Err(AddressError::MissingBracket),
         // Without brackets there is no null path.
         None if matches!(input, [] | [b'>', ..]) => return Err(AddressError::Empty),
         None => {
             let (taken, rest) = inner(Text(input), false)?;
-            (taken, rest.0)
+            (taken, rest.0, "<>".len())
         }
     };
     if !matches!(rest, [] | [b' ' | b'\t', ..]) {
         return Err(AddressError::Trailing);
     }
-    if input.len() - rest.len() > MAX_PATH {
+    // Brackets that were left out count: whoever passes the address on has to write them.
+    if input.len() - rest.len() + left_out > MAX_PATH {
         return Err(AddressError::PathTooLong);
     }
     Ok((taken, rest))
@@ -442,7 +452,10 @@ impl<'a> Text<'a> {
             let rest = &domain.0[domain.domain()?..];
             match rest {
                 [b',', b'@', ..] => text = Text(&rest[1..]),
-                [b':', rest @ ..] => return Ok(Text(rest)),
+                [b':', rest @ ..] => {
+                    self.checked(self.0.len() - rest.len())?;
+                    return Ok(Text(rest));
+                }
                 _ => return Err(AddressError::Route),
             }
         }
@@ -460,13 +473,15 @@ impl<'a> Text<'a> {
             return Err(AddressError::LocalPartTooLong);
         }
         let end = at + 1 + Text(&self.0[at + 1..]).domain()?;
+        let mailbox = Mailbox { text: self.checked(end)?.into(), at: at as u8 };
+        Ok((mailbox, Text(&self.0[end..])))
+    }
+
+    /// What is before `end`, which the grammar took with any octet above 127, if it is UTF-8 indeed.
+    fn checked(self, end: usize) -> Result<&'a str, AddressError> {
         let text = str::from_utf8(&self.0[..end]).map_err(|_| AddressError::NotUtf8)?;
         // C1 in UTF-8; the others are in no part of the grammar.
-        if text.chars().any(char::is_control) {
-            return Err(AddressError::ControlCharacter);
-        }
-        let mailbox = Mailbox { text: text.into(), at: at as u8 };
-        Ok((mailbox, Text(&self.0[end..])))
+        if text.chars().any(char::is_control) { Err(AddressError::ControlCharacter) } else { Ok(text) }
     }
 
     /// Dot-string: atoms with dots between. Gives its length.
