@@ -74,10 +74,20 @@ impl FromStr for Network {
             return text.parse::<IpAddr>().map(Network::from).map_err(|_| NetworkError);
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
-        let digits_ok = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
+        // Digits only, since `parse` would take a sign.
+        let digits_ok = prefix.bytes().all(|b| b.is_ascii_digit()) && (prefix == "0" || !prefix.starts_with('0'));
         let prefix: u8 = digits_ok.then(|| prefix.parse().ok()).flatten().ok_or(NetworkError)?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        if prefix > longest { Err(NetworkError) } else { Ok(Network { address, prefix }) }
+        if prefix > longest {
+            return Err(NetworkError);
+        }
+        // Addresses are looked up as IPv4 if they are that within, so a network of them must be as well.
+        match address.to_canonical() {
+            canonical if canonical != address && prefix >= 96 => {
+                Ok(Network { address: canonical, prefix: prefix - 96 })
+            }
+            _ => Ok(Network { address, prefix }),
+        }
     }
 }
 
@@ -99,6 +109,8 @@ mod tests {
         assert!(contains("10.0.0.0/9", "10.127.255.255") && !contains("10.0.0.0/9", "10.128.0.0"));
         assert!(contains("192.0.2.1", "192.0.2.1") && !contains("192.0.2.1", "192.0.2.2"));
         assert!(contains("192.0.2.0/24", "::ffff:192.0.2.7"));
+        assert!(contains("::ffff:192.0.2.0/120", "192.0.2.7") && !contains("::ffff:192.0.2.0/120", "192.0.3.7"));
+        assert!(contains("::ffff:192.0.2.0/120", "::ffff:192.0.2.7") && contains("::ffff:0.0.0.0/96", "192.0.2.7"));
         assert!(contains("2001:db8::/33", "2001:db8:7fff::1") && !contains("2001:db8::/33", "2001:db8:8000::1"));
         assert!(Network::loopback().iter().any(|network| network.contains("127.1.2.3".parse().unwrap())));
         assert!(Network::loopback().iter().any(|network| network.contains("::1".parse().unwrap())));
@@ -107,8 +119,19 @@ mod tests {
     #[test]
     fn text() {
         assert_eq!("192.0.2.1".parse::<Network>().unwrap().to_string(), "192.0.2.1/32");
-        for bad in ["", "/", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "::/129", "10.0.0/8", "host/8", "10.0.0.0/8/8"]
-        {
+        assert_eq!("::ffff:192.0.2.0/120".parse::<Network>().unwrap().to_string(), "192.0.2.0/24");
+        for bad in [
+            "",
+            "/",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "10.0.0.0/08",
+            "::/129",
+            "10.0.0/8",
+            "host/8",
+            "10.0.0.0/8/8",
+        ] {
             assert_eq!(bad.parse::<Network>(), Err(NetworkError), "{bad}");
         }
     }

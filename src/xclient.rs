@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::address::is_helo_name;
 use crate::reply::{Reply, Status};
 use crate::xtext;
 
@@ -41,18 +40,30 @@ impl Xclient {
         let is_known = !matches!(value.to_ascii_uppercase().as_str(), "[UNAVAILABLE]" | "[TEMPUNAVAIL]");
         match name.to_ascii_uppercase().as_str() {
             "ADDR" if is_known => self.address = Some(parse_address(&value)?),
-            "PORT" if is_known => self.port = Some(value.parse().ok()?),
-            "HELO" if is_known => self.helo = Some(value).filter(|name| name.is_ascii() && name.len() <= 255),
+            "PORT" if is_known => self.port = Some(parse_port(&value)?),
+            "HELO" if is_known => self.helo = Some(name_of(value)?),
+            // An empty name would be somebody's, and so pass for authenticated.
+            "LOGIN" if value.is_empty() => return None,
             "LOGIN" => self.login = Some(Some(value).filter(|_| is_known)),
             // What is spoken here decides.
             "PROTO" if is_known && !["SMTP", "ESMTP"].contains(&value.to_ascii_uppercase().as_str()) => return None,
-            // The result of a reverse look-up: nothing here depends on it.
-            "NAME" if is_known && !is_helo_name(value.as_bytes()) => return None,
+            // The result of a reverse look-up: nothing here depends on it, and the DNS holds names that are no host's.
+            "NAME" if is_known => name_of(value).map(drop)?,
             "ADDR" | "PORT" | "HELO" | "PROTO" | "NAME" => {}
             _ => return None,
         }
         Some(())
     }
+}
+
+/// What may stand for a host: its form is judged where it is used, as that of HELO itself is.
+fn name_of(value: String) -> Option<String> {
+    Some(value).filter(|name| name.is_ascii() && (1..=255).contains(&name.len()))
+}
+
+/// Digits only, since `parse` would take a sign.
+fn parse_port(text: &str) -> Option<u16> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn parse_address(text: &str) -> Option<IpAddr> {
@@ -65,6 +76,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn attributes() {
@@ -90,9 +102,44 @@ mod tests {
             "FOO=1",
             "HELO=+0D+0A",
             "NAME=a b",
+            "NAME=",
+            "HELO=",
+            "HELO=+C3+BC",
+            "LOGIN=",
+            "PORT=+2B25",
+            "PORT=",
+            "=1",
+            "NAME==",
         ] {
             assert!(Xclient::parse(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(Xclient::parse(b"HELO=\xff").is_err());
+        for name in ["NAME", "HELO"] {
+            assert!(Xclient::parse(format!("{name}={}", "a".repeat(255)).as_bytes()).is_ok());
+            assert!(Xclient::parse(format!("{name}={}", "a".repeat(256)).as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn names_as_the_dns_has_them() {
+        for name in ["spike.porcupine.org", "under_score.example", "host.example.", "[TEMPUNAVAIL]"] {
+            assert_eq!(Xclient::parse(format!("NAME={name}").as_bytes()), Ok(Xclient::default()), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_clean(argument in "((NAME|addr|PORT|PROTO|HELO|Login|FOO)=([ -~]|\\+[0-9A-F]{2}){0,12} ?){0,4}") {
+            if let Ok(all) = Xclient::parse(argument.as_bytes()) {
+                for text in [all.helo, all.login.flatten()].into_iter().flatten() {
+                    prop_assert!(!text.is_empty() && !text.chars().any(char::is_control));
+                }
+            }
+        }
+
+        #[test]
+        fn no_octets_panic(argument in any::<Vec<u8>>()) {
+            let _ = Xclient::parse(&argument);
+        }
     }
 }
