@@ -5,9 +5,13 @@
 #[path = "support/client.rs"]
 mod client;
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::Instant;
 
 use client::Client;
 
@@ -17,33 +21,81 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// A server that runs; it is killed with the value.
+/// A process; it is killed with the value.
+struct Process(Child);
+
+impl Process {
+    fn start(command: &mut Command) -> Process {
+        Process(command.spawn().expect("the command was built"))
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill is there").success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The exit status, stdout and stderr of a command that is not to become a server.
+fn ended(command: &mut Command) -> (Option<i32>, String, String) {
+    let mut process = Process::start(command);
+    let (mut out, mut err) = (String::new(), String::new());
+    let mut stderr = BufReader::new(process.0.stderr.take().expect("piped"));
+    while stderr.read_line(&mut err).expect("text") > 0 {
+        // It would not end by itself.
+        assert!(!err.contains("listening on"), "{command:?} serves");
+    }
+    process.0.stdout.take().expect("piped").read_to_string(&mut out).expect("text");
+    (process.0.wait().expect("a child").code(), out, err)
+}
+
+/// A server that is ready.
 struct Running {
-    child: Child,
-    address: SocketAddr,
-    stdout: BufReader<ChildStdout>,
-    stderr: BufReader<std::process::ChildStderr>,
+    process: Process,
+    /// What it said on stderr before it was ready.
+    before: String,
+    endpoint: String,
+    stdout: BufReader<Box<dyn Read>>,
+    stderr: BufReader<ChildStderr>,
 }
 
 impl Running {
     fn start(arguments: &[&str]) -> Running {
-        Running::start_command(command(arguments))
+        let server = Running::start_command(command(arguments));
+        assert_eq!(server.before, "");
+        server
     }
 
     fn start_command(mut command: Command) -> Running {
-        let mut child = command.spawn().expect("the command was built");
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-        let mut line = String::new();
-        stderr.read_line(&mut line).expect("text");
-        let address = line.trim_end().strip_prefix("pillarbox: listening on ");
-        let address = address.unwrap_or_else(|| panic!("{line}")).parse().expect("an address");
-        Running { child, address, stdout, stderr }
+        let mut process = Process::start(&mut command);
+        // None if it was not piped.
+        let stdout = process.0.stdout.take().map_or(Box::new(std::io::empty()) as Box<dyn Read>, |out| Box::new(out));
+        let mut stderr = BufReader::new(process.0.stderr.take().expect("piped"));
+        let mut before = String::new();
+        let endpoint = loop {
+            let mut line = String::new();
+            assert!(stderr.read_line(&mut line).expect("text") > 0, "it ended: {before}");
+            match line.trim_end().strip_prefix("pillarbox: listening on ") {
+                Some(endpoint) => break endpoint.to_owned(),
+                None => before += &line,
+            }
+        };
+        Running { process, before, endpoint, stdout: BufReader::new(stdout), stderr }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.endpoint.parse().expect("an address")
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill is there").success());
+        self.process.signal(name);
     }
 
     /// Waits for its end, and gives all that it still printed.
@@ -51,7 +103,7 @@ impl Running {
         let (mut out, mut err) = (String::new(), String::new());
         self.stdout.read_to_string(&mut out).expect("text");
         self.stderr.read_to_string(&mut err).expect("text");
-        (self.child.wait().expect("a child"), out, err)
+        (self.process.0.wait().expect("a child"), out, err)
     }
 
     /// The next message that DebuggingServer prints.
@@ -66,12 +118,9 @@ impl Running {
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn skipped(reason: &str) {
+    // Not eprintln!: the test harness keeps that to itself when the test passes.
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
 fn send(client: &mut Client, content: &str, reply: &str) {
@@ -83,7 +132,7 @@ fn send(client: &mut Client, content: &str, reply: &str) {
 #[test]
 fn messages_are_printed() {
     let mut server = Running::start(&["-n", "127.0.0.1:0"]);
-    let mut client = Client::ehlo(server.address);
+    let mut client = Client::ehlo(server.address());
     send(&mut client, "Subject: hello\r\n\r\nbody \x1b[2J", "250 2.0.0 OK");
     assert_eq!(
         server.printed(),
@@ -101,8 +150,12 @@ fn messages_are_printed() {
 #[test]
 fn ipv6_and_names() {
     for address in ["[::1]:0", "localhost:0", ":0"] {
+        if address == "[::1]:0" && TcpListener::bind(address).is_err() {
+            skipped("this machine has no IPv6");
+            continue;
+        }
         let server = Running::start(&["-n", "-c", "smtpd.debuggingserver", address, "localhost:25"]);
-        Client::connect(server.address).expect("NOOP", "250");
+        Client::connect(server.address()).expect("NOOP", "250");
     }
 }
 
@@ -121,7 +174,7 @@ fn settings() {
         "mx.example",
         "127.0.0.1:0",
     ]);
-    let mut client = Client::raw(server.address);
+    let mut client = Client::raw(server.address());
     assert_eq!(client.reply(), "220 mx.example ESMTP pillarbox");
     let reply = client.say("EHLO client.example");
     for line in ["SIZE 1000\n", "SMTPUTF8\n", "RCPTMAX=100\n"] {
@@ -135,8 +188,8 @@ fn settings() {
 #[test]
 fn connections_and_time() {
     let server = Running::start(&["-n", "--max-connections", "1", "--timeout", "0.5", "127.0.0.1:0"]);
-    let mut first = Client::connect(server.address);
-    Client::raw(server.address).expect_reply("421 4.3.2");
+    let mut first = Client::connect(server.address());
+    Client::raw(server.address()).expect_reply("421 4.3.2");
     first.expect_reply("421 4.4.2");
     first.expect_close();
 }
@@ -146,7 +199,7 @@ fn a_maildir() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mail");
     let server = Running::start(&["-n", "-c", "Maildir", "--maildir", path.to_str().unwrap(), "127.0.0.1:0"]);
-    send(&mut Client::ehlo(server.address), "x", "250");
+    send(&mut Client::ehlo(server.address()), "x", "250");
     assert_eq!(std::fs::read_dir(path.join("new")).unwrap().count(), 1);
 }
 
@@ -160,7 +213,7 @@ fn proxies_are_this_machine_or_those_named() {
         (&["--proxy-protocol", "192.0.2.0/24"], false),
     ] {
         let server = Running::start(&[&["-n", "-c", "Sink"], arguments, &["127.0.0.1:0"]].concat());
-        let mut client = Client::raw(server.address);
+        let mut client = Client::raw(server.address());
         client.send(HEADER);
         client.expect_reply("220 ");
         assert_eq!(client.say("NOOP").starts_with("250"), trusted, "{arguments:?}");
@@ -170,21 +223,20 @@ fn proxies_are_this_machine_or_those_named() {
 #[test]
 fn lmtp_and_users() {
     let server = Running::start(&["-n", "-c", "Sink", "--lmtp", "127.0.0.1:0"]);
-    let mut client = Client::raw(server.address);
+    let mut client = Client::raw(server.address());
     assert!(client.reply().contains(" LMTP pillarbox"));
     client.expect("LHLO client.example", "250");
     let users = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(users.path(), "# comment\nbob:builder\n").unwrap();
     let file = users.path().to_str().unwrap();
     let server = Running::start(&["-n", "-c", "Sink", "--users", file, "--require-auth", "127.0.0.1:0"]);
-    let mut client = Client::ehlo(server.address);
+    let mut client = Client::ehlo(server.address());
     client.expect("MAIL FROM:<>", "530 5.7.0");
     client.expect("AUTH PLAIN AGJvYgBidWlsZGVy", "235 2.7.0");
     send(&mut client, "x", "250");
     std::fs::write(users.path(), "bob without a colon\n").unwrap();
-    let output = command(&["-n", "--users", file, "127.0.0.1:0"]).output().expect("the command was built");
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && err.contains(file) && !err.contains("without"), "{err}");
+    let (code, _, err) = ended(&mut command(&["-n", "--users", file, "127.0.0.1:0"]));
+    assert!(code == Some(1) && err.contains(file) && !err.contains("without"), "{err}");
 }
 
 #[test]
@@ -197,7 +249,7 @@ fn tls_and_what_is_wrong_with_a_key() {
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let tls = ["-n", "-c", "Sink", "--tls-cert", &cert, "--tls-key", &key];
     let server = Running::start(&[&tls[..], &["--require-tls", "127.0.0.1:0"]].concat());
-    let mut client = Client::connect(server.address);
+    let mut client = Client::connect(server.address());
     assert!(client.say("EHLO client.example").contains("STARTTLS"));
     client.expect("MAIL FROM:<>", "530 5.7.0");
     client.expect("STARTTLS", "220 2.0.0");
@@ -210,26 +262,25 @@ fn tls_and_what_is_wrong_with_a_key() {
     let root = native_tls::Certificate::from_pem(renewed.cert.pem().as_bytes()).unwrap();
     let connector = native_tls::TlsConnector::builder().add_root_certificate(root).build().unwrap();
     let deadline = std::time::Instant::now() + client::PATIENCE;
-    let is_renewed = || connector.connect("localhost", std::net::TcpStream::connect(server.address).unwrap()).is_ok();
+    let is_renewed = || connector.connect("localhost", std::net::TcpStream::connect(server.address()).unwrap()).is_ok();
     while !is_renewed() {
         assert!(std::time::Instant::now() < deadline);
     }
-    let mut client = Client::raw(server.address);
+    let mut client = Client::raw(server.address());
     // Not a handshake: no reply in clear.
     client.send("EHLO client.example\r\n");
     assert!(!client.closed().starts_with(b"2"));
     std::fs::write(&key, made.signing_key.serialize_pem().replace("PRIVATE", "EC PRIVATE")).unwrap();
-    let output = command(&[&tls[..], &["127.0.0.1:0"]].concat()).output().expect("the command was built");
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && err.contains("openssl pkcs8 -topk8"), "{err}");
+    let (code, _, err) = ended(&mut command(&[&tls[..], &["127.0.0.1:0"]].concat()));
+    assert!(code == Some(1) && err.contains("openssl pkcs8 -topk8"), "{err}");
 }
 
 #[test]
 fn a_signal_ends_it_and_messages_in_progress_are_finished() {
     for signal in ["TERM", "INT"] {
         let server = Running::start(&["-n", "-c", "Sink", "127.0.0.1:0"]);
-        let mut idle = Client::connect(server.address);
-        let mut within = Client::envelope(server.address);
+        let mut idle = Client::connect(server.address());
+        let mut within = Client::envelope(server.address());
         within.expect("DATA", "354");
         server.signal(signal);
         idle.expect_reply("421 4.3.2");
@@ -244,8 +295,8 @@ fn a_signal_ends_it_and_messages_in_progress_are_finished() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let server = Running::start(&["-n", "127.0.0.1:0"]);
-    let mut idle = Client::connect(server.address);
-    let mut within = Client::envelope(server.address);
+    let mut idle = Client::connect(server.address());
+    let mut within = Client::envelope(server.address());
     within.expect("DATA", "354");
     server.signal("TERM");
     idle.expect_reply("421 4.3.2");
@@ -255,29 +306,59 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn output_that_cannot_be_written_is_told_the_client() {
-    let mut command = command(&["-n", "127.0.0.1:0"]);
-    // Its stdout is read by nobody from the start.
-    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // A pipe that nobody reads from the start.
+    let (reader, closed) = std::io::pipe().expect("a pipe");
     drop(reader);
-    command.stdout(writer);
-    let mut child = command.spawn().expect("the command was built");
-    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-    let mut line = String::new();
-    stderr.read_line(&mut line).expect("text");
-    let address = line.trim_end().rsplit(' ').next().unwrap().parse().expect("an address");
-    let mut client = Client::ehlo(address);
-    for _ in 0..2 {
-        send(&mut client, "x", "451 4.3.0");
+    let mut outputs = vec![Stdio::from(closed)];
+    match File::options().write(true).open("/dev/full") {
+        Ok(full) => outputs.push(full.into()),
+        Err(e) => skipped(&format!("no /dev/full: {e}")),
     }
-    client.expect_in_step();
-    child.kill().expect("it runs");
-    child.wait().expect("a child");
+    for output in outputs {
+        let mut command = command(&["-n", "127.0.0.1:0"]);
+        command.stdout(output);
+        let server = Running::start_command(command);
+        let mut client = Client::ehlo(server.address());
+        for _ in 0..2 {
+            send(&mut client, "x", "451 4.3.0");
+        }
+        client.expect_in_step();
+    }
+}
+
+#[test]
+fn stderr_that_cannot_be_written_ends_nothing() {
+    let closed = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        writer
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    // No ready line can be read: a path is known beforehand.
+    let place = format!("unix:{}", path.display());
+    let mut server = Process::start(command(&["-n", "-d", &place]).stderr(closed()));
+    let deadline = Instant::now() + client::PATIENCE;
+    let mut client = loop {
+        match UnixStream::connect(&path) {
+            Ok(stream) => break stream,
+            Err(e) => assert!(Instant::now() < deadline && server.0.try_wait().unwrap().is_none(), "{e}"),
+        }
+    };
+    client.write_all(b"QUIT\r\n").unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("220 ") && said.contains("\n221 2.0.0"), "{said}");
+    let second = command(&["-n", &place]).stderr(closed()).status().expect("the command was built");
+    assert_eq!(second.code(), Some(1));
+    server.signal("TERM");
+    assert_eq!(server.0.wait().expect("a child").code(), Some(0));
 }
 
 #[test]
 fn the_conversation_on_stderr() {
     let server = Running::start(&["-n", "-d", "-c", "Sink", "127.0.0.1:0"]);
-    let mut client = Client::connect(server.address);
+    let mut client = Client::connect(server.address());
     client.expect("NOOP \x1b[2J", "500");
     client.expect("QUIT", "221");
     server.signal("TERM");
@@ -288,16 +369,16 @@ fn the_conversation_on_stderr() {
 #[test]
 fn root_becomes_nobody() {
     if !nix::unistd::geteuid().is_root() {
-        return eprintln!("skipped: not root");
+        return skipped("not root");
     }
     let nobody = nix::unistd::User::from_name("nobody").unwrap().expect("there is a user nobody");
     let server = Running::start(&["-c", "Sink", "127.0.0.1:0"]);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).expect("Linux");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.0.id())).expect("Linux");
     for (field, id) in [("Uid", nobody.uid.as_raw()), ("Gid", nobody.gid.as_raw())] {
         assert!(status.contains(&format!("\n{field}:\t{id}\t{id}\t{id}\t{id}\n")), "{status}");
     }
     assert!(status.contains(&format!("\nGroups:\t{} \n", nobody.gid)), "{status}");
-    send(&mut Client::ehlo(server.address), "x", "250");
+    send(&mut Client::ehlo(server.address()), "x", "250");
 }
 
 #[test]
@@ -309,8 +390,18 @@ fn bad_usage() {
         (&["-c", "MailmanProxy"], "not there yet"),
         (&["-c", "Maildir"], "--maildir"),
         (&["-s", "many"], "many"),
+        (&["-s", "+5"], "digits"),
+        (&["--max-recipients", "0"], "above 0"),
+        (&["--max-connections", "+1"], "above 0"),
+        (&["-n", "--hostname", "two words", "127.0.0.1:0"], "hostname"),
         (&["--timeout", "0"], "seconds"),
         (&["localhost"], "HOST:PORT"),
+        (&["8025"], "HOST:PORT"),
+        (&["localhost:+1"], "HOST:PORT"),
+        (&["[localhost]:0"], "HOST:PORT"),
+        (&["two words:0"], "HOST:PORT"),
+        (&["unix:"], "unix:PATH"),
+        (&["localhost:0", "unix:socket"], "HOST:PORT"),
         (&["::1:25"], "HOST:PORT"),
         (&["localhost:99999"], "HOST:PORT"),
         (&["localhost:0", "nowhere"], "HOST:PORT"),
@@ -318,31 +409,91 @@ fn bad_usage() {
         (&["--require-tls"], "--tls-cert"),
         (&["--require-auth"], "--users"),
     ] {
-        let output = command(arguments).output().expect("the command was built");
-        let err = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {err}");
-        assert!(err.contains(hint) && output.stdout.is_empty(), "{arguments:?}: {err}");
+        let (code, out, err) = ended(&mut command(arguments));
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {err}");
+        assert!(err.contains(hint), "{arguments:?}: {err}");
     }
+}
+
+/// What is said about a place that cannot be listened at.
+fn refused_place(command: &mut Command, place: &str) -> String {
+    let (code, _, err) = ended(command);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.starts_with("pillarbox: ") && err.contains(place) && err.lines().count() == 1, "{err}");
+    err
 }
 
 #[test]
 fn a_port_that_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = command(&["-n", &address]).output().expect("the command was built");
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(err.starts_with("pillarbox: ") && err.contains(&address) && err.contains("another port"), "{err}");
+    let err = refused_place(&mut command(&["-n", &address]), &address);
+    assert!(err.contains("another port"), "{err}");
+}
+
+#[test]
+fn a_port_that_is_for_root() {
+    const FIRST_PORT: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+    if !std::fs::read_to_string(FIRST_PORT).is_ok_and(|first| first.trim().parse::<u16>().is_ok_and(|port| port > 1)) {
+        return skipped("no port is for root only");
+    }
+    let mut command = command(&["127.0.0.1:1"]);
+    if nix::unistd::geteuid().is_root() {
+        let nobody = nix::unistd::User::from_name("nobody").unwrap().expect("there is a user nobody");
+        command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
+        match command.spawn().map(Process) {
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                return skipped("the user nobody cannot reach the command");
+            }
+            spawned => drop(spawned.expect("the command was built")),
+        }
+    }
+    let err = refused_place(&mut command, "127.0.0.1:1");
+    assert!(err.contains("below 1024"), "{err}");
+}
+
+#[test]
+fn unix_sockets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let place = format!("unix:{}", path.display());
+    let server = Running::start(&["-n", &place]);
+    assert_eq!(server.endpoint, place);
+    let mut banner = String::new();
+    BufReader::new(UnixStream::connect(&path).unwrap()).read_line(&mut banner).unwrap();
+    assert!(banner.starts_with("220 "), "{banner}");
+    let err = refused_place(&mut command(&["-n", &place]), &place);
+    assert!(err.contains("another path") && !err.contains("port"), "{err}");
+    server.signal("TERM");
+    assert_eq!(server.finish().0.code(), Some(0));
+    assert!(!path.exists());
+    let nowhere = format!("unix:{}/no/socket", folder.path().display());
+    let err = refused_place(&mut command(&["-n", &nowhere]), &nowhere);
+    assert!(err.contains("folder"), "{err}");
+}
+
+#[test]
+fn as_many_connections_as_descriptors_allow() {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pillarbox"), "-n", "127.0.0.1:0"]);
+    limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("RUST_LOG");
+    let server = Running::start_command(limited);
+    assert!(server.before.contains("ulimit -n") && server.before.lines().count() == 1, "{}", server.before);
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(server.address())).collect();
+    Client::raw(server.address()).expect_reply("421 4.3.2");
+    clients.iter_mut().for_each(Client::expect_in_step);
 }
 
 #[test]
 fn version_and_help() {
     for flag in ["-V", "--version"] {
-        let output = command(&[flag]).output().expect("the command was built");
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert_eq!((output.status.code(), text), (Some(0), format!("pillarbox {}\n", env!("CARGO_PKG_VERSION"))));
+        let version = format!("pillarbox {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(ended(&mut command(&[flag])), (Some(0), version, String::new()));
     }
-    let output = command(&["--help"]).output().expect("the command was built");
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.contains("DebuggingServer") && text.contains("[default: localhost:8025]"));
+    let (code, text, _) = ended(&mut command(&["--help"]));
+    assert!(code == Some(0) && text.contains("DebuggingServer") && text.contains("[default: localhost:8025]"));
+    // A line for each option, and none for the rest of one.
+    let (_, options) = text.split_once("Options:\n").expect("a list");
+    let (options, _) = options.split_once("\n\n").expect("examples");
+    assert!(options.lines().all(|line| line.trim_start().starts_with('-') && line.len() <= 100), "{options}");
 }

@@ -1,14 +1,18 @@
 //! The `pillarbox` command: a mail server from the command line, with the words of `python -m smtpd`.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::Write;
+use std::net::SocketAddrV6;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Handler, Listener, Network, Server, ServerHandle, Tls, Users, handlers};
+use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Tls, Users, handlers};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -30,7 +34,7 @@ struct Arguments {
     #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
     remote: String,
 
-    /// Stay root: else, started as root, it becomes the user nobody once it listens
+    /// Stay root; else root becomes the user nobody once it listens
     #[arg(short = 'n', long)]
     nosetuid: bool,
 
@@ -38,12 +42,13 @@ struct Arguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     version: Option<bool>,
 
-    /// What to do with mail: DebuggingServer prints it, Sink throws it away, Maildir stores it
-    #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", value_parser = parse_class)]
+    /// DebuggingServer (default) prints, Sink drops, Maildir stores
+    #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
+    #[arg(value_parser = parse_class)]
     class: Class,
 
     /// Most octets of a message; 0 is no limit
-    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 33_554_432)]
+    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 33_554_432, value_parser = parse_size)]
     size: u64,
 
     /// Offer SMTPUTF8
@@ -66,7 +71,7 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
     max_recipients: usize,
 
-    /// Longest wait for a command; longer ones for content and replies are cut to it
+    /// Longest wait for a client to send or to read
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     timeout: Option<Duration>,
 
@@ -74,7 +79,7 @@ struct Arguments {
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
 
-    /// Offer STARTTLS, with this certificate chain; SIGHUP reads it again
+    /// Offer STARTTLS by this certificate chain; SIGHUP renews it
     #[arg(long, value_name = "PEM", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
@@ -90,7 +95,7 @@ struct Arguments {
     #[arg(long, requires = "tls_cert")]
     require_tls: bool,
 
-    /// Offer AUTH to the users in this file, a line USER:SECRET for each
+    /// Offer AUTH to the users in this file of USER:SECRET lines
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
 
@@ -102,7 +107,7 @@ struct Arguments {
     #[arg(long)]
     lmtp: bool,
 
-    /// Expect a PROXY protocol header from this machine, or from these addresses and networks instead
+    /// Expect a PROXY header from this machine, or from NETWORKS
     #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     proxy_protocol: Option<Vec<Network>>,
 }
@@ -125,7 +130,7 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("pillarbox: {message}");
+            tell(message);
             ExitCode::FAILURE
         }
     }
@@ -150,7 +155,7 @@ fn with_networks_joined(arguments: impl Iterator<Item = OsString>) -> Vec<OsStri
 
 fn run(arguments: Arguments) -> Result<(), String> {
     let folder = match (arguments.class, &arguments.maildir) {
-        (Class::Maildir, None) => usage("-c Maildir needs --maildir DIR"),
+        (Class::Maildir, None) => usage(ErrorKind::MissingRequiredArgument, "-c Maildir needs --maildir DIR"),
         (Class::Maildir, Some(folder)) => Some(folder.clone()),
         _ => None,
     };
@@ -227,15 +232,18 @@ fn serve(
     let renewal = certificate.is_some().then_some(SIGHUP);
     let signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
-    let server = builder.serve(listener, handler).map_err(|e| explain(&e))?;
+    let server = builder.serve(listener, handler).map_err(|e| match e {
+        Error::Setting(problem) => usage(ErrorKind::ValueValidation, problem),
+        e => explain(&e),
+    })?;
+    let end = heed(signals, certificate)?;
     for endpoint in server.local_endpoints() {
-        eprintln!("pillarbox: listening on {endpoint}");
+        tell(format_args!("listening on {endpoint}"));
     }
-    heed(signals, server.handle(), certificate)?;
-    let report = server.join();
-    if report.cut > 0 {
-        eprintln!("pillarbox: {} connections cut", report.cut);
-    }
+    // An error would mean that no signal can come any more.
+    let _ = end.recv();
+    // By its owner, so that a Unix socket is removed before the process ends. How many connections had to be cut is logged.
+    server.shutdown(GRACE);
     Ok(())
 }
 
@@ -274,30 +282,30 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// SIGHUP renews the certificate; any other signal ends the server, and a second one the process.
-fn heed(mut signals: Signals, server: ServerHandle, certificate: Option<Certificate>) -> Result<(), String> {
-    let start = |work: Box<dyn FnOnce() + Send>| std::thread::Builder::new().spawn(work).map(drop);
+/// SIGHUP renews the certificate; the first other signal is passed on, and a second one ends the process.
+fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiver<()>, String> {
+    let (sender, end) = channel();
     let wait = move || {
-        let mut server = Some(server);
+        let mut is_ending = false;
         for signal in signals.forever() {
             match (signal, &certificate) {
                 (SIGHUP, Some(certificate)) => certificate.renew(),
-                _ => match server.take() {
-                    // In a thread of its own, so that the second signal is heard meanwhile.
-                    Some(server) => {
-                        let shut_down = move || {
-                            server.shutdown(GRACE);
-                        };
-                        if start(Box::new(shut_down)).is_err() {
-                            std::process::exit(1);
-                        }
-                    }
-                    None => std::process::exit(1),
-                },
+                _ if is_ending => std::process::exit(1),
+                _ => {
+                    is_ending = true;
+                    // The receiver waits for this.
+                    let _ = sender.send(());
+                }
             }
         }
     };
-    start(Box::new(wait)).map_err(|e| format!("cannot start a thread: {e}"))
+    std::thread::Builder::new().spawn(wait).map_err(|e| format!("cannot start a thread: {e}"))?;
+    Ok(end)
+}
+
+/// Says it on stderr. That nobody hears it, as on a full disk, must not end a server: `eprintln!` would panic.
+fn tell(message: impl Display) {
+    let _ = writeln!(std::io::stderr(), "pillarbox: {message}");
 }
 
 /// Lines like `pillarbox: [1] C: QUIT`; RUST_LOG has the last word.
@@ -310,10 +318,15 @@ fn start_log(debug: bool) {
 fn explain(error: &Error) -> String {
     use std::io::ErrorKind;
     let hint = match error {
-        Error::Bind { source, .. } => match source.kind() {
-            ErrorKind::AddrInUse => "; another server is there: stop it, or choose another port",
-            ErrorKind::PermissionDenied => "; ports below 1024 are root's: choose another port, or start it as root",
-            ErrorKind::AddrNotAvailable => "; choose an address of this machine",
+        Error::Bind { address, source } => match (source.kind(), address.starts_with("unix:")) {
+            (ErrorKind::AddrInUse, false) => "; another server is there: stop it, or choose another port",
+            (ErrorKind::AddrInUse, true) => "; something else is there: remove it, or choose another path",
+            (ErrorKind::PermissionDenied, false) => {
+                "; ports below 1024 are root's: choose another port, or start it as root"
+            }
+            (ErrorKind::PermissionDenied, true) => "; choose a path in a folder that you may write to",
+            (ErrorKind::NotFound, true) => "; make the folder first, or choose another path",
+            (ErrorKind::AddrNotAvailable, _) => "; choose an address of this machine",
             _ => "",
         },
         _ => "",
@@ -321,18 +334,21 @@ fn explain(error: &Error) -> String {
     format!("{error}{hint}")
 }
 
-fn usage(message: &str) -> ! {
-    <Arguments as clap::CommandFactory>::command().error(ErrorKind::MissingRequiredArgument, message).exit()
+fn usage(kind: ErrorKind, message: &str) -> ! {
+    <Arguments as clap::CommandFactory>::command().error(kind, message).exit()
 }
 
 /// HOST:PORT with an IPv6 address in brackets; no host is localhost, as smtpd had it.
 fn parse_remote(text: &str) -> Result<String, String> {
     const FORM: &str = "expected HOST:PORT, such as localhost:8025 or [::1]:25";
     let (host, port) = text.rsplit_once(':').ok_or(FORM)?;
-    let _: u16 = port.parse().map_err(|_| FORM)?;
-    let is_bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    let _: u16 = parse_digits(port).ok_or(FORM)?;
+    let is_valid = match host.contains([':', '[', ']']) {
+        true => text.parse::<SocketAddrV6>().is_ok(),
+        false => !host.contains(char::is_whitespace),
+    };
     match host {
-        _ if is_bare_ipv6 => Err(FORM.to_owned()),
+        _ if !is_valid => Err(FORM.to_owned()),
         "" => Ok(format!("localhost:{port}")),
         _ => Ok(text.to_owned()),
     }
@@ -357,8 +373,17 @@ fn parse_class(name: &str) -> Result<Class, String> {
     }
 }
 
+/// Numbers without a sign, which std's parsers would take.
+fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    parse_digits(text).ok_or_else(|| "expected a number of octets, in digits only".to_owned())
+}
+
 fn parse_positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a number above 0".to_owned())
+    parse_digits(text).filter(|n| *n > 0).ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
