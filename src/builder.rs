@@ -242,7 +242,8 @@ impl Builder {
         self
     }
 
-    /// The clients that may say, with Postfix's XCLIENT, for whom they speak. Default: nobody.
+    /// The clients that may say, with Postfix's XCLIENT, for whom they speak. A client whose address they say is unavailable
+    /// shows as `0.0.0.0`, which no list of networks trusts by accident. Default: nobody.
     pub fn xclient(mut self, clients: impl IntoIterator<Item = Network>) -> Builder {
         self.config.xclient = clients.into_iter().collect();
         self

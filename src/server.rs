@@ -81,7 +81,6 @@ struct Core {
     shared: Arc<Shared>,
     shutdown: Arc<Shutdown>,
     live: Arc<Live>,
-    listeners: Vec<Arc<Bound>>,
     endpoints: Vec<Endpoint>,
     accepting: Threads,
     consuming: Threads,
@@ -92,6 +91,8 @@ struct Core {
 }
 
 struct Running {
+    // Here, and so gone with the shutdown: a handle may be kept for longer, but no socket with it.
+    listeners: Vec<Arc<Bound>>,
     pool: Arc<Pool<Connection>>,
     deliveries: Sender<Delivery>,
 }
@@ -141,10 +142,13 @@ impl Server {
                 shutdown,
                 live,
                 endpoints: bound.iter().map(|(bound, _)| bound.local().clone()).collect(),
-                listeners: bound.iter().map(|(bound, _)| bound.clone()).collect(),
                 accepting: Threads::default(),
                 consuming: Threads::default(),
-                running: Mutex::new(Some(Running { pool: pool.clone(), deliveries })),
+                running: Mutex::new(Some(Running {
+                    listeners: bound.iter().map(|(bound, _)| bound.clone()).collect(),
+                    pool: pool.clone(),
+                    deliveries,
+                })),
                 report: Mutex::new(None),
                 ended: Condvar::new(),
             }),
@@ -289,7 +293,7 @@ impl Core {
 
     fn end(&self, running: Running, deadline: Instant) -> ShutdownReport {
         self.shutdown.close();
-        let mut joined = self.end_listeners();
+        let mut joined = self.end_listeners(running.listeners);
         // Idle workers end when the last sender of connections is gone: the listeners had the others.
         let Ok(pool) = Arc::try_unwrap(running.pool).map(Pool::close).map_err(|_| log::error!("a listener is stuck"))
         else {
@@ -325,9 +329,9 @@ impl Core {
         ShutdownReport { cut, joined }
     }
 
-    fn end_listeners(&self) -> bool {
+    fn end_listeners(&self, listeners: Vec<Arc<Bound>>) -> bool {
         for _ in 0..200 {
-            self.listeners.iter().for_each(|bound| bound.wake());
+            listeners.iter().for_each(|bound| bound.wake());
             if self.accepting.join_by(Instant::now() + Duration::from_millis(10)) {
                 return true;
             }

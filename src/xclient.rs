@@ -8,18 +8,23 @@ use crate::reply::{Reply, Status};
 use crate::xtext;
 
 /// What EHLO says of it.
-pub(crate) const KEYWORD: &str = "XCLIENT ADDR PORT HELO LOGIN PROTO NAME";
+pub(crate) const KEYWORD: &str = "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
 
 const BAD_ATTRIBUTE: Reply = Reply::fixed(501, Status::new(5, 5, 4), "Bad XCLIENT attribute");
 
-/// The attributes that change what is known of the client; the others are read and ignored.
+/// The attributes that change what is known of the connection; the others are read and ignored.
+///
+/// `None` was not told, and stays as it is. `Some(None)` is told to be unavailable: what was known of it before was of
+/// somebody else, the proxy or the client before this one, and must not be taken for this client's.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Xclient {
-    pub address: Option<IpAddr>,
-    pub port: Option<u16>,
-    pub helo: Option<String>,
-    /// The identity; `Some(None)` takes one away.
+    pub address: Option<Option<IpAddr>>,
+    pub port: Option<Option<u16>>,
+    pub helo: Option<Option<String>>,
     pub login: Option<Option<String>>,
+    /// The address and the port of the server that the client connected to.
+    pub local_address: Option<Option<IpAddr>>,
+    pub local_port: Option<Option<u16>>,
 }
 
 impl Xclient {
@@ -36,12 +41,13 @@ impl Xclient {
     fn take(&mut self, attribute: &str) -> Option<()> {
         let (name, value) = attribute.split_once('=')?;
         let value = xtext::decode(value)?;
-        // What the sender does not know, stays as it is.
         let is_known = !matches!(value.to_ascii_uppercase().as_str(), "[UNAVAILABLE]" | "[TEMPUNAVAIL]");
         match name.to_ascii_uppercase().as_str() {
-            "ADDR" if is_known => self.address = Some(parse_address(&value)?),
-            "PORT" if is_known => self.port = Some(parse_port(&value)?),
-            "HELO" if is_known => self.helo = Some(name_of(value)?),
+            "ADDR" => self.address = Some(if is_known { Some(parse_address(&value)?) } else { None }),
+            "PORT" => self.port = Some(if is_known { Some(parse_port(&value)?) } else { None }),
+            "DESTADDR" => self.local_address = Some(if is_known { Some(parse_address(&value)?) } else { None }),
+            "DESTPORT" => self.local_port = Some(if is_known { Some(parse_port(&value)?) } else { None }),
+            "HELO" => self.helo = Some(if is_known { Some(name_of(value)?) } else { None }),
             // An empty name would be somebody's, and so pass for authenticated.
             "LOGIN" if value.is_empty() => return None,
             "LOGIN" => self.login = Some(Some(value).filter(|_| is_known)),
@@ -49,7 +55,7 @@ impl Xclient {
             "PROTO" if is_known && !["SMTP", "ESMTP"].contains(&value.to_ascii_uppercase().as_str()) => return None,
             // The result of a reverse look-up: nothing here depends on it, and the DNS holds names that are no host's.
             "NAME" if is_known => name_of(value).map(drop)?,
-            "ADDR" | "PORT" | "HELO" | "PROTO" | "NAME" => {}
+            "PROTO" | "NAME" => {}
             _ => return None,
         }
         Some(())
@@ -82,11 +88,15 @@ mod tests {
     fn attributes() {
         let all =
             Xclient::parse(b"NAME=spike.example ADDR=192.0.2.1 port=2525 PROTO=ESMTP HELO=a+20b LOGIN=bob").unwrap();
-        assert_eq!((all.address, all.port), (Some("192.0.2.1".parse().unwrap()), Some(2525)));
-        assert_eq!((all.helo.as_deref(), all.login), (Some("a b"), Some(Some("bob".to_owned()))));
-        let none = Xclient::parse(b"NAME=[UNAVAILABLE] ADDR=[TEMPUNAVAIL] LOGIN=[unavailable]").unwrap();
-        assert_eq!(none, Xclient { login: Some(None), ..Xclient::default() });
-        assert_eq!(Xclient::parse(b"ADDR=IPV6:2001:db8::1").unwrap().address, Some("2001:db8::1".parse().unwrap()));
+        assert_eq!((all.address, all.port), (Some("192.0.2.1".parse().ok()), Some(Some(2525))));
+        assert_eq!((all.helo, all.login), (Some(Some("a b".to_owned())), Some(Some("bob".to_owned()))));
+        let none =
+            Xclient::parse(b"NAME=[UNAVAILABLE] ADDR=[TEMPUNAVAIL] HELO=[Unavailable] LOGIN=[unavailable]").unwrap();
+        let told = Xclient { address: Some(None), helo: Some(None), login: Some(None), ..Xclient::default() };
+        assert_eq!(none, told);
+        assert_eq!(Xclient::parse(b"ADDR=IPV6:2001:db8::1").unwrap().address, Some("2001:db8::1".parse().ok()));
+        let local = Xclient::parse(b"DESTADDR=198.51.100.2 destport=25").unwrap();
+        assert_eq!((local.local_address, local.local_port), (Some("198.51.100.2".parse().ok()), Some(Some(25))));
     }
 
     #[test]
@@ -131,7 +141,7 @@ mod tests {
         #[test]
         fn what_is_taken_is_clean(argument in "((NAME|addr|PORT|PROTO|HELO|Login|FOO)=([ -~]|\\+[0-9A-F]{2}){0,12} ?){0,4}") {
             if let Ok(all) = Xclient::parse(argument.as_bytes()) {
-                for text in [all.helo, all.login.flatten()].into_iter().flatten() {
+                for text in [all.helo.flatten(), all.login.flatten()].into_iter().flatten() {
                     prop_assert!(!text.is_empty() && !text.chars().any(char::is_control));
                 }
             }

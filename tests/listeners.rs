@@ -117,6 +117,17 @@ mod unix {
     }
 
     #[test]
+    fn a_handle_that_is_kept_keeps_no_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mail.sock");
+        let server = Server::builder().serve(Listener::unix(&path), Sink).expect("a new socket");
+        let handle = server.handle();
+        assert!(handle.shutdown(PATIENCE).joined);
+        assert!(!path.exists());
+        drop(server);
+    }
+
+    #[test]
     fn a_file_is_not_replaced() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(Server::builder().serve(Listener::unix(file.path()), Sink).is_err());

@@ -83,7 +83,7 @@ fn xclient() {
     let inbox = Server::builder().xclient(Network::loopback()).inbox("127.0.0.1:0").expect("a free port");
     let mut client = Client::connect(inbox.local_addr());
     let reply = client.say("EHLO filter.example");
-    assert!(reply.contains("\n250-XCLIENT ADDR"), "{reply}");
+    assert!(reply.contains("\n250-XCLIENT NAME ADDR "), "{reply}");
     client.expect("XCLIENT", "501 5.5.4");
     client.expect("XCLIENT FOO=bar", "501 5.5.4");
     client.begin();
@@ -97,4 +97,32 @@ fn xclient() {
     let mail = inbox.recv_timeout(PATIENCE).unwrap();
     assert_eq!((mail.peer().to_string().as_str(), mail.helo()), ("192.0.2.1:99", "client.example"));
     assert_eq!((mail.identity(), mail.protocol().to_string().as_str()), (Some("bob@example.org"), "ESMTPA"));
+}
+
+#[test]
+fn nothing_of_one_client_is_the_next_ones() {
+    let inbox = Server::builder().xclient(Network::loopback()).inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::connect(inbox.local_addr());
+    client.expect(
+        "XCLIENT ADDR=192.0.2.1 PORT=99 HELO=first.example LOGIN=bob DESTADDR=198.51.100.2 DESTPORT=25",
+        "220 ",
+    );
+    let gone = "[UNAVAILABLE]";
+    client.expect(format!("XCLIENT ADDR={gone} PORT={gone} HELO={gone} LOGIN={gone} NAME={gone}"), "220 ");
+    client.expect("EHLO filter.example", "250");
+    send(&mut client);
+    let mail = inbox.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((mail.peer().to_string().as_str(), mail.helo(), mail.identity()), ("0.0.0.0:0", "filter.example", None));
+    // Of the server's end nothing else was said.
+    assert_eq!(mail.local().to_string(), "198.51.100.2:25");
+}
+
+#[test]
+fn an_empty_login_is_none() {
+    let inbox = Server::builder().xclient(Network::loopback()).inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::connect(inbox.local_addr());
+    client.expect("XCLIENT ADDR=192.0.2.1 LOGIN=", "501 5.5.4");
+    client.expect("EHLO filter.example", "250");
+    send(&mut client);
+    assert_eq!(inbox.recv_timeout(PATIENCE).unwrap().identity(), None);
 }

@@ -1,7 +1,7 @@
 //! What makes a connection more than a stranger's: STARTTLS, and XCLIENT.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use super::{Channel, Flow, NOT_OFFERED};
@@ -64,20 +64,18 @@ impl<S: Stream> Channel<S> {
         if self.context.state.transaction.is_some() {
             return self.answer(WITHIN_TRANSACTION);
         }
-        let Xclient { address, port, helo, login } = match Xclient::parse(argument) {
+        let Xclient { address, port, helo, login, local_address, local_port } = match Xclient::parse(argument) {
             Ok(attributes) => attributes,
             Err(reply) => return self.answer(reply),
         };
-        let before = self.context.peer.socket_addr();
-        if let Some(ip) = address.or(before.map(|before| before.ip())) {
-            // Unless it is told as well, the port of another address means nothing.
-            let same = before.filter(|_| address.is_none()).map_or(0, |before| before.port());
-            self.context.peer = Endpoint::Tcp(SocketAddr::new(ip, port.unwrap_or(same)));
-        }
+        replace(&mut self.context.peer, address, port);
+        replace(&mut self.context.local, local_address, local_port);
         if let Some(login) = login {
             self.context.identity = login.map(Into::into);
         }
-        self.xclient_helo = helo.or(self.xclient_helo.take());
+        if let Some(helo) = helo {
+            self.xclient_helo = helo;
+        }
         self.reset();
         self.context.state = State::default();
         log::debug!("[{}] XCLIENT: the client is {}", self.context.connection, self.context.peer);
@@ -88,4 +86,15 @@ impl<S: Stream> Channel<S> {
         self.say_banner()?;
         Ok(Flow::Next)
     }
+}
+
+/// Puts what XCLIENT says of one end in the place of what was known. An address that is unavailable becomes 0.0.0.0: the
+/// one before is the proxy's own, or an earlier client's, and may be trusted where this client is not.
+fn replace(end: &mut Endpoint, address: Option<Option<IpAddr>>, port: Option<Option<u16>>) {
+    let before = end.socket_addr();
+    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let Some(ip) = address.map(|told| told.unwrap_or(unknown)).or(before.map(|before| before.ip())) else { return };
+    // Unless it is told as well, the port of another address means nothing.
+    let same = before.filter(|_| address.is_none()).map_or(0, |before| before.port());
+    *end = Endpoint::Tcp(SocketAddr::new(ip, port.map_or(same, Option::unwrap_or_default)));
 }
