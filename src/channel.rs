@@ -45,6 +45,7 @@ const LINE_TOO_LONG: Reply = Reply::fixed(500, Status::new(5, 5, 2), "Line too l
 const FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Line too long");
 const BROKEN: Reply = Reply::fixed(421, Status::new(4, 3, 0), "Local error in processing");
 const CHUNKS_BEGUN: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Content has begun already");
+const WITHIN_TRANSACTION: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Not within a transaction");
 const GOODBYE: Reply = Reply::fixed(221, Status::new(2, 0, 0), "Bye");
 const CANNOT_VERIFY: Reply = Reply::fixed(252, Status::new(2, 5, 2), "Cannot verify, but mail for it is taken");
 const WRONG_GREETING: Reply = Reply::fixed(500, Status::new(5, 5, 1), "This is LMTP: send LHLO");
@@ -260,41 +261,36 @@ impl<S: Stream> Channel<S> {
     fn command(&mut self, line: &[u8]) -> io::Result<Flow> {
         let text = line;
         let line = command::Line::new(text);
-        let is_auth = Verb::parse(line.verb) == Some(Verb::Auth);
-        if is_auth {
+        let verb = Verb::parse(line.verb);
+        if verb == Some(Verb::Auth) {
             // What follows may be a secret.
             log::trace!("[{}] C: AUTH ...", self.context.connection);
         } else {
             log::trace!("[{}] C: {}", self.context.connection, Escaped::new(text));
         }
-        if text.len() + 2 > MAX_COMMAND_LINE && !is_auth {
-            return self.answer(LINE_TOO_LONG);
+        let parsed = Command::parse(line, self.shared.config.strict_syntax);
+        if text.len() + 2 > MAX_COMMAND_LINE && verb != Some(Verb::Auth) {
+            return self.refuse(verb, parsed, LINE_TOO_LONG);
         }
         if command::is_http(line.verb) {
             return self.answer(NOT_HTTP);
         }
-        if self.is_unasked && !matches!(Verb::parse(line.verb), Some(Verb::Rset | Verb::Noop | Verb::Quit)) {
+        if self.is_unasked && !matches!(verb, Some(Verb::Rset | Verb::Noop | Verb::Quit)) {
             return self.answer(UNASKED);
         }
         if let Some(reply) = self.session.command(&self.context, line.verb, line.argument) {
             let valid = reply.code() / 100 != 3;
-            return self.answer(if valid { reply } else { reply.into_refusal() });
+            return self.refuse(verb, parsed, if valid { reply } else { reply.into_refusal() });
         }
-        let command = match Command::parse(line, self.shared.config.strict_syntax) {
+        let command = match parsed {
             Ok(command) => command,
-            Err(reply) => {
-                if Verb::parse(line.verb) == Some(Verb::Bdat) {
-                    // How much of what is behind it is content, nobody can tell.
-                    self.unasked = self.input.buffered().len();
-                }
-                return self.answer(reply);
-            }
+            Err(reply) => return self.refuse(verb, Err(()), reply),
         };
         if self.shared.config.require_tls && self.context.tls.is_none() && !is_allowed_in_clear(&command) {
-            return self.refuse_early(&command, TLS_REQUIRED);
+            return self.refuse(verb, Ok::<_, ()>(command), TLS_REQUIRED);
         }
         if self.shared.config.require_auth && self.context.identity.is_none() && needs_auth(&command) {
-            return self.refuse_early(&command, AUTH_REQUIRED);
+            return self.refuse(verb, Ok::<_, ()>(command), AUTH_REQUIRED);
         }
         self.junk += usize::from(is_junk(&command));
         let is_lmtp = self.shared.config.lmtp;
@@ -330,15 +326,16 @@ impl<S: Stream> Channel<S> {
         self.answer(done.unwrap_or_else(Reply::into_refusal))
     }
 
-    /// Refuses whatever the command is; the content that may be behind it is not to be taken for commands.
-    fn refuse_early(&mut self, command: &Command<'_>, refusal: Reply) -> io::Result<Flow> {
-        match command {
-            Command::Bdat(octets, _) => self.drop_chunk(*octets, refusal),
-            Command::Data => {
+    /// Answers a line that has no other effect; the content that may be behind it is not to be taken for commands.
+    fn refuse<E>(&mut self, verb: Option<Verb>, parsed: Result<Command<'_>, E>, reply: Reply) -> io::Result<Flow> {
+        match (verb, parsed) {
+            (_, Ok(Command::Bdat(octets, _))) => self.drop_chunk(octets, reply),
+            (Some(Verb::Data | Verb::Bdat), _) => {
+                // How much of what came with it is content, nobody can tell.
                 self.unasked = self.input.buffered().len();
-                self.answer(refusal)
+                self.answer(reply)
             }
-            _ => self.answer(refusal),
+            _ => self.answer(reply),
         }
     }
 

@@ -195,7 +195,7 @@ pub trait Session {
     /// Sees each command line before anything else does, and may answer it: so verbs are added, replaced or forbidden.
     ///
     /// `verb` is the first word as sent, `argument` what follows it; both may be any octets but CRLF. A line that is
-    /// answered here has no other effect. The reply may not be a 3xx, since nothing would read what the client sends
+    /// answered here has no other effect, and content that comes with it (BDAT's chunk) is read off. The reply may not be a 3xx, since nothing would read what the client sends
     /// next.
     fn command(&mut self, context: &Context, verb: &[u8], argument: &[u8]) -> Option<Reply> {
         None

@@ -357,12 +357,24 @@ fn stderr_that_cannot_be_written_ends_nothing() {
 
 #[test]
 fn the_conversation_on_stderr() {
-    let server = Running::start(&["-n", "-d", "-c", "Sink", "127.0.0.1:0"]);
+    let users = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(users.path(), "bob:builder\n").unwrap();
+    let file = users.path().to_str().unwrap();
+    let server = Running::start(&["-n", "-d", "-c", "Sink", "--users", file, "127.0.0.1:0"]);
     let mut client = Client::connect(server.address());
     client.expect("NOOP \x1b[2J", "500");
+    client.expect("EHLO client.example", "250");
+    // Neither what a message says nor a secret is anybody's business.
+    client.expect("AUTH PLAIN AGJvYgBidWlsZGVy", "235");
+    client.begin();
+    client.expect("DATA", "354");
+    client.expect("Subject: private matters\r\n\r\nbetween us\r\n.", "250");
     client.expect("QUIT", "221");
     server.signal("TERM");
     let (_, _, err) = server.finish();
+    for hidden in ["private", "between us", "AGJvYg", "builder"] {
+        assert!(!err.contains(hidden), "{hidden}: {err}");
+    }
     assert!(err.contains("[1] C: NOOP \\x1b[2J\n") && err.contains("S: 221 2.0.0 Bye\n"), "{err}");
 }
 

@@ -196,6 +196,35 @@ fn verbs_are_added_and_replaced() {
     assert_eq!(client.say("HELP"), "214 2.0.0 help yourself");
 }
 
+/// Answers for the commands that content comes with.
+struct NoContent;
+
+impl Session for NoContent {
+    fn command(&mut self, _: &Context, verb: &[u8], _: &[u8]) -> Option<Reply> {
+        [&b"BDAT"[..], b"DATA"].contains(&verb).then(|| Reply::new(502, "5.5.1", "not here"))
+    }
+}
+
+#[test]
+fn content_behind_a_command_that_a_hook_answered_does_not_run() {
+    let inbox = inbox(|_| NoContent);
+    let mut client = Client::envelope(inbox.local_addr());
+    client.send("BDAT 10 LAST\r\nVRFY bob\r\nVRFY end\r\n");
+    client.expect_reply("502 5.5.1 not here");
+    client.expect_reply("252 2.5.2");
+    client.expect_in_step();
+    // How much would be content, nobody can tell.
+    client.send("BDAT some\r\nVRFY bob\r\n");
+    client.expect_reply("502 5.5.1 not here");
+    client.expect_reply("421 4.7.0");
+    client.expect_close();
+    let mut client = Client::envelope(inbox.local_addr());
+    client.send("DATA\r\nVRFY bob\r\n.\r\n");
+    client.expect_reply("502 5.5.1 not here");
+    client.expect_reply("421 4.7.0");
+    client.expect_close();
+}
+
 struct Panics;
 
 impl Session for Panics {

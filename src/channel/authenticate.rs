@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::{Channel, Flow, IDLE, LINE_TOO_LONG, NOT_OFFERED, SHUTTING_DOWN, Waited};
+use super::{Channel, Flow, IDLE, LINE_TOO_LONG, NOT_OFFERED, SHUTTING_DOWN, WITHIN_TRANSACTION, Waited};
 use crate::auth::{AuthFailure, Authenticator, Exchange, ExchangeFacts, Mechanism, Step, decode, encode, offered};
 use crate::config::MAX_AUTH_LINE;
 use crate::reply::{Reply, Status};
@@ -15,7 +15,6 @@ use crate::wire::line::{Line, LineReader};
 const SUCCEEDED: Reply = Reply::fixed(235, Status::new(2, 7, 0), "Authentication succeeded");
 const NEEDS_EHLO: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Send EHLO first");
 const ALREADY: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Authenticated already");
-const WITHIN_TRANSACTION: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Not within a transaction");
 const UNKNOWN_MECHANISM: Reply = Reply::fixed(504, Status::new(5, 5, 4), "Mechanism not offered");
 const NEEDS_TLS: Reply = Reply::fixed(538, Status::new(5, 7, 11), "Encryption required for this mechanism");
 const CANCELLED: Reply = Reply::fixed(501, Status::new(5, 7, 0), "Authentication cancelled");

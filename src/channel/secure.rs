@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use super::{Channel, Flow, NOT_OFFERED};
+use super::{Channel, Flow, NOT_OFFERED, WITHIN_TRANSACTION};
 use crate::config::HANDSHAKE_TIMEOUT;
 use crate::envelope::Endpoint;
 use crate::reply::{Reply, Status};
@@ -14,7 +14,6 @@ use crate::xclient::Xclient;
 
 const READY: Reply = Reply::fixed(220, Status::new(2, 0, 0), "Ready to start TLS");
 const TLS_ALREADY: Reply = Reply::fixed(503, Status::new(5, 5, 1), "TLS is in use already");
-const WITHIN_TRANSACTION: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Not within a transaction");
 const INJECTED: Reply = Reply::fixed(501, Status::new(5, 5, 1), "Nothing may follow STARTTLS");
 
 impl<S: Stream> Channel<S> {
