@@ -35,6 +35,12 @@ fn converse(client: &mut Client, lines: &[(&str, &str)]) {
     }
 }
 
+fn expect_replies(client: &mut Client, replies: &[&str]) {
+    for reply in replies {
+        client.expect_reply(reply);
+    }
+}
+
 fn receive(inbox: &Inbox) -> Envelope {
     inbox.recv_timeout(PATIENCE).expect("a message")
 }
@@ -81,9 +87,9 @@ fn rfc2920_section_4() {
         "MAIL FROM:<mrose@dbc.mtview.ca.us>\r\nRCPT TO:<ned@innosoft.com>\r\nRCPT TO:<dan@innosoft.com>\r\n\
          RCPT TO:<kvc@innosoft.com>\r\nDATA\r\n",
     );
-    ["250", "250", "250", "250", "354"].map(|reply| client.expect_reply(reply));
+    expect_replies(&mut client, &["250", "250", "250", "250", "354"]);
     client.send("content\r\n.\r\nQUIT\r\n");
-    ["250", "221"].map(|reply| client.expect_reply(reply));
+    expect_replies(&mut client, &["250", "221"]);
     assert_eq!(receive(&inbox).recipients().len(), 3);
     // No recipient is left.
     let mut client = Client::ehlo(inbox.local_addr());
@@ -91,7 +97,7 @@ fn rfc2920_section_4() {
         "MAIL FROM:<mrose@dbc.mtview.ca.us>\r\nRCPT TO:<nsb@thumper.bellcore.com>\r\n\
          RCPT TO:<dcrocker@mordor.stanford.edu>\r\nDATA\r\n",
     );
-    ["250", "550", "550", "503"].map(|reply| client.expect_reply(reply));
+    expect_replies(&mut client, &["250", "550", "550", "503"]);
     client.expect("QUIT", "221");
 }
 
@@ -139,7 +145,7 @@ fn rfc3030_section_4() {
         "MAIL FROM:<ned@ymir.claremont.edu> BODY=BINARYMIME\r\nRCPT TO:<gvaudre@cnri.reston.va.us>\r\n\
          RCPT TO:<jstewart@cnri.reston.va.us>\r\n",
     );
-    ["250", "250", "250"].map(|reply| client.expect_reply(reply));
+    expect_replies(&mut client, &["250", "250", "250"]);
     client.send([b"BDAT 100000\r\n", &first[..], b"BDAT 324\r\n", &second[..], b"BDAT 0 LAST\r\n"].concat());
     client.expect_reply("250 2.0.0 100000 octets");
     client.expect_reply("250 2.0.0 324 octets");
