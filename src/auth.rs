@@ -5,6 +5,7 @@
 
 mod base64;
 mod bearer;
+mod client;
 mod exchange;
 mod mechanism;
 mod scram;
@@ -19,6 +20,7 @@ use crate::reply::{Reply, Status};
 
 pub(crate) use base64::{decode, encode};
 pub use bearer::Bearer;
+pub(crate) use client::{ClientExchange, Credentials};
 pub(crate) use exchange::{Exchange, ExchangeFacts, Step, offered};
 pub use mechanism::Mechanism;
 pub use users::{EntryError, Users, UsersError};

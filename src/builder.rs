@@ -15,9 +15,8 @@ use crate::inbox::{Inbox, Keep};
 use crate::listener::Listener;
 use crate::network::Network;
 use crate::server::{Server, Settings};
-use crate::session::Session;
+use crate::session::{Session, SessionFactory, chained};
 use crate::tls::Tls;
-use crate::worker::SessionFactory;
 
 impl Server {
     /// The settings of a server to be, all at their defaults.
@@ -49,7 +48,7 @@ impl Server {
 pub struct Builder {
     config: Config,
     hostname: Option<String>,
-    session: Option<Arc<SessionFactory>>,
+    session: Option<SessionFactory>,
     tls: Option<Tls>,
     #[cfg(feature = "auth")]
     authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
@@ -294,8 +293,8 @@ impl Builder {
         self
     }
 
-    /// Makes a [`Session`] for each connection, on its own thread, from the client's address: hooks for every command.
-    /// Default: none.
+    /// Makes a [`Session`] for each connection, on its own thread, from the client's address: hooks for every command. A
+    /// handler that has hooks itself ([`Handler::session`]) is asked after them. Default: none.
     pub fn session<S, F>(mut self, make: F) -> Builder
     where
         S: Session + 'static,
@@ -370,6 +369,7 @@ impl Builder {
             Some(_) => return Err(Error::Setting("hostname must be a domain or an address literal")),
             None => machine_name().into(),
         };
+        self.session = chained(self.session, handlers.first().and_then(|handler| handler.session()));
         let mut listeners = vec![at];
         listeners.append(&mut self.listeners);
         if self.tls.is_none() && listeners.iter().any(Listener::is_implicit_tls) {

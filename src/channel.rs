@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use parking_lot::Mutex;
+
 use crate::address::{ForwardPath, ReversePath};
 use crate::command::{self, Command, Verb};
 use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE, RECIPIENT_OVERSHOOT};
@@ -137,6 +139,7 @@ impl<S: Stream> Channel<S> {
             identity: None,
             values: Values::default(),
             connection_values: Arc::default(),
+            acceptance: Mutex::default(),
         };
         Channel {
             shared,
@@ -405,12 +408,14 @@ impl<S: Stream> Channel<S> {
 
     fn mail(&mut self, path: ReversePath, parameters: &[u8]) -> Result<Reply, Reply> {
         let parameters = self.context.state.check_mail(&self.shared.config, self.facts(), &path, parameters)?;
-        if let Err(reply) = self.session.mail(&self.context, &path, &parameters) {
+        let asked = self.session.mail(&self.context, &path, &parameters);
+        let acceptance = self.context.acceptance.get_mut().take();
+        if let Err(reply) = asked {
             self.context.values = Values::default();
             return Err(reply);
         }
         self.context.state.begin(path, parameters);
-        Ok(Reply::ok())
+        Ok(acceptance.unwrap_or(Reply::ok()))
     }
 
     fn rcpt(&mut self, path: ForwardPath, parameters: &[u8]) -> Result<Reply, Reply> {
@@ -418,9 +423,11 @@ impl<S: Stream> Channel<S> {
             return Err(CHUNKS_BEGUN);
         }
         let recipient = self.context.state.check_rcpt(&self.shared.config, self.facts(), path, parameters)?;
-        self.session.rcpt(&self.context, &recipient)?;
+        let asked = self.session.rcpt(&self.context, &recipient);
+        let acceptance = self.context.acceptance.get_mut().take();
+        asked?;
         self.context.state.add(recipient);
-        Ok(Reply::ok())
+        Ok(acceptance.unwrap_or(Reply::ok()))
     }
 
     /// Says a reply and counts what speaks against the client; the connection ends if that is too much.
@@ -429,7 +436,7 @@ impl<S: Stream> Channel<S> {
         if reply.is_closing() {
             return Ok(Flow::Close);
         }
-        if reply == TOO_MANY_RECIPIENTS && self.overshoot < RECIPIENT_OVERSHOOT {
+        if is_overshoot(&reply) && self.overshoot < RECIPIENT_OVERSHOOT {
             self.overshoot += 1;
         } else if reply.is_transient() || reply.is_permanent() {
             self.errors += 1;
@@ -494,6 +501,11 @@ impl<S: Stream> Channel<S> {
         linger(self.input.stream_mut(), hurry);
         Ok(())
     }
+}
+
+/// Whether a recipient is refused for no other reason than that the message should have had fewer.
+fn is_overshoot(reply: &Reply) -> bool {
+    reply.code() == TOO_MANY_RECIPIENTS.code() && reply.status() == TOO_MANY_RECIPIENTS.status()
 }
 
 /// RFC 3207 section 4: what may be said before TLS where TLS is required.

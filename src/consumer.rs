@@ -7,6 +7,7 @@ use crossbeam_channel::Receiver;
 use crate::channel::panic_text;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
+use crate::session::SessionFactory;
 
 /// Takes complete messages and answers for each.
 ///
@@ -32,6 +33,21 @@ use crate::envelope::Envelope;
 pub trait Handler: Send {
     /// Takes a message, and says what its client is told.
     fn process_message(&mut self, mail: Envelope) -> Response;
+
+    /// Takes a message off the channel and has it answered, now or later: for a handler that passes its messages on to
+    /// threads of its own, so that one that takes long does not hold up those behind it. By default
+    /// [`process_message`](Handler::process_message) answers at once.
+    fn process_delivery(&mut self, delivery: Delivery) {
+        let (mail, answer) = delivery.take();
+        answer.respond(self.process_message(mail));
+    }
+
+    /// The hooks that this handler has in the conversation itself, if it needs any: a relay asks its upstream about each
+    /// recipient while the client waits. They are asked after those of [`Builder::session`](crate::Builder::session).
+    /// With several consumers the first handler's are taken for all. By default there are none.
+    fn session(&self) -> Option<SessionFactory> {
+        None
+    }
 }
 
 impl<F, R> Handler for F
@@ -47,13 +63,11 @@ where
 /// Gives messages to a handler until no more can come.
 pub(crate) fn consume(handler: &mut dyn Handler, deliveries: &Receiver<Delivery>) {
     for delivery in deliveries {
-        let (envelope, answer) = delivery.take();
-        let id = envelope.id();
-        // The handler stays in use after a panic: whether its own state is in order is its own business, as it would be
-        // after any early return.
-        match catch_unwind(AssertUnwindSafe(|| handler.process_message(envelope))) {
-            Ok(response) => answer.respond(response),
-            Err(panic) => log::error!("handler panicked on {id}: {}", panic_text(&*panic)),
+        let id = delivery.envelope().id();
+        // The delivery, dropped by a panic, answers 451. The handler stays in use: whether its own state is in order is
+        // its own business, as it would be after any early return.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| handler.process_delivery(delivery))) {
+            log::error!("handler panicked on {id}: {}", panic_text(&*panic));
         }
     }
 }

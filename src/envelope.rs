@@ -99,6 +99,12 @@ impl Protocol {
             (true, true) => sa,
         }
     }
+
+    /// Whether a message has a reply for each of its recipients.
+    pub(crate) fn is_lmtp(self) -> bool {
+        use Protocol::*;
+        matches!(self, Lmtp | Lmtps | Lmtpa | Lmtpsa | Utf8Lmtp | Utf8Lmtps | Utf8Lmtpa | Utf8Lmtpsa)
+    }
 }
 
 impl Display for Protocol {
@@ -313,6 +319,14 @@ impl Envelope {
     /// What the session's hooks attached to the connection.
     pub fn connection_values(&self) -> &Values {
         &self.connection_values
+    }
+
+    /// The client's address as smtpd's `X-Peer` header has it: without the port.
+    pub(crate) fn peer_name(&self) -> String {
+        match &self.peer {
+            Endpoint::Tcp(addr) => addr.ip().to_string(),
+            local => local.to_string(),
+        }
     }
 
     /// The trace line of RFC 5321 section 4.4 for this message, folded, with CRLF at its ends: whoever stores or relays

@@ -2,7 +2,7 @@
 //!
 //! | smtpd | pillarbox |
 //! |---|---|
-//! | `SMTPServer(localaddr, remoteaddr, ...)` | [`Server::builder`](crate::Server::builder), then [`serve`](crate::Builder::serve) with the address and a handler. `remoteaddr` was for the relaying subclasses, which do not exist here yet |
+//! | `SMTPServer(localaddr, remoteaddr, ...)` | [`Server::builder`](crate::Server::builder), then [`serve`](crate::Builder::serve) with the address and a handler. `remoteaddr` was for the relaying subclasses: it is [`Proxy::to`](crate::handlers::Proxy::to) now |
 //! | `process_message(peer, mailfrom, rcpttos, data, **kwargs)` | [`Handler::process_message`](crate::Handler::process_message), or a closure; all of the arguments are in the [`Envelope`](crate::Envelope) |
 //! | `mail_options`, `rcpt_options` | [`Envelope::mail_options`](crate::Envelope::mail_options), and typed [`mail_parameters`](crate::Envelope::mail_parameters); each [`Recipient`](crate::Recipient) has its own |
 //! | its return value: `None` or a reply | [`Response`](crate::Response): `()`, `None`, a [`Reply`](crate::Reply), or a `Result` |
@@ -19,7 +19,8 @@
 //! | `received_lines`, `received_data` | nothing: content is seen when it is complete, as an [`Envelope`](crate::Envelope) |
 //! | `fqdn` | [`Context::hostname`](crate::Context::hostname), set by [`Builder::hostname`](crate::Builder::hostname); it is never looked up in the DNS |
 //! | `DebuggingServer` | [`handlers::Debugging`](crate::handlers::Debugging) |
-//! | `PureProxy`, `MailmanProxy` | not there yet |
+//! | `PureProxy` | [`handlers::Proxy`](crate::handlers::Proxy) |
+//! | `MailmanProxy` | [`handlers::Mailman`](crate::handlers::Mailman), for Mailman 3 over LMTP |
 //! | `asyncore.loop()` | [`Server::join`](crate::Server::join), or nothing: the server runs by itself |
 //! | `close()` | [`Server::shutdown`](crate::Server::shutdown), or dropping the server |
 //! | `python -m smtpd` | the `pillarbox` command, with the same words; its default class is DebuggingServer |
@@ -42,6 +43,12 @@
 //!
 //! What smtpd let pass and many clients send is still taken, unless
 //! [`strict_syntax`](crate::Builder::strict_syntax) is set: a path without angle brackets, blanks behind the colon.
+//!
+//! # What is different in relaying
+//!
+//! smtpd's `PureProxy` answered 250 even if the upstream had refused every recipient, or was down. The one here asks the
+//! upstream about each recipient while the client waits, and says what the upstream says. It is no open relay: see
+//! [`handlers::Proxy`](crate::handlers::Proxy). `X-Peer` is there as before, and a `Received` line with it.
 //!
 //! # What is different in the output of DebuggingServer
 //!

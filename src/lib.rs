@@ -118,6 +118,7 @@ mod worker;
 
 // What is built from it.
 mod builder;
+mod client;
 pub mod handlers;
 mod inbox;
 
@@ -133,6 +134,9 @@ pub use auth::{
     AuthFailure, Authenticator, Bearer, EntryError, Mechanism, ScramVerifier, ScramVerifierError, Users, UsersError,
 };
 pub use builder::Builder;
+pub use client::Upstream;
+#[cfg(feature = "tls")]
+pub use client::UpstreamTls;
 pub use command::Verb;
 pub use config::LineEnds;
 pub use consumer::Handler;
@@ -149,7 +153,7 @@ pub use parameter::{
 };
 pub use reply::{Reply, Status, StatusError};
 pub use server::{Server, ServerHandle, ShutdownReport};
-pub use session::{Context, Phase, Session};
+pub use session::{Context, Phase, Session, SessionFactory};
 pub use stats::Stats;
 #[cfg(feature = "tls")]
 pub use tls::TlsError;

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
+pub(crate) mod parser;
+
 /// The octets of a reply line, CRLF included, that no client can be asked to take more than: RFC 5321 4.5.3.1.5.
 const MAX_LINE: usize = 512;
 
@@ -154,7 +156,7 @@ impl Reply {
         self.code
     }
 
-    /// The enhanced status code; a 3xx reply has none.
+    /// The enhanced status code; a 3xx reply has none, and another server's may have none.
     pub fn status(&self) -> Option<Status> {
         self.status
     }
@@ -182,6 +184,15 @@ impl Reply {
     /// Whether the connection ends behind this reply: 221 and 421.
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.code, 221 | 421)
+    }
+
+    /// Another server's reply, to be said to a client of ours: word for word, but that it gets a status where it has none
+    /// (RFC 2034 section 4), and that a 421, which speaks of the other connection, does not end this one.
+    pub(crate) fn passed_on(self) -> Reply {
+        let code = if self.code == 421 { 451 } else { self.code };
+        let class = (code / 100) as u8;
+        let status = self.status.or((class != 3).then_some(Status::new(class, 0, 0)));
+        Reply { code, status, ..self }
     }
 
     /// This reply if it refuses, else a 451 in its place: where a program's answer can only be a refusal, a 2xx or 3xx

@@ -21,10 +21,11 @@ use crate::envelope::Endpoint;
 use crate::error::Error;
 use crate::listener::{Bound, Listener};
 use crate::pool::{Pool, Threads};
+use crate::session::SessionFactory;
 use crate::shutdown::Shutdown;
 use crate::stats::{Counters, Stats};
 use crate::tls::Tls;
-use crate::worker::{Connection, Live, SessionFactory, Worker};
+use crate::worker::{Connection, Live, Worker};
 
 /// The grace time of a server that is dropped: a message that is on its way may just make it.
 const DROP_GRACE: Duration = Duration::from_millis(250);
@@ -35,7 +36,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// What a builder has gathered.
 pub(crate) struct Settings {
     pub config: Config,
-    pub session: Option<Arc<SessionFactory>>,
+    pub session: Option<SessionFactory>,
     pub tls: Option<Tls>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,

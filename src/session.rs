@@ -3,6 +3,8 @@
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::address::ReversePath;
 use crate::config::Config;
 use crate::envelope::{Endpoint, Recipient};
@@ -11,6 +13,19 @@ use crate::reply::Reply;
 use crate::tls_info::TlsInfo;
 use crate::transaction::State;
 use crate::values::Values;
+
+mod chain;
+
+/// Makes the session of a connection, from the client's address and on the connection's own thread.
+pub type SessionFactory = Arc<dyn Fn(&Endpoint) -> Box<dyn Session> + Send + Sync>;
+
+/// The sessions of a program and of its handler as one.
+pub(crate) fn chained(own: Option<SessionFactory>, handlers: Option<SessionFactory>) -> Option<SessionFactory> {
+    match (own, handlers) {
+        (Some(own), Some(handlers)) => Some(Arc::new(move |peer| Box::new(chain::Chain(own(peer), handlers(peer))))),
+        (own, handlers) => own.or(handlers),
+    }
+}
 
 /// Where a conversation stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -36,6 +51,8 @@ pub struct Context {
     pub(crate) identity: Option<Arc<str>>,
     pub(crate) values: Values,
     pub(crate) connection_values: Arc<Values>,
+    // What a hook has its client told, while it runs.
+    pub(crate) acceptance: Mutex<Option<Reply>>,
 }
 
 impl Context {
@@ -107,6 +124,14 @@ impl Context {
     /// Values that stay for the whole connection; every envelope of it shows them.
     pub fn connection_values(&self) -> &Values {
         &self.connection_values
+    }
+
+    /// Has the client read this in the place of `250 2.0.0 OK`, if the hook that is running lets its command be: said in
+    /// [`Session::mail`] and [`Session::rcpt`]. What is not a 2xx, or would end the connection, is not heeded.
+    pub fn accept_with(&self, reply: Reply) {
+        if reply.is_positive() && !reply.is_closing() {
+            *self.acceptance.lock() = Some(reply);
+        }
     }
 }
 

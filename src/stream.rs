@@ -32,6 +32,17 @@ impl Connection {
     pub fn new(transport: Transport) -> Connection {
         Connection { transport, tls: None }
     }
+
+    /// The socket, below TLS if there is any.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Goes over to TLS by the client's side of a handshake that was done on the transport.
+    #[cfg(feature = "tls")]
+    pub fn set_tls(&mut self, tls: Box<dyn TlsStream>) {
+        self.tls = Some(tls);
+    }
 }
 
 impl Read for Connection {

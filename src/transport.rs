@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug, Formatter};
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,6 +93,24 @@ impl Transport {
 
     pub(crate) fn set_write_deadline(&self, deadline: Instant) {
         self.clock.lock().write_deadline = deadline;
+    }
+
+    /// Whether nothing waits to be read: neither octets nor the end of the stream. Does not wait.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let unread = !self.clock.lock().unread.is_empty();
+        if unread || self.socket.set_nonblocking(true).is_err() {
+            return false;
+        }
+        let peeked = self.socket.peek(&mut [MaybeUninit::uninit()]);
+        let restored = self.socket.set_nonblocking(false);
+        restored.is_ok() && peeked.is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Whether the other end is on this machine.
+    #[cfg(feature = "auth")]
+    pub(crate) fn is_local(&self) -> bool {
+        let peer = self.socket.peer_addr();
+        peer.is_ok_and(|peer| peer.as_socket().is_none_or(|peer| peer.ip().to_canonical().is_loopback()))
     }
 
     /// Sends the end of the stream, or lets the end come behind what was received, or both.

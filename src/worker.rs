@@ -15,13 +15,10 @@ use crate::config::{Config, PROXY_TIMEOUT};
 use crate::delivery::{Delivery, Dispatch};
 use crate::envelope::Endpoint;
 use crate::proxy_protocol::{self, Header, Source};
-use crate::session::Session;
+use crate::session::{Session, SessionFactory};
 use crate::shutdown::{Activity, Shutdown};
 use crate::stream::{self, Stream};
 use crate::transport::Transport;
-
-/// Makes the session of a connection.
-pub(crate) type SessionFactory = dyn Fn(&Endpoint) -> Box<dyn Session> + Send + Sync;
 
 /// A connection on its way from a listener to a worker.
 pub(crate) struct Connection {
@@ -62,7 +59,7 @@ pub(crate) struct Worker {
     pub shared: Arc<Shared>,
     pub shutdown: Arc<Shutdown>,
     pub live: Arc<Live>,
-    pub session: Option<Arc<SessionFactory>>,
+    pub session: Option<SessionFactory>,
     pub deliveries: Sender<Delivery>,
     pub addresses: Arc<Addresses>,
 }

@@ -398,8 +398,8 @@ fn bad_usage() {
     for (arguments, hint) in [
         (&["--nonsense"][..], "--nonsense"),
         (&["-c", "NoSuchServer"], "DebuggingServer"),
-        (&["-c", "PureProxy"], "not there yet"),
-        (&["-c", "MailmanProxy"], "not there yet"),
+        (&["-c", "PureProxy", "--upstream-tls", "maybe"], "off, offered, required or implicit"),
+        (&["-c", "PureProxy", "--relay-networks", "10.0.0.0/99"], "not a network"),
         (&["-c", "Maildir"], "--maildir"),
         (&["-s", "many"], "many"),
         (&["-s", "+5"], "digits"),
@@ -413,7 +413,7 @@ fn bad_usage() {
         (&["[localhost]:0"], "HOST:PORT"),
         (&["two words:0"], "HOST:PORT"),
         (&["unix:"], "unix:PATH"),
-        (&["localhost:0", "unix:socket"], "HOST:PORT"),
+        (&["localhost:0", "lmtp:socket"], "HOST:PORT"),
         (&["::1:25"], "HOST:PORT"),
         (&["localhost:99999"], "HOST:PORT"),
         (&["localhost:0", "nowhere"], "HOST:PORT"),
@@ -508,4 +508,56 @@ fn version_and_help() {
     let (_, options) = text.split_once("Options:\n").expect("a list");
     let (options, _) = options.split_once("\n\n").expect("examples");
     assert!(options.lines().all(|line| line.trim_start().starts_with('-') && line.len() <= 100), "{options}");
+}
+
+#[test]
+fn a_relay_says_what_its_upstream_says() {
+    let mut upstream = Running::start(&["-n", "--max-recipients", "1", "127.0.0.1:0"]);
+    let remote = upstream.endpoint.clone();
+    let relay = Running::start(&["-n", "-c", "PureProxy", "127.0.0.1:0", &remote]);
+    let mut client = Client::ehlo(relay.address());
+    client.begin();
+    client.expect("RCPT TO:<second@example.org>", "452 4.5.3 Too many recipients");
+    client.expect("DATA", "354");
+    client.expect("Subject: hello\r\n\r\nbody\r\n.", "250 2.0.0 OK ");
+    let printed = upstream.printed();
+    assert!(printed.contains(&"X-Peer: 127.0.0.1".to_owned()) && printed.contains(&"Subject: hello".to_owned()));
+    drop(upstream);
+    send_refused(&relay, "451 4.4.1");
+}
+
+/// The relay refuses a message at MAIL or at RCPT.
+fn send_refused(relay: &Running, reply: &str) {
+    let mut client = Client::ehlo(relay.address());
+    let mail = client.say("MAIL FROM:<a@client.example>");
+    let last = if mail.starts_with("250") { client.say("RCPT TO:<b@example.org>") } else { mail };
+    assert!(last.starts_with(reply), "{last}");
+}
+
+#[test]
+fn a_relay_is_not_open() {
+    let upstream = Running::start(&["-n", "-c", "Sink", "127.0.0.1:0"]);
+    let said = |options: &[&str], to: &str| {
+        let base = ["-n", "-c", "smtpd.PureProxy", "--proxy-protocol=127.0.0.1"];
+        let relay = Running::start(&[&base, options, &["127.0.0.1:0", &upstream.endpoint]].concat());
+        let mut client = Client::raw(relay.address());
+        client.send("PROXY TCP4 203.0.113.9 127.0.0.1 40000 25\r\n");
+        client.expect_reply("220 ");
+        client.expect("EHLO client.example", "250");
+        client.expect("MAIL FROM:<a@client.example>", "250");
+        client.say(format!("RCPT TO:<{to}>")).split_at(3).0.to_owned()
+    };
+    assert_eq!(said(&[], "b@example.org"), "550");
+    assert_eq!(said(&["--open-relay"], "b@example.org"), "250");
+    assert_eq!(said(&["--relay-networks=203.0.113.0/24,10.0.0.0/8"], "b@example.org"), "250");
+    assert_eq!(said(&["--relay-domains=example.com,example.org"], "b@example.org"), "250");
+    assert_eq!(said(&["--relay-domains=example.com"], "b@example.org"), "550");
+}
+
+#[test]
+fn lists_without_a_mailman() {
+    let upstream = Running::start(&["-n", "-c", "Sink", "127.0.0.1:0"]);
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let relay = Running::start(&["-n", "-c", "MailmanProxy", "--mailman", &nobody, "127.0.0.1:0", &upstream.endpoint]);
+    send_refused(&relay, "451 4.4.1");
 }

@@ -20,11 +20,30 @@ pub(super) type Hash = [u8; 32];
 /// RFC 7677 section 4 asks for at least this, and clients refuse to prove themselves with less.
 pub(super) const MIN_ITERATIONS: u32 = 4096;
 /// Some seconds of the client's and, with PLAIN, of the server's time: more is a slip of the keyboard.
-const MAX_ITERATIONS: u32 = 10_000_000;
+pub(super) const MAX_ITERATIONS: u32 = 10_000_000;
 /// In octets: what PostgreSQL and most others use.
 pub(super) const SALT: usize = 16;
 /// In octets. The challenge that carries the salt then fits into a reply line of 512.
 const MAX_SALT: usize = 64;
+
+/// What proves to a server that its client knows the password, and to the client that the server knows it as well.
+pub(super) struct ScramProof {
+    pub client_proof: Hash,
+    pub server_signature: Hash,
+}
+
+impl ScramProof {
+    /// From a password that is prepared.
+    pub fn derive(password: &str, salt: &[u8], iterations: u32, auth_message: &str) -> ScramProof {
+        let salted = Zeroizing::new(pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, iterations));
+        let client_key = Zeroizing::new(hmac(&salted, &[b"Client Key"]));
+        let signature = hmac(&sha256(&*client_key), &[auth_message.as_bytes()]);
+        let mut client_proof = *client_key;
+        client_proof.iter_mut().zip(signature).for_each(|(octet, other)| *octet ^= other);
+        let server_key = Zeroizing::new(hmac(&salted, &[b"Server Key"]));
+        ScramProof { client_proof, server_signature: hmac(&server_key, &[auth_message.as_bytes()]) }
+    }
+}
 
 /// What is stored of a password for SCRAM-SHA-256 (RFC 5802 section 3): enough to check a client's proof, or a password
 /// that comes in clear, but not enough to log in with.

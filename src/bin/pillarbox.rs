@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Tls, Users, handlers};
+use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Tls, Upstream, UpstreamTls, Users, handlers};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(15);
 /// File descriptors that are needed for other things than connections.
 const SPARE_DESCRIPTORS: u64 = 32;
 
-/// Receives mail by SMTP, and prints it, stores it or throws it away.
+/// Receives mail by SMTP, and prints it, stores it, relays it or throws it away.
 #[derive(Parser)]
 #[command(name = "pillarbox", version, disable_version_flag = true, after_help = EXAMPLES)]
 struct Arguments {
@@ -30,7 +30,7 @@ struct Arguments {
     #[arg(value_name = "LOCALADDR", default_value = "localhost:8025", value_parser = parse_local)]
     local: String,
 
-    /// Where the proxies relay to: HOST:PORT
+    /// Where the proxies relay to: HOST:PORT or unix:PATH; with lmtp: before it, by LMTP
     #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
     remote: String,
 
@@ -42,8 +42,8 @@ struct Arguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     version: Option<bool>,
 
-    /// DebuggingServer (default) prints, Sink drops, Maildir stores
-    #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
+    /// DebuggingServer, Sink, Maildir, PureProxy or MailmanProxy
+    #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer")]
     #[arg(value_parser = parse_class)]
     class: Class,
 
@@ -62,6 +62,26 @@ struct Arguments {
     /// The folder of the class Maildir; made if it is not there
     #[arg(long, value_name = "DIR")]
     maildir: Option<PathBuf>,
+
+    /// Mailman's LMTP runner, for MailmanProxy
+    #[arg(long, value_name = "ADDR", default_value = "localhost:8024", value_parser = parse_local)]
+    mailman: String,
+
+    /// Relay for clients of these networks, beside those on this machine
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    relay_networks: Vec<Network>,
+
+    /// Relay for everybody to these domains
+    #[arg(long, value_name = "DOMAINS", value_delimiter = ',')]
+    relay_domains: Vec<String>,
+
+    /// Relay for everybody to anywhere
+    #[arg(long)]
+    open_relay: bool,
+
+    /// TLS to REMOTEADDR: off, offered, required or implicit
+    #[arg(long, value_name = "WHEN", default_value = "offered", value_parser = parse_upstream_tls)]
+    upstream_tls: UpstreamTls,
 
     /// Most connections at once
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
@@ -115,13 +135,17 @@ struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   pillarbox -n                          print what arrives at localhost:8025
-  pillarbox -n -c Maildir --maildir in  store it in the Maildir \"in\"";
+  pillarbox -n -c Maildir --maildir in  store it in the Maildir \"in\"
+  pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
+                                        relay what comes from this machine";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Debugging,
     Sink,
     Maildir,
+    PureProxy,
+    MailmanProxy,
 }
 
 fn main() -> ExitCode {
@@ -189,7 +213,19 @@ fn run(arguments: Arguments) -> Result<(), String> {
                 .map_err(|e| format!("cannot use the Maildir {}: {e}", folder.display()))?;
             serve(builder, listener, tls, maildir)
         }
+        Class::PureProxy => serve(builder, listener, tls, proxy(&arguments)),
+        Class::MailmanProxy => {
+            let mailman = handlers::Mailman::at(&arguments.mailman, proxy(&arguments));
+            serve(builder, listener, tls, mailman)
+        }
     }
+}
+
+fn proxy(arguments: &Arguments) -> handlers::Proxy {
+    handlers::Proxy::to(Upstream::from(&arguments.remote).tls(arguments.upstream_tls))
+        .from_networks(arguments.relay_networks.iter().copied())
+        .to_domains(&arguments.relay_domains)
+        .open_relay(arguments.open_relay)
 }
 
 fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users>) -> Builder {
@@ -338,8 +374,26 @@ fn usage(kind: ErrorKind, message: &str) -> ! {
     <Arguments as clap::CommandFactory>::command().error(kind, message).exit()
 }
 
-/// HOST:PORT with an IPv6 address in brackets; no host is localhost, as smtpd had it.
+/// What [`parse_local`] takes, as SMTP's or LMTP's.
 fn parse_remote(text: &str) -> Result<String, String> {
+    match text.strip_prefix("lmtp:") {
+        Some(address) => parse_local(address).map(|address| format!("lmtp:{address}")),
+        None => parse_local(text),
+    }
+}
+
+fn parse_upstream_tls(text: &str) -> Result<UpstreamTls, String> {
+    match text {
+        "off" => Ok(UpstreamTls::Off),
+        "offered" => Ok(UpstreamTls::WhenOffered),
+        "required" => Ok(UpstreamTls::Required),
+        "implicit" => Ok(UpstreamTls::Implicit),
+        _ => Err("expected off, offered, required or implicit".to_owned()),
+    }
+}
+
+/// HOST:PORT with an IPv6 address in brackets; no host is localhost, as smtpd had it.
+fn parse_tcp(text: &str) -> Result<String, String> {
     const FORM: &str = "expected HOST:PORT, such as localhost:8025 or [::1]:25";
     let (host, port) = text.rsplit_once(':').ok_or(FORM)?;
     let _: u16 = parse_digits(port).ok_or(FORM)?;
@@ -358,7 +412,7 @@ fn parse_local(text: &str) -> Result<String, String> {
     match text.strip_prefix("unix:") {
         Some("") => Err("expected unix:PATH".to_owned()),
         Some(_) => Ok(text.to_owned()),
-        None => parse_remote(text),
+        None => parse_tcp(text),
     }
 }
 
@@ -368,8 +422,9 @@ fn parse_class(name: &str) -> Result<Class, String> {
         "debuggingserver" => Ok(Class::Debugging),
         "sink" => Ok(Class::Sink),
         "maildir" => Ok(Class::Maildir),
-        "pureproxy" | "mailmanproxy" => Err("the relaying classes are not there yet".to_owned()),
-        _ => Err("the classes are DebuggingServer, Sink and Maildir".to_owned()),
+        "pureproxy" => Ok(Class::PureProxy),
+        "mailmanproxy" => Ok(Class::MailmanProxy),
+        _ => Err("the classes are DebuggingServer, Sink, Maildir, PureProxy and MailmanProxy".to_owned()),
     }
 }
 

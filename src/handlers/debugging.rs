@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufWriter, Stdout, Write};
 
 use crate::consumer::Handler;
 use crate::delivery::Response;
-use crate::envelope::{Endpoint, Envelope};
+use crate::envelope::Envelope;
 use crate::escaped::Escaped;
 use crate::reply::Reply;
 
@@ -86,7 +86,7 @@ fn print(out: &mut impl Write, mail: &Envelope) -> io::Result<()> {
         let piece = &octets[..end.unwrap_or(octets.len())];
         let line = if end.is_some() { piece.strip_suffix(b"\r").unwrap_or(piece) } else { piece };
         if in_headers && !rest_of_line && line.is_empty() && end.is_some() {
-            print_peer(out, mail)?;
+            writeln!(out, "X-Peer: {}", mail.peer_name())?;
             in_headers = false;
         }
         // The last line may have no end, and gets one below.
@@ -106,17 +106,9 @@ fn print(out: &mut impl Write, mail: &Envelope) -> io::Result<()> {
         writeln!(out)?;
     }
     if in_headers {
-        print_peer(out, mail)?;
+        writeln!(out, "X-Peer: {}", mail.peer_name())?;
     }
     writeln!(out, "{FOOT}")
-}
-
-/// smtpd's header: the address alone, without the port.
-fn print_peer(out: &mut impl Write, mail: &Envelope) -> io::Result<()> {
-    match mail.peer() {
-        Endpoint::Tcp(addr) => writeln!(out, "X-Peer: {}", addr.ip()),
-        local => writeln!(out, "X-Peer: {local}"),
-    }
 }
 
 fn is_frame(line: &[u8]) -> bool {

@@ -6,3 +6,4 @@
 pub(crate) mod data;
 pub(crate) mod input;
 pub(crate) mod line;
+pub(crate) mod stuffing;

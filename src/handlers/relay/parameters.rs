@@ -1,0 +1,119 @@
+//! What of a transaction's parameters goes on to the next server, and what cannot.
+
+use crate::address::ReversePath;
+use crate::client::Client;
+use crate::envelope::Recipient;
+use crate::parameter::{Body, DeliverByMode, MailParameters};
+use crate::reply::{Reply, Status};
+
+/// What the headers that we add come to, in octets: SIZE is an estimate (RFC 1870 section 6.1).
+const ADDED: u64 = 512;
+
+const NO_BINARY: Reply = Reply::fixed(554, Status::new(5, 6, 3), "The next mail server does not take BINARYMIME");
+const NO_UTF8: Reply = Reply::fixed(553, Status::new(5, 6, 7), "The next mail server does not take SMTPUTF8");
+const NO_TLS: Reply = Reply::fixed(550, Status::new(5, 7, 10), "No verified TLS to the next mail server");
+const NO_REQUIRETLS: Reply =
+    Reply::fixed(550, Status::new(5, 7, 30), "The next mail server does not support REQUIRETLS");
+const NO_SCHEDULE: Reply = Reply::fixed(550, Status::new(5, 3, 3), "The next mail server cannot keep such times");
+
+/// What the next server takes of what a message may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Carried {
+    /// Octets above 127 in the content.
+    pub eight_bit: bool,
+    /// The same in its headers.
+    pub utf8_headers: bool,
+    /// Content that is no lines.
+    pub binary: bool,
+}
+
+/// The MAIL command for the next server, or the refusal that an RFC has where it cannot do what the message needs.
+pub(super) fn mail(
+    client: &Client,
+    from: &ReversePath,
+    parameters: &MailParameters,
+) -> Result<(String, Carried), Reply> {
+    let has = |keyword: &str| client.offers(keyword);
+    let utf8 = has("SMTPUTF8");
+    // RFC 6531 section 3.5. Without such an address only the headers can still need it, which are not there yet.
+    if !from.is_ascii() && !utf8 {
+        return Err(NO_UTF8);
+    }
+    let mut line = format!("MAIL FROM:<{from}>");
+    let binary = parameters.body() == Some(Body::BinaryMime);
+    // RFC 3030 section 3, RFC 6152 section 3.
+    if binary && !(has("BINARYMIME") && has("CHUNKING")) {
+        return Err(NO_BINARY);
+    }
+    if let Some(body) = parameters.body()
+        && (has("8BITMIME") || binary)
+    {
+        line += &format!(" BODY={body}");
+    }
+    if parameters.smtputf8() && utf8 {
+        line += " SMTPUTF8";
+    }
+    if let Some(size) = parameters.size()
+        && has("SIZE")
+    {
+        line += &format!(" SIZE={}", size.saturating_add(ADDED));
+    }
+    // RFC 8689 section 4.2.1.
+    if parameters.require_tls() {
+        if !client.is_verified() {
+            return Err(NO_TLS);
+        }
+        if !has("REQUIRETLS") {
+            return Err(NO_REQUIRETLS);
+        }
+        line += " REQUIRETLS";
+    }
+    // What may not be passed over: RFC 2852 section 4.1.4, RFC 4865 section 4.
+    let must_return = parameters.deliver_by().is_some_and(|by| by.mode == DeliverByMode::Return);
+    if (must_return && !has("DELIVERBY")) || (parameters.hold().is_some() && !has("FUTURERELEASE")) {
+        return Err(NO_SCHEDULE);
+    }
+    let carried = [
+        ("RET", "DSN"),
+        ("ENVID", "DSN"),
+        ("MT-PRIORITY", "MT-PRIORITY"),
+        ("BY", "DELIVERBY"),
+        ("HOLDFOR", "FUTURERELEASE"),
+        ("HOLDUNTIL", "FUTURERELEASE"),
+    ];
+    push_options(&mut line, parameters.options(), &carried, client, utf8);
+    let smtputf8 = parameters.smtputf8() && utf8;
+    Ok((
+        line,
+        Carried { eight_bit: has("8BITMIME") || binary, utf8_headers: smtputf8 || !parameters.smtputf8(), binary },
+    ))
+}
+
+/// The RCPT command for the next server, or the refusal of RFC 6531 section 3.5.
+pub(super) fn rcpt(client: &Client, to: &Recipient) -> Result<String, Reply> {
+    let utf8 = client.offers("SMTPUTF8");
+    if !to.path().is_ascii() && !utf8 {
+        return Err(NO_UTF8);
+    }
+    let mut line = format!("RCPT TO:<{to}>");
+    push_options(&mut line, to.parameters().options(), &[("NOTIFY", "DSN"), ("ORCPT", "DSN")], client, utf8);
+    Ok(line)
+}
+
+/// Appends those of the options that the server knows.
+fn push_options<'a>(
+    line: &mut String,
+    options: impl Iterator<Item = &'a str>,
+    carried: &[(&str, &str)],
+    client: &Client,
+    utf8: bool,
+) {
+    for option in options {
+        let keyword = option.split('=').next().unwrap_or_default();
+        let is_known = carried.iter().any(|(name, extension)| *name == keyword && client.offers(extension));
+        if is_known && (option.is_ascii() || utf8) {
+            *line += " ";
+            *line += option;
+        }
+    }
+}

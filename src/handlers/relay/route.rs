@@ -1,0 +1,236 @@
+//! A server that mail goes on to, the idle connections to it, and a transaction with it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::parameters::{self, Carried};
+use super::survey::Survey;
+use crate::address::ReversePath;
+use crate::client::{Client, ClientError, Upstream};
+use crate::envelope::{Envelope, Recipient};
+use crate::parameter::MailParameters;
+use crate::reply::{Reply, Status};
+
+/// A connection that nobody used for so long is closed: the other end has better use for it.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+
+const BROKEN: Reply = Reply::fixed(451, Status::new(4, 4, 2), "Connection to the next mail server lost");
+const ODD_REPLY: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail server is not understood");
+const NO_EIGHT_BIT: Reply = Reply::fixed(554, Status::new(5, 6, 3), "The next mail server does not take 8BITMIME");
+const NO_UTF8_HEADERS: Reply = Reply::fixed(554, Status::new(5, 6, 9), "The next mail server does not take SMTPUTF8");
+const LOOP: Reply = Reply::fixed(554, Status::new(5, 4, 6), "Too many hops: this looks like a mail loop");
+const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
+
+/// A server that mail goes on to.
+pub(in crate::handlers) struct Route {
+    pub upstream: Upstream,
+    max_idle: usize,
+    idle: Mutex<Vec<(Client, Instant)>>,
+}
+
+/// Why no transaction was begun.
+pub(super) enum NoHop {
+    /// The server cannot carry what the message needs, or has refused its sender for good.
+    Refused(Reply),
+    /// It may be different later.
+    NotNow(Reply),
+}
+
+impl NoHop {
+    fn of(refusal: Reply) -> NoHop {
+        if refusal.is_permanent() { NoHop::Refused(refusal) } else { NoHop::NotNow(refusal) }
+    }
+
+    pub fn into_reply(self) -> Reply {
+        match self {
+            NoHop::Refused(reply) | NoHop::NotNow(reply) => reply,
+        }
+    }
+}
+
+impl Route {
+    pub fn new(upstream: Upstream, max_idle: usize) -> Route {
+        Route { upstream, max_idle, idle: Mutex::default() }
+    }
+
+    /// Begins a transaction, with the server's reply to MAIL. A connection that was kept and turns out to be dead is
+    /// replaced: on it, nothing can have been accepted yet.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        hostname: &str,
+        from: &ReversePath,
+        parameters: &MailParameters,
+    ) -> Result<(Hop, Reply), NoHop> {
+        while let Some(mut client) = self.take_idle() {
+            let (mail, carried) = match parameters::mail(&client, from, parameters) {
+                Ok(mail) => mail,
+                Err(refusal) => {
+                    self.keep(client);
+                    return Err(NoHop::of(refusal));
+                }
+            };
+            // RSET first: what the one before has begun may still be there.
+            match client.commands(&["RSET", &mail]).as_deref() {
+                Ok([reset, reply]) if reset.is_positive() && reply.code() != 421 => {
+                    return self.began(client, carried, reply.clone());
+                }
+                Ok(_) => log::debug!("{} gave up a connection that was kept", self.upstream.name()),
+                Err(e) => log::debug!("{} gave up a connection that was kept: {e}", self.upstream.name()),
+            }
+        }
+        let mut client = self.upstream.connect(hostname).map_err(|e| NoHop::NotNow(self.complain(&e)))?;
+        let (mail, carried) = match parameters::mail(&client, from, parameters) {
+            Ok(mail) => mail,
+            Err(refusal) => {
+                self.keep(client);
+                return Err(NoHop::of(refusal));
+            }
+        };
+        match client.command(&mail) {
+            Ok(reply) => self.began(client, carried, reply),
+            Err(e) => Err(NoHop::NotNow(self.complain(&e))),
+        }
+    }
+
+    fn began(self: &Arc<Self>, client: Client, carried: Carried, reply: Reply) -> Result<(Hop, Reply), NoHop> {
+        let verdict = verdict(reply);
+        let hop = Hop { route: self.clone(), client: Some(client), accepted: 0, carried };
+        if verdict.is_positive() { Ok((hop, verdict)) } else { Err(NoHop::of(verdict)) }
+    }
+
+    fn complain(&self, error: &ClientError) -> Reply {
+        log::warn!("{}: {error}", self.upstream.name());
+        error.reply()
+    }
+
+    fn take_idle(&self) -> Option<Client> {
+        loop {
+            let (mut client, since) = self.idle.lock().pop()?;
+            if since.elapsed() < IDLE_TIME && client.is_idle() {
+                return Some(client);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next message, whatever state its transaction is in.
+    fn keep(&self, client: Client) {
+        let now = Instant::now();
+        let mut idle = self.idle.lock();
+        let too_old = idle.partition_point(|(_, since)| now.duration_since(*since) >= IDLE_TIME);
+        let mut surplus: Vec<Client> = idle.drain(..too_old).map(|(client, _)| client).collect();
+        if idle.len() < self.max_idle {
+            idle.push((client, now));
+        } else {
+            surplus.push(client);
+        }
+        drop(idle);
+        surplus.into_iter().for_each(Client::quit);
+    }
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        self.idle.get_mut().drain(..).for_each(|(client, _)| client.quit());
+    }
+}
+
+/// A transaction with the next server, from MAIL on. Dropped, it leaves the connection to the next one.
+pub(in crate::handlers) struct Hop {
+    route: Arc<Route>,
+    // None once it is of no more use.
+    client: Option<Client>,
+    accepted: usize,
+    carried: Carried,
+}
+
+impl Hop {
+    /// Asks about a recipient; gives the server's own words, a 2xx as the `Ok`.
+    pub fn rcpt(&mut self, to: &Recipient) -> Result<Reply, Reply> {
+        let Some(client) = &mut self.client else { return Err(BROKEN) };
+        let line = parameters::rcpt(client, to)?;
+        let reply = match client.command(&line) {
+            Ok(reply) if reply.code() != 421 => verdict(reply),
+            Ok(farewell) => {
+                self.client = None;
+                farewell.passed_on()
+            }
+            Err(e) => {
+                self.client = None;
+                self.route.complain(&e)
+            }
+        };
+        if !reply.is_positive() {
+            return Err(reply);
+        }
+        self.accepted += 1;
+        Ok(reply)
+    }
+
+    /// The recipients that the server has accepted.
+    pub fn accepted(&self) -> usize {
+        self.accepted
+    }
+
+    /// Whether nothing is left to be gained or lost with it.
+    pub fn is_over(&self) -> bool {
+        self.client.is_none() && self.accepted == 0
+    }
+
+    /// Sends the content, with `head` before it. Gives the server's verdict for each recipient that it had accepted.
+    pub fn send(mut self, head: &str, mail: &Envelope) -> Vec<Reply> {
+        let recipients = self.accepted;
+        if let Err(refusal) = self.check(mail) {
+            return vec![refusal; recipients];
+        }
+        let Some(mut client) = self.client.take() else { return vec![BROKEN; recipients] };
+        let content = mail.content();
+        let sent = match self.carried.binary {
+            true => client.bdat(head.as_bytes(), content.reader(), content.len(), recipients),
+            false => client.data(head.as_bytes(), content.reader(), recipients),
+        };
+        match sent {
+            Ok(replies) => {
+                self.route.keep(client);
+                replies.into_iter().map(verdict).collect()
+            }
+            Err(e) => vec![self.route.complain(&e); recipients],
+        }
+    }
+
+    /// What can be told only from the content.
+    fn check(&self, mail: &Envelope) -> Result<(), Reply> {
+        let survey = Survey::of(mail.content().reader()).map_err(|e| {
+            log::error!("cannot read {}: {e}", mail.id());
+            UNREADABLE
+        })?;
+        if survey.is_loop {
+            Err(LOOP)
+        } else if survey.eight_bit_headers && !self.carried.utf8_headers {
+            // RFC 6531 section 3.6.
+            Err(NO_UTF8_HEADERS)
+        } else if survey.eight_bit && !self.carried.eight_bit {
+            // RFC 6152 section 3.
+            Err(NO_EIGHT_BIT)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Drop for Hop {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            self.route.keep(client);
+        }
+    }
+}
+
+/// The server's word, if it is one that accepts or refuses.
+fn verdict(reply: Reply) -> Reply {
+    match reply.code() {
+        250..=259 | 400..=599 => reply.passed_on(),
+        _ => ODD_REPLY,
+    }
+}
