@@ -169,15 +169,15 @@ impl Drop for Mailman {
         drop(self.commands.take());
         // Its processes hold the other end: when all have ended nobody writes to the folder any more.
         let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
+        let ended = loop {
             match self.answers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {
-                    let _ = killpg(Pid::from_raw(self.core.id().cast_signed()), Signal::SIGKILL);
-                    break;
-                }
+                Err(e) => break e == RecvTimeoutError::Disconnected,
             }
+        };
+        if !ended {
+            let _ = killpg(Pid::from_raw(self.core.id().cast_signed()), Signal::SIGKILL);
+            while self.answers.recv().is_ok() {}
         }
         let _ = self.core.wait();
     }
