@@ -43,7 +43,7 @@ struct Arguments {
     version: Option<bool>,
 
     /// DebuggingServer, Sink, Maildir, PureProxy or MailmanProxy
-    #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer")]
+    #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = parse_class)]
     class: Class,
 
@@ -63,11 +63,11 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     maildir: Option<PathBuf>,
 
-    /// Mailman's LMTP runner, for MailmanProxy
+    /// Mailman's LMTP runner
     #[arg(long, value_name = "ADDR", default_value = "localhost:8024", value_parser = parse_local)]
     mailman: String,
 
-    /// Relay for clients of these networks, beside those on this machine
+    /// Relay for the clients of these networks too
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     relay_networks: Vec<Network>,
 
@@ -79,7 +79,7 @@ struct Arguments {
     #[arg(long)]
     open_relay: bool,
 
-    /// TLS to REMOTEADDR: off, offered, required or implicit
+    /// TLS to it: off, offered, required, implicit
     #[arg(long, value_name = "WHEN", default_value = "offered", value_parser = parse_upstream_tls)]
     upstream_tls: UpstreamTls,
 
