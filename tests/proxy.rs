@@ -463,3 +463,61 @@ fn a_programs_own_session_is_asked_first() {
     assert_eq!(replies[1..3], ["550 5.7.1 not those", "250 2.0.0 fine"]);
     assert!(!upstream.lines().iter().any(|line| line.contains("example.com")));
 }
+
+#[test]
+fn every_address_of_a_name_is_tried() {
+    // localhost is ::1 and 127.0.0.1 on most machines, and the server is at one of them only.
+    let upstream = inbox();
+    let proxy = proxy(("localhost", upstream.local_addr().port()));
+    assert!(send(proxy.local_addr(), &["a@example.org"]).last().unwrap().starts_with("250 2.0.0 OK"));
+}
+
+#[test]
+fn a_server_that_knows_no_ehlo() {
+    let upstream = upstream::Upstream::start(|line| line.starts_with("EHLO").then(|| say("502 what?")));
+    let proxy = proxy(upstream.address);
+    assert_eq!(send(proxy.local_addr(), &["a@example.org"]).last().unwrap(), "250 2.0.0 fine");
+    assert_eq!(upstream.lines()[..2], ["EHLO relay.example", "HELO relay.example"]);
+    // LMTP has nothing to fall back to.
+    let upstream = upstream::Upstream::start(|line| line.starts_with("LHLO").then(|| say("502 what?")));
+    let proxy = proxy_with(Server::builder(), Upstream::from(upstream.address).lmtp());
+    assert!(send(proxy.local_addr(), &["a@example.org"])[0].starts_with("451 4.4.1"));
+}
+
+#[test]
+fn what_an_upstream_says_early_refuses_at_most() {
+    // It has seen enough: it refuses in the midst of the content, and closes.
+    let upstream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = upstream.local_addr().unwrap();
+    for (early, expected) in [("552 5.3.4 too big", "552 5.3.4 too big"), ("250 2.0.0 all of it", "451 4.4.2")] {
+        let proxy = proxy(Upstream::from(address));
+        let upstream = upstream.try_clone().unwrap();
+        let serving = std::thread::spawn(move || {
+            use std::io::{BufRead, BufReader, Write};
+            let (mut stream, _) = upstream.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            stream.write_all(b"220 upstream.example\r\n").unwrap();
+            let mut line = String::new();
+            loop {
+                line.clear();
+                reader.read_line(&mut line).unwrap();
+                if line.starts_with("DATA") {
+                    stream.write_all(b"354 go\r\n").unwrap();
+                    break;
+                }
+                stream.write_all(b"250 fine\r\n").unwrap();
+            }
+            // All that is read before the early word, and not to the end.
+            reader.read_line(&mut line).unwrap();
+            stream.write_all(format!("{early}\r\n").as_bytes()).unwrap();
+            while reader.read_line(&mut line).is_ok_and(|n| n > 0) && !line.ends_with("\r\n.\r\n") {}
+            line.ends_with("\r\n.\r\n")
+        });
+        let mut client = Client::envelope(proxy.local_addr());
+        client.expect("DATA", "354");
+        client.send("x\r\n".repeat(1_000_000));
+        client.expect(".", expected);
+        drop(proxy);
+        assert!(!serving.join().unwrap(), "the content was ended all the same");
+    }
+}
