@@ -1,22 +1,33 @@
 //! A handler that stores messages, on disk before it accepts them.
 
 use std::collections::hash_map::RandomState;
+use std::fmt::{self, Debug, Formatter};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, BufRead, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::config::Config;
 use crate::consumer::Handler;
-use crate::delivery::Response;
+use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
 use crate::parameter::Body;
+use crate::pool::Pool;
 use crate::reply::{Reply, Status};
+
+mod flush;
+
+use flush::GroupFlush;
 
 /// How old a file in `tmp` is that nobody can be writing any more: maildir(5) says 36 hours.
 const ABANDONED: Duration = Duration::from_secs(36 * 3600);
+
+/// More would wait for the same disk, and gain nothing.
+const MAX_WRITERS: usize = 64;
 
 const DISK_FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
 const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
@@ -32,7 +43,9 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 /// A file begins with `Return-Path:`, a `Delivered-To:` for each recipient, and `Received:`; then comes the message. Lines
 /// end with LF, as readers of Maildirs expect: see [`crlf`](Maildir::crlf).
 ///
-/// Several may share one Maildir, in one process or many: names are unique.
+/// Messages that come at the same time are stored at the same time, each by a thread of its own, and the disk is asked to
+/// flush for all of them together: sixty-four clients wait little longer than one. Several servers and processes may share
+/// one Maildir: names are unique.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::Maildir};
@@ -41,13 +54,26 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 /// let server = Server::builder().serve("localhost:8025", maildir)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct Maildir {
+    store: Arc<Store>,
+    // Clones share the threads too.
+    writers: Arc<Pool<Job>>,
+}
+
+/// A message to be stored by a thread of its own.
+struct Job {
+    store: Arc<Store>,
+    delivery: Delivery,
+}
+
+struct Store {
     folder: PathBuf,
     host: String,
     crlf: bool,
+    new: GroupFlush,
     // So that a full disk is logged once, and not for each message that it refuses.
-    is_failing: bool,
+    is_failing: AtomicBool,
 }
 
 impl Maildir {
@@ -62,14 +88,61 @@ impl Maildir {
             make_folder(&folder.join(part))?;
         }
         remove_abandoned(&folder.join("tmp"))?;
-        let host = gethostname::gethostname().to_string_lossy().replace('/', "\\057").replace(':', "\\072");
-        Ok(Maildir { folder, host, crlf: false, is_failing: false })
+        let writers = Pool::new(MAX_WRITERS, Config::default().worker_stack, |Job { store, delivery }: Job| {
+            let (mail, answer) = delivery.take();
+            answer.respond(store.take(&mail));
+        });
+        Ok(Maildir { store: Arc::new(Store::new(folder, false)), writers: Arc::new(writers) })
     }
 
     /// Whether lines are stored with CRLF, to the octet as they came, and not with LF. Default: false.
     pub fn crlf(mut self, crlf: bool) -> Maildir {
-        self.crlf = crlf;
+        self.store = Arc::new(Store::new(self.store.folder.clone(), crlf));
         self
+    }
+}
+
+impl Handler for Maildir {
+    fn process_message(&mut self, mail: Envelope) -> Response {
+        self.store.take(&mail)
+    }
+
+    fn process_delivery(&mut self, delivery: Delivery) {
+        if let Err((Job { store, delivery }, _)) = self.writers.submit(Job { store: self.store.clone(), delivery }) {
+            let (mail, answer) = delivery.take();
+            answer.respond(store.take(&mail));
+        }
+    }
+}
+
+impl Debug for Maildir {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Maildir").field("folder", &self.store.folder).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    fn new(folder: PathBuf, crlf: bool) -> Store {
+        let host = gethostname::gethostname().to_string_lossy().replace('/', "\\057").replace(':', "\\072");
+        Store { folder, host, crlf, new: GroupFlush::default(), is_failing: AtomicBool::new(false) }
+    }
+
+    fn take(&self, mail: &Envelope) -> Response {
+        match self.store(mail) {
+            Ok(()) => {
+                if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed) {
+                    log::warn!("{} can be written to again", self.folder.display());
+                }
+                Reply::ok()
+            }
+            Err(e) => {
+                if !self.is_failing.swap(true, Ordering::Relaxed) {
+                    log::error!("cannot store messages in {}: {e}", self.folder.display());
+                }
+                if is_out_of_resources(&e) { DISK_FULL } else { FAILED }
+            }
+        }
+        .into()
     }
 
     fn store(&self, mail: &Envelope) -> io::Result<()> {
@@ -135,13 +208,11 @@ impl Maildir {
     fn publish(&self, tmp: &Path, name: &str) -> io::Result<()> {
         let folder = self.folder.join("new");
         let path = folder.join(name);
-        // Before the file can be seen, so that a lack of descriptors stops it in time; anew each time, since the folder may
-        // have been replaced.
-        let opened = File::open(&folder)?;
         // A rename would silently take another's place: the name sees to it that there is none. A link, which would not,
         // is refused by some file systems and costs a call more.
         fs::rename(tmp, &path)?;
-        let published = opened.sync_all();
+        // The folder is opened anew each time, since it may have been replaced.
+        let published = self.new.wait(|| sync_folder(&folder));
         if published.is_err() {
             // The client will hear a 4xx and send it again: it should not be there twice, though that is better than never.
             let _ = fs::remove_file(&path);
@@ -163,26 +234,6 @@ impl Maildir {
             COUNTER.fetch_add(1, Ordering::Relaxed),
             self.host
         )
-    }
-}
-
-impl Handler for Maildir {
-    fn process_message(&mut self, mail: Envelope) -> Response {
-        match self.store(&mail) {
-            Ok(()) => {
-                if std::mem::take(&mut self.is_failing) {
-                    log::warn!("{} can be written to again", self.folder.display());
-                }
-                Reply::ok()
-            }
-            Err(e) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    log::error!("cannot store messages in {}: {e}", self.folder.display());
-                }
-                if is_out_of_resources(&e) { DISK_FULL } else { FAILED }
-            }
-        }
-        .into()
     }
 }
 
@@ -233,9 +284,8 @@ mod tests {
     use std::io::BufReader;
 
     fn copied(content: &[u8], piece: usize, crlf: bool) -> Vec<u8> {
-        let maildir = Maildir { folder: PathBuf::new(), host: String::new(), crlf, is_failing: false };
         let mut out = Vec::new();
-        maildir.copy(BufReader::with_capacity(piece, content), &mut out).unwrap();
+        Store::new(PathBuf::new(), crlf).copy(BufReader::with_capacity(piece, content), &mut out).unwrap();
         out
     }
 
