@@ -9,10 +9,10 @@
 mod client;
 #[path = "support/mailman.rs"]
 mod mailman;
+#[path = "support/scripted.rs"]
+mod scripted;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
-#[path = "support/upstream.rs"]
-mod upstream;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use client::{Client, PATIENCE};
 use mailman::Mailman;
 use pillarbox::handlers::{self, Proxy};
 use pillarbox::{Builder, Network, Server, Upstream};
-use upstream::{Act, say};
+use scripted::{Act, say};
 
 fn proxy(builder: Builder, lists: impl Into<Upstream>, others: SocketAddr) -> Server {
     builder.serve("127.0.0.1:0", handlers::Mailman::at(lists, Proxy::to(others))).unwrap()
@@ -170,8 +170,8 @@ fn a_message_with_defects_is_refused_and_the_client_goes_on() {
 }
 
 /// A Mailman of one list.
-fn scripted(script: impl Fn(&str) -> Option<Act> + Send + Sync + 'static) -> upstream::Upstream {
-    upstream::Upstream::start(move |line| {
+fn scripted(script: impl Fn(&str) -> Option<Act> + Send + Sync + 'static) -> scripted::Scripted {
+    scripted::Scripted::start(move |line| {
         script(line).or_else(|| {
             let is_other = line.starts_with("RCPT") && line != "RCPT TO:<ant@lists.example>";
             is_other.then(|| say("550 Requested action not taken: mailbox unavailable"))

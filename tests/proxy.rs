@@ -2,8 +2,8 @@
 
 #[path = "support/client.rs"]
 mod client;
-#[path = "support/upstream.rs"]
-mod upstream;
+#[path = "support/scripted.rs"]
+mod scripted;
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use client::{Client, PATIENCE};
 use pillarbox::handlers::Proxy;
 use pillarbox::{Builder, Envelope, Inbox, LineEnds, Network, Reply, Response, Server, Upstream};
-use upstream::{Act, say};
+use scripted::{Act, say};
 
 fn proxy(upstream: impl Into<Upstream>) -> Server {
     proxy_with(Server::builder(), upstream)
@@ -78,7 +78,7 @@ fn a_message_goes_on_with_its_envelope_and_two_headers() {
 
 #[test]
 fn every_verdict_is_the_upstreams_word_for_word() {
-    let upstream = upstream::Upstream::start(|line| match line {
+    let upstream = scripted::Scripted::start(|line| match line {
         "RCPT TO:<b@example.org>" => {
             Some(say("550-5.1.1 <b@example.org>: no such user\r\n550 5.1.1 see https://example.org/"))
         }
@@ -120,7 +120,7 @@ fn what_the_client_hears_is_never_better_than_what_is_true() {
     for stage in STAGES {
         for (name, act, class) in &acts {
             let act = act.clone();
-            let upstream = upstream::Upstream::start(move |line| line.starts_with(stage).then(|| act.clone()));
+            let upstream = scripted::Scripted::start(move |line| line.starts_with(stage).then(|| act.clone()));
             let proxy = proxy(impatient(upstream.address));
             let replies = send(proxy.local_addr(), &["a@example.org"]);
             let last = replies.last().unwrap();
@@ -134,7 +134,7 @@ fn what_the_client_hears_is_never_better_than_what_is_true() {
 #[test]
 fn refusals_for_good_are_passed_on_where_they_are_about_the_message() {
     for (stage, sent) in [("MAIL", 1), ("RCPT", 2), ("DATA", 4), (".", 4)] {
-        let upstream = upstream::Upstream::start(move |line| line.starts_with(stage).then(|| say("554 5.7.1 never")));
+        let upstream = scripted::Scripted::start(move |line| line.starts_with(stage).then(|| say("554 5.7.1 never")));
         let proxy = proxy(upstream.address);
         let replies = send(proxy.local_addr(), &["a@example.org"]);
         assert_eq!(replies.last().unwrap(), "554 5.7.1 never");
@@ -142,7 +142,7 @@ fn refusals_for_good_are_passed_on_where_they_are_about_the_message() {
     }
     // Those that are about us are not: another try may find a mended configuration.
     for stage in ["CONNECT", "HELO"] {
-        let upstream = upstream::Upstream::start(move |line| {
+        let upstream = scripted::Scripted::start(move |line| {
             (line.starts_with(stage) || (stage == "HELO" && line.starts_with("EHLO"))).then(|| say("554 5.7.1 never"))
         });
         let proxy = proxy(upstream.address);
@@ -170,7 +170,7 @@ fn replies_that_were_not_asked_for_are_not_believed() {
         |line| line.starts_with("EHLO").then(|| say("250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 accepted")),
     ];
     for (number, script) in scripts.into_iter().enumerate() {
-        let upstream = upstream::Upstream::start(move |line| match line {
+        let upstream = scripted::Scripted::start(move |line| match line {
             "." => Some(Act::Close),
             _ => script(line),
         });
@@ -183,7 +183,7 @@ fn replies_that_were_not_asked_for_are_not_believed() {
 #[test]
 fn an_upstream_that_lies_about_pipelining() {
     // It offers it, and drops what comes with a command: the connection that is kept gets RSET and MAIL in one.
-    let upstream = upstream::Upstream::start(|line| match line {
+    let upstream = scripted::Scripted::start(|line| match line {
         _ if line.starts_with("EHLO") => Some(say("250-upstream.example\r\n250 PIPELINING")),
         "RSET" => Some(Act::SayAndClose("250 fine\r\n".to_owned())),
         _ => None,
@@ -198,7 +198,7 @@ fn an_upstream_that_lies_about_pipelining() {
 
 #[test]
 fn connections_are_kept_for_the_next_message() {
-    let upstream = upstream::Upstream::start(|_| None);
+    let upstream = scripted::Scripted::start(|_| None);
     let proxy = proxy(upstream.address);
     for _ in 0..3 {
         assert_eq!(send(proxy.local_addr(), &["a@example.org"]).last().unwrap(), "250 2.0.0 fine");
@@ -219,7 +219,7 @@ fn connections_are_kept_for_the_next_message() {
 fn a_kept_connection_that_died_costs_no_message() {
     // The upstream closes behind each message, as one does that is restarted.
     let upstream =
-        upstream::Upstream::start(|line| (line == ".").then(|| Act::SayAndClose("250 taken\r\n".to_owned())));
+        scripted::Scripted::start(|line| (line == ".").then(|| Act::SayAndClose("250 taken\r\n".to_owned())));
     let proxy = proxy(upstream.address);
     for _ in 0..3 {
         assert_eq!(send(proxy.local_addr(), &["a@example.org"]).last().unwrap(), "250 2.0.0 taken");
@@ -259,7 +259,7 @@ fn a_slow_upstream_holds_up_nobody_else() {
 
 #[test]
 fn what_the_upstream_cannot_carry_is_refused() {
-    let upstream = upstream::Upstream::start(|_| None);
+    let upstream = scripted::Scripted::start(|_| None);
     let proxy = proxy_with(Server::builder().smtputf8(true), upstream.address);
     let mut client = Client::ehlo(proxy.local_addr());
     client.expect("MAIL FROM:<gr\u{fc}n@client.example> SMTPUTF8", "553 5.6.7");
@@ -299,7 +299,7 @@ fn binary_content_goes_on_in_a_chunk() {
 
 #[test]
 fn lone_line_ends_do_not_go_out() {
-    let upstream = upstream::Upstream::start(|_| None);
+    let upstream = scripted::Scripted::start(|_| None);
     let proxy = proxy_with(Server::builder().line_ends(LineEnds::Keep), upstream.address);
     let mut client = Client::envelope(proxy.local_addr());
     client.expect("DATA", "354");
@@ -357,7 +357,7 @@ fn it_relays_for_those_it_should() {
     let open = proxy(to().open_relay(true));
     assert!(!denied(&open, "a@example.com"));
     // A stranger who is refused costs the upstream nothing.
-    let quiet = upstream::Upstream::start(|_| None);
+    let quiet = scripted::Scripted::start(|_| None);
     assert!(denied(&proxy(Proxy::to(quiet.address)), "a@example.com"));
     assert_eq!(quiet.connections(), 0);
 }
@@ -409,7 +409,7 @@ fn an_lmtp_upstream_that_answers_too_few() {
         ("550 5.2.1 a\r\n250 2.1.5 b", ["550 5.2.1 a", "250 2.1.5 b", "451 4.4.2 "]),
         ("550 5.2.1 a\r\n250 2.1.5 b\r\n452 4.2.2 c", ["550 5.2.1 a", "250 2.1.5 b", "452 4.2.2 c"]),
     ] {
-        let upstream = upstream::Upstream::start(move |line| (line == ".").then(|| say(last)));
+        let upstream = scripted::Scripted::start(move |line| (line == ".").then(|| say(last)));
         let proxy = proxy_with(Server::builder().lmtp(true), impatient(upstream.address).lmtp());
         let mut client = Client::connect(proxy.local_addr());
         client.expect("LHLO client.example", "250");
@@ -439,7 +439,7 @@ fn a_unix_socket_upstream() {
 fn messages_of_another_loop_are_relayed_whole_or_not_at_all() {
     // As a handler without its session: the upstream is asked about all recipients at the end.
     use pillarbox::Handler;
-    let upstream = upstream::Upstream::start(|line| line.starts_with("RCPT TO:<no").then(|| say("550 5.1.1 nobody")));
+    let upstream = scripted::Scripted::start(|line| line.starts_with("RCPT TO:<no").then(|| say("550 5.1.1 nobody")));
     let mut handler = Proxy::to(upstream.address);
     let server = Server::builder().serve("127.0.0.1:0", move |mail: Envelope| handler.process_message(mail)).unwrap();
     let said = |recipients: &[&str]| send(server.local_addr(), recipients).pop().unwrap();
@@ -457,7 +457,7 @@ fn a_programs_own_session_is_asked_first() {
             if to.domain() == Some("example.com") { Err(Reply::new(550, "5.7.1", "not those")) } else { Ok(()) }
         }
     }
-    let upstream = upstream::Upstream::start(|_| None);
+    let upstream = scripted::Scripted::start(|_| None);
     let proxy = proxy_with(Server::builder().session(|_| Own), upstream.address);
     let replies = send(proxy.local_addr(), &["a@example.com", "a@example.org"]);
     assert_eq!(replies[1..3], ["550 5.7.1 not those", "250 2.0.0 fine"]);
@@ -474,12 +474,12 @@ fn every_address_of_a_name_is_tried() {
 
 #[test]
 fn a_server_that_knows_no_ehlo() {
-    let upstream = upstream::Upstream::start(|line| line.starts_with("EHLO").then(|| say("502 what?")));
+    let upstream = scripted::Scripted::start(|line| line.starts_with("EHLO").then(|| say("502 what?")));
     let proxy = proxy(upstream.address);
     assert_eq!(send(proxy.local_addr(), &["a@example.org"]).last().unwrap(), "250 2.0.0 fine");
     assert_eq!(upstream.lines()[..2], ["EHLO relay.example", "HELO relay.example"]);
     // LMTP has nothing to fall back to.
-    let upstream = upstream::Upstream::start(|line| line.starts_with("LHLO").then(|| say("502 what?")));
+    let upstream = scripted::Scripted::start(|line| line.starts_with("LHLO").then(|| say("502 what?")));
     let proxy = proxy_with(Server::builder(), Upstream::from(upstream.address).lmtp());
     assert!(send(proxy.local_addr(), &["a@example.org"])[0].starts_with("451 4.4.1"));
 }

@@ -4,16 +4,16 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/scripted.rs"]
+mod scripted;
 #[path = "support/tls.rs"]
 mod tls;
-#[path = "support/upstream.rs"]
-mod upstream;
 
 use client::{Client, PATIENCE};
 use pillarbox::handlers::Proxy;
 use pillarbox::{Builder, Inbox, Listener, Network, Server, Tls, Upstream, UpstreamTls, Users};
+use scripted::{Act, say};
 use tls::{Certificate, TlsClient};
-use upstream::{Act, say};
 
 fn inbox(builder: Builder) -> Inbox {
     builder.inbox("127.0.0.1:0").unwrap()
@@ -72,7 +72,7 @@ fn tls_that_is_required_and_cannot_be_had() {
 
 #[test]
 fn a_handshake_that_fails_is_done_without_where_tls_is_not_required() {
-    let server = upstream::Upstream::start(|line| match line {
+    let server = scripted::Scripted::start(|line| match line {
         _ if line.starts_with("EHLO") => Some(say("250-upstream.example\r\n250 STARTTLS")),
         "STARTTLS" => Some(Act::SayAndClose("220 go\r\n".to_owned())),
         _ => None,
@@ -84,7 +84,7 @@ fn a_handshake_that_fails_is_done_without_where_tls_is_not_required() {
 
 #[test]
 fn what_follows_the_220_in_clear_is_not_taken_for_the_servers() {
-    let server = upstream::Upstream::start(|line| match line {
+    let server = scripted::Scripted::start(|line| match line {
         _ if line.starts_with("EHLO") => Some(say("250-upstream.example\r\n250 STARTTLS")),
         "STARTTLS" => Some(say("220 go\r\n250 injected")),
         _ => None,

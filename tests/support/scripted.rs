@@ -39,15 +39,15 @@ struct Seen {
 }
 
 /// The server. Its thread ends with the test.
-pub struct Upstream {
+pub struct Scripted {
     pub address: SocketAddr,
     seen: Arc<(Mutex<Seen>, Condvar)>,
 }
 
-impl Upstream {
+impl Scripted {
     /// Starts one that does as `script` says; what that leaves to it (`None`) it answers like any server without
     /// extensions.
-    pub fn start(script: impl Fn(&str) -> Option<Act> + Send + Sync + 'static) -> Upstream {
+    pub fn start(script: impl Fn(&str) -> Option<Act> + Send + Sync + 'static) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("a TCP socket");
         let seen = Arc::new((Mutex::<Seen>::default(), Condvar::new()));
@@ -60,7 +60,7 @@ impl Upstream {
                 thread::spawn(move || serve(stream, &*script, &seen));
             }
         });
-        Upstream { address, seen }
+        Scripted { address, seen }
     }
 
     pub fn connections(&self) -> usize {
