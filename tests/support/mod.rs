@@ -1,5 +1,8 @@
 //! What tests with real mail programs share: finding a program, running it under a deadline, and comparing what arrived.
 
+pub mod postfix;
+pub mod upstream;
+
 use std::env;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
