@@ -16,6 +16,7 @@ mod tls;
 use std::net::SocketAddr;
 
 use client::Client;
+use support::exim::Exim;
 use support::postfix::Postfix;
 use tls::{Certificate, TlsClient};
 
@@ -89,4 +90,27 @@ fn postfix_with_settings_of_the_test() {
     client.expect("MAIL FROM:<sender@client.example> SIZE=20001", "552 5.3.4");
     send_within_tls(postfix.smtp(), &certificate);
     assert!(postfix.delivered("c@upstream.example", 1)[0].ends_with(b"\n\nwithin TLS\n"));
+}
+
+#[test]
+fn exim() {
+    let Some(exim) = Exim::start("") else { return };
+    send_to_two(exim.smtp(), "550 5.1.1");
+    for recipient in ["a@upstream.example", "b@upstream.example"] {
+        assert_arrived(&exim.delivered(recipient, 1), recipient);
+    }
+    assert!(exim.delivered("c@upstream.example", 0).is_empty());
+}
+
+#[test]
+fn exim_with_settings_of_the_test() {
+    let certificate = Certificate::new();
+    let settings = "accept_8bitmime = false\nchunking_advertise_hosts =\ndsn_advertise_hosts =\n\
+                    pipelining_advertise_hosts =\nsmtputf8_advertise_hosts =\nmessage_size_limit = 20000";
+    let Some(exim) = Exim::start_with_tls(&certificate.cert, &certificate.key, settings) else { return };
+    let mut client = Client::connect(exim.smtp());
+    assert!(offers(&mut client).is_empty());
+    client.expect("MAIL FROM:<sender@client.example> SIZE=20001", "552 ");
+    send_within_tls(exim.smtp(), &certificate);
+    assert!(exim.delivered("c@upstream.example", 1)[0].ends_with(b"\n\nwithin TLS\n"));
 }

@@ -1,5 +1,6 @@
 //! What tests with real mail programs share: finding a program, running it under a deadline, and comparing what arrived.
 
+pub mod exim;
 pub mod postfix;
 pub mod upstream;
 
