@@ -214,8 +214,18 @@ impl<S: Stream> Channel<S> {
                 Flow::Quit if self.input.buffered().is_empty() => return self.hang_up(),
                 Flow::Quit | Flow::Close => return self.close(),
             }
-            line.clear();
+            self.forget(&mut line);
         }
+    }
+
+    /// Makes ready for the next line. One that held a secret does not stay in memory.
+    fn forget(&mut self, line: &mut LineReader) {
+        #[cfg(feature = "auth")]
+        if Verb::parse(command::Line::new(line.line()).verb) == Some(Verb::Auth) {
+            line.wipe();
+            self.input.wipe();
+        }
+        line.clear();
     }
 
     fn say_banner(&mut self) -> io::Result<()> {

@@ -108,10 +108,15 @@ impl<S: Stream> Channel<S> {
             let mut line = LineReader::default();
             step = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
                 Waited::Line(Line::Complete) if line.line() == b"*" => return Ok(given_up(&exchange, CANCELLED)),
-                Waited::Line(Line::Complete) => match decode(line.line()) {
-                    Ok(response) => exchange.step(Some(&response)),
-                    Err(_) => return Ok(given_up(&exchange, BAD_BASE64)),
-                },
+                Waited::Line(Line::Complete) => {
+                    let response = decode(line.line());
+                    line.wipe();
+                    self.input.wipe();
+                    match response {
+                        Ok(response) => exchange.step(Some(&response)),
+                        Err(_) => return Ok(given_up(&exchange, BAD_BASE64)),
+                    }
+                }
                 Waited::Line(Line::TooLong) => return Ok(given_up(&exchange, LINE_TOO_LONG)),
                 Waited::Line(Line::Flood | Line::Partial) => return Ok(Outcome::Close(super::FLOOD)),
                 Waited::Late => return Ok(Outcome::Close(IDLE)),

@@ -34,6 +34,12 @@ impl<S: Stream> Input<S> {
         &mut self.stream
     }
 
+    /// Overwrites what was consumed: it was a secret.
+    #[cfg(feature = "auth")]
+    pub fn wipe(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.buffer[..self.start]);
+    }
+
     /// Gives the room for content back, for a connection that waits for its next command.
     pub fn shrink(&mut self) {
         if self.start == self.end && self.buffer.len() > SMALL {

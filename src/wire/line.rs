@@ -54,6 +54,13 @@ impl LineReader {
         self.skipped = 0;
     }
 
+    /// As [`clear`](LineReader::clear), for a line that was a secret.
+    #[cfg(feature = "auth")]
+    pub fn wipe(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.line);
+        self.clear();
+    }
+
     fn keep(&mut self, octets: &[u8], limit: usize) {
         if self.skipped == 0 && self.line.len() + octets.len() <= limit {
             self.line.extend_from_slice(octets);
