@@ -52,7 +52,7 @@ impl Server {
 
 /// A message that names itself in its first and in its last line, some of them larger than any buffer.
 fn message(number: usize) -> String {
-    let lines = if number % 7 == 0 { 4000 } else { 3 };
+    let lines = if number.is_multiple_of(7) { 4000 } else { 3 };
     format!("Subject: {number}\r\n\r\n{}last of {number}\r\n", format!("line of {number}\r\n").repeat(lines))
 }
 
