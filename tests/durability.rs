@@ -4,6 +4,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
 
 use std::collections::HashMap;
 use std::fs;
@@ -129,4 +131,54 @@ fn what_was_acknowledged_outlives_kill_9() {
     // Nobody sent one again, so none is there twice.
     assert!(stored.values().all(|count| *count == 1));
     assert!(acknowledged.len() >= ROUNDS * (ROUNDS - 1) / 2);
+}
+
+/// The system calls that decide, in their order, as strace shows them.
+fn decisive_calls(trace: &str) -> Vec<&'static str> {
+    let call = |line: &str| match line {
+        _ if line.contains("fsync(") && line.contains("/mail/tmp/") => Some("the file is on disk"),
+        _ if line.contains("rename(") && line.contains("/mail/new/") => Some("it can be seen"),
+        _ if line.contains("fsync(") && line.contains("/mail/new>") => Some("its folder is on disk"),
+        _ if line.contains("250 2.0.0 OK ") => Some("the client hears of it"),
+        _ => None,
+    };
+    // A call that another thread's interrupts is shown in two parts, of which the first has the arguments.
+    trace.lines().filter(|line| !line.contains("resumed>")).filter_map(call).collect()
+}
+
+#[test]
+fn the_disk_has_it_before_the_client_hears_of_it() {
+    let Some(strace) = support::program("strace") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (maildir, trace) = (folder.path().join("mail"), folder.path().join("trace"));
+    let server = Server::start(&maildir, SocketAddr::from(([127, 0, 0, 1], 0)));
+    let mut tracer = Command::new(strace)
+        .args(["-f", "-y", "-s", "200", "-e", "trace=fsync,rename,renameat,renameat2,write,sendto", "-o"])
+        .arg(&trace)
+        .args(["-p", &server.process.id().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("strace starts");
+    // Open to the end: it says more, of each thread.
+    let mut said = BufReader::new(tracer.stderr.take().expect("piped"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("text");
+    if !line.contains("attached") {
+        tracer.wait().expect("our own child");
+        server.kill();
+        return support::missing(&format!("this process may not be traced: {}", line.trim_end()));
+    }
+    let mut client = Client::envelope(server.address);
+    client.expect("DATA", "354");
+    client.expect("Subject: x\r\n\r\nbody\r\n.", "250 2.0.0 OK ");
+    client.expect("QUIT", "221");
+    server.kill();
+    // It ends with whom it traces.
+    tracer.wait().expect("our own child");
+    assert_eq!(
+        decisive_calls(&fs::read_to_string(&trace).expect("a trace")),
+        ["the file is on disk", "it can be seen", "its folder is on disk", "the client hears of it"]
+    );
 }
