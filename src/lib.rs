@@ -52,7 +52,8 @@
 //! - an [`Inbox`] that accepts all and lets a test look: [`Builder::inbox`].
 //!
 //! A [`Session`] has a say in the conversation itself: which clients, senders and recipients are taken, which verbs there
-//! are. The ready-made handlers are in [`handlers`]. Who knows Python's `smtpd` finds the way in [`from_smtpd`].
+//! are. The ready-made handlers are in [`handlers`]. Who knows Python's `smtpd` finds the way in [`from_smtpd`];
+//! what can be relied on is in [`promises`].
 //!
 //! # What goes over the wire
 //!
@@ -123,6 +124,7 @@ pub mod handlers;
 mod inbox;
 
 pub mod from_smtpd;
+pub mod promises;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]
