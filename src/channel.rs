@@ -29,6 +29,8 @@ use crate::wire::line::{Line, LineReader};
 
 #[cfg(feature = "auth")]
 mod authenticate;
+#[cfg(any(test, feature = "internals"))]
+pub(crate) mod memory;
 mod message;
 mod secure;
 

@@ -1,110 +1,13 @@
 //! Whole conversations over memory.
 
-use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::thread;
-
-use crossbeam_channel::{Receiver, bounded};
 use proptest::prelude::*;
 
+use super::memory::Outcome;
 use super::*;
-use crate::delivery::Delivery;
-use crate::shutdown::Shutdown;
-use crate::tls::TlsAcceptor;
-use crate::tls_info::TlsInfo;
-
-/// A client that has sent what it will ever send, in packets, and closes behind it.
-struct Memory {
-    packets: VecDeque<Vec<u8>>,
-    written: Vec<Vec<u8>>,
-}
-
-impl Read for Memory {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(packet) = self.packets.front_mut() else {
-            return Ok(0);
-        };
-        let n = packet.len().min(buf.len());
-        buf[..n].copy_from_slice(&packet[..n]);
-        packet.drain(..n);
-        if packet.is_empty() {
-            self.packets.pop_front();
-        }
-        Ok(n)
-    }
-}
-
-impl Write for Memory {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.written.push(buf.to_vec());
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Stream for &mut Memory {
-    fn set_read_deadline(&mut self, _: Instant) {}
-
-    fn set_write_deadline(&mut self, _: Instant) {}
-
-    fn close_writing(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close_reading(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn start_tls(&mut self, _: &dyn TlsAcceptor) -> io::Result<TlsInfo> {
-        Err(ErrorKind::Unsupported.into())
-    }
-}
-
-/// What came of a conversation.
-#[derive(PartialEq, Eq, Debug)]
-struct Outcome {
-    replies: String,
-    writes: usize,
-    messages: Vec<(String, Vec<u8>)>,
-}
 
 fn converse(packets: &[&[u8]]) -> Outcome {
     let config = Config { hostname: "mx.example".into(), smtputf8: true, ..Config::default() };
-    let shared = Arc::new(Shared {
-        budget: Budget::new(config.buffer_budget),
-        config: Arc::new(config),
-        counters: Counters::default(),
-        server: 0xabc,
-        tls: None,
-        #[cfg(feature = "auth")]
-        authenticator: None,
-    });
-    let (deliveries, receiver): (_, Receiver<Delivery>) = bounded(0);
-    let consumer = thread::spawn(move || {
-        let mut messages = Vec::new();
-        for delivery in receiver {
-            let mail = delivery.envelope();
-            messages.push((mail.mail_from().to_string(), mail.bytes().unwrap().into_owned()));
-            delivery.accept();
-        }
-        messages
-    });
-    let dispatch = Dispatch::new(deliveries);
-    let activity = Arc::new(Activity::new(Arc::<Shutdown>::default(), dispatch.canceller()));
-    let ends = (Endpoint::Unix(None), Endpoint::Unix(None));
-    let packets = packets.iter().filter(|p| !p.is_empty()).map(|p| p.to_vec()).collect();
-    let mut memory = Memory { packets, written: Vec::new() };
-    let mut channel = Channel::new(shared, &mut memory, Box::new(()), ends, 1, dispatch, activity);
-    channel.run(false);
-    drop(channel);
-    Outcome {
-        replies: String::from_utf8(memory.written.concat()).unwrap(),
-        writes: memory.written.len(),
-        messages: consumer.join().unwrap(),
-    }
+    memory::converse(config, packets)
 }
 
 const CONVERSATION: &[u8] = b"EHLO client.example\r\nMAIL FROM:<a@b.example> SIZE=10\r\nRCPT TO:<c@d.example>\r\n\
@@ -118,8 +21,13 @@ const REPLIES: &str = "220 mx.example ESMTP pillarbox\r\n\
     250 2.0.0 OK\r\n250 2.0.0 OK\r\n354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 OK abc-1-2\r\n\
     500 5.5.2 Command not recognized\r\n221 2.0.0 Bye\r\n";
 
-fn messages() -> Vec<(String, Vec<u8>)> {
-    vec![("a@b.example".into(), b".one\r\ntwo\r\n".to_vec()), (String::new(), Vec::new())]
+fn messages() -> Vec<memory::Message> {
+    let message = |mail_from: &str, to: &str, content: &[u8]| memory::Message {
+        mail_from: mail_from.into(),
+        recipients: vec![to.into()],
+        content: content.to_vec(),
+    };
+    vec![message("a@b.example", "c@d.example", b".one\r\ntwo\r\n"), message("", "Postmaster", b"")]
 }
 
 #[test]
