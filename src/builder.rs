@@ -11,7 +11,7 @@ use crate::consumer::Handler;
 use crate::delivery::Delivery;
 use crate::envelope::Endpoint;
 use crate::error::Error;
-use crate::inbox::{Inbox, Keep};
+use crate::inbox::{Inbox, Keep, Store};
 use crate::listener::Listener;
 use crate::network::Network;
 use crate::server::{Server, Settings};
@@ -53,6 +53,8 @@ pub struct Builder {
     #[cfg(feature = "auth")]
     authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
     listeners: Vec<Listener>,
+    // An inbox wants them and a server does not, unless it was said.
+    transcripts: Option<bool>,
 }
 
 impl Builder {
@@ -304,6 +306,13 @@ impl Builder {
         self
     }
 
+    /// Whether what is said on each connection is recorded: for [`Envelope::transcript`](crate::Envelope::transcript) and
+    /// [`Server::transcripts`]. Default: true for an [`Inbox`], else false.
+    pub fn transcripts(mut self, recorded: bool) -> Builder {
+        self.transcripts = Some(recorded);
+        self
+    }
+
     /// A further place to listen at, beside the one that the server is started with.
     pub fn listen(mut self, at: impl Into<Listener>) -> Builder {
         self.listeners.push(at.into());
@@ -354,8 +363,9 @@ impl Builder {
         if self.config.inbox_capacity == 0 {
             return Err(Error::Setting("an inbox needs an inbox_capacity of at least 1"));
         }
-        let (keep, messages) = Keep::new(self.config.inbox_capacity);
-        self.serve(at, keep).map(|server| Inbox::new(server, messages))
+        let store = Store::new(self.config.inbox_capacity);
+        let builder = Builder { transcripts: self.transcripts.or(Some(true)), ..self };
+        builder.serve(at, Keep(store.clone())).map(|server| Inbox::new(server, store))
     }
 
     fn start(mut self, at: Listener, handlers: Vec<Box<dyn Handler>>) -> Result<(Server, Receiver<Delivery>), Error> {
@@ -378,6 +388,7 @@ impl Builder {
         let settings = Settings {
             config: self.config,
             session: self.session,
+            transcripts: self.transcripts.unwrap_or(false),
             tls: self.tls,
             #[cfg(feature = "auth")]
             authenticator: self.authenticator,

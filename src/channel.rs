@@ -23,6 +23,7 @@ use crate::stats::Counters;
 use crate::stream::{Stream, linger};
 use crate::tls::Tls;
 use crate::transaction::{State, TOO_MANY_RECIPIENTS};
+use crate::transcript::{Record, Transcripts};
 use crate::values::Values;
 use crate::wire::input::Input;
 use crate::wire::line::{Line, LineReader};
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     /// The part of message ids that tells this server from others.
     pub server: u64,
     pub tls: Option<Tls>,
+    pub transcripts: Option<Transcripts>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
 }
@@ -96,6 +98,7 @@ pub(crate) struct Channel<S> {
     xclient_helo: Option<String>,
     // The message whose 250 is not on its way yet.
     unconfirmed: Option<MessageId>,
+    record: Record,
 }
 
 /// How it goes on behind a command.
@@ -128,6 +131,7 @@ impl<S: Stream> Channel<S> {
         activity: Arc<Activity>,
     ) -> Channel<S> {
         let (peer, local) = ends;
+        let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
         let trusted = &shared.config.xclient;
         let may_xclient = peer.ip().is_some_and(|ip| trusted.iter().any(|network| network.contains(ip)));
         let context = Context {
@@ -163,6 +167,7 @@ impl<S: Stream> Channel<S> {
             may_xclient,
             xclient_helo: None,
             unconfirmed: None,
+            record,
         }
     }
 
@@ -180,6 +185,7 @@ impl<S: Stream> Channel<S> {
         };
         if let Err(e) = ended {
             log::info!("[{id}] connection to {} lost: {e}", self.context.peer);
+            self.record.event(format_args!("connection lost: {e}"));
             if let Some(message) = self.unconfirmed {
                 log::warn!("[{id}] {message} was accepted, but its reply may not have arrived");
             }
@@ -188,6 +194,7 @@ impl<S: Stream> Channel<S> {
             log::error!("[{id}] session panicked: {}", panic_text(&*panic));
         }
         log::debug!("[{id}] connection closed");
+        self.record.event(format_args!("connection closed"));
     }
 
     fn converse(&mut self, implicit_tls: bool) -> io::Result<()> {
@@ -202,14 +209,20 @@ impl<S: Stream> Channel<S> {
         loop {
             let flow = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
                 Waited::Line(Line::Complete) => self.command(line.line())?,
-                Waited::Line(Line::TooLong) => self.answer(LINE_TOO_LONG)?,
+                Waited::Line(Line::TooLong) => {
+                    self.record.event(format_args!("the client's line is too long"));
+                    self.answer(LINE_TOO_LONG)?
+                }
                 Waited::Line(Line::Flood | Line::Partial) => return self.close_with(FLOOD),
                 Waited::Late => {
                     log::info!("[{}] no command in time", self.context.connection);
                     return self.close_with(IDLE);
                 }
                 Waited::Shutdown => return self.close_with(SHUTTING_DOWN),
-                Waited::EndOfStream => return self.flush(),
+                Waited::EndOfStream => {
+                    self.record.event(format_args!("the client says no more"));
+                    return self.flush();
+                }
             };
             match flow {
                 Flow::Next => {}
@@ -280,8 +293,10 @@ impl<S: Stream> Channel<S> {
         if verb == Some(Verb::Auth) {
             // What follows may be a secret.
             log::trace!("[{}] C: AUTH ...", self.context.connection);
+            self.record.client(b"AUTH ...");
         } else {
             log::trace!("[{}] C: {}", self.context.connection, Escaped::new(text));
+            self.record.client(text);
         }
         let parsed = Command::parse(line, self.shared.config.strict_syntax);
         if text.len() + 2 > MAX_COMMAND_LINE && verb != Some(Verb::Auth) {
@@ -469,12 +484,21 @@ impl<S: Stream> Channel<S> {
     /// Puts a reply behind those that wait to be sent.
     fn say(&mut self, reply: &Reply) -> io::Result<()> {
         log::trace!("[{}] S: {reply}", self.context.connection);
-        self.say_raw(reply)
+        let before = self.replies.len();
+        reply.render(&mut self.replies);
+        self.record.server(&self.replies[before..]);
+        self.flush_if_many()
     }
 
-    /// As [`say`](Channel::say), for what shall not be in the log.
-    fn say_raw(&mut self, reply: &Reply) -> io::Result<()> {
+    /// As [`say`](Channel::say), for what shall be neither in the log nor in a transcript.
+    #[cfg(feature = "auth")]
+    fn say_secretly(&mut self, reply: &Reply) -> io::Result<()> {
         reply.render(&mut self.replies);
+        self.record.server(format!("{} ...", reply.code()).as_bytes());
+        self.flush_if_many()
+    }
+
+    fn flush_if_many(&mut self) -> io::Result<()> {
         if self.replies.len() >= MAX_REPLIES { self.flush() } else { Ok(()) }
     }
 

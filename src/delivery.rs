@@ -145,6 +145,12 @@ impl Delivery {
     }
 }
 
+impl AsRef<Envelope> for Delivery {
+    fn as_ref(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
 impl Debug for Delivery {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery").field("envelope", &self.envelope).finish_non_exhaustive()

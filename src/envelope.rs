@@ -13,6 +13,7 @@ use crate::content::{Content, TextError};
 use crate::escaped::Escaped;
 use crate::parameter::{MailParameters, RcptParameters};
 use crate::tls_info::TlsInfo;
+use crate::transcript::Transcript;
 use crate::values::Values;
 
 /// One end of a connection.
@@ -221,6 +222,7 @@ pub struct Envelope {
     pub(crate) received_at: SystemTime,
     pub(crate) values: Values,
     pub(crate) connection_values: Arc<Values>,
+    pub(crate) transcript: Option<Transcript>,
 }
 
 impl Envelope {
@@ -321,6 +323,12 @@ impl Envelope {
         &self.connection_values
     }
 
+    /// What was said about this message: from the end of the one before, or the connection's beginning, to its last octet.
+    /// None unless [`transcripts`](crate::Builder::transcripts) are made.
+    pub fn transcript(&self) -> Option<&Transcript> {
+        self.transcript.as_ref()
+    }
+
     /// The client's address as smtpd's `X-Peer` header has it: without the port.
     pub(crate) fn peer_name(&self) -> String {
         match &self.peer {
@@ -349,6 +357,12 @@ impl Envelope {
         }
         line += &format!(";\r\n\t{}\r\n", date(self.received_at));
         line
+    }
+}
+
+impl AsRef<Envelope> for Envelope {
+    fn as_ref(&self) -> &Envelope {
+        self
     }
 }
 
@@ -393,6 +407,7 @@ mod tests {
             received_at: SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777),
             values: Values::default(),
             connection_values: Arc::default(),
+            transcript: None,
         }
     }
 

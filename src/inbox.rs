@@ -1,16 +1,19 @@
 //! A server that accepts everything and lets a test look at it.
 
-use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
-
-use crate::consumer::Handler;
-use crate::delivery::Response;
+use crate::config::FOREVER;
 use crate::envelope::Envelope;
-use crate::reply::Reply;
 use crate::server::Server;
+use crate::transcript::Transcript;
+
+mod error;
+mod store;
+
+pub use error::{Arrived, RecvError, Report};
+pub(crate) use store::{Keep, Store};
 
 /// A running server that accepts every message at once and keeps it until it is asked for: made by
 /// [`Builder::inbox`](crate::Builder::inbox).
@@ -37,18 +40,19 @@ use crate::server::Server;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// A message that does not come makes a [`RecvError`] that tells what came instead, and what was said on each connection.
+///
 /// An inbox holds [`inbox_capacity`](crate::Builder::inbox_capacity) messages; further ones are refused with `452 4.3.1`.
 /// It can be shared by reference between threads; each message goes to one of those that wait.
 #[derive(Debug)]
-pub struct Inbox {
-    // First, so that it is dropped first: nothing is accepted that can no longer be kept.
+pub struct Inbox<M = Envelope> {
     server: Server,
-    messages: Receiver<Envelope>,
+    store: Arc<Store<M>>,
 }
 
-impl Inbox {
-    pub(crate) fn new(server: Server, messages: Receiver<Envelope>) -> Inbox {
-        Inbox { server, messages }
+impl<M: AsRef<Envelope>> Inbox<M> {
+    pub(crate) fn new(server: Server, store: Arc<Store<M>>) -> Inbox<M> {
+        Inbox { server, store }
     }
 
     /// Where it listens: see [`Server::local_addr`].
@@ -65,93 +69,163 @@ impl Inbox {
     ///
     /// # Errors
     /// [`RecvError::Closed`] once the server was shut down and no message is left.
-    pub fn recv(&self) -> Result<Envelope, RecvError> {
-        self.messages.recv().map_err(|_| RecvError::Closed)
+    pub fn recv(&self) -> Result<M, RecvError> {
+        self.recv_timeout(FOREVER)
     }
 
     /// Takes the oldest message; waits as long for one if there is none.
     ///
     /// # Errors
     /// [`RecvError::Timeout`], and [`RecvError::Closed`] once the server was shut down and no message is left.
-    pub fn recv_timeout(&self, timeout: Duration) -> Result<Envelope, RecvError> {
-        self.messages.recv_timeout(timeout).map_err(|e| match e {
-            RecvTimeoutError::Timeout => RecvError::Timeout(timeout),
-            RecvTimeoutError::Disconnected => RecvError::Closed,
-        })
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<M, RecvError> {
+        self.wait("a message", timeout, |_| true)
     }
 
     /// Takes the oldest message that is there now.
     ///
     /// # Errors
     /// [`RecvError::Empty`], and [`RecvError::Closed`] once the server was shut down and no message is left.
-    pub fn try_recv(&self) -> Result<Envelope, RecvError> {
-        self.messages.try_recv().map_err(|e| match e {
-            TryRecvError::Empty => RecvError::Empty,
-            TryRecvError::Disconnected => RecvError::Closed,
-        })
+    pub fn try_recv(&self) -> Result<M, RecvError> {
+        match self.store.take(|_| true, Instant::now()) {
+            Ok(mail) => Ok(mail),
+            Err(store::Absent::Late) => Err(RecvError::Empty),
+            Err(store::Absent::Closed) => Err(RecvError::Closed(self.report("a message"))),
+        }
+    }
+
+    /// Takes the oldest message of which `matches` says so; waits as long for one if there is none. The others stay, in
+    /// their order.
+    ///
+    /// `matches` sees each message once. It must not use this inbox, which is locked meanwhile.
+    ///
+    /// ```
+    /// # use std::io::Write;
+    /// # use std::time::Duration;
+    /// # let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+    /// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
+    /// # client.write_all(b"HELO a\r\n")?;
+    /// # for to in ["ann", "bob"] {
+    /// #   client.write_all(format!("MAIL FROM:<>\r\nRCPT TO:<{to}@example.org>\r\nDATA\r\n.\r\n").as_bytes())?;
+    /// # }
+    /// // Ann's came before, and is left for later.
+    /// let mail = inbox.recv_matching(|mail| mail.recipients() == ["bob@example.org"], Duration::from_secs(5))?;
+    /// assert_eq!(mail.recipients(), ["bob@example.org"]);
+    /// assert_eq!(inbox.try_recv()?.recipients(), ["ann@example.org"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`], and [`RecvError::Closed`] once the server was shut down and no message matches.
+    pub fn recv_matching(&self, matches: impl FnMut(&Envelope) -> bool, timeout: Duration) -> Result<M, RecvError> {
+        self.wait("a message that matches", timeout, matches)
+    }
+
+    /// Takes the `n` oldest messages, once so many are there; waits as long for them, in all. If they do not come, those
+    /// that did stay.
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`], and [`RecvError::Closed`] once the server was shut down and fewer are left.
+    pub fn recv_n(&self, n: usize, timeout: Duration) -> Result<Vec<M>, RecvError> {
+        let deadline = Instant::now() + timeout.min(FOREVER);
+        self.store.take_n(n, deadline).map_err(|absent| self.error(absent, &format!("{n} messages"), timeout))
+    }
+
+    /// Waits as long for the moment when no client is connected: then nothing is on its way to this inbox. A client that
+    /// is just about to connect is not waited for.
+    ///
+    /// # Errors
+    /// [`RecvError::Busy`].
+    pub fn wait_until_idle(&self, timeout: Duration) -> Result<(), RecvError> {
+        if self.server.wait_until_idle(Instant::now() + timeout.min(FOREVER)) {
+            Ok(())
+        } else {
+            Err(RecvError::Busy(timeout, self.report("the end of all connections")))
+        }
+    }
+
+    /// Makes sure that no message is here, and that none comes in this time.
+    ///
+    /// # Panics
+    /// With what arrived.
+    #[track_caller]
+    pub fn assert_empty(&self, time: Duration) {
+        if self.store.wait_for_any(Instant::now() + time.min(FOREVER)) {
+            panic!("no message was to come, but\n{}", self.report("no message"));
+        }
     }
 
     /// Takes messages as they come; ends once the server was shut down and no message is left.
-    pub fn iter(&self) -> impl Iterator<Item = Envelope> {
-        self.messages.iter()
+    pub fn iter(&self) -> Messages<'_, M> {
+        Messages(self)
     }
 
     /// Takes the messages that are there now.
-    pub fn try_iter(&self) -> impl Iterator<Item = Envelope> {
-        self.messages.try_iter()
+    pub fn try_iter(&self) -> impl Iterator<Item = M> {
+        std::iter::from_fn(|| self.try_recv().ok())
     }
 
     /// How many messages are waiting.
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.store.len()
     }
 
     /// Whether no message is waiting.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.len() == 0
     }
-}
 
-/// Why an [`Inbox`] gave no message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum RecvError {
-    /// None was there.
-    Empty,
-    /// None came in this time.
-    Timeout(Duration),
-    /// The server was shut down, and every message was taken.
-    Closed,
-}
+    /// What was said on the last hundred connections, the oldest first: see [`Server::transcripts`].
+    pub fn transcripts(&self) -> Vec<Transcript> {
+        self.server.transcripts()
+    }
 
-impl Display for RecvError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            RecvError::Empty => f.write_str("no message is there"),
-            RecvError::Timeout(time) => write!(f, "no message came within {time:?}"),
-            RecvError::Closed => f.write_str("the server was shut down"),
+    fn wait(
+        &self,
+        wanted: &str,
+        timeout: Duration,
+        mut matches: impl FnMut(&Envelope) -> bool,
+    ) -> Result<M, RecvError> {
+        let deadline = Instant::now() + timeout.min(FOREVER);
+        self.store.take(|mail| matches(mail.as_ref()), deadline).map_err(|absent| self.error(absent, wanted, timeout))
+    }
+
+    fn error(&self, absent: store::Absent, wanted: &str, timeout: Duration) -> RecvError {
+        match absent {
+            store::Absent::Late => RecvError::Timeout(timeout, self.report(wanted)),
+            store::Absent::Closed => RecvError::Closed(self.report(wanted)),
         }
     }
-}
 
-impl std::error::Error for RecvError {}
-
-/// The handler behind an inbox: accepts what it can keep.
-pub(crate) struct Keep(Sender<Envelope>);
-
-impl Keep {
-    pub fn new(capacity: usize) -> (Keep, Receiver<Envelope>) {
-        let (sender, receiver) = bounded(capacity);
-        (Keep(sender), receiver)
+    fn report(&self, wanted: &str) -> Box<Report> {
+        Box::new(Report::new(wanted, self.store.describe(), &self.server))
     }
 }
 
-impl Handler for Keep {
-    fn process_message(&mut self, mail: Envelope) -> Response {
-        Response::All(match self.0.try_send(mail) {
-            Ok(()) => Reply::ok(),
-            Err(TrySendError::Full(_)) => Reply::new(452, "4.3.1", "Inbox is full"),
-            Err(TrySendError::Disconnected(_)) => Reply::new(451, "4.3.0", "Inbox is gone"),
-        })
+impl<M> Drop for Inbox<M> {
+    fn drop(&mut self) {
+        // Before the server ends: nothing is accepted that can no longer be looked at.
+        self.store.close();
+        self.store.clear();
+    }
+}
+
+impl<'a, M: AsRef<Envelope>> IntoIterator for &'a Inbox<M> {
+    type Item = M;
+    type IntoIter = Messages<'a, M>;
+
+    fn into_iter(self) -> Messages<'a, M> {
+        self.iter()
+    }
+}
+
+/// Takes messages out of an [`Inbox`] as they come: see [`Inbox::iter`].
+#[derive(Debug)]
+pub struct Messages<'a, M = Envelope>(&'a Inbox<M>);
+
+impl<M: AsRef<Envelope>> Iterator for Messages<'_, M> {
+    type Item = M;
+
+    fn next(&mut self) -> Option<M> {
+        self.0.recv().ok()
     }
 }

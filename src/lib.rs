@@ -91,6 +91,7 @@ mod envelope;
 mod extension;
 mod tls_info;
 mod transaction;
+mod transcript;
 mod values;
 
 // One connection.
@@ -122,6 +123,7 @@ mod builder;
 mod client;
 pub mod handlers;
 mod inbox;
+pub mod testing;
 
 pub mod from_smtpd;
 pub mod promises;

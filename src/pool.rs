@@ -32,9 +32,33 @@ struct Crew<J> {
     stack: usize,
     threads: Threads,
     serial: AtomicU64,
-    // Jobs under way; at most `max`.
-    busy: Mutex<usize>,
-    job_ended: Condvar,
+    // At most `max`.
+    under_way: Arc<Jobs>,
+}
+
+/// The jobs that are under way.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+impl Jobs {
+    /// Waits until there is none; false if there still is one at the deadline.
+    pub fn wait_for_none(&self, deadline: Instant) -> bool {
+        let mut count = self.count.lock();
+        while *count > 0 {
+            if self.ended.wait_until(&mut count, deadline).timed_out() {
+                return *count == 0;
+            }
+        }
+        true
+    }
+
+    fn end_one(&self) {
+        *self.count.lock() -= 1;
+        self.ended.notify_all();
+    }
 }
 
 /// Why a job was not taken.
@@ -57,8 +81,7 @@ impl<J: Send + 'static> Pool<J> {
             stack,
             threads: Threads::default(),
             serial: AtomicU64::new(0),
-            busy: Mutex::new(0),
-            job_ended: Condvar::new(),
+            under_way: Arc::default(),
         };
         Pool { jobs, crew: Arc::new(crew) }
     }
@@ -66,7 +89,7 @@ impl<J: Send + 'static> Pool<J> {
     /// Gives a job to a thread; it comes back if none can take it.
     pub fn submit(&self, mut job: J) -> Result<(), (J, Refusal)> {
         {
-            let mut busy = self.crew.busy.lock();
+            let mut busy = self.crew.under_way.count.lock();
             if *busy >= self.crew.max {
                 return Err((job, Refusal::Full));
             }
@@ -82,7 +105,7 @@ impl<J: Send + 'static> Pool<J> {
             }
             if self.crew.threads.count() < self.crew.max {
                 return self.crew.start(job).map_err(|(job, e)| {
-                    self.crew.end_job();
+                    self.crew.under_way.end_one();
                     (job, Refusal::NoThread(e))
                 });
             }
@@ -91,7 +114,7 @@ impl<J: Send + 'static> Pool<J> {
                 Err(SendTimeoutError::Timeout(back) | SendTimeoutError::Disconnected(back)) => job = back,
             }
             if Instant::now() > patience {
-                self.crew.end_job();
+                self.crew.under_way.end_one();
                 return Err((job, Refusal::Full));
             }
         }
@@ -99,8 +122,13 @@ impl<J: Send + 'static> Pool<J> {
 
     /// Waits until a job ends, or for as long.
     pub fn wait_for_end_of_a_job(&self, timeout: Duration) {
-        let mut busy = self.crew.busy.lock();
-        self.crew.job_ended.wait_for(&mut busy, timeout);
+        let mut busy = self.crew.under_way.count.lock();
+        self.crew.under_way.ended.wait_for(&mut busy, timeout);
+    }
+
+    /// The jobs under way, to be waited for.
+    pub fn jobs(&self) -> Arc<Jobs> {
+        self.crew.under_way.clone()
     }
 
     /// No job can come any more; threads end when they have done what they are at.
@@ -156,18 +184,13 @@ impl<J: Send + 'static> Crew<J> {
             };
         }
     }
-
-    fn end_job(&self) {
-        *self.busy.lock() -= 1;
-        self.job_ended.notify_all();
-    }
 }
 
 struct Seat<'a, J: Send + 'static>(&'a Crew<J>);
 
 impl<J: Send + 'static> Drop for Seat<'_, J> {
     fn drop(&mut self) {
-        self.0.end_job();
+        self.0.under_way.end_one();
     }
 }
 

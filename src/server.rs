@@ -20,11 +20,12 @@ use crate::delivery::Delivery;
 use crate::envelope::Endpoint;
 use crate::error::Error;
 use crate::listener::{Bound, Listener};
-use crate::pool::{Pool, Threads};
+use crate::pool::{Jobs, Pool, Threads};
 use crate::session::SessionFactory;
 use crate::shutdown::Shutdown;
 use crate::stats::{Counters, Stats};
 use crate::tls::Tls;
+use crate::transcript::{Transcript, Transcripts};
 use crate::worker::{Connection, Live, Worker};
 
 /// The grace time of a server that is dropped: a message that is on its way may just make it.
@@ -37,6 +38,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct Settings {
     pub config: Config,
     pub session: Option<SessionFactory>,
+    pub transcripts: bool,
     pub tls: Option<Tls>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
@@ -82,6 +84,7 @@ struct Core {
     shared: Arc<Shared>,
     shutdown: Arc<Shutdown>,
     live: Arc<Live>,
+    jobs: Arc<Jobs>,
     endpoints: Vec<Endpoint>,
     accepting: Threads,
     consuming: Threads,
@@ -120,6 +123,7 @@ impl Server {
             counters: Counters::default(),
             server: server_id(),
             tls: settings.tls,
+            transcripts: settings.transcripts.then(Transcripts::default),
             #[cfg(feature = "auth")]
             authenticator: settings.authenticator,
         });
@@ -142,6 +146,7 @@ impl Server {
                 shared,
                 shutdown,
                 live,
+                jobs: pool.jobs(),
                 endpoints: bound.iter().map(|(bound, _)| bound.local().clone()).collect(),
                 accepting: Threads::default(),
                 consuming: Threads::default(),
@@ -195,6 +200,17 @@ impl Server {
     /// What the server has done so far.
     pub fn stats(&self) -> Stats {
         self.core.stats()
+    }
+
+    /// What was said on the last hundred connections, those that are open among them; the oldest first. None unless
+    /// [`transcripts`](crate::Builder::transcripts) are made.
+    pub fn transcripts(&self) -> Vec<Transcript> {
+        self.core.shared.transcripts.as_ref().map_or_else(Vec::new, Transcripts::all)
+    }
+
+    /// Waits until no connection is served; false if one still is at the deadline.
+    pub(crate) fn wait_until_idle(&self, deadline: Instant) -> bool {
+        self.core.jobs.wait_for_none(deadline)
     }
 
     /// Something to shut the server down with from another thread, a signal handler's or a [`Session`](crate::Session)'s.

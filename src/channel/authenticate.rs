@@ -104,9 +104,13 @@ impl<S: Stream> Channel<S> {
                 Step::Done(Err(failure)) => return Ok(Outcome::Failure(failure)),
                 Step::Challenge(challenge) => challenge,
             };
-            self.say_raw(&Reply::bare(334, encode(&challenge).into()))?;
+            self.say_secretly(&Reply::bare(334, encode(&challenge).into()))?;
             let mut line = LineReader::default();
-            step = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
+            let waited = self.wait_for_line(&mut line, MAX_AUTH_LINE)?;
+            if matches!(waited, Waited::Line(_)) {
+                self.record.client(b"...");
+            }
+            step = match waited {
                 Waited::Line(Line::Complete) if line.line() == b"*" => return Ok(given_up(&exchange, CANCELLED)),
                 Waited::Line(Line::Complete) => {
                     let response = decode(line.line());

@@ -93,6 +93,7 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
         counters: Counters::default(),
         server: 0xabc,
         tls: None,
+        transcripts: None,
         #[cfg(feature = "auth")]
         authenticator: None,
     });

@@ -115,13 +115,14 @@ impl<S: Stream> Channel<S> {
             }
             let available = match self.input.fill_buf() {
                 Ok([]) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(available) => available.len(),
+                Ok(available) => available,
                 Err(e) if e.kind() == ErrorKind::TimedOut => return self.answer(IDLE),
                 Err(e) => return Err(e),
             };
-            let taken = left.min(available as u64);
-            self.input.consume(taken as usize);
-            left -= taken;
+            let taken = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
+            self.record.content(&available[..taken]);
+            self.input.consume(taken);
+            left -= taken as u64;
         }
         self.answer(if octets > limit { CONTENT_FLOOD } else { refusal })
     }
@@ -154,6 +155,7 @@ impl<S: Stream> Channel<S> {
             self.wait_for_content(message)?;
             let octets = self.input.fill_buf()?;
             let (taken, end) = message.reader.feed(octets, &mut message.collector);
+            self.record.content(&octets[..taken]);
             self.input.consume(taken);
             if end {
                 return Ok(());
@@ -169,6 +171,7 @@ impl<S: Stream> Channel<S> {
             let available = self.input.fill_buf()?;
             let within = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
             message.reader.feed(&available[..within], &mut message.collector);
+            self.record.content(&available[..within]);
             self.input.consume(within);
             left -= within as u64;
         }
@@ -347,6 +350,7 @@ impl<S: Stream> Channel<S> {
             received_at: SystemTime::now(),
             values: std::mem::take(&mut self.context.values),
             connection_values: self.context.connection_values.clone(),
+            transcript: self.record.of_message(),
         })
     }
 }

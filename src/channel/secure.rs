@@ -51,6 +51,7 @@ impl<S: Stream> Channel<S> {
         stream.set_write_deadline(deadline);
         let info = stream.start_tls(&*acceptor)?;
         log::debug!("[{}] TLS established", self.context.connection);
+        self.record.event(format_args!("TLS established"));
         self.context.tls = Some(info.into());
         Ok(())
     }

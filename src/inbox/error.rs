@@ -1,0 +1,167 @@
+//! What an inbox says when a message does not come: what came instead, and what was said.
+
+use std::fmt::{self, Debug, Display, Formatter};
+use std::io::BufRead;
+use std::time::Duration;
+
+use crate::envelope::{Envelope, Recipient};
+use crate::escaped::Escaped;
+use crate::server::Server;
+use crate::transcript::Transcript;
+
+/// How many conversations a report tells of.
+const SHOWN: usize = 5;
+
+/// Why an [`Inbox`](crate::Inbox) gave no message.
+///
+/// Shown in either way, as by `unwrap`, it tells what arrived instead and what was said on the last connections.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// None was there.
+    Empty,
+    /// What was waited for did not come in this time.
+    Timeout(Duration, Box<Report>),
+    /// The server was shut down, and what was waited for is not here.
+    Closed(Box<Report>),
+    /// After this time a client was still connected.
+    Busy(Duration, Box<Report>),
+}
+
+impl Display for RecvError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            RecvError::Empty => f.write_str("no message is there"),
+            RecvError::Timeout(time, report) => write!(f, "{} did not come within {time:?}\n{report}", report.wanted),
+            RecvError::Closed(report) => write!(f, "the server was shut down before {} came\n{report}", report.wanted),
+            RecvError::Busy(time, report) => write!(f, "a client was still connected after {time:?}\n{report}"),
+        }
+    }
+}
+
+impl Debug for RecvError {
+    /// As it is displayed: what a failing test prints is this.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for RecvError {}
+
+/// What an [`Inbox`](crate::Inbox) held, and what was said to its server, when a message did not come.
+#[derive(Clone)]
+pub struct Report {
+    wanted: String,
+    messages: Vec<Arrived>,
+    connections: u64,
+    transcripts: Vec<Transcript>,
+}
+
+impl Report {
+    pub(super) fn new(wanted: &str, messages: Vec<Arrived>, server: &Server) -> Report {
+        let connections = server.stats().connections;
+        Report { wanted: wanted.to_owned(), messages, connections, transcripts: server.transcripts() }
+    }
+
+    /// What is in the inbox.
+    pub fn messages(&self) -> &[Arrived] {
+        &self.messages
+    }
+
+    /// What was said on the last hundred connections, the oldest first.
+    pub fn transcripts(&self) -> &[Transcript] {
+        &self.transcripts
+    }
+}
+
+impl Display for Report {
+    /// The messages, and the last five conversations.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "messages in the inbox: {}", self.messages.len())?;
+        self.messages.iter().try_for_each(|message| writeln!(f, "    {message}"))?;
+        if self.connections == 0 {
+            return f.write_str("nobody has connected");
+        }
+        write!(f, "connections: {}", self.connections)?;
+        if self.transcripts.is_empty() {
+            return f.write_str(", of which no transcript was made");
+        }
+        let hidden = self.transcripts.len().saturating_sub(SHOWN);
+        if self.connections > SHOWN as u64 {
+            write!(f, ", of which these are the last")?;
+        }
+        self.transcripts[hidden..].iter().try_for_each(|transcript| write!(f, "\n{transcript}"))
+    }
+}
+
+impl Debug for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+/// A message by its outside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Arrived {
+    /// The reverse-path; empty for the null one.
+    pub mail_from: String,
+    /// The recipients.
+    pub recipients: Vec<String>,
+    /// What the header field Subject says, unfolded and otherwise as it was sent, if there is one.
+    pub subject: Option<String>,
+}
+
+impl Arrived {
+    pub(super) fn of(mail: &Envelope) -> Arrived {
+        Arrived {
+            mail_from: mail.mail_from().to_string(),
+            recipients: mail.recipients().iter().map(Recipient::to_string).collect(),
+            subject: subject(mail.content().reader()),
+        }
+    }
+}
+
+impl Display for Arrived {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "from <{}> to <{}>", self.mail_from, self.recipients.join(">, <"))?;
+        match &self.subject {
+            Some(subject) => write!(f, ", Subject: {}", Escaped::new(subject)),
+            None => f.write_str(", without a Subject"),
+        }
+    }
+}
+
+/// The Subject of a header: RFC 5322 sections 2.2.3 and 3.6.5.
+fn subject(content: impl BufRead) -> Option<String> {
+    let mut subject: Option<String> = None;
+    for line in content.split(b'\n').map_while(Result::ok) {
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        let text = String::from_utf8_lossy(line);
+        match &mut subject {
+            Some(subject) if line.starts_with(b" ") || line.starts_with(b"\t") => *subject += &text,
+            Some(_) => break,
+            None if line.is_empty() => break,
+            None => {
+                let field = text.split_once(':').filter(|(name, _)| name.trim_end().eq_ignore_ascii_case("Subject"));
+                subject = field.map(|(_, value)| value.trim().to_owned());
+            }
+        }
+    }
+    subject
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects() {
+        let of = |text: &str| subject(text.as_bytes());
+        assert_eq!(of("From: a\r\nsubject:  one \r\n\r\n").as_deref(), Some("one"));
+        assert_eq!(of("Subject: one\r\n two\r\n\tthree\r\nTo: b\r\n").as_deref(), Some("one two\tthree"));
+        assert_eq!(of("Subject:\r\n\r\n").as_deref(), Some(""));
+        assert_eq!(of("From: a\r\n\r\nSubject: in the body\r\n"), None);
+        assert_eq!(of(""), None);
+    }
+}

@@ -1,0 +1,297 @@
+//! What an inbox gives out, and what it says when it has nothing to give.
+
+#[path = "support/client.rs"]
+mod client;
+
+use std::panic::catch_unwind;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{Client, PATIENCE};
+use pillarbox::testing::Direction;
+use pillarbox::{Envelope, Inbox, RecvError, Server};
+
+/// Short, for what is not to come.
+const SHORT: Duration = Duration::from_millis(20);
+
+fn inbox() -> Inbox {
+    Server::builder().hostname("mx.example").inbox("127.0.0.1:0").expect("a free port")
+}
+
+/// One message on the client's connection.
+fn send(client: &mut Client, to: &str, content: &str) {
+    client.expect("MAIL FROM:<sender@client.example>", "250");
+    client.expect(format!("RCPT TO:<{to}>"), "250");
+    client.expect("DATA", "354");
+    client.expect(format!("{content}\r\n."), "250");
+}
+
+/// An inbox with three messages, to ann, bob and carol.
+fn with_three() -> (Inbox, Client) {
+    let inbox = inbox();
+    let mut client = Client::ehlo(inbox.local_addr());
+    for name in ["ann", "bob", "carol"] {
+        send(&mut client, &format!("{name}@example.org"), &format!("Subject: for {name}\r\n\r\nhello"));
+    }
+    (inbox, client)
+}
+
+fn recipients<'a>(mails: impl IntoIterator<Item = &'a Envelope>) -> Vec<String> {
+    mails.into_iter().map(|mail| mail.recipients()[0].to_string()).collect()
+}
+
+#[test]
+fn a_message_that_matches_leaves_the_others_in_order() {
+    let (inbox, _client) = with_three();
+    let mut seen = 0;
+    let mail = inbox.recv_matching(
+        |mail| {
+            seen += 1;
+            mail.recipients() == ["bob@example.org"]
+        },
+        PATIENCE,
+    );
+    assert_eq!(recipients(&[mail.unwrap()]), ["bob@example.org"]);
+    assert_eq!(seen, 2);
+    assert_eq!(recipients(&inbox.recv_n(2, PATIENCE).unwrap()), ["ann@example.org", "carol@example.org"]);
+    assert!(inbox.is_empty());
+}
+
+#[test]
+fn each_message_is_looked_at_once_as_it_comes() {
+    let inbox = inbox();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let mut seen = 0;
+            let matches = |mail: &Envelope| {
+                seen += 1;
+                mail.recipients() == ["r4@example.org"]
+            };
+            inbox.recv_matching(matches, PATIENCE).map(|_| seen)
+        });
+        let mut client = Client::ehlo(inbox.local_addr());
+        for n in 0..5 {
+            send(&mut client, &format!("r{n}@example.org"), "");
+        }
+        assert_eq!(waiting.join().expect("no panic").expect("a message"), 5);
+    });
+}
+
+#[test]
+fn each_of_several_waiters_gets_the_one_it_waits_for() {
+    let inbox = inbox();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..8)
+            .map(|n| {
+                let (inbox, to) = (&inbox, format!("r{n}@example.org"));
+                scope.spawn(move || inbox.recv_matching(|mail| mail.recipients() == [to.as_str()], PATIENCE))
+            })
+            .collect();
+        let mut client = Client::ehlo(inbox.local_addr());
+        for n in (0..8).rev() {
+            send(&mut client, &format!("r{n}@example.org"), "");
+        }
+        for (n, waiting) in waiting.into_iter().enumerate() {
+            let mail = waiting.join().expect("no panic").expect("its message");
+            assert_eq!(mail.recipients(), [format!("r{n}@example.org").as_str()]);
+        }
+    });
+    // None was found at the deadline only.
+    assert!(begun.elapsed() < PATIENCE);
+    assert!(inbox.is_empty());
+}
+
+#[test]
+fn several_messages_come_all_or_none() {
+    let (inbox, _client) = with_three();
+    let error = inbox.recv_n(4, SHORT).unwrap_err();
+    let RecvError::Timeout(SHORT, report) = &error else { panic!("{error}") };
+    assert_eq!(report.messages().len(), 3);
+    assert_eq!(inbox.len(), 3);
+    assert_eq!(inbox.recv_n(3, SHORT).unwrap().len(), 3);
+    assert_eq!(inbox.recv_n(0, SHORT).unwrap().len(), 0);
+}
+
+#[test]
+fn iteration_ends_with_the_server() {
+    let (inbox, _client) = with_three();
+    inbox.server().shutdown(PATIENCE);
+    let mut tos = Vec::new();
+    for mail in &inbox {
+        tos.push(mail.recipients()[0].to_string());
+    }
+    assert_eq!(tos, ["ann@example.org", "bob@example.org", "carol@example.org"]);
+    assert!(matches!(inbox.recv(), Err(RecvError::Closed(_))));
+    assert!(matches!(inbox.try_recv(), Err(RecvError::Closed(_))));
+}
+
+#[test]
+fn nothing_is_there_yet() {
+    let inbox = inbox();
+    assert!(matches!(inbox.try_recv(), Err(RecvError::Empty)));
+    let begun = Instant::now();
+    let error = inbox.recv_timeout(SHORT).unwrap_err();
+    assert!(begun.elapsed() >= SHORT);
+    assert!(error.to_string().ends_with("nobody has connected"), "{error}");
+}
+
+#[test]
+fn an_error_tells_what_came_instead_and_what_was_said() {
+    let (inbox, mut client) = with_three();
+    client.expect("RCPT TO:<dora@example.org>", "503");
+    let error = inbox.recv_matching(|mail| mail.recipients() == ["dora@example.org"], SHORT).unwrap_err();
+    let text = error.to_string();
+    for part in [
+        "a message that matches did not come within 20ms\n",
+        "messages in the inbox: 3\n",
+        "    from <sender@client.example> to <bob@example.org>, Subject: for bob\n",
+        " C: EHLO client.example\n",
+        " C: RCPT TO:<dora@example.org>\n",
+        " S: 503 5.5.1 Send MAIL first\n",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    // What unwrap prints is the same.
+    assert_eq!(format!("{error:?}"), text);
+    assert_eq!(inbox.len(), 3);
+}
+
+#[test]
+fn empty_and_stays_so() {
+    let inbox = inbox();
+    inbox.assert_empty(Duration::ZERO);
+    inbox.assert_empty(SHORT);
+    send(&mut Client::ehlo(inbox.local_addr()), "bob@example.org", "Subject: surprise\r\n");
+    let begun = Instant::now();
+    let inbox = std::panic::AssertUnwindSafe(&inbox);
+    let panic = catch_unwind(|| inbox.assert_empty(PATIENCE)).unwrap_err();
+    assert!(begun.elapsed() < PATIENCE);
+    let text = panic.downcast_ref::<String>().expect("a text");
+    assert!(text.contains("to <bob@example.org>, Subject: surprise\n"), "{text}");
+    assert_eq!(inbox.len(), 1);
+}
+
+#[test]
+fn idle_once_the_last_client_has_gone() {
+    let inbox = inbox();
+    inbox.wait_until_idle(Duration::ZERO).expect("nobody has connected");
+    let mut client = Client::ehlo(inbox.local_addr());
+    let error = inbox.wait_until_idle(SHORT).unwrap_err();
+    assert!(matches!(&error, RecvError::Busy(SHORT, _)), "{error}");
+    assert!(error.to_string().contains("C: EHLO client.example"), "{error}");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| inbox.wait_until_idle(PATIENCE));
+        client.begin();
+        client.expect("DATA", "354");
+        client.send(".\r\nQUIT\r\n");
+        waiting.join().expect("no panic").expect("it ends");
+    });
+    assert_eq!((inbox.len(), inbox.server().stats().open_connections), (1, 0));
+}
+
+#[test]
+fn a_message_knows_how_it_came() {
+    let (inbox, _client) = with_three();
+    let mails = inbox.recv_n(3, PATIENCE).unwrap();
+    let of = |n: usize| mails[n].transcript().expect("an inbox records").to_string();
+    // Without the times.
+    let lines: Vec<String> = of(0).lines().map(|line| line[10..].into()).collect();
+    let expected = [
+        "S: 220 mx.example ESMTP pillarbox",
+        "C: EHLO client.example",
+        "S: 250-mx.example",
+        "C: MAIL FROM:<sender@client.example>",
+        "C: RCPT TO:<ann@example.org>",
+        "S: 354 End data with <CR><LF>.<CR><LF>",
+        "C: Subject: for ann",
+        "C: hello",
+        "C: .",
+    ];
+    let mut found = lines.iter();
+    for line in expected {
+        assert!(found.any(|found| found == line), "no {line:?} in its place in\n{}", of(0));
+    }
+    // The second begins where the first has ended, with the reply to that.
+    assert!(!of(1).contains("EHLO") && of(1).contains("S: 250 2.0.0 OK ") && of(1).contains("<bob@"), "{}", of(1));
+    let entries = mails[0].transcript().unwrap().entries();
+    assert!(entries.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    assert_eq!(entries[1].direction, Direction::Client);
+    assert_eq!(entries[1].octets, b"EHLO client.example");
+}
+
+#[test]
+fn every_connection_has_a_transcript() {
+    let inbox = inbox();
+    for verb in ["NOOP", "RSET"] {
+        let mut client = Client::connect(inbox.local_addr());
+        client.expect(verb, "250");
+        client.expect("QUIT", "221");
+        client.expect_close();
+        inbox.wait_until_idle(PATIENCE).unwrap();
+    }
+    let mut client = Client::envelope(inbox.local_addr());
+    client.expect("BDAT 3\r\nx", "250");
+    client.expect("DATA", "503");
+    client.close_writing();
+    client.expect_close();
+    inbox.wait_until_idle(PATIENCE).unwrap();
+    let [first, second, third] = &inbox.transcripts()[..] else { panic!("three connections") };
+    assert!(first.to_string().contains("C: NOOP\n"), "{first}");
+    assert!(second.to_string().contains("C: RSET\n") && second.connection_id() == 2, "{second}");
+    for part in ["C: BDAT 3\n", "C: x\n", "S: 250 2.0.0 3 octets received\n", "-- the client says no more\n"] {
+        assert!(third.to_string().contains(part), "no {part:?} in\n{third}");
+    }
+    assert!(third.to_string().ends_with("-- connection closed\n"), "{third}");
+}
+
+#[cfg(feature = "auth")]
+#[test]
+fn secrets_stay_out_of_transcripts() {
+    let users = pillarbox::Users::new().add("bob", "builder").expect("an entry");
+    let inbox = Server::builder().authenticator(users).inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("AUTH PLAIN AGJvYgB3cm9uZw==", "535");
+    client.expect("AUTH LOGIN", "334 VXNlcm5hbWU6");
+    client.expect("Ym9i", "334 UGFzc3dvcmQ6");
+    client.expect("YnVpbGRlcg==", "235");
+    client.begin();
+    client.expect("DATA", "354");
+    client.expect(".", "250");
+    let mail = inbox.recv_timeout(PATIENCE).unwrap();
+    for text in [mail.transcript().unwrap().to_string(), inbox.transcripts()[0].to_string()] {
+        assert!(!["AGJv", "VXNl", "Ym9i", "UGFz", "YnVp"].iter().any(|secret| text.contains(secret)), "{text}");
+        for part in ["C: AUTH ...\n", "S: 334 ...\n", "C: ...\n", "S: 235 2.7.0"] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_recorded_unless_it_is_asked_for() {
+    let quiet = Server::builder().transcripts(false).inbox("127.0.0.1:0").expect("a free port");
+    send(&mut Client::ehlo(quiet.local_addr()), "bob@example.org", "");
+    assert!(quiet.recv_timeout(PATIENCE).unwrap().transcript().is_none());
+    assert!(quiet.transcripts().is_empty());
+    let error = quiet.recv_timeout(SHORT).unwrap_err().to_string();
+    assert!(error.ends_with("connections: 1, of which no transcript was made"), "{error}");
+
+    let (mails, received) = std::sync::mpsc::channel();
+    let handler = move |mail: Envelope| drop(mails.send(mail));
+    let server = Server::builder().serve("127.0.0.1:0", handler).expect("a free port");
+    send(&mut Client::ehlo(server.local_addr()), "bob@example.org", "");
+    assert!(received.recv_timeout(PATIENCE).unwrap().transcript().is_none());
+}
+
+#[test]
+fn a_full_inbox_and_one_that_has_room_again() {
+    let inbox = Server::builder().inbox_capacity(1).inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::ehlo(inbox.local_addr());
+    send(&mut client, "bob@example.org", "");
+    client.begin();
+    client.expect("DATA", "354");
+    client.expect(".", "452 4.3.1");
+    inbox.recv().unwrap();
+    send(&mut client, "bob@example.org", "");
+    assert_eq!(inbox.try_iter().count(), 1);
+}

@@ -1,0 +1,65 @@
+//! A thousand inboxes at once, as tests that run in parallel have them. Alone in its file: it counts threads.
+
+#![cfg(target_os = "linux")]
+
+#[path = "support/client.rs"]
+mod client;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{Client, PATIENCE};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use pillarbox::{Inbox, Server};
+
+const INBOXES: usize = 1000;
+
+/// Threads of the library's.
+fn threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("pillarbox")).count()
+}
+
+fn start() -> Inbox {
+    Server::builder().inbox("127.0.0.1:0").expect("a free port")
+}
+
+#[test]
+fn a_thousand_at_once() {
+    // Each listens, and both ends of a connection are in this process; many systems allow no more than 1024 files.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("Unix");
+    setrlimit(Resource::RLIMIT_NOFILE, most.min(65_536), most).expect("no more than is allowed");
+    let inboxes: Vec<Inbox> = (0..INBOXES).map(|_| start()).collect();
+    thread::scope(|scope| {
+        for some in inboxes.chunks(INBOXES / 4) {
+            scope.spawn(move || {
+                for inbox in some {
+                    let mut client = Client::envelope(inbox.local_addr());
+                    client.expect("DATA", "354");
+                    client.expect(format!("{}\r\n.", inbox.local_addr()), "250");
+                    let mail = inbox.recv_timeout(PATIENCE).expect("its own message");
+                    assert_eq!(mail.text().unwrap(), format!("{}\n", inbox.local_addr()));
+                    assert!(inbox.is_empty());
+                }
+            });
+        }
+    });
+    drop(inboxes);
+    // A thread that was joined may still be in the kernel's list for a moment.
+    let deadline = Instant::now() + PATIENCE;
+    while threads() > 0 {
+        assert!(Instant::now() < deadline, "{} threads are left", threads());
+        thread::yield_now();
+    }
+    // The best of some tries is what it takes; the rest is what else goes on.
+    let starts = (0..50).map(|_| {
+        let begun = Instant::now();
+        let inbox = start();
+        let time = begun.elapsed();
+        drop(inbox);
+        time
+    });
+    let fastest = starts.min().expect("some tries");
+    assert!(fastest < Duration::from_millis(1), "{fastest:?}");
+}
