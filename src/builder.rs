@@ -11,6 +11,7 @@ use crate::consumer::Handler;
 use crate::delivery::Delivery;
 use crate::envelope::Endpoint;
 use crate::error::Error;
+use crate::faults::Faults;
 use crate::inbox::{Inbox, Keep, Store};
 use crate::listener::Listener;
 use crate::network::Network;
@@ -55,6 +56,7 @@ pub struct Builder {
     listeners: Vec<Listener>,
     // An inbox wants them and a server does not, unless it was said.
     transcripts: Option<bool>,
+    faults: Option<Faults>,
 }
 
 impl Builder {
@@ -313,6 +315,12 @@ impl Builder {
         self
     }
 
+    /// What the server does wrong on purpose: for tests of its clients. Default: nothing.
+    pub fn faults(mut self, faults: Faults) -> Builder {
+        self.faults = Some(faults);
+        self
+    }
+
     /// A further place to listen at, beside the one that the server is started with.
     pub fn listen(mut self, at: impl Into<Listener>) -> Builder {
         self.listeners.push(at.into());
@@ -389,6 +397,7 @@ impl Builder {
             config: self.config,
             session: self.session,
             transcripts: self.transcripts.unwrap_or(false),
+            faults: self.faults,
             tls: self.tls,
             #[cfg(feature = "auth")]
             authenticator: self.authenticator,

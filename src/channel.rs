@@ -16,6 +16,7 @@ use crate::delivery::Dispatch;
 use crate::envelope::{Endpoint, MessageId};
 use crate::escaped::Escaped;
 use crate::extension::{self, Facts};
+use crate::faults::Faults;
 use crate::reply::{Reply, Status};
 use crate::session::{Context, Phase, Session};
 use crate::shutdown::Activity;
@@ -30,11 +31,13 @@ use crate::wire::line::{Line, LineReader};
 
 #[cfg(feature = "auth")]
 mod authenticate;
+mod faults;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod memory;
 mod message;
 mod secure;
 
+use faults::Scripted;
 use message::Chunks;
 
 /// Replies are sent off at this size even while more commands wait: a client that only writes must not fill memory.
@@ -67,6 +70,7 @@ pub(crate) struct Shared {
     pub server: u64,
     pub tls: Option<Tls>,
     pub transcripts: Option<Transcripts>,
+    pub faults: Option<Faults>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
 }
@@ -99,6 +103,7 @@ pub(crate) struct Channel<S> {
     // The message whose 250 is not on its way yet.
     unconfirmed: Option<MessageId>,
     record: Record,
+    scripted: Option<Box<Scripted>>,
 }
 
 /// How it goes on behind a command.
@@ -131,6 +136,7 @@ impl<S: Stream> Channel<S> {
         activity: Arc<Activity>,
     ) -> Channel<S> {
         let (peer, local) = ends;
+        let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
         let trusted = &shared.config.xclient;
         let may_xclient = peer.ip().is_some_and(|ip| trusted.iter().any(|network| network.contains(ip)));
@@ -168,6 +174,7 @@ impl<S: Stream> Channel<S> {
             xclient_helo: None,
             unconfirmed: None,
             record,
+            scripted,
         }
     }
 
@@ -204,7 +211,11 @@ impl<S: Stream> Channel<S> {
         if let Err(reply) = self.session.connect(&self.context) {
             return self.close_with(reply.into_refusal());
         }
-        self.say_banner()?;
+        match self.fault_at_connect()? {
+            None => self.say_banner()?,
+            Some(reply) if reply.is_positive() => self.say(&reply)?,
+            Some(reply) => return self.close_with(reply.into_refusal()),
+        }
         let mut line = LineReader::default();
         loop {
             let flow = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
@@ -308,7 +319,11 @@ impl<S: Stream> Channel<S> {
         if self.is_unasked && !matches!(verb, Some(Verb::Rset | Verb::Noop | Verb::Quit)) {
             return self.answer(UNASKED);
         }
-        if let Some(reply) = self.session.command(&self.context, line.verb, line.argument) {
+        let answered = match self.fault_at_command(verb, &parsed)? {
+            None => self.session.command(&self.context, line.verb, line.argument),
+            reply => reply,
+        };
+        if let Some(reply) = answered {
             let valid = reply.code() / 100 != 3;
             return self.refuse(verb, parsed, if valid { reply } else { reply.into_refusal() });
         }
@@ -484,6 +499,9 @@ impl<S: Stream> Channel<S> {
     /// Puts a reply behind those that wait to be sent.
     fn say(&mut self, reply: &Reply) -> io::Result<()> {
         log::trace!("[{}] S: {reply}", self.context.connection);
+        if self.say_as_scripted(reply)? {
+            return Ok(());
+        }
         let before = self.replies.len();
         reply.render(&mut self.replies);
         self.record.server(&self.replies[before..]);

@@ -38,6 +38,14 @@ impl Response {
         Response::Each(answers.into_iter().map(|answer| answer.into().into_one(1)).collect())
     }
 
+    /// Whether it accepts the message for anybody.
+    pub(crate) fn accepts(&self) -> bool {
+        match self {
+            Response::All(reply) => reply.is_positive(),
+            Response::Each(replies) => replies.iter().any(Reply::is_positive),
+        }
+    }
+
     /// The reply for each of `recipients`.
     pub(crate) fn into_each(self, recipients: usize) -> Vec<Reply> {
         match self {

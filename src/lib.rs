@@ -100,6 +100,7 @@ mod auth;
 mod channel;
 mod collector;
 mod delivery;
+mod faults;
 mod session;
 mod shutdown;
 mod stats;

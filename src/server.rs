@@ -19,6 +19,7 @@ use crate::content::Budget;
 use crate::delivery::Delivery;
 use crate::envelope::Endpoint;
 use crate::error::Error;
+use crate::faults::Faults;
 use crate::listener::{Bound, Listener};
 use crate::pool::{Jobs, Pool, Threads};
 use crate::session::SessionFactory;
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     pub config: Config,
     pub session: Option<SessionFactory>,
     pub transcripts: bool,
+    pub faults: Option<Faults>,
     pub tls: Option<Tls>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
@@ -124,6 +126,7 @@ impl Server {
             server: server_id(),
             tls: settings.tls,
             transcripts: settings.transcripts.then(Transcripts::default),
+            faults: settings.faults,
             #[cfg(feature = "auth")]
             authenticator: settings.authenticator,
         });

@@ -18,6 +18,8 @@ pub(crate) trait Stream: Read + Write {
     fn close_writing(&mut self) -> io::Result<()>;
     /// What was received so far can be read, then comes the end of the stream.
     fn close_reading(&mut self) -> io::Result<()>;
+    /// Lets the connection end with a reset.
+    fn reset_at_close(&mut self) -> io::Result<()>;
     /// Goes over to TLS.
     fn start_tls(&mut self, acceptor: &dyn TlsAcceptor) -> io::Result<TlsInfo>;
 }
@@ -88,6 +90,10 @@ impl Stream for Connection {
 
     fn close_reading(&mut self) -> io::Result<()> {
         self.transport.close(Shutdown::Read)
+    }
+
+    fn reset_at_close(&mut self) -> io::Result<()> {
+        self.transport.reset_at_close()
     }
 
     fn start_tls(&mut self, acceptor: &dyn TlsAcceptor) -> io::Result<TlsInfo> {

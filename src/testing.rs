@@ -1,4 +1,5 @@
-//! What tests of mail clients need beside an [`Inbox`](crate::Inbox): what was said, and what arrived.
+//! What tests of mail clients need beside an [`Inbox`](crate::Inbox): faults on purpose, what was said, and what arrived.
 
+pub use crate::faults::{Chance, Do, Event, Faults, Fired, Moment, Occurrence, On};
 pub use crate::inbox::{Arrived, Messages, Report};
 pub use crate::transcript::{Direction, Entry, Transcript};

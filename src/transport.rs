@@ -113,6 +113,11 @@ impl Transport {
         peer.is_ok_and(|peer| peer.as_socket().is_none_or(|peer| peer.ip().to_canonical().is_loopback()))
     }
 
+    /// Has the last clone, when it is dropped, throw away what was not sent and reset the connection.
+    pub(crate) fn reset_at_close(&self) -> io::Result<()> {
+        self.socket.set_linger(Some(Duration::ZERO))
+    }
+
     /// Sends the end of the stream, or lets the end come behind what was received, or both.
     pub(crate) fn close(&self, how: Shutdown) -> io::Result<()> {
         self.socket.shutdown(how)

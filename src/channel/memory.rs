@@ -57,6 +57,10 @@ impl Stream for &mut Memory {
         Ok(())
     }
 
+    fn reset_at_close(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn start_tls(&mut self, _: &dyn TlsAcceptor) -> io::Result<TlsInfo> {
         Err(ErrorKind::Unsupported.into())
     }
@@ -94,6 +98,7 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
         server: 0xabc,
         tls: None,
         transcripts: None,
+        faults: None,
         #[cfg(feature = "auth")]
         authenticator: None,
     });

@@ -229,6 +229,9 @@ impl<S: Stream> Channel<S> {
             Ok(content) => content,
             Err(refusal) => return self.answer_message(Response::All(refusal), recipients, None),
         };
+        if let Some(reply) = self.fault_at_content()? {
+            return self.answer_message(Response::All(reply), recipients, None);
+        }
         let octets = content.len();
         let Some(envelope) = self.envelope(content) else {
             return self.answer_message(Response::All(UNANSWERED), recipients, None);
@@ -248,6 +251,11 @@ impl<S: Stream> Channel<S> {
                 Response::All(UNANSWERED)
             }
         };
+        if response.accepts()
+            && let Some(reply) = self.fault_once_accepted(id)?
+        {
+            return self.answer_message(Response::All(reply), recipients, None);
+        }
         self.answer_message(response, recipients, Some(Delivered { id, octets, prdr }))
     }
 

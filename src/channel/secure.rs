@@ -43,7 +43,9 @@ impl<S: Stream> Channel<S> {
 
     /// Goes over to TLS. If that fails there is nobody who could read a reply.
     pub(super) fn handshake(&mut self) -> io::Result<()> {
-        let Some(tls) = &self.shared.tls else { return Err(io::ErrorKind::Unsupported.into()) };
+        let Some(tls) = self.fault_at_handshake()?.or_else(|| self.shared.tls.clone()) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
         let acceptor = tls.acceptor();
         let deadline = Instant::now() + self.shared.config.command_timeout.min(HANDSHAKE_TIMEOUT);
         let stream = self.input.stream_mut();

@@ -1,0 +1,371 @@
+//! What a server shall do wrong, and when: the script of a test.
+
+use std::fmt::{self, Debug, Display, Formatter};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::command::Verb;
+use crate::reply::{Reply, Status};
+use crate::tls::Tls;
+
+mod script;
+
+pub(crate) use script::Occasion;
+use script::Script;
+
+/// Faults that a server makes on purpose, to test what its clients make of them: given to
+/// [`Builder::faults`](crate::Builder::faults).
+///
+/// Each is an occasion ([`On`]) and what is done then ([`Do`]). Clones are the same script, which can be changed while the
+/// server runs. Everything is counted over the whole server, whichever connection it happens on.
+///
+/// ```
+/// use pillarbox::testing::{Do, Faults, On};
+/// use pillarbox::{Reply, Server, Verb};
+///
+/// let faults = Faults::new()
+///     .reply(Verb::Rcpt, 1, Reply::new(450, "4.2.1", "busy"))
+///     .when(On::verb(Verb::Rcpt).to("bob@example.org"), Do::Reply(Reply::new(550, "5.1.1", "no such user")))
+///     .hang_up_after(Verb::Data, 2);
+/// let inbox = Server::builder().faults(faults.clone()).inbox("127.0.0.1:0")?;
+/// // ... the code under test sends, and later on all is well:
+/// assert!(faults.fired().is_empty());
+/// faults.clear();
+/// # Ok::<(), pillarbox::Error>(())
+/// ```
+///
+/// If several are due at once, all of them count the occasion, and they act in the order in which they were added, up to
+/// the first that decides over the reply: delays add up, while only one reply can be given.
+///
+/// A command that gets a scripted reply has no other effect, whatever that reply says. The server stays in step: content
+/// that comes with a refused BDAT is read off, and nothing of a message runs as a command.
+#[derive(Clone, Default)]
+pub struct Faults {
+    script: Arc<Mutex<Script>>,
+}
+
+impl Faults {
+    /// No fault so far.
+    pub fn new() -> Faults {
+        Faults::default()
+    }
+
+    /// Does `what` on each occasion that `on` describes.
+    pub fn when(self, on: On, what: Do) -> Faults {
+        self.add(on, what);
+        self
+    }
+
+    /// Answers the `nth` command of this verb, counted from 1, with this reply in the place of its own. For DATA that is
+    /// the one before the content; the one behind it is that of [`On::content`].
+    pub fn reply(self, verb: Verb, nth: u64, reply: Reply) -> Faults {
+        self.when(On::verb(verb).nth(nth), Do::Reply(reply))
+    }
+
+    /// Hangs up in the place of the reply to the `nth` command of this verb.
+    pub fn hang_up_before(self, verb: Verb, nth: u64) -> Faults {
+        self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::Before))
+    }
+
+    /// Hangs up behind the reply to the `nth` command of this verb: for DATA, before any content can be read.
+    pub fn hang_up_after(self, verb: Verb, nth: u64) -> Faults {
+        self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::After))
+    }
+
+    /// Accepts the `nth` message that is acceptable, so that it arrives, and hangs up in the place of the reply: its sender
+    /// cannot know, and will most likely send it again (RFC 1047).
+    pub fn accept_then_hang_up(self, nth: u64) -> Faults {
+        self.when(On::accepted().nth(nth), Do::HangUp(Moment::Before))
+    }
+
+    /// Refuses each pair of sender and recipient the first time, with `450 4.7.1`, and takes it from then on.
+    pub fn greylist(self) -> Faults {
+        self.when(On::verb(Verb::Rcpt), Do::Greylist(Duration::ZERO))
+    }
+
+    /// Takes so many messages within any span of this length, and refuses MAIL with `450 4.7.1` beyond.
+    pub fn rate_limit(self, messages: usize, per: Duration) -> Faults {
+        let reply = Reply::fixed(450, Status::new(4, 7, 1), "Rate limit exceeded, try again later");
+        self.when(On::verb(Verb::Mail), Do::Limit { times: messages, per, reply })
+    }
+
+    /// As [`when`](Faults::when), for a script that is in use.
+    pub fn add(&self, on: On, what: Do) {
+        self.script.lock().add(on, what);
+    }
+
+    /// Forgets all of it, with what it has counted: from now on nothing goes wrong.
+    pub fn clear(&self) {
+        self.script.lock().clear();
+    }
+
+    /// Those that have happened, in the order in which they were added.
+    pub fn fired(&self) -> Vec<Fired> {
+        self.script.lock().fired()
+    }
+
+    /// What is to be done on this occasion, in order; at most the last of it decides over the reply.
+    pub(crate) fn at(&self, occasion: &Occasion) -> Vec<Do> {
+        self.script.lock().at(occasion, Instant::now())
+    }
+
+    /// A transaction begins: its number, from 1.
+    pub(crate) fn count_message(&self) -> u64 {
+        self.script.lock().count_message()
+    }
+}
+
+impl Debug for Faults {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").field("script", &*self.script.lock()).finish()
+    }
+}
+
+/// A fault that has happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fired {
+    /// Its occasion.
+    pub on: On,
+    /// What was done.
+    pub what: Do,
+    /// How often.
+    pub times: u64,
+}
+
+/// Where in a conversation a fault can happen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A client has connected. The reply is the banner.
+    Connect,
+    /// Any command, before it takes effect. The reply to DATA is its 354.
+    Command,
+    /// A command of this verb, before it takes effect.
+    Verb(Verb),
+    /// A TLS handshake is to begin, behind STARTTLS or at the beginning. There is no reply: what takes its place is sent in
+    /// clear, and the connection ends.
+    Handshake,
+    /// The content of a message was read to its end, and nobody has it yet.
+    Content,
+    /// A message was accepted by whoever consumes it, and so it is in the inbox; the client does not know.
+    Accepted,
+}
+
+/// Which of the occasions, counted from 1 over the whole server, and only those that fulfil all other conditions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum Occurrence {
+    /// All.
+    #[default]
+    Each,
+    /// This one.
+    Nth(u64),
+    /// So many, and no more.
+    First(u64),
+    /// This one and all behind it.
+    From(u64),
+    /// Each time that so many have come.
+    Every(u64),
+}
+
+/// An occasion with the conditions that it has to fulfil.
+///
+/// ```
+/// use pillarbox::testing::On;
+/// use pillarbox::Verb;
+///
+/// // The first two times that somebody at example.org is named by alice.
+/// let on = On::verb(Verb::Rcpt).first(2).to("@example.org").from("alice@example.net");
+/// ```
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct On {
+    /// Where in the conversation.
+    pub event: Event,
+    /// Which one of those that fulfil the rest.
+    pub occurrence: Occurrence,
+    /// The reverse-path: an address, a domain behind an `@`, or nothing for the null path.
+    pub from: Option<String>,
+    /// The recipient that RCPT names, or elsewhere one of those accepted so far: an address, or a domain behind an `@`.
+    pub to: Option<String>,
+    /// The number of the transaction on the server, from 1. Each MAIL begins one, also one that is refused.
+    pub message: Option<u64>,
+    /// How likely it is to happen then.
+    pub chance: Option<Chance>,
+}
+
+/// A probability. The same seed brings the same sequence, so that a test fails twice if it fails once.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Chance {
+    /// From 0, never, to 1, always.
+    pub probability: f64,
+    /// Where the sequence starts.
+    pub seed: u64,
+}
+
+impl On {
+    /// At an event, without further conditions.
+    pub fn event(event: Event) -> On {
+        On { event, occurrence: Occurrence::Each, from: None, to: None, message: None, chance: None }
+    }
+
+    /// [`Event::Verb`].
+    pub fn verb(verb: Verb) -> On {
+        On::event(Event::Verb(verb))
+    }
+
+    /// [`Event::Command`].
+    pub fn command() -> On {
+        On::event(Event::Command)
+    }
+
+    /// [`Event::Connect`].
+    pub fn connect() -> On {
+        On::event(Event::Connect)
+    }
+
+    /// [`Event::Handshake`].
+    pub fn handshake() -> On {
+        On::event(Event::Handshake)
+    }
+
+    /// [`Event::Content`].
+    pub fn content() -> On {
+        On::event(Event::Content)
+    }
+
+    /// [`Event::Accepted`].
+    pub fn accepted() -> On {
+        On::event(Event::Accepted)
+    }
+
+    /// Only the `n`th time, counted from 1.
+    pub fn nth(self, n: u64) -> On {
+        On { occurrence: Occurrence::Nth(n), ..self }
+    }
+
+    /// Only the first `n` times.
+    pub fn first(self, n: u64) -> On {
+        On { occurrence: Occurrence::First(n), ..self }
+    }
+
+    /// Every `n` times, first the `n`th time.
+    pub fn every(self, n: u64) -> On {
+        On { occurrence: Occurrence::Every(n), ..self }
+    }
+
+    /// Only for this sender: an address, `@` and a domain, or nothing for the null reverse-path.
+    pub fn from(self, sender: impl Into<String>) -> On {
+        On { from: Some(sender.into()), ..self }
+    }
+
+    /// Only for this recipient: an address, or `@` and a domain.
+    pub fn to(self, recipient: impl Into<String>) -> On {
+        On { to: Some(recipient.into()), ..self }
+    }
+
+    /// Only in this transaction, counted from 1 over the whole server.
+    pub fn message(self, number: u64) -> On {
+        On { message: Some(number), ..self }
+    }
+
+    /// Only with this probability, from 0 to 1. The same seed brings the same sequence.
+    pub fn chance(self, probability: f64, seed: u64) -> On {
+        On { chance: Some(Chance { probability, seed }), ..self }
+    }
+}
+
+/// When a connection ends that a fault ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Moment {
+    /// In the place of the reply.
+    Before,
+    /// When half of the reply is sent.
+    Within,
+    /// Behind the reply.
+    After,
+}
+
+/// What goes wrong. Where the place of the reply is taken, a command has no effect and a message is not delivered, unless it
+/// was before: see [`Event::Accepted`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Do {
+    /// Another reply takes the reply's place; a `\n` in its text begins a further line. Behind 221 and 421 the connection
+    /// ends, and behind any refusal in the banner's place. A 3xx is replaced by a 451: nothing would read what it asks for.
+    Reply(Reply),
+    /// These octets take the reply's place.
+    Garbage(Vec<u8>),
+    /// It takes that much longer.
+    Delay(Duration),
+    /// The reply comes octet by octet, with this pause before each.
+    Drip(Duration),
+    /// The connection is closed.
+    HangUp(Moment),
+    /// The connection is reset, so that the client gets an error and may lose what it has not read.
+    Reset(Moment),
+    /// Nothing is said any more, until the client goes or the server ends.
+    Stall,
+    /// The reply to EHLO goes without these keywords. What they stand for is not refused.
+    Without(Vec<String>),
+    /// The handshake fails with an alert. Only at [`Event::Handshake`].
+    FailHandshake,
+    /// The handshake is done with another certificate: one that has expired, say. Only at [`Event::Handshake`].
+    Certificate(Tls),
+    /// Each pair of sender and recipient is refused with `450 4.7.1`, until this long after it first came.
+    Greylist(Duration),
+    /// This reply takes the reply's place, but for so many times within any span of that length.
+    Limit {
+        /// How many pass.
+        times: usize,
+        /// The length of the span.
+        per: Duration,
+        /// What is said beyond.
+        reply: Reply,
+    },
+}
+
+impl Do {
+    /// Whether it decides over the reply, so that nothing behind it can.
+    fn is_decisive(&self) -> bool {
+        match self {
+            Do::Reply(_) | Do::Garbage(_) | Do::Stall | Do::FailHandshake => true,
+            Do::HangUp(moment) | Do::Reset(moment) => *moment == Moment::Before,
+            Do::Delay(_) | Do::Drip(_) | Do::Without(_) | Do::Certificate(_) | Do::Greylist(_) | Do::Limit { .. } => {
+                false
+            }
+        }
+    }
+}
+
+impl Display for Do {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Do::Reply(reply) => write!(f, "reply \"{reply}\""),
+            Do::Garbage(octets) => write!(f, "{} octets of garbage", octets.len()),
+            Do::Delay(time) => write!(f, "delay of {time:?}"),
+            Do::Drip(pause) => write!(f, "an octet every {pause:?}"),
+            Do::HangUp(moment) => write!(f, "hang up {moment}"),
+            Do::Reset(moment) => write!(f, "reset {moment}"),
+            Do::Stall => f.write_str("stall"),
+            Do::Without(keywords) => write!(f, "no {}", keywords.join(", ")),
+            Do::FailHandshake => f.write_str("handshake failure"),
+            Do::Certificate(_) => f.write_str("another certificate"),
+            Do::Greylist(_) => f.write_str("greylisting"),
+            Do::Limit { times, per, .. } => write!(f, "limit of {times} in {per:?}"),
+        }
+    }
+}
+
+impl Display for Moment {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Moment::Before => "before the reply",
+            Moment::Within => "within the reply",
+            Moment::After => "after the reply",
+        })
+    }
+}
