@@ -9,7 +9,7 @@ use crate::address::is_helo_name;
 use crate::config::{Config, FOREVER, LineEnds};
 use crate::consumer::Handler;
 use crate::delivery::Delivery;
-use crate::envelope::Endpoint;
+use crate::envelope::{Endpoint, Envelope};
 use crate::error::Error;
 use crate::faults::Faults;
 use crate::inbox::{Inbox, Keep, Store};
@@ -368,6 +368,42 @@ impl Builder {
     /// # Errors
     /// As [`serve`](Builder::serve).
     pub fn inbox(self, at: impl Into<Listener>) -> Result<Inbox, Error> {
+        self.keep(at)
+    }
+
+    /// Starts the server with an [`Inbox`] that accepts nothing by itself: the test takes each [`Delivery`], looks, and
+    /// answers it, while the client waits, up to the [`handler_timeout`](Builder::handler_timeout). What is left unanswered
+    /// when the inbox is dropped is answered `451 4.3.0`.
+    ///
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # use std::time::Duration;
+    /// use pillarbox::Reply;
+    ///
+    /// let inbox = pillarbox::Server::builder().manual_inbox("127.0.0.1:0")?;
+    /// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
+    /// # client.write_all(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n.\r\n")?;
+    /// // ... the code under test sends, on a thread of its own
+    /// let delivery = inbox.recv_timeout(Duration::from_secs(5))?;
+    /// assert_eq!(delivery.envelope().recipients(), ["b@example.org"]);
+    /// delivery.respond(Reply::new(552, "5.2.2", "mailbox full"));
+    /// # client.write_all(b"QUIT\r\n")?;
+    /// # let mut replies = String::new();
+    /// # client.read_to_string(&mut replies)?;
+    /// # assert!(replies.contains("552 5.2.2 mailbox full"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`serve`](Builder::serve).
+    pub fn manual_inbox(self, at: impl Into<Listener>) -> Result<Inbox<Delivery>, Error> {
+        self.keep(at)
+    }
+
+    fn keep<M: AsRef<Envelope>>(self, at: impl Into<Listener>) -> Result<Inbox<M>, Error>
+    where
+        Keep<M>: Handler + 'static,
+    {
         if self.config.inbox_capacity == 0 {
             return Err(Error::Setting("an inbox needs an inbox_capacity of at least 1"));
         }

@@ -42,6 +42,9 @@ pub(crate) use store::{Keep, Store};
 ///
 /// A message that does not come makes a [`RecvError`] that tells what came instead, and what was said on each connection.
 ///
+/// Where the test itself is to say what becomes of a message, [`Builder::manual_inbox`](crate::Builder::manual_inbox)
+/// makes an `Inbox<Delivery>`: it gives out each message with the answer that its client waits for.
+///
 /// An inbox holds [`inbox_capacity`](crate::Builder::inbox_capacity) messages; further ones are refused with `452 4.3.1`.
 /// It can be shared by reference between threads; each message goes to one of those that wait.
 #[derive(Debug)]

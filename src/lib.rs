@@ -49,11 +49,12 @@
 //!
 //! - a [`Handler`] (a closure will do) on a thread of the library's: [`Builder::serve`], [`Builder::serve_with`];
 //! - the program's own loop over the channel: [`Builder::deliveries`];
-//! - an [`Inbox`] that accepts all and lets a test look: [`Builder::inbox`].
+//! - an [`Inbox`] that accepts all and lets a test look: [`Builder::inbox`]; or lets it answer:
+//!   [`Builder::manual_inbox`].
 //!
 //! A [`Session`] has a say in the conversation itself: which clients, senders and recipients are taken, which verbs there
-//! are. The ready-made handlers are in [`handlers`]. Who knows Python's `smtpd` finds the way in [`from_smtpd`];
-//! what can be relied on is in [`promises`].
+//! are. The ready-made handlers are in [`handlers`], and in [`testing`] the faults that a test's server makes on purpose.
+//! Who knows Python's `smtpd` finds the way in [`from_smtpd`]; what can be relied on is in [`promises`].
 //!
 //! # What goes over the wire
 //!

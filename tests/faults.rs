@@ -380,6 +380,34 @@ mod handshakes {
     }
 
     #[test]
+    fn a_failure_comes_when_the_client_has_begun() {
+        let certificate = Certificate::new();
+        let faults = Faults::new().when(On::handshake(), Do::FailHandshake);
+        let inbox = inbox(&certificate, &faults);
+        let mut stream = TcpStream::connect(inbox.local_addr()).expect("the server listens");
+        stream.write_all(b"EHLO a\r\n").unwrap();
+        let mut octets = Vec::new();
+        read_up_to(&mut stream, &mut octets, "250 HELP\r\n");
+        stream.write_all(b"STARTTLS\r\n").unwrap();
+        read_up_to(&mut stream, &mut octets, "start TLS\r\n");
+        stream.set_read_timeout(Some(PAUSE)).unwrap();
+        assert!(stream.read(&mut [0; 1]).is_err());
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"\x16\x03\x01").unwrap();
+        octets.clear();
+        stream.read_to_end(&mut octets).unwrap();
+        assert_eq!(octets, b"\x15\x03\x03\x00\x02\x02\x28");
+    }
+
+    fn read_up_to(stream: &mut TcpStream, octets: &mut Vec<u8>, end: &str) {
+        while !octets.ends_with(end.as_bytes()) {
+            let mut octet = [0];
+            stream.read_exact(&mut octet).expect("a reply");
+            octets.extend(octet);
+        }
+    }
+
+    #[test]
     fn a_certificate_that_has_expired() {
         let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
         parameters.not_after = rcgen::date_time_ymd(2001, 1, 1);

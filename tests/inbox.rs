@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use client::{Client, PATIENCE};
 use pillarbox::testing::Direction;
-use pillarbox::{Envelope, Inbox, RecvError, Server};
+use pillarbox::{Envelope, Inbox, RecvError, Reply, Server};
 
 /// Short, for what is not to come.
 const SHORT: Duration = Duration::from_millis(20);
@@ -294,4 +294,40 @@ fn a_full_inbox_and_one_that_has_room_again() {
     inbox.recv().unwrap();
     send(&mut client, "bob@example.org", "");
     assert_eq!(inbox.try_iter().count(), 1);
+}
+
+#[test]
+fn the_test_answers() {
+    let inbox = Server::builder().manual_inbox("127.0.0.1:0").expect("a free port");
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::ehlo(inbox.local_addr())).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.expect("MAIL FROM:<sender@client.example>", "250");
+        client.expect(format!("RCPT TO:<r{n}@example.org>"), "250");
+        client.expect("DATA", "354");
+        client.send(".\r\n");
+    }
+    let last = inbox.recv_matching(|mail| mail.recipients() == ["r2@example.org"], PATIENCE).unwrap();
+    last.respond(Reply::new(552, "5.2.2", "mailbox full"));
+    clients[2].expect_reply("552 5.2.2");
+    for delivery in inbox.recv_n(2, PATIENCE).unwrap() {
+        let n = usize::from(delivery.envelope().recipients() == ["r1@example.org"]);
+        delivery.accept();
+        clients[n].expect_reply("250 2.0.0 OK");
+    }
+    assert!(matches!(inbox.wait_until_idle(SHORT), Err(RecvError::Busy(SHORT, _))));
+    inbox.assert_empty(Duration::ZERO);
+}
+
+#[test]
+fn what_nobody_answered_is_answered_at_the_end() {
+    let inbox = Server::builder().manual_inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::envelope(inbox.local_addr());
+    client.expect("DATA", "354");
+    client.send(".\r\n");
+    while inbox.is_empty() {
+        thread::yield_now();
+    }
+    drop(inbox);
+    client.expect_reply("451 4.3.0");
+    client.expect_reply("421 4.3.2");
 }

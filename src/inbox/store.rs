@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::error::Arrived;
 use crate::consumer::Handler;
-use crate::delivery::Response;
+use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
 use crate::reply::{Reply, Status};
 
@@ -147,5 +147,19 @@ impl Handler for Keep<Envelope> {
             Ok(()) => ().into(),
             Err((_, refusal)) => refusal.into(),
         }
+    }
+}
+
+/// Keeps each with the answer that its client waits for.
+impl Handler for Keep<Delivery> {
+    fn process_delivery(&mut self, delivery: Delivery) {
+        if let Err((delivery, refusal)) = self.0.put(delivery) {
+            delivery.respond(refusal);
+        }
+    }
+
+    /// A message that comes without its delivery is one that no test could answer.
+    fn process_message(&mut self, _: Envelope) -> Response {
+        GONE.into()
     }
 }
