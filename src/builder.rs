@@ -1,5 +1,6 @@
 //! The settings of a server to be, and the ways to start it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,10 +130,43 @@ impl Builder {
         self
     }
 
-    /// The most octets of content in memory, counted over all connections and all envelopes not dropped yet; past it
-    /// messages are refused with `452 4.3.1`. Default: 1 GiB.
+    /// The most octets of content held at once, in memory and on disk, counted over all connections and all envelopes not
+    /// dropped yet; past it messages are refused with `452 4.3.1`: before their content is sent if none is left by then, or
+    /// less than the client announces by SIZE. Default: 2 GiB.
     pub fn buffer_budget(mut self, octets: u64) -> Builder {
         self.config.buffer_budget = octets;
+        self
+    }
+
+    /// The octets of content in memory, counted as for [`buffer_budget`](Builder::buffer_budget), past which messages larger
+    /// than the [`spool_threshold`](Builder::spool_threshold) go to disk: a message that grows on takes with it what of it
+    /// was in memory. 0 sends all of them there, and `u64::MAX` none. Default: 64 MiB.
+    ///
+    /// A message that goes to disk costs more of the processor's time than one that does not, since it is written and read
+    /// once more. So as long as there are few at a time, all of them are spared that, large ones too; and when there are
+    /// many, memory stays within this limit and one threshold for each message.
+    pub fn memory_budget(mut self, octets: u64) -> Builder {
+        self.config.memory_budget = octets;
+        self
+    }
+
+    /// The size, in octets, up to which a message is kept in memory in any case; a larger one goes to disk while the
+    /// [`memory_budget`](Builder::memory_budget) is used up. Default: 65,536.
+    ///
+    /// There it is in a file without a name, which nobody else can find and which is gone with the envelope, or with the
+    /// process however that ends. Handlers do not see a difference: see [`Content`](crate::Content). An envelope takes a
+    /// file descriptor as long as its content is on disk. If the disk is full, or there are no descriptors, the message is
+    /// refused with `452 4.3.1`; if it fails otherwise, with `451 4.3.0`.
+    pub fn spool_threshold(mut self, octets: u64) -> Builder {
+        self.config.spool_threshold = octets;
+        self
+    }
+
+    /// The folder for messages that go to disk: see [`spool_threshold`](Builder::spool_threshold). It has to be there when
+    /// the server starts. Default: the system's for temporary files, [`std::env::temp_dir`]; where that is in memory, as
+    /// `/tmp` is on some Linux systems, choose another one.
+    pub fn spool_folder(mut self, folder: impl Into<PathBuf>) -> Builder {
+        self.config.spool_folder = Some(folder.into());
         self
     }
 
@@ -451,6 +485,8 @@ impl Builder {
             "max_connections must be at least 1"
         } else if self.config.max_recipients == 0 {
             "max_recipients must be at least 1"
+        } else if self.config.spool_folder.as_ref().is_some_and(|folder| !folder.is_dir()) {
+            "spool_folder must be a folder that is there"
         } else if self.config.require_tls && self.tls.is_none() {
             "require_tls needs tls"
         } else if self.config.require_auth && !self.has_authenticator() {

@@ -9,9 +9,9 @@ use std::time::{Instant, SystemTime};
 use parking_lot::Mutex;
 
 use crate::address::{ForwardPath, ReversePath};
+use crate::budget::Budget;
 use crate::command::{self, Command, Verb};
 use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE, RECIPIENT_OVERSHOOT};
-use crate::content::Budget;
 use crate::delivery::Dispatch;
 use crate::envelope::{Endpoint, MessageId};
 use crate::escaped::Escaped;
@@ -20,6 +20,7 @@ use crate::faults::Faults;
 use crate::reply::{Reply, Status};
 use crate::session::{Context, Phase, Session};
 use crate::shutdown::Activity;
+use crate::spool::Spool;
 use crate::stats::Counters;
 use crate::stream::{Stream, linger};
 use crate::tls::Tls;
@@ -65,6 +66,7 @@ const NOT_OFFERED: Reply = Reply::fixed(502, Status::new(5, 5, 1), "Command not 
 pub(crate) struct Shared {
     pub config: Arc<Config>,
     pub budget: Arc<Budget>,
+    pub spool: Arc<Spool>,
     pub counters: Counters,
     /// The part of message ids that tells this server from others.
     pub server: u64,

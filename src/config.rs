@@ -1,5 +1,6 @@
 //! Every setting, its default and its reason.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,16 @@ pub(crate) struct Config {
     pub max_errors: usize,
     /// Commands that bring no message forward, until a message is accepted.
     pub max_junk: usize,
-    /// Octets of content in memory, of all connections and of envelopes not yet dropped.
+    /// Octets of content, of all connections and of envelopes not yet dropped, in memory or on disk: room for fifty of the
+    /// largest messages at once.
     pub buffer_budget: u64,
+    /// Those of them that may be in memory before larger content goes to disk. A few large messages at a time are not
+    /// written and read once more, which costs twice the processor's time; many do not take more than a small machine has.
+    pub memory_budget: u64,
+    /// Content up to so many octets never goes to disk: a file costs more than it saves.
+    pub spool_threshold: u64,
+    /// None is the system's folder for temporary files.
+    pub spool_folder: Option<PathBuf>,
     /// Off as in smtpd: a program that never saw a UTF-8 address need not expect one.
     pub smtputf8: bool,
     pub decode_data: bool,
@@ -115,7 +124,10 @@ impl Default for Config {
             handler_timeout: Duration::from_secs(600),
             max_errors: 20,
             max_junk: 100,
-            buffer_budget: 1024 * 1024 * 1024,
+            buffer_budget: 2 * 1024 * 1024 * 1024,
+            memory_budget: 64 * 1024 * 1024,
+            spool_threshold: 64 * 1024,
+            spool_folder: None,
             smtputf8: false,
             decode_data: false,
             line_ends: LineEnds::Normalize,

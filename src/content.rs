@@ -1,47 +1,109 @@
-//! The octets of a message, and the budget that bounds how many are held.
+//! The octets of a message, in memory or on disk.
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Formatter};
-use std::io::{self, BufRead, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+
+use crate::budget::Share;
+use crate::pieces::{PIECE, Pieces};
+use crate::spool::{SpoolFile, SpoolReader};
+
+/// The octets of the longest character.
+const MAX_UTF8: usize = 4;
 
 /// The octets of a message: CRLF at the line ends, leading dots undone, without the line that ended it.
 ///
-/// Reading is fallible because large content need not be kept in memory.
+/// It is in memory, or in a file without a name that is gone with this value: see
+/// [`Builder::spool_threshold`](crate::Builder::spool_threshold). It is read the same way in either case, but reading from
+/// disk may fail.
 #[derive(Default)]
 pub struct Content {
-    octets: Vec<u8>,
-    // Gives the octets back to the budget when the content is dropped.
-    _share: Share,
+    octets: Octets,
+    // Gives the octets back to the budgets when the content is dropped.
+    _shares: Shares,
+}
+
+/// Where content is.
+#[derive(Debug)]
+enum Octets {
+    InMemory(Pieces),
+    OnDisk(SpoolFile),
+}
+
+impl Default for Octets {
+    fn default() -> Octets {
+        Octets::InMemory(Pieces::default())
+    }
+}
+
+/// What one message has of what all messages have to share.
+#[derive(Default, Debug)]
+pub(crate) struct Shares {
+    /// All octets of content that are held.
+    pub held: Share,
+    /// Those in memory.
+    pub memory: Share,
 }
 
 impl Content {
-    pub(crate) fn new(octets: Vec<u8>, share: Share) -> Content {
-        Content { octets, _share: share }
+    pub(crate) fn in_memory(pieces: Pieces, shares: Shares) -> Content {
+        Content { octets: Octets::InMemory(pieces), _shares: shares }
+    }
+
+    pub(crate) fn on_disk(file: SpoolFile, shares: Shares) -> Content {
+        Content { octets: Octets::OnDisk(file), _shares: shares }
     }
 
     /// How many octets there are.
     pub fn len(&self) -> u64 {
-        self.octets.len() as u64
+        match &self.octets {
+            Octets::InMemory(pieces) => pieces.len(),
+            Octets::OnDisk(file) => file.len(),
+        }
     }
 
     /// Whether there are none: a client may send an empty message.
     pub fn is_empty(&self) -> bool {
-        self.octets.is_empty()
+        self.len() == 0
     }
 
-    /// All of the content.
+    /// All of the content. Up to 64 KiB it is lent; what is larger is put together first, from disk if it is there.
+    /// [`reader`](Content::reader) does without.
     ///
     /// # Errors
-    /// Those of reading content that is not kept in memory.
+    /// Those of reading content that is on disk.
     pub fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
-        Ok(Cow::Borrowed(&self.octets))
+        match &self.octets {
+            Octets::InMemory(pieces) => Ok(match pieces.as_slices() {
+                [] => Cow::Borrowed(&[]),
+                [octets] => Cow::Borrowed(octets),
+                pieces => Cow::Owned(pieces.concat()),
+            }),
+            Octets::OnDisk(file) => {
+                let mut octets = Vec::with_capacity(usize::try_from(file.len()).unwrap_or(0));
+                file.reader().read_to_end(&mut octets)?;
+                Ok(Cow::Owned(octets))
+            }
+        }
     }
 
-    /// A reader from the start, for those who copy the content on without having all of it in memory.
+    /// A reader from the start, for those who copy the content on without having all of it in memory. Each call gives
+    /// another one, and they do not disturb each other.
     pub fn reader(&self) -> ContentReader<'_> {
-        ContentReader(&self.octets)
+        ContentReader(match &self.octets {
+            Octets::InMemory(pieces) => Source::Memory(pieces.as_slices(), 0),
+            Octets::OnDisk(file) => Source::Disk(BufReader::with_capacity(PIECE, file.reader())),
+        })
+    }
+
+    /// Whether it is UTF-8, without having all of it in memory.
+    pub(crate) fn is_utf8(&self) -> io::Result<bool> {
+        match &self.octets {
+            Octets::InMemory(pieces) if pieces.as_slices().len() == 1 => {
+                Ok(str::from_utf8(&pieces.as_slices()[0]).is_ok())
+            }
+            _ => is_utf8(self.reader(), PIECE),
+        }
     }
 
     /// All of the content as text with `\n` line ends.
@@ -62,23 +124,69 @@ impl Debug for Content {
     }
 }
 
-/// Reads a message's [`Content`].
+fn is_utf8(mut from: impl Read, piece: usize) -> io::Result<bool> {
+    let mut octets = vec![0; piece + MAX_UTF8];
+    // The beginning of a character whose end has not been read.
+    let mut held = 0;
+    loop {
+        let read = match from.read(&mut octets[held..]) {
+            Ok(0) => return Ok(held == 0),
+            Ok(read) => read,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        let filled = held + read;
+        let valid = match str::from_utf8(&octets[..filled]) {
+            Ok(text) => text.len(),
+            Err(e) if e.error_len().is_none() => e.valid_up_to(),
+            Err(_) => return Ok(false),
+        };
+        octets.copy_within(valid..filled, 0);
+        held = filled - valid;
+    }
+}
+
+/// Reads a message's [`Content`], in pieces as they come: a line or a character may begin in one and end in the next.
 #[derive(Debug)]
-pub struct ContentReader<'a>(&'a [u8]);
+pub struct ContentReader<'a>(Source<'a>);
+
+#[derive(Debug)]
+enum Source<'a> {
+    // The pieces, and what was read of the first.
+    Memory(&'a [Vec<u8>], usize),
+    Disk(BufReader<SpoolReader<'a>>),
+}
 
 impl Read for ContentReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
+        if let Source::Disk(file) = &mut self.0 {
+            // Large reads go past its buffer.
+            return file.read(buf);
+        }
+        let read = self.fill_buf()?.read(buf)?;
+        self.consume(read);
+        Ok(read)
     }
 }
 
 impl BufRead for ContentReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        Ok(self.0)
+        match &mut self.0 {
+            Source::Memory(pieces, at) => Ok(pieces.first().map_or(&[], |piece| &piece[*at..])),
+            Source::Disk(file) => file.fill_buf(),
+        }
     }
 
     fn consume(&mut self, amount: usize) {
-        self.0.consume(amount);
+        match &mut self.0 {
+            Source::Memory(pieces, at) => {
+                *at += amount;
+                if pieces.first().is_some_and(|piece| *at >= piece.len()) {
+                    (*pieces, *at) = (&pieces[1..], 0);
+                }
+            }
+            Source::Disk(file) => file.consume(amount),
+        }
     }
 }
 
@@ -110,114 +218,103 @@ impl std::error::Error for TextError {
     }
 }
 
-/// How many octets of content may be in memory at once, over all connections and all envelopes that are still held.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    limit: u64,
-    used: AtomicU64,
-}
-
-impl Budget {
-    pub fn new(limit: u64) -> Arc<Budget> {
-        Arc::new(Budget { limit, used: AtomicU64::new(0) })
-    }
-
-    /// Whether nothing is left.
-    pub fn is_exhausted(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.limit
-    }
-
-    /// The octets held now.
-    pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
-    }
-}
-
-/// One message's share of the [`Budget`]; given back on drop.
-#[derive(Default, Debug)]
-pub(crate) struct Share {
-    budget: Option<Arc<Budget>>,
-    octets: u64,
-}
-
-impl Share {
-    pub fn of(budget: &Arc<Budget>) -> Share {
-        Share { budget: Some(budget.clone()), octets: 0 }
-    }
-
-    /// Takes as much more as is needed for `total` octets; false if the budget does not have it.
-    pub fn grow_to(&mut self, total: u64) -> bool {
-        let Some(budget) = &self.budget else { return true };
-        let more = total.saturating_sub(self.octets);
-        if more == 0 {
-            return true;
-        }
-        let before = budget.used.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > budget.limit {
-            budget.used.fetch_sub(more, Ordering::Relaxed);
-            return false;
-        }
-        self.octets += more;
-        true
-    }
-
-    /// Gives back all but `total` octets.
-    pub fn shrink_to(&mut self, total: u64) {
-        let less = self.octets.saturating_sub(total);
-        self.octets -= less;
-        if let Some(budget) = &self.budget
-            && less > 0
-        {
-            budget.used.fetch_sub(less, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.shrink_to(0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
+    use crate::config::Config;
+    use crate::spool::Spool;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn in_memory(octets: &[u8]) -> Content {
+        let mut pieces = Pieces::default();
+        for piece in octets.chunks(PIECE) {
+            pieces.begin();
+            pieces.enlarge_last(piece.len());
+            pieces.extend(piece);
+        }
+        Content::in_memory(pieces, Shares::default())
+    }
+
+    fn on_disk(octets: &[u8]) -> Content {
+        let mut file = Spool::new(&Config::default()).create().unwrap();
+        file.write_all(octets).unwrap();
+        Content::on_disk(file, Shares::default())
+    }
 
     #[test]
-    fn the_budget_is_shared_and_given_back() {
-        let budget = Budget::new(10);
-        let mut one = Share::of(&budget);
-        let mut two = Share::of(&budget);
-        assert!(one.grow_to(6) && two.grow_to(4) && budget.is_exhausted());
-        assert!(!two.grow_to(5) && one.grow_to(6));
-        drop(one);
-        assert_eq!(budget.used(), 4);
-        assert!(two.grow_to(10));
-        drop(Content::new(vec![0; 10], two));
-        assert_eq!(budget.used(), 0);
+    fn it_reads_the_same_wherever_it_is() {
+        let long: Vec<u8> = (0..PIECE * 2 + 100).map(|n| (n / 251) as u8).collect();
+        for octets in [&b""[..], b"abc", &long[..PIECE], &long] {
+            for content in [in_memory(octets), on_disk(octets)] {
+                assert_eq!((content.len(), content.is_empty()), (octets.len() as u64, octets.is_empty()));
+                assert!(content.bytes().unwrap() == octets);
+                for _ in 0..2 {
+                    let (mut all, mut pieces) = (Vec::new(), Vec::new());
+                    content.reader().read_to_end(&mut all).unwrap();
+                    let mut reader = content.reader();
+                    while !reader.fill_buf().unwrap().is_empty() {
+                        let piece = reader.fill_buf().unwrap();
+                        let taken = piece.len().div_ceil(2);
+                        pieces.extend_from_slice(&piece[..taken]);
+                        reader.consume(taken);
+                    }
+                    assert!(all == octets && pieces == octets);
+                }
+            }
+        }
     }
 
     #[test]
     fn text_has_newlines() {
-        let content = Content::new(b"a\r\nb\r\n".to_vec(), Share::default());
-        assert_eq!(content.text().unwrap(), "a\nb\n");
-        let content = Content::new(b"\xff".to_vec(), Share::default());
-        assert!(matches!(content.text(), Err(TextError::NotUtf8(_))));
-    }
-
-    #[test]
-    fn readers_begin_at_the_start() {
-        let content = Content::new(b"abc".to_vec(), Share::default());
-        for _ in 0..2 {
-            let mut all = Vec::new();
-            content.reader().read_to_end(&mut all).unwrap();
-            assert_eq!(all, b"abc");
+        for make in [in_memory, on_disk] {
+            assert_eq!(make(b"a\r\nb\r\n").text().unwrap(), "a\nb\n");
+            assert!(matches!(make(b"\xff").text(), Err(TextError::NotUtf8(_))));
         }
     }
 
     #[test]
+    fn utf8_that_the_end_cuts_off_is_none() {
+        for (octets, expected) in [(&b"\xe2\x82\xac"[..], true), (b"\xe2\x82", false), (b"", true), (b"a\xff", false)] {
+            for make in [in_memory, on_disk] {
+                assert_eq!(make(octets).is_utf8().unwrap(), expected, "{}", octets.escape_ascii());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn utf8_in_any_pieces(text in "\\PC{0,20}", damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>()))) {
+            let mut octets = text.into_bytes();
+            if let (Some((at, octet)), false) = (damage, octets.is_empty()) {
+                let at = at.index(octets.len());
+                octets[at] = octet;
+            }
+            for piece in 1..6 {
+                prop_assert_eq!(is_utf8(BufReader::with_capacity(1, &octets[..]), piece).unwrap(), str::from_utf8(&octets).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn what_it_shared_is_given_back() {
+        let budget = Budget::new(10);
+        let mut held = Share::of(&budget);
+        assert!(held.grow_to(10));
+        drop(Content::in_memory(Pieces::default(), Shares { held, ..Shares::default() }));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
     fn debug_shows_no_content() {
-        let content = Content::new(b"secret".to_vec(), Share::default());
-        assert!(!format!("{content:?}").contains("secret"));
+        assert!(!format!("{:?}", in_memory(b"secret")).contains("secret"));
+    }
+
+    #[test]
+    fn it_can_be_sent_and_shared() {
+        fn check<T: Send + Sync>() {}
+        check::<Content>();
+        check::<ContentReader<'_>>();
     }
 }

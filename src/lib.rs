@@ -85,11 +85,14 @@ mod reply;
 mod xclient;
 mod xtext;
 
-// The protocol, without input or output.
+// The protocol, without input or output but for content that is on disk.
+mod budget;
 mod config;
 mod content;
 mod envelope;
 mod extension;
+mod pieces;
+mod spool;
 mod tls_info;
 mod transaction;
 mod transcript;

@@ -12,10 +12,10 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::acceptor::Acceptor;
 use crate::addresses::Addresses;
+use crate::budget::Budget;
 use crate::channel::Shared;
 use crate::config::Config;
 use crate::consumer::{Handler, consume};
-use crate::content::Budget;
 use crate::delivery::Delivery;
 use crate::envelope::Endpoint;
 use crate::error::Error;
@@ -24,6 +24,7 @@ use crate::listener::{Bound, Listener};
 use crate::pool::{Jobs, Pool, Threads};
 use crate::session::SessionFactory;
 use crate::shutdown::Shutdown;
+use crate::spool::Spool;
 use crate::stats::{Counters, Stats};
 use crate::tls::Tls;
 use crate::transcript::{Transcript, Transcripts};
@@ -121,6 +122,7 @@ impl Server {
         let config = Arc::new(config);
         let shared = Arc::new(Shared {
             budget: Budget::new(config.buffer_budget),
+            spool: Arc::new(Spool::new(&config)),
             config: config.clone(),
             counters: Counters::default(),
             server: server_id(),
@@ -288,6 +290,7 @@ impl Core {
             lost_messages: lost_messages.get(),
             accepted_octets: accepted_octets.get(),
             buffered_octets: self.shared.budget.used(),
+            memory_octets: self.shared.spool.memory.used(),
         }
     }
 

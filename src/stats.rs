@@ -22,8 +22,12 @@ pub struct Stats {
     pub lost_messages: u64,
     /// Octets of content in the accepted messages.
     pub accepted_octets: u64,
-    /// Octets of content in memory now: what counts towards [`buffer_budget`](crate::Builder::buffer_budget).
+    /// Octets of content held now, in memory or on disk: what counts towards
+    /// [`buffer_budget`](crate::Builder::buffer_budget).
     pub buffered_octets: u64,
+    /// Those of them in memory, and the room kept there for what is written to disk: what counts towards
+    /// [`memory_budget`](crate::Builder::memory_budget).
+    pub memory_octets: u64,
 }
 
 /// The counters behind [`Stats`].

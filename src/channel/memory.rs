@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, bounded};
 use super::*;
 use crate::delivery::Delivery;
 use crate::shutdown::Shutdown;
+use crate::spool::Spool;
 use crate::tls::TlsAcceptor;
 use crate::tls_info::TlsInfo;
 
@@ -93,6 +94,7 @@ pub struct Message {
 pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
     let shared = Arc::new(Shared {
         budget: Budget::new(config.buffer_budget),
+        spool: Arc::new(Spool::new(&config)),
         config: Arc::new(config),
         counters: Counters::default(),
         server: 0xabc,

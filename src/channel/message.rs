@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, ErrorKind};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Channel, Flow, IDLE, SHUTTING_DOWN};
+use super::{Channel, Flow, IDLE, SHUTTING_DOWN, Shared};
 use crate::collector::{Collector, Overflow};
 use crate::config::LineEnds;
 use crate::content::Content;
@@ -18,6 +18,7 @@ use crate::wire::data::DataReader;
 
 const CONTENT_FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Message far too big");
 const NO_ROOM: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
+const NOT_STORED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 const LONE_LINE_END: Reply = Reply::fixed(550, Status::new(5, 5, 2), "Lone CR or LF in message");
 const NOT_UTF8: Reply = Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8");
 const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
@@ -137,7 +138,9 @@ impl<S: Stream> Channel<S> {
     fn may_send_content(&mut self, chunks: bool) -> Result<(), Reply> {
         self.context.state.check_data(chunks)?;
         self.session.data(&self.context).map_err(Reply::into_refusal)?;
-        if self.shared.budget.is_exhausted() {
+        // Known to be too much before it comes, if the client said how much.
+        let announced = self.context.mail_parameters().and_then(MailParameters::size).unwrap_or(0);
+        if !self.shared.budget.has(announced.max(1)) {
             return Err(NO_ROOM);
         }
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
@@ -145,7 +148,8 @@ impl<S: Stream> Channel<S> {
 
     fn begin(&self, reader: DataReader) -> Chunks {
         let hint = self.context.mail_parameters().and_then(MailParameters::size);
-        let collector = Collector::new(&self.shared.budget, self.shared.config.data_size_limit, hint);
+        let Shared { budget, spool, config, .. } = &*self.shared;
+        let collector = Collector::new(budget, spool, config.data_size_limit, hint);
         Chunks { collector, reader, since: Instant::now() }
     }
 
@@ -265,10 +269,17 @@ impl<S: Stream> Channel<S> {
         if message.reader.is_rejected() {
             return Err(LONE_LINE_END);
         }
-        if self.shared.config.decode_data && content.bytes().is_ok_and(|bytes| str::from_utf8(&bytes).is_err()) {
-            return Err(NOT_UTF8);
+        if !self.shared.config.decode_data {
+            return Ok(content);
         }
-        Ok(content)
+        match content.is_utf8() {
+            Ok(true) => Ok(content),
+            Ok(false) => Err(NOT_UTF8),
+            Err(e) => {
+                log::error!("[{}] message cannot be read back: {e}", self.context.connection);
+                Err(NOT_STORED)
+            }
+        }
     }
 
     /// Says the reply, or in LMTP the replies, to a message that was read to its end.
@@ -366,6 +377,7 @@ impl<S: Stream> Channel<S> {
 fn overflow_reply(overflow: Overflow) -> Reply {
     match overflow {
         Overflow::TooBig => TOO_BIG,
-        Overflow::NoBudget => NO_ROOM,
+        Overflow::NoRoom => NO_ROOM,
+        Overflow::NotStored => NOT_STORED,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt::{self, Debug, Formatter};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
-use std::io::{self, BufRead, BufWriter, ErrorKind, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::envelope::Envelope;
 use crate::parameter::Body;
 use crate::pool::Pool;
 use crate::reply::{Reply, Status};
+use crate::spool::is_out_of_resources;
 
 mod flush;
 
@@ -237,14 +238,6 @@ impl Store {
     }
 }
 
-/// Whether it is for lack of room (ENOSPC, EDQUOT) or descriptors (EMFILE, ENFILE): what may well be better soon.
-fn is_out_of_resources(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-        || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
-}
-
 /// Makes a folder and those above it, each on disk before the next.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
@@ -298,17 +291,5 @@ mod tests {
             assert_eq!(copied(content, piece, true), content, "{piece} at a time");
         }
         assert_eq!(copied(b"", 1, false), b"");
-    }
-
-    #[test]
-    fn what_may_be_better_soon() {
-        let (enoent, eio, enfile, emfile, erofs) = (2, 5, 23, 24, 30);
-        for lack in [ErrorKind::StorageFull.into(), ErrorKind::QuotaExceeded.into()] {
-            assert!(is_out_of_resources(&lack), "{lack}");
-        }
-        for (error, expected) in [(enoent, false), (eio, false), (erofs, false), (enfile, true), (emfile, true)] {
-            let error = io::Error::from_raw_os_error(error);
-            assert_eq!(is_out_of_resources(&error), expected, "{error}");
-        }
     }
 }

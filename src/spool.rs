@@ -1,0 +1,173 @@
+//! Content on disk: which goes there, and files that need no cleaning up.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::pieces::Stock;
+
+/// What it goes by whether content is kept in memory, and where it goes if it is not.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    folder: PathBuf,
+    /// Content up to so many octets stays in memory.
+    pub threshold: u64,
+    /// What all content in memory comes to. Larger content stays there too while this has room.
+    pub memory: Arc<Budget>,
+    /// The memory that messages hand on to each other.
+    pub stock: Arc<Stock>,
+    // So that a full disk is logged once, and not for each message that it refuses.
+    is_failing: AtomicBool,
+}
+
+impl Spool {
+    pub fn new(config: &Config) -> Spool {
+        Spool {
+            folder: config.spool_folder.clone().unwrap_or_else(std::env::temp_dir),
+            threshold: config.spool_threshold,
+            memory: Budget::new(config.memory_budget),
+            stock: Arc::default(),
+            is_failing: AtomicBool::new(false),
+        }
+    }
+
+    /// A file for one message. Nobody can find it, and the system removes it whatever becomes of this process.
+    pub fn create(&self) -> io::Result<SpoolFile> {
+        tempfile::tempfile_in(&self.folder).map(|file| SpoolFile { file, len: 0 })
+    }
+
+    /// A message could not be written.
+    pub fn has_failed(&self, error: &io::Error) {
+        if !self.is_failing.swap(true, Ordering::Relaxed) {
+            log::error!("cannot spool messages to {}: {error}", self.folder.display());
+        }
+    }
+
+    /// A message was written.
+    pub fn has_worked(&self) {
+        if self.is_failing.swap(false, Ordering::Relaxed) {
+            log::warn!("messages can be spooled to {} again", self.folder.display());
+        }
+    }
+}
+
+/// A file without a name, written once from the start to the end; it is gone with this value.
+#[derive(Debug)]
+pub(crate) struct SpoolFile {
+    file: File,
+    len: u64,
+}
+
+impl SpoolFile {
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// A reader from the start, independent of all others.
+    pub fn reader(&self) -> SpoolReader<'_> {
+        SpoolReader { file: self, offset: 0 }
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, octets: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.file, octets, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, octets: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.file, octets, offset)
+    }
+}
+
+impl Write for SpoolFile {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(octets)?;
+        self.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a [`SpoolFile`] at an offset of its own.
+#[derive(Debug)]
+pub(crate) struct SpoolReader<'a> {
+    file: &'a SpoolFile,
+    offset: u64,
+}
+
+impl Read for SpoolReader<'_> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.file.len - self.offset).unwrap_or(usize::MAX);
+        let most = left.min(octets.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        match self.file.read_at(&mut octets[..most], self.offset)? {
+            // Half a message must not pass for a whole one.
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            n => {
+                self.offset += n as u64;
+                Ok(n)
+            }
+        }
+    }
+}
+
+/// Whether a disk error is for lack of room (ENOSPC, EDQUOT) or descriptors (EMFILE, ENFILE): what may well be better soon.
+pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    const NO_DESCRIPTORS: &[i32] = &[23, 24];
+    #[cfg(not(unix))]
+    const NO_DESCRIPTORS: &[i32] = &[4];
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_do_not_disturb_each_other() {
+        let mut file = Spool::new(&Config::default()).create().unwrap();
+        file.write_all(b"abcdef").unwrap();
+        assert_eq!(file.len(), 6);
+        let (mut one, mut two) = (file.reader(), file.reader());
+        let mut octets = [0; 4];
+        for expected in [&b"abcd"[..], b"ef", b""] {
+            for reader in [&mut one, &mut two] {
+                let n = reader.read(&mut octets).unwrap();
+                assert_eq!(&octets[..n], expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_lost_its_end_is_no_whole_message() {
+        let mut file = Spool::new(&Config::default()).create().unwrap();
+        file.write_all(b"abcdef").unwrap();
+        file.file.set_len(3).unwrap();
+        let error = file.reader().read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_may_be_better_soon() {
+        let (enoent, eio, enfile, emfile, erofs) = (2, 5, 23, 24, 30);
+        for lack in [ErrorKind::StorageFull.into(), ErrorKind::QuotaExceeded.into()] {
+            assert!(is_out_of_resources(&lack), "{lack}");
+        }
+        for (error, expected) in [(enoent, false), (eio, false), (erofs, false), (enfile, true), (emfile, true)] {
+            let error = io::Error::from_raw_os_error(error);
+            assert_eq!(is_out_of_resources(&error), expected, "{error}");
+        }
+    }
+}
