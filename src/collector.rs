@@ -26,6 +26,8 @@ pub(crate) struct Collector {
     // All, or if there is a file those that are not in it yet.
     pieces: Pieces,
     file: Option<SpoolFile>,
+    // Whether memory was there for the last piece; else it is taken while the content is small.
+    is_granted: bool,
     shares: Shares,
     spool: Arc<Spool>,
     limit: u64,
@@ -40,6 +42,7 @@ impl Collector {
         Collector {
             pieces: Pieces::new(&spool.stock),
             file: None,
+            is_granted: false,
             shares: Shares { held: Share::of(budget), memory: Share::of(&spool.memory) },
             spool: spool.clone(),
             limit,
@@ -70,9 +73,9 @@ impl Collector {
         if let Some(why) = self.overflow() {
             return Err(why);
         }
-        // What is no larger than a piece has not been asked about yet.
-        let is_single = self.total <= PIECE as u64 && self.total > self.spool.threshold;
-        if self.file.is_some() || is_single && self.spool.memory.is_exhausted() {
+        // It may have outgrown the threshold within the last piece.
+        let is_too_much = self.total > self.spool.threshold && !self.is_granted && self.spool.memory.is_exhausted();
+        if self.file.is_some() || is_too_much {
             return self.finish_on_disk();
         }
         Ok(Content::in_memory(self.pieces, self.shares))
@@ -103,10 +106,12 @@ impl Collector {
     /// The last piece is full, and more is there: in memory, if it may, or on disk.
     fn begin_piece(&mut self) -> Result<(), Overflow> {
         let with_next = self.pieces.len() + PIECE as u64;
-        let is_small = self.total <= self.spool.threshold;
-        if self.file.is_none() && (is_small || self.shares.memory.grow_to(with_next)) {
-            self.pieces.begin();
-            return Ok(());
+        if self.file.is_none() {
+            self.is_granted = self.shares.memory.grow_to(with_next);
+            if self.is_granted || self.total <= self.spool.threshold {
+                self.pieces.begin();
+                return Ok(());
+            }
         }
         self.file = Some(self.write()?);
         Ok(())
@@ -298,18 +303,20 @@ mod tests {
         assert!(collector.file.is_none());
         collector.put(b"x");
         assert_eq!(collector.file.as_ref().map(SpoolFile::len), Some(4 * PIECE as u64));
+        assert_eq!(spool.memory.used(), PIECE as u64);
         assert_eq!(collector.finish().unwrap().len(), 4 * PIECE as u64 + 1);
     }
 
     #[test]
     fn the_budget_holds_on_disk_too() {
         let folder = tempfile::tempdir().unwrap();
-        let (budget, spool) = (Budget::new(200_000), spool(folder.path()));
-        for (octets, fits) in [(200_000, true), (200_001, false)] {
+        let (budget, spool) = (Budget::new(500_000), spool(folder.path()));
+        for (octets, fits) in [(500_000, true), (500_001, false)] {
             let mut collector = Collector::new(&budget, &spool, 0, None);
-            collect(&mut collector, octets);
-            assert_eq!(collector.overflow(), if fits { None } else { Some(Overflow::NoRoom) });
-            assert_eq!(collector.finish().is_ok(), fits);
+            collect(&mut collector, 400_000);
+            assert!(collector.file.is_some());
+            collect(&mut collector, octets - 400_000);
+            assert_eq!(collector.finish().err(), if fits { None } else { Some(Overflow::NoRoom) });
             assert_eq!((budget.used(), spool.memory.used()), (0, 0));
         }
     }
