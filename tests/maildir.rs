@@ -4,15 +4,17 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/disk.rs"]
+mod disk;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use client::Client;
+use disk::SmallDisk;
 use parking_lot::Mutex;
 use pillarbox::Server;
 use pillarbox::handlers::Maildir;
@@ -206,34 +208,17 @@ fn a_failure_is_logged_once_and_so_is_its_end() {
     }
 }
 
-/// A file system of a megabyte; gone with the value.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn new() -> Option<SmallDisk> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(SmallDisk(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk() {
-    let Some(disk) = SmallDisk::new() else { return eprintln!("skipped: no file system can be mounted here") };
-    let server = serve(disk.0.path());
+    let Some(disk) = SmallDisk::mount() else { return };
+    let server = serve(disk.path());
     let mut client = Client::ehlo(server.local_addr());
     send(&mut client, "small", "250");
     send(&mut client, &"x".repeat(2_000_000), "452 4.3.1");
     client.expect_in_step();
-    assert_eq!((files(&disk.0.path().join("new")).len(), files(&disk.0.path().join("tmp")).len()), (1, 0));
+    assert_eq!((files(&disk.path().join("new")).len(), files(&disk.path().join("tmp")).len()), (1, 0));
     send(&mut client, "small again", "250");
-    assert_eq!(files(&disk.0.path().join("new")).len(), 2);
+    assert_eq!(files(&disk.path().join("new")).len(), 2);
 }
 
 #[test]
