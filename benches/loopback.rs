@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 
 use divan::Bencher;
-use divan::counter::ItemsCount;
+use divan::counter::{BytesCount, ItemsCount};
 use pillarbox::{Server, handlers::Sink};
 
 const MESSAGES: usize = 200;
@@ -55,10 +55,11 @@ impl Client {
 
 const ENVELOPE: &[u8] = b"MAIL FROM:<sender@bench.example>\r\nRCPT TO:<rcpt@bench.example>\r\nDATA\r\n";
 
-fn content() -> Vec<u8> {
+/// About so many octets, in lines, and what ends them.
+fn content(octets: usize) -> Vec<u8> {
     let mut content = "x".repeat(74).into_bytes();
     content.extend_from_slice(b"\r\n");
-    content = content.repeat(13);
+    content = content.repeat(octets / 76);
     content.extend_from_slice(b".\r\n");
     content
 }
@@ -81,7 +82,7 @@ fn pipelined(client: &mut Client, content: &[u8]) {
 
 fn measure(bencher: Bencher, connections: usize, message: fn(&mut Client, &[u8])) {
     let server = Server::builder().serve("127.0.0.1:0", Sink).expect("a free port");
-    let content = content();
+    let content = content(1024);
     bencher
         .counter(ItemsCount::new(MESSAGES * connections))
         .with_inputs(|| (0..connections).map(|_| Client::open(server.local_addr())).collect::<Vec<_>>())
@@ -108,7 +109,7 @@ fn pipelined_messages(bencher: Bencher, connections: usize) {
 #[divan::bench(sample_count = 10)]
 fn a_connection_for_each_message(bencher: Bencher) {
     let server = Server::builder().serve("127.0.0.1:0", Sink).expect("a free port");
-    let content = content();
+    let content = content(1024);
     bencher.counter(ItemsCount::new(MESSAGES)).bench_local(|| {
         for _ in 0..MESSAGES {
             let mut client = Client::open(server.local_addr());
@@ -116,4 +117,14 @@ fn a_connection_for_each_message(bencher: Bencher) {
             client.say(b"QUIT\r\n", "221");
         }
     });
+}
+
+/// What it costs that a message goes to disk, by its size in KiB.
+#[divan::bench(args = [(1024, "memory"), (1024, "disk"), (10_240, "memory"), (10_240, "disk")], sample_count = 10)]
+fn large_messages(bencher: Bencher, (kib, place): (usize, &str)) {
+    let budget = if place == "disk" { 0 } else { u64::MAX };
+    let server = Server::builder().memory_budget(budget).serve("127.0.0.1:0", Sink).expect("a free port");
+    let content = content(kib * 1024);
+    let mut client = Client::open(server.local_addr());
+    bencher.counter(BytesCount::new(content.len())).bench_local(|| pipelined(&mut client, &content));
 }
