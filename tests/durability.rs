@@ -60,7 +60,7 @@ fn message(number: usize) -> String {
 
 /// Sends messages until the server is gone; notes those that were acknowledged.
 fn send(server: SocketAddr, numbers: &AtomicUsize, acknowledged: &Mutex<Vec<usize>>, stop: &AtomicBool) {
-    let mut client = Client::raw(server);
+    let Ok(mut client) = Client::try_raw(server) else { return };
     if !client.reply().starts_with("220") || !client.try_send("EHLO client.example\r\n") {
         return;
     }

@@ -18,10 +18,15 @@ pub struct Client {
 impl Client {
     /// Connects, and reads nothing.
     pub fn raw(server: SocketAddr) -> Client {
-        let stream = TcpStream::connect(server).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
-        stream.set_nodelay(true).expect("a TCP socket");
-        Client { stream, unread: Vec::new() }
+        Client::try_raw(server).expect("the server listens")
+    }
+
+    /// As [`raw`](Client::raw), to a server that may be gone.
+    pub fn try_raw(server: SocketAddr) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream, unread: Vec::new() })
     }
 
     /// Connects and reads the banner.
