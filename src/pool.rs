@@ -223,9 +223,10 @@ impl Threads {
         // Held until the handle is in its place: the thread looks for it there at its end.
         let mut handles = self.roll.handles.lock();
         let key = handles.next;
-        let leave = Leave { roll: self.roll.clone(), key };
+        let roll = self.roll.clone();
         let handle = builder.spawn(move || {
-            let _leave = leave;
+            // Made here: if there is no thread, nothing leaves.
+            let _leave = Leave { roll, key };
             work();
         })?;
         handles.next += 1;
@@ -317,6 +318,31 @@ mod tests {
             pool.wait_for_end_of_a_job(Duration::from_millis(10));
         }
         assert!(pool.close().join_by(deadline));
+    }
+
+    #[test]
+    fn without_threads_jobs_come_back_and_seats_stay_free() {
+        // More stack than any machine has addresses for.
+        let pool = Pool::new(1, 1 << 56, |()| {});
+        for _ in 0..3 {
+            assert!(matches!(pool.submit(()), Err(((), Refusal::NoThread(_)))));
+        }
+        assert!(pool.close().join_by(Instant::now()));
+    }
+
+    #[test]
+    fn the_end_of_a_job_ends_the_wait_for_one() {
+        let pool = Arc::new(Pool::new(1, 64 * 1024, |()| {}));
+        let waiting = thread::spawn({
+            let pool = pool.clone();
+            move || pool.wait_for_end_of_a_job(Duration::from_secs(3600))
+        });
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !waiting.is_finished() {
+            assert!(Instant::now() < deadline);
+            // Refused while the one before is not at its end.
+            let _ = pool.submit(());
+        }
     }
 
     #[test]
