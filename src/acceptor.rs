@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::addresses::{Addresses, Place, TOO_MANY_FROM_YOU};
+use crate::addresses::Place;
 use crate::channel::Shared;
 use crate::envelope::Endpoint;
 use crate::listener::Bound;
@@ -26,7 +26,6 @@ pub(crate) struct Acceptor {
     pub shared: Arc<Shared>,
     pub shutdown: Arc<Shutdown>,
     pub pool: Arc<Pool<Connection>>,
-    pub addresses: Arc<Addresses>,
     pub serial: Arc<AtomicU64>,
 }
 
@@ -65,8 +64,10 @@ impl Acceptor {
         let id = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
         // A proxy's connections are counted as its clients', once it has told whose they are.
         let is_proxy = is_proxy(&self.shared.config, &peer);
-        let Some(place) = (if is_proxy { Some(Place::none()) } else { self.addresses.take(&peer) }) else {
-            return self.refuse(&socket, &peer, &TOO_MANY_FROM_YOU);
+        let place = if is_proxy { Ok(Place::default()) } else { self.shared.addresses.take(&peer) };
+        let place = match place {
+            Ok(place) => place,
+            Err(reply) => return self.refuse(&socket, &peer, &reply),
         };
         let local = self.bound.local_of(&socket);
         match self.pool.submit(Connection { id, socket, peer, local, implicit_tls: self.implicit_tls, place }) {

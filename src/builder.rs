@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use crate::address::is_helo_name;
-use crate::config::{Config, FOREVER, LineEnds};
+use crate::config::{Config, FOREVER, LineEnds, Rate};
 use crate::consumer::Handler;
 use crate::delivery::Delivery;
 use crate::envelope::{Endpoint, Envelope};
@@ -92,6 +92,31 @@ impl Builder {
     /// The most connections at once from one IP address; one more is refused with `421 4.7.0`. Default: none.
     pub fn max_connections_per_address(mut self, connections: impl Into<Option<usize>>) -> Builder {
         self.config.max_connections_per_address = connections.into();
+        self
+    }
+
+    /// The most connections at once from one network; one more is refused with `421 4.7.0`. A network is what one client
+    /// usually has: an IPv4 address or, since a machine with IPv6 chooses half of its address as it likes, the IPv6
+    /// addresses that have the first 64 bits in common. Default: none.
+    pub fn max_connections_per_network(mut self, connections: impl Into<Option<usize>>) -> Builder {
+        self.config.max_connections_per_network = connections.into();
+        self
+    }
+
+    /// The most connections from one [network](Builder::max_connections_per_network) within a time that begins with the
+    /// first of them, those that are refused included; one more is refused with `421 4.7.0`. So many networks are
+    /// remembered as come in that time, but not more than some ten thousand. Default: none.
+    pub fn max_connection_rate(mut self, connections: usize, per: Duration) -> Builder {
+        self.config.max_connection_rate = Some(Rate { max: connections, per });
+        self
+    }
+
+    /// The most refused commands, failed authentications among them, from one
+    /// [network](Builder::max_connections_per_network) within a time that begins with the first of them, over all of its
+    /// connections. The connection that comes to so many is ended with `421 4.7.0`, and so is each new one for the rest of
+    /// that time. Remembered as for [`max_connection_rate`](Builder::max_connection_rate). Default: none.
+    pub fn max_error_rate(mut self, errors: usize, per: Duration) -> Builder {
+        self.config.max_error_rate = Some(Rate { max: errors, per });
         self
     }
 
@@ -477,12 +502,19 @@ impl Builder {
 
     fn check(&self) -> Result<(), Error> {
         let Config { command_timeout, data_timeout, handler_timeout, .. } = self.config;
+        let Config { max_connections_per_address, max_connections_per_network, .. } = self.config;
+        let timeouts = [command_timeout, data_timeout, handler_timeout];
+        let rates = [self.config.max_connection_rate, self.config.max_error_rate];
         let problem = if self.config.decode_data && self.config.smtputf8 {
             "decode_data and smtputf8 exclude each other"
-        } else if [command_timeout, data_timeout, handler_timeout].iter().any(|t| *t < Duration::from_millis(1)) {
+        } else if timeouts.into_iter().any(|timeout| timeout < Duration::from_millis(1)) {
             "a timeout must be at least a millisecond"
-        } else if self.config.max_connections == 0 || self.config.max_connections_per_address == Some(0) {
+        } else if self.config.max_connections == 0
+            || [max_connections_per_address, max_connections_per_network].contains(&Some(0))
+        {
             "max_connections must be at least 1"
+        } else if rates.into_iter().flatten().any(|rate| rate.max == 0 || rate.per.is_zero()) {
+            "a rate must be at least 1 in a time above 0"
         } else if self.config.max_recipients == 0 {
             "max_recipients must be at least 1"
         } else if self.config.spool_folder.as_ref().is_some_and(|folder| !folder.is_dir()) {

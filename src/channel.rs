@@ -9,9 +9,10 @@ use std::time::{Instant, SystemTime};
 use parking_lot::Mutex;
 
 use crate::address::{ForwardPath, ReversePath};
+use crate::addresses::Addresses;
 use crate::budget::Budget;
 use crate::command::{self, Command, Verb};
-use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE, RECIPIENT_OVERSHOOT};
+use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE};
 use crate::delivery::Dispatch;
 use crate::envelope::{Endpoint, MessageId};
 use crate::escaped::Escaped;
@@ -24,7 +25,7 @@ use crate::spool::Spool;
 use crate::stats::Counters;
 use crate::stream::{Stream, linger};
 use crate::tls::Tls;
-use crate::transaction::{State, TOO_MANY_RECIPIENTS};
+use crate::transaction::State;
 use crate::transcript::{Record, Transcripts};
 use crate::values::Values;
 use crate::wire::input::Input;
@@ -33,6 +34,7 @@ use crate::wire::line::{Line, LineReader};
 #[cfg(feature = "auth")]
 mod authenticate;
 mod faults;
+mod limits;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod memory;
 mod message;
@@ -45,8 +47,6 @@ use message::Chunks;
 const MAX_REPLIES: usize = 8 * 1024;
 
 const SHUTTING_DOWN: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Service shutting down");
-const TOO_MANY_ERRORS: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Too many errors");
-const TOO_MUCH_JUNK: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Too many commands without mail");
 const NOT_HTTP: Reply = Reply::fixed(421, Status::new(4, 7, 0), "This is not an HTTP server");
 const UNASKED: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Content was not asked for");
 const IDLE: Reply = Reply::fixed(421, Status::new(4, 4, 2), "Timeout");
@@ -68,6 +68,7 @@ pub(crate) struct Shared {
     pub budget: Arc<Budget>,
     pub spool: Arc<Spool>,
     pub counters: Counters,
+    pub addresses: Addresses,
     /// The part of message ids that tells this server from others.
     pub server: u64,
     pub tls: Option<Tls>,
@@ -480,19 +481,7 @@ impl<S: Stream> Channel<S> {
         if reply.is_closing() {
             return Ok(Flow::Close);
         }
-        if is_overshoot(&reply) && self.overshoot < RECIPIENT_OVERSHOOT {
-            self.overshoot += 1;
-        } else if reply.is_transient() || reply.is_permanent() {
-            self.errors += 1;
-        }
-        let config = &self.shared.config;
-        let goodbye = if config.max_errors != 0 && self.errors >= config.max_errors {
-            TOO_MANY_ERRORS
-        } else if config.max_junk != 0 && self.junk >= config.max_junk {
-            TOO_MUCH_JUNK
-        } else {
-            return Ok(Flow::Next);
-        };
+        let Some(goodbye) = self.count(&reply) else { return Ok(Flow::Next) };
         log::info!("[{}] {goodbye}", self.context.connection);
         self.say(&goodbye)?;
         Ok(Flow::Close)
@@ -557,11 +546,6 @@ impl<S: Stream> Channel<S> {
         linger(self.input.stream_mut(), hurry);
         Ok(())
     }
-}
-
-/// Whether a recipient is refused for no other reason than that the message should have had fewer.
-fn is_overshoot(reply: &Reply) -> bool {
-    reply.code() == TOO_MANY_RECIPIENTS.code() && reply.status() == TOO_MANY_RECIPIENTS.status()
 }
 
 /// RFC 3207 section 4: what may be said before TLS where TLS is required.

@@ -21,6 +21,13 @@ pub enum LineEnds {
     Keep,
 }
 
+/// How often something may happen: so many times in so much time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    pub max: usize,
+    pub per: Duration,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The name in the banner, in replies to EHLO and in Received lines.
@@ -33,6 +40,10 @@ pub(crate) struct Config {
     pub max_connections: usize,
     /// None unless asked for: a test suite connects from one address.
     pub max_connections_per_address: Option<usize>,
+    /// None unless asked for, as the next two.
+    pub max_connections_per_network: Option<usize>,
+    pub max_connection_rate: Option<Rate>,
+    pub max_error_rate: Option<Rate>,
     /// RFC 5321 section 4.5.3.2.7: at least five minutes. From the wait for a command to its CRLF.
     pub command_timeout: Duration,
     /// RFC 5321 section 4.5.3.2.5 asks three minutes between reads of the content.
@@ -118,6 +129,9 @@ impl Default for Config {
             max_recipients: 1000,
             max_connections: 1000,
             max_connections_per_address: None,
+            max_connections_per_network: None,
+            max_connection_rate: None,
+            max_error_rate: None,
             command_timeout: Duration::from_secs(300),
             data_timeout: Duration::from_secs(180),
             data_rate: 500,

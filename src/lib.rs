@@ -99,12 +99,14 @@ mod transcript;
 mod values;
 
 // One connection.
+mod addresses;
 #[cfg(feature = "auth")]
 mod auth;
 mod channel;
 mod collector;
 mod delivery;
 mod faults;
+mod rate;
 mod session;
 mod shutdown;
 mod stats;
@@ -115,7 +117,6 @@ mod wire;
 
 // The server.
 mod acceptor;
-mod addresses;
 mod consumer;
 mod error;
 mod listener;

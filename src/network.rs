@@ -1,7 +1,7 @@
 //! IP networks, for lists of who is trusted.
 
 use std::fmt::{self, Display, Formatter};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An IP network such as `192.0.2.0/24` or `2001:db8::/32`, or a single address.
@@ -41,6 +41,15 @@ impl Network {
             Network { address: IpAddr::from([127, 0, 0, 0]), prefix: 8 },
             Network { address: IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), prefix: 128 },
         ]
+    }
+
+    /// What usually belongs to one client: an IPv4 address, or 64 bits of an IPv6 address, since a machine chooses the
+    /// others as it likes (RFC 4291 section 2.5.1).
+    pub(crate) fn of_client(address: IpAddr) -> Network {
+        match address.to_canonical() {
+            IpAddr::V6(ip) => Network { address: Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(), prefix: 64 },
+            ip => Network::from(ip),
+        }
     }
 
     /// Whether an address is of this network.
@@ -114,6 +123,14 @@ mod tests {
         assert!(contains("2001:db8::/33", "2001:db8:7fff::1") && !contains("2001:db8::/33", "2001:db8:8000::1"));
         assert!(Network::loopback().iter().any(|network| network.contains("127.1.2.3".parse().unwrap())));
         assert!(Network::loopback().iter().any(|network| network.contains("::1".parse().unwrap())));
+    }
+
+    #[test]
+    fn networks_of_clients() {
+        let of = |address: &str| Network::of_client(address.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.7"), "192.0.2.7/32");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7/32");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Server {
             spool: Arc::new(Spool::new(&config)),
             config: config.clone(),
             counters: Counters::default(),
+            addresses: Addresses::new(&config),
             server: server_id(),
             tls: settings.tls,
             transcripts: settings.transcripts.then(Transcripts::default),
@@ -134,14 +135,12 @@ impl Server {
         });
         let shutdown = Arc::new(Shutdown::default());
         let live = Arc::new(Live::default());
-        let addresses = Arc::new(Addresses::new(config.max_connections_per_address));
         let worker = Worker {
             shared: shared.clone(),
             shutdown: shutdown.clone(),
             live: live.clone(),
             session,
             deliveries: deliveries.clone(),
-            addresses: addresses.clone(),
         };
         let pool = Arc::new(Pool::new(config.max_connections, config.worker_stack, move |connection| {
             worker.serve(connection)
@@ -179,7 +178,6 @@ impl Server {
                 shared: core.shared.clone(),
                 shutdown: core.shutdown.clone(),
                 pool: pool.clone(),
-                addresses: addresses.clone(),
                 serial: serial.clone(),
             };
             let thread = thread::Builder::new().name("pillarbox-listener".into());

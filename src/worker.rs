@@ -9,12 +9,13 @@ use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use socket2::Socket;
 
-use crate::addresses::{Addresses, Place, TOO_MANY_FROM_YOU};
+use crate::addresses::Place;
 use crate::channel::{Channel, Shared};
 use crate::config::{Config, PROXY_TIMEOUT};
 use crate::delivery::{Delivery, Dispatch};
 use crate::envelope::Endpoint;
 use crate::proxy_protocol::{self, Header, Source};
+use crate::reply::Reply;
 use crate::session::{Session, SessionFactory};
 use crate::shutdown::{Activity, Shutdown};
 use crate::stream::{self, Stream};
@@ -61,7 +62,6 @@ pub(crate) struct Worker {
     pub live: Arc<Live>,
     pub session: Option<SessionFactory>,
     pub deliveries: Sender<Delivery>,
-    pub addresses: Arc<Addresses>,
 }
 
 impl Worker {
@@ -76,16 +76,20 @@ impl Worker {
             Err(e) => return log::info!("[{id}] connection lost: {e}"),
         };
         let mut stream = stream::Connection::new(transport.clone());
-        let (mut ends, mut _client_place) = ((peer, local), None);
+        let mut ends = (peer, local);
+        let mut _client_place = None;
         if is_proxy(&self.shared.config, &ends.0) {
             match read_proxy_header(&mut stream, &transport) {
+                // The proxy speaks for itself, perhaps to see whether there is a server at all.
                 Ok(Source::Connection) => {}
-                Ok(Source::Client { peer, local }) => ends = (Endpoint::Tcp(peer), Endpoint::Tcp(local)),
+                Ok(Source::Client { peer, local }) => {
+                    ends = (Endpoint::Tcp(peer), Endpoint::Tcp(local));
+                    match self.shared.addresses.take(&ends.0) {
+                        Ok(place) => _client_place = Some(place),
+                        Err(reply) => return refuse_client(&self.shared, &mut stream, &ends.0, &reply),
+                    }
+                }
                 Err(e) => return log::info!("[{id}] no PROXY header from {}: {e}", ends.0),
-            }
-            _client_place = self.addresses.take(&ends.0);
-            if _client_place.is_none() {
-                return refuse_client(&self.shared, &mut stream, &ends.0);
             }
         }
         let session: Box<dyn Session> = match &self.session {
@@ -133,12 +137,12 @@ fn read_proxy_header(stream: &mut stream::Connection, transport: &Transport) -> 
     }
 }
 
-/// A client of a proxy has too many connections: the listener could not know.
-fn refuse_client(shared: &Shared, stream: &mut stream::Connection, peer: &Endpoint) {
-    log::info!("connection from {peer} refused: {TOO_MANY_FROM_YOU}");
+/// A client of a proxy has taken too much: the listener could not know.
+fn refuse_client(shared: &Shared, stream: &mut stream::Connection, peer: &Endpoint, reply: &Reply) {
+    log::info!("connection from {peer} refused: {reply}");
     shared.counters.refused_connections.add(1);
     let mut text = Vec::new();
-    TOO_MANY_FROM_YOU.render(&mut text);
+    reply.render(&mut text);
     stream.set_write_deadline(Instant::now() + Duration::from_secs(1));
     if stream.write_all(&text).is_ok() {
         stream::linger(stream, false);

@@ -195,6 +195,14 @@ fn connections_and_time() {
 }
 
 #[test]
+fn connections_of_one_address() {
+    let server = Running::start(&["-n", "--max-per-address", "1", "127.0.0.1:0"]);
+    let mut first = Client::connect(server.address());
+    Client::raw(server.address()).expect_reply("421 4.7.0");
+    first.expect_in_step();
+}
+
+#[test]
 fn a_maildir() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mail");
@@ -405,6 +413,7 @@ fn bad_usage() {
         (&["-s", "+5"], "digits"),
         (&["--max-recipients", "0"], "above 0"),
         (&["--max-connections", "+1"], "above 0"),
+        (&["--max-per-address", "0"], "above 0"),
         (&["-n", "--hostname", "two words", "127.0.0.1:0"], "hostname"),
         (&["--timeout", "0"], "seconds"),
         (&["localhost"], "HOST:PORT"),

@@ -3,14 +3,35 @@
 #[path = "support/client.rs"]
 mod client;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::{Client, PATIENCE};
-use pillarbox::{Builder, Envelope, Inbox, Server};
+use pillarbox::{Builder, Envelope, Inbox, Network, Server};
 
 fn inbox(builder: Builder) -> Inbox {
     builder.inbox("127.0.0.1:0").expect("a free port")
 }
+
+/// Connects again and again until a client is not refused.
+fn until_served(mut connect: impl FnMut() -> Client) -> Client {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut client = connect();
+        if client.reply().starts_with("220") {
+            return client;
+        }
+        assert!(Instant::now() < deadline, "nobody is served any more");
+    }
+}
+
+/// Connects through a proxy, with nothing read.
+fn proxied(inbox: &Inbox, family: &str, address: &str) -> Client {
+    let mut client = Client::raw(inbox.local_addr());
+    client.send(format!("PROXY {family} {address} {address} 1234 25\r\n"));
+    client
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn command_lines() {
@@ -73,14 +94,7 @@ fn connections() {
     first.expect("QUIT", "221");
     first.expect_close();
     // The seat is free once the server is through with the one who had it, a moment after its close.
-    let deadline = std::time::Instant::now() + PATIENCE;
-    loop {
-        let mut fourth = Client::raw(inbox.local_addr());
-        if fourth.reply().starts_with("220") {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline);
-    }
+    until_served(|| Client::raw(inbox.local_addr()));
     assert!(inbox.server().stats().refused_connections >= 1);
 }
 
@@ -93,6 +107,94 @@ fn connections_of_one_address() {
     second.expect_close();
     let other = inbox.server().local_endpoints()[1].socket_addr().unwrap();
     Client::connect(other).expect("NOOP", "250");
+}
+
+#[test]
+fn connections_of_one_network() {
+    let inbox = inbox(Server::builder().max_connections_per_network(1).proxy_protocol(Network::loopback()));
+    let mut first = proxied(&inbox, "TCP6", "2001:db8::1");
+    first.expect_reply("220 ");
+    let mut second = proxied(&inbox, "TCP6", "2001:db8::ffff:ffff:ffff:ffff");
+    second.expect_reply("421 4.7.0");
+    second.expect_close();
+    proxied(&inbox, "TCP6", "2001:db8:0:1::1").expect_reply("220 ");
+    let _fourth = until_served(|| proxied(&inbox, "TCP4", "192.0.2.1"));
+    proxied(&inbox, "TCP4", "192.0.2.1").expect_reply("421 4.7.0");
+    proxied(&inbox, "TCP4", "192.0.2.2").expect_reply("220 ");
+    // A place that is given up is free again.
+    first.expect("QUIT", "221");
+    until_served(|| proxied(&inbox, "TCP6", "2001:db8::2"));
+}
+
+#[test]
+fn connections_in_a_time() {
+    let limited = inbox(Server::builder().max_connection_rate(3, HOUR));
+    for _ in 0..3 {
+        Client::connect(limited.local_addr()).expect("QUIT", "221");
+    }
+    let mut fourth = Client::raw(limited.local_addr());
+    fourth.expect_reply("421 4.7.0");
+    fourth.expect_close();
+    assert_eq!(limited.server().stats().refused_connections, 1);
+    let short = inbox(Server::builder().max_connection_rate(1, Duration::from_millis(100)));
+    for _ in 0..3 {
+        until_served(|| Client::raw(short.local_addr()));
+    }
+    // Each client of a proxy for itself, and the proxy not at all.
+    let behind = inbox(Server::builder().max_connection_rate(1, HOUR).proxy_protocol(Network::loopback()));
+    for n in 1..=3 {
+        proxied(&behind, "TCP4", &format!("192.0.2.{n}")).expect_reply("220 ");
+        let mut proxy = Client::raw(behind.local_addr());
+        proxy.send("PROXY UNKNOWN\r\n");
+        proxy.expect_reply("220 ");
+    }
+    proxied(&behind, "TCP4", "192.0.2.1").expect_reply("421 4.7.0");
+}
+
+#[test]
+fn errors_in_a_time() {
+    let inbox = inbox(Server::builder().max_error_rate(3, HOUR).proxy_protocol(Network::loopback()));
+    let mut client = proxied(&inbox, "TCP6", "2001:db8::1");
+    client.expect_reply("220 ");
+    let mut other = proxied(&inbox, "TCP6", "2001:db8::2");
+    other.expect_reply("220 ");
+    client.expect("NONSENSE", "500");
+    client.expect("NONSENSE", "500");
+    client.expect("QUIT", "221");
+    // From whichever of its connections and addresses they come.
+    other.expect("NONSENSE", "500");
+    other.expect_reply("421 4.7.0 Too many errors from your network");
+    other.expect_close();
+    let mut third = proxied(&inbox, "TCP6", "2001:db8::3");
+    third.expect_reply("421 4.7.0 Too many errors from your network");
+    third.expect_close();
+    let mut elsewhere = proxied(&inbox, "TCP6", "2001:db8:0:1::1");
+    elsewhere.expect_reply("220 ");
+    elsewhere.expect("NONSENSE", "500");
+    elsewhere.expect_in_step();
+}
+
+#[cfg(feature = "auth")]
+#[test]
+fn failed_authentications_are_errors() {
+    let users = pillarbox::Users::parse("bob:builder\n").expect("a list of users");
+    let inbox = inbox(Server::builder().authenticator(users).max_error_rate(1, HOUR));
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("AUTH PLAIN AGJvYgB3cm9uZw==", "535");
+    client.expect_reply("421 4.7.0");
+    Client::raw(inbox.local_addr()).expect_reply("421 4.7.0");
+}
+
+#[test]
+fn no_thread_for_a_connection() {
+    // More than any machine has addresses for.
+    let inbox = inbox(Server::builder().worker_stack(1 << 56).max_connections(2));
+    for _ in 0..5 {
+        let mut client = Client::raw(inbox.local_addr());
+        client.expect_reply("421 4.3.2 Out of resources");
+        client.expect_close();
+    }
+    assert_eq!(inbox.server().stats().refused_connections, 5);
 }
 
 #[test]
@@ -226,6 +328,9 @@ fn settings_that_cannot_be() {
     for builder in [
         Server::builder().command_timeout(Duration::ZERO),
         Server::builder().max_connections(0),
+        Server::builder().max_connections_per_network(0),
+        Server::builder().max_connection_rate(0, HOUR),
+        Server::builder().max_error_rate(1, Duration::ZERO),
         Server::builder().max_recipients(0),
         Server::builder().hostname("not a domain"),
         Server::builder().consumers(2),

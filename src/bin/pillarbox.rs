@@ -87,6 +87,10 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
     max_connections: usize,
 
+    /// Most connections at once from one address
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    max_per_address: Option<usize>,
+
     /// Most recipients of a message
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
     max_recipients: usize,
@@ -236,7 +240,8 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
         .require_tls(arguments.require_tls)
         .require_auth(arguments.require_auth)
         .max_recipients(arguments.max_recipients)
-        .max_connections(possible_connections(arguments.max_connections));
+        .max_connections(possible_connections(arguments.max_connections))
+        .max_connections_per_address(arguments.max_per_address);
     if let Some(timeout) = arguments.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
     }
