@@ -14,7 +14,7 @@ use crate::listener::Bound;
 use crate::pool::{Pool, Refusal};
 use crate::reply::{Reply, Status};
 use crate::shutdown::Shutdown;
-use crate::worker::{Connection, is_proxy};
+use crate::worker::{Connection, Live, is_proxy};
 
 const TOO_MANY: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Too many connections, try again later");
 const NO_THREAD: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Out of resources, try again later");
@@ -26,6 +26,7 @@ pub(crate) struct Acceptor {
     pub shared: Arc<Shared>,
     pub shutdown: Arc<Shutdown>,
     pub pool: Arc<Pool<Connection>>,
+    pub live: Arc<Live>,
     pub serial: Arc<AtomicU64>,
 }
 
@@ -70,7 +71,12 @@ impl Acceptor {
             Err(reply) => return self.refuse(&socket, &peer, &reply),
         };
         let local = self.bound.local_of(&socket);
-        match self.pool.submit(Connection { id, socket, peer, local, implicit_tls: self.implicit_tls, place }) {
+        let seat = self.shared.stress.enter();
+        // Only whoever wants a seat needs that others give theirs up.
+        if let Some(earliest) = self.shared.stress.search() {
+            self.live.give_up_waiting(earliest);
+        }
+        match self.pool.submit(Connection { id, socket, peer, local, implicit_tls: self.implicit_tls, place, seat }) {
             Ok(()) => self.shared.counters.connections.add(1),
             Err((connection, Refusal::Full)) => self.refuse(&connection.socket, &connection.peer, &TOO_MANY),
             Err((connection, Refusal::NoThread(e))) => {

@@ -83,9 +83,21 @@ impl Builder {
         self
     }
 
-    /// The most connections at once, each of which takes a thread; one more is refused with `421 4.3.2`. Default: 1,000.
+    /// The most connections at once, each of which takes a thread; one more is refused with `421 4.3.2`. When nearly as
+    /// many are in use clients have to hurry: see [`stress_timeout`](Builder::stress_timeout). Default: 1,000.
     pub fn max_connections(mut self, connections: usize) -> Builder {
         self.config.max_connections = connections;
+        self
+    }
+
+    /// What takes the place of a longer [`command_timeout`](Builder::command_timeout) under stress: while over 90 % of
+    /// [`max_connections`](Builder::max_connections) are in use, and then until fewer than 75 % have been for twice this
+    /// time. Clients that have waited for longer when a further one connects are sent away as if they were late. Under stress
+    /// 3 errors or 10 commands that bring no mail forward also end a connection, however many
+    /// [`max_errors`](Builder::max_errors) and [`max_junk`](Builder::max_junk) allow. `None` is no such thing. Default:
+    /// 30 s.
+    pub fn stress_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
+        self.config.stress_timeout = timeout.into().map(|timeout| timeout.min(FOREVER));
         self
     }
 
@@ -501,13 +513,13 @@ impl Builder {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let Config { command_timeout, data_timeout, handler_timeout, .. } = self.config;
+        let Config { command_timeout, data_timeout, handler_timeout, stress_timeout, .. } = self.config;
         let Config { max_connections_per_address, max_connections_per_network, .. } = self.config;
-        let timeouts = [command_timeout, data_timeout, handler_timeout];
+        let mut timeouts = [command_timeout, data_timeout, handler_timeout].into_iter().chain(stress_timeout);
         let rates = [self.config.max_connection_rate, self.config.max_error_rate];
         let problem = if self.config.decode_data && self.config.smtputf8 {
             "decode_data and smtputf8 exclude each other"
-        } else if timeouts.into_iter().any(|timeout| timeout < Duration::from_millis(1)) {
+        } else if timeouts.any(|timeout| timeout < Duration::from_millis(1)) {
             "a timeout must be at least a millisecond"
         } else if self.config.max_connections == 0
             || [max_connections_per_address, max_connections_per_network].contains(&Some(0))

@@ -20,10 +20,11 @@ use crate::extension::{self, Facts};
 use crate::faults::Faults;
 use crate::reply::{Reply, Status};
 use crate::session::{Context, Phase, Session};
-use crate::shutdown::Activity;
+use crate::shutdown::{Activity, Wait};
 use crate::spool::Spool;
 use crate::stats::Counters;
 use crate::stream::{Stream, linger};
+use crate::stress::Stress;
 use crate::tls::Tls;
 use crate::transaction::State;
 use crate::transcript::{Record, Transcripts};
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub budget: Arc<Budget>,
     pub spool: Arc<Spool>,
     pub counters: Counters,
+    pub stress: Arc<Stress>,
     pub addresses: Addresses,
     /// The part of message ids that tells this server from others.
     pub server: u64,
@@ -91,6 +93,8 @@ pub(crate) struct Channel<S> {
     #[cfg(feature = "auth")]
     auth_failures: usize,
     junk: usize,
+    // Whether the command that is answered adds to that.
+    is_junk: bool,
     overshoot: usize,
     messages: u32,
     // The message of which chunks have come.
@@ -168,6 +172,7 @@ impl<S: Stream> Channel<S> {
             #[cfg(feature = "auth")]
             auth_failures: 0,
             junk: 0,
+            is_junk: false,
             overshoot: 0,
             messages: 0,
             chunks: None,
@@ -265,7 +270,7 @@ impl<S: Stream> Channel<S> {
     /// Reads up to the end of a command line. Replies go out before it waits, and only then.
     fn wait_for_line(&mut self, line: &mut LineReader, limit: usize) -> io::Result<Waited> {
         self.is_unasked = self.unasked > 0;
-        let mut has_deadline = false;
+        let mut since = None;
         loop {
             // A message whose first chunk was taken may go on to its last.
             let ending = self.activity.is_closing() && (self.chunks.is_none() || self.activity.is_cutting());
@@ -275,13 +280,18 @@ impl<S: Stream> Channel<S> {
             if self.input.buffered().is_empty() {
                 self.flush()?;
                 self.input.shrink();
-                if !has_deadline {
-                    let deadline = Instant::now() + self.shared.config.command_timeout;
-                    self.input.stream_mut().set_read_deadline(deadline);
-                    has_deadline = true;
-                }
+                let since = *since.get_or_insert_with(|| {
+                    let now = Instant::now();
+                    self.input.stream_mut().set_read_deadline(now + self.shared.command_timeout());
+                    now
+                });
+                self.activity.set_wait(Wait::Read(since));
             }
-            let octets = match self.input.fill_buf() {
+            let read = self.input.fill_buf();
+            if !self.activity.set_wait(Wait::None) {
+                return Ok(Waited::Late);
+            }
+            let octets = match read {
                 Ok([]) if self.activity.is_closing() => return Ok(Waited::Shutdown),
                 // A line that the end of the stream cuts off is none.
                 Ok([]) => return Ok(Waited::EndOfStream),
@@ -301,6 +311,7 @@ impl<S: Stream> Channel<S> {
     }
 
     fn command(&mut self, line: &[u8]) -> io::Result<Flow> {
+        self.is_junk = false;
         let text = line;
         let line = command::Line::new(text);
         let verb = Verb::parse(line.verb);
@@ -340,7 +351,8 @@ impl<S: Stream> Channel<S> {
         if self.shared.config.require_auth && self.context.identity.is_none() && needs_auth(&command) {
             return self.refuse(verb, Ok::<_, ()>(command), AUTH_REQUIRED);
         }
-        self.junk += usize::from(is_junk(&command));
+        self.is_junk = is_junk(&command);
+        self.junk += usize::from(self.is_junk);
         let is_lmtp = self.shared.config.lmtp;
         let done = match command {
             Command::Mail(path, parameters) => self.mail(path, parameters),
@@ -516,10 +528,13 @@ impl<S: Stream> Channel<S> {
         if self.replies.is_empty() {
             return Ok(());
         }
-        let deadline = Instant::now() + self.shared.config.command_timeout;
+        let now = Instant::now();
+        self.activity.set_wait(Wait::Write(now));
         let stream = self.input.stream_mut();
-        stream.set_write_deadline(deadline);
-        stream.write_all(&self.replies)?;
+        stream.set_write_deadline(now + self.shared.command_timeout());
+        let written = stream.write_all(&self.replies);
+        self.activity.set_wait(Wait::None);
+        written?;
         self.replies.clear();
         self.unconfirmed = None;
         Ok(())

@@ -111,6 +111,7 @@ mod session;
 mod shutdown;
 mod stats;
 mod stream;
+mod stress;
 mod tls;
 mod transport;
 mod wire;

@@ -26,6 +26,7 @@ use crate::session::SessionFactory;
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
 use crate::stats::{Counters, Stats};
+use crate::stress::Stress;
 use crate::tls::Tls;
 use crate::transcript::{Transcript, Transcripts};
 use crate::worker::{Connection, Live, Worker};
@@ -125,6 +126,7 @@ impl Server {
             spool: Arc::new(Spool::new(&config)),
             config: config.clone(),
             counters: Counters::default(),
+            stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
             addresses: Addresses::new(&config),
             server: server_id(),
             tls: settings.tls,
@@ -178,6 +180,7 @@ impl Server {
                 shared: core.shared.clone(),
                 shutdown: core.shutdown.clone(),
                 pool: pool.clone(),
+                live: core.live.clone(),
                 serial: serial.clone(),
             };
             let thread = thread::Builder::new().name("pillarbox-listener".into());

@@ -1,7 +1,10 @@
-//! What a connection knows of a shutdown, and a shutdown of a connection.
+//! What a connection knows of those who want it ended, and they of the connection: a shutdown, and a server that needs the
+//! connections of clients that it waits for.
 
+use std::net;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
@@ -36,7 +39,20 @@ impl Shutdown {
     }
 }
 
-/// Whether a connection has a message in progress that a shutdown has to wait for.
+/// What a worker waits for, if it waits for its client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wait {
+    /// It is not its client whom it waits for.
+    None,
+    /// The rest of a command, since then.
+    Read(Instant),
+    /// That replies are read, since then.
+    Write(Instant),
+    /// It was not to wait any longer.
+    GivenUp,
+}
+
+/// Whether a connection has a message in progress that a shutdown has to wait for, and since when its worker waits.
 ///
 /// The worker sets its mark and then looks whether a shutdown has begun; the shutdown begins and then looks at the marks.
 /// Both in one order that all threads agree on: so no message is begun that the shutdown did not see.
@@ -46,11 +62,17 @@ pub(crate) struct Activity {
     has_message: AtomicBool,
     // Where the worker waits for its consumer.
     canceller: Mutex<Sender<Answer>>,
+    wait: Mutex<Wait>,
 }
 
 impl Activity {
     pub fn new(shutdown: Arc<Shutdown>, canceller: Sender<Answer>) -> Activity {
-        Activity { shutdown, has_message: AtomicBool::new(false), canceller: Mutex::new(canceller) }
+        Activity {
+            shutdown,
+            has_message: AtomicBool::new(false),
+            canceller: Mutex::new(canceller),
+            wait: Mutex::new(Wait::None),
+        }
     }
 
     /// The worker will wait elsewhere from now on.
@@ -83,11 +105,57 @@ impl Activity {
         self.has_message.load(Ordering::SeqCst)
     }
 
+    /// The worker waits from now on, or no more. False if it was given up: that does not change again.
+    pub fn set_wait(&self, wait: Wait) -> bool {
+        let mut current = self.wait.lock();
+        let goes_on = *current != Wait::GivenUp;
+        if goes_on {
+            *current = wait;
+        }
+        goes_on
+    }
+
+    /// Gives up a worker that has waited since `earliest` or for longer, and says how to wake it: by closing its socket.
+    /// Either its wait has ended before, and then it is let be, or it finds itself given up when it wakes.
+    pub fn give_up(&self, earliest: Instant) -> Option<net::Shutdown> {
+        let mut wait = self.wait.lock();
+        let how = match *wait {
+            // It can still say why.
+            Wait::Read(since) if since <= earliest => net::Shutdown::Read,
+            Wait::Write(since) if since <= earliest => net::Shutdown::Both,
+            _ => return None,
+        };
+        *wait = Wait::GivenUp;
+        Some(how)
+    }
+
     pub fn is_closing(&self) -> bool {
         self.shutdown.is_closing()
     }
 
     pub fn is_cutting(&self) -> bool {
         self.shutdown.is_cutting()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::bounded;
+    use std::time::Duration;
+
+    #[test]
+    fn only_who_waits_is_given_up_and_for_good() {
+        let activity = Activity::new(Arc::default(), bounded(1).0);
+        let (now, before) = (Instant::now(), Instant::now() - Duration::from_millis(1));
+        assert_eq!(activity.give_up(now), None);
+        assert!(activity.set_wait(Wait::Read(now)));
+        assert_eq!(activity.give_up(before), None);
+        assert!(activity.set_wait(Wait::None));
+        assert_eq!(activity.give_up(now), None);
+        assert!(activity.set_wait(Wait::Write(before)));
+        assert_eq!(activity.give_up(now), Some(net::Shutdown::Both));
+        assert!(!activity.set_wait(Wait::Read(now)) && !activity.set_wait(Wait::None));
+        assert_eq!(activity.give_up(now), None);
     }
 }

@@ -19,6 +19,7 @@ use crate::reply::Reply;
 use crate::session::{Session, SessionFactory};
 use crate::shutdown::{Activity, Shutdown};
 use crate::stream::{self, Stream};
+use crate::stress::Seat;
 use crate::transport::Transport;
 
 /// A connection on its way from a listener to a worker.
@@ -28,11 +29,12 @@ pub(crate) struct Connection {
     pub peer: Endpoint,
     pub local: Endpoint,
     pub implicit_tls: bool,
-    // Gives the address's place free.
+    // Each is free again with the connection's end.
     pub place: Place,
+    pub seat: Seat,
 }
 
-/// The connections that workers serve now, for a shutdown to find.
+/// The connections that workers serve now, for those who want them ended.
 #[derive(Default)]
 pub(crate) struct Live {
     by_id: Mutex<HashMap<u64, LiveConnection>>,
@@ -53,6 +55,17 @@ impl Live {
             act(socket, activity);
         }
     }
+
+    /// Ends the connections whose workers have waited for a command, or for its reply to be read, since `earliest` or for
+    /// longer.
+    pub fn give_up_waiting(&self, earliest: Instant) {
+        self.each(|socket, activity| {
+            if let Some(how) = activity.give_up(earliest) {
+                // It may have ended by itself.
+                let _ = socket.shutdown(how);
+            }
+        });
+    }
 }
 
 /// What every worker needs to serve a connection.
@@ -66,7 +79,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub fn serve(&self, connection: Connection) {
-        let Connection { id, socket, peer, local, implicit_tls, place: _place } = connection;
+        let Connection { id, socket, peer, local, implicit_tls, place: _place, seat: _seat } = connection;
         let socket = Arc::new(socket);
         let dispatch = Dispatch::new(self.deliveries.clone());
         let activity = Arc::new(Activity::new(self.shutdown.clone(), dispatch.canceller()));

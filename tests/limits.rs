@@ -331,6 +331,7 @@ fn settings_that_cannot_be() {
         Server::builder().max_connections_per_network(0),
         Server::builder().max_connection_rate(0, HOUR),
         Server::builder().max_error_rate(1, Duration::ZERO),
+        Server::builder().stress_timeout(Duration::ZERO),
         Server::builder().max_recipients(0),
         Server::builder().hostname("not a domain"),
         Server::builder().consumers(2),

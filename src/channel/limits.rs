@@ -1,16 +1,37 @@
-//! What ends a connection before its client wants it: too many errors, or too many commands without mail.
+//! What ends a connection before its client wants it: too many errors, too many commands without mail, too much time.
 
-use super::Channel;
+use std::time::Duration;
+
+use super::{Channel, Shared};
 use crate::addresses::TOO_MANY_ERRORS_FROM_YOU;
-use crate::config::RECIPIENT_OVERSHOOT;
+use crate::config::{RECIPIENT_OVERSHOOT, STRESS_ERRORS, STRESS_JUNK};
 use crate::reply::{Reply, Status};
 use crate::transaction::TOO_MANY_RECIPIENTS;
 
 const TOO_MANY_ERRORS: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Too many errors");
 const TOO_MUCH_JUNK: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Too many commands without mail");
 
+impl Shared {
+    /// How long a client may take for a command, or to read replies.
+    pub(super) fn command_timeout(&self) -> Duration {
+        let usual = self.config.command_timeout;
+        self.stress.timeout().map_or(usual, |hurried| usual.min(hurried))
+    }
+
+    /// How many errors, and how many commands without mail, end a connection.
+    fn max_errors_and_junk(&self) -> (usize, usize) {
+        let limit = |setting| if setting == 0 { usize::MAX } else { setting };
+        let (errors, junk) = (limit(self.config.max_errors), limit(self.config.max_junk));
+        match self.stress.timeout() {
+            Some(_) => (errors.min(STRESS_ERRORS), junk.min(STRESS_JUNK)),
+            None => (errors, junk),
+        }
+    }
+}
+
 impl<S> Channel<S> {
-    /// Counts what speaks against the client; says goodbye if that is too much.
+    /// Counts what speaks against the client; says goodbye if that is too much. What became too much when stress began, the
+    /// next of its kind shows.
     pub(super) fn count(&mut self, reply: &Reply) -> Option<Reply> {
         let mut is_error = reply.is_transient() || reply.is_permanent();
         if is_overshoot(reply) && self.overshoot < RECIPIENT_OVERSHOOT {
@@ -18,12 +39,12 @@ impl<S> Channel<S> {
             is_error = false;
         }
         self.errors += usize::from(is_error);
-        let (max_errors, max_junk) = (self.shared.config.max_errors, self.shared.config.max_junk);
+        let (max_errors, max_junk) = self.shared.max_errors_and_junk();
         if is_error && self.shared.addresses.count_error(&self.context.peer) {
             Some(TOO_MANY_ERRORS_FROM_YOU)
-        } else if max_errors != 0 && self.errors >= max_errors {
+        } else if is_error && self.errors >= max_errors {
             Some(TOO_MANY_ERRORS)
-        } else if max_junk != 0 && self.junk >= max_junk {
+        } else if self.is_junk && self.junk >= max_junk {
             Some(TOO_MUCH_JUNK)
         } else {
             None

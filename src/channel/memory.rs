@@ -95,6 +95,7 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
     let shared = Arc::new(Shared {
         budget: Budget::new(config.buffer_budget),
         spool: Arc::new(Spool::new(&config)),
+        stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
         addresses: Addresses::new(&config),
         config: Arc::new(config),
         counters: Counters::default(),

@@ -47,7 +47,7 @@ impl<S: Stream> Channel<S> {
             return Err(io::ErrorKind::Unsupported.into());
         };
         let acceptor = tls.acceptor();
-        let deadline = Instant::now() + self.shared.config.command_timeout.min(HANDSHAKE_TIMEOUT);
+        let deadline = Instant::now() + self.shared.command_timeout().min(HANDSHAKE_TIMEOUT);
         let stream = self.input.stream_mut();
         stream.set_read_deadline(deadline);
         stream.set_write_deadline(deadline);

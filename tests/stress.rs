@@ -1,0 +1,140 @@
+//! Servers of which nearly all connections are in use: clients have to hurry.
+
+#[path = "support/client.rs"]
+mod client;
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{Client, PATIENCE};
+use pillarbox::{Builder, Inbox, Server};
+
+fn inbox(builder: Builder) -> Inbox {
+    builder.inbox("127.0.0.1:0").expect("a free port")
+}
+
+/// Keeps what is said of stress.
+struct Lines(Mutex<Vec<String>>);
+
+static LINES: Lines = Lines(Mutex::new(Vec::new()));
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = record.args().to_string();
+        if line.starts_with("stress") {
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn whoever_waits_too_long_is_sent_away_when_places_run_out() {
+    const TIMEOUT: Duration = Duration::from_millis(200);
+    let inbox = inbox(Server::builder().max_connections(20).stress_timeout(TIMEOUT).max_junk(0));
+    let mut idle: Vec<Client> = (0..15).map(|_| Client::connect(inbox.local_addr())).collect();
+    let mut halfway = Client::connect(inbox.local_addr());
+    halfway.send("NOO");
+    let mut within = Client::envelope(inbox.local_addr());
+    within.expect("DATA", "354");
+    // Its server waits for it to read.
+    let mut deaf = Client::connect(inbox.local_addr());
+    let deaf = thread::spawn(move || while deaf.try_send("HELP\r\n".repeat(1000)) {});
+    // Nine tenths are taken: everybody has their time.
+    let begun = Instant::now();
+    while begun.elapsed() < TIMEOUT {
+        thread::park_timeout(TIMEOUT);
+    }
+    assert!(!deaf.is_finished());
+    assert_eq!(inbox.server().stats().open_connections, 18);
+    let mut next = Client::raw(inbox.local_addr());
+    next.expect_reply("220 ");
+    for client in idle.iter_mut().chain([&mut halfway]) {
+        client.expect_reply("421 4.4.2");
+        client.expect_close();
+    }
+    // It may have begun to wait only a moment ago; whoever needs its place has it sent away.
+    let mut crowd = Vec::new();
+    while !deaf.is_finished() {
+        assert!(begun.elapsed() < PATIENCE, "it is waited for");
+        crowd.push(Client::raw(inbox.local_addr()));
+        thread::park_timeout(Duration::from_millis(10));
+    }
+    deaf.join().unwrap();
+    // Whoever sends a message is none of them.
+    within.expect("x\r\n.", "250");
+}
+
+#[test]
+fn time_is_short() {
+    let inbox = inbox(Server::builder().max_connections(2).stress_timeout(Duration::from_millis(200)));
+    let mut clients = [Client::raw(inbox.local_addr()), Client::raw(inbox.local_addr())];
+    clients[1].expect_reply("220 ");
+    clients[1].expect_reply("421 4.4.2");
+    clients[1].expect_close();
+}
+
+#[test]
+fn few_errors_and_little_junk() {
+    let inbox = inbox(Server::builder().max_connections(2).max_errors(0));
+    let mut errs = Client::connect(inbox.local_addr());
+    for _ in 0..5 {
+        errs.expect("NONSENSE", "500");
+    }
+    let mut idles = Client::connect(inbox.local_addr());
+    // Not for what was before, but for the next.
+    errs.expect("EHLO client.example", "250");
+    errs.begin();
+    errs.expect("NONSENSE", "500");
+    errs.expect_reply("421 4.7.0");
+    errs.expect_close();
+    for _ in 0..10 {
+        idles.expect("NOOP", "250");
+    }
+    idles.expect_reply("421 4.7.0");
+    idles.expect_close();
+}
+
+#[test]
+fn none_if_that_is_so_set() {
+    let inbox = inbox(Server::builder().max_connections(1).stress_timeout(None));
+    let mut client = Client::connect(inbox.local_addr());
+    for _ in 0..4 {
+        client.expect("NONSENSE", "500");
+    }
+    for _ in 0..12 {
+        client.expect("NOOP", "250");
+    }
+}
+
+#[test]
+fn it_ends_after_some_calm_and_both_are_logged_once() {
+    log::set_logger(&LINES).expect("the only test that looks at the log");
+    log::set_max_level(log::LevelFilter::Warn);
+    let inbox = inbox(Server::builder().max_connections(7).stress_timeout(Duration::from_millis(50)));
+    let clients: Vec<Client> = (0..7).map(|_| Client::connect(inbox.local_addr())).collect();
+    drop(clients);
+    // Four errors of one connection are too many until then.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut client = Client::raw(inbox.local_addr());
+        // Those before may still be on their way out.
+        let is_served = client.reply().starts_with("220");
+        if is_served && (0..4).all(|_| client.try_send("NONSENSE\r\n") && client.reply().starts_with("500")) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "stress does not end");
+    }
+    let lines = LINES.0.lock().unwrap();
+    let lines: Vec<&String> = lines.iter().filter(|line| line.contains("of 7 connections")).collect();
+    assert!(
+        matches!(lines[..], [begin, end] if begin.starts_with("stress: 7 of 7") && end.starts_with("stress is over")),
+        "{lines:?}"
+    );
+}
