@@ -24,12 +24,18 @@
 //!
 //! # A client cannot use up the machine
 //!
-//! - Memory: content counts against [`buffer_budget`](Builder::buffer_budget) (1 GiB); past it messages are refused with
+//! - Memory: content goes to disk once all of it together passes [`memory_budget`](Builder::memory_budget) (64 MiB); on disk
+//!   and in memory it counts against [`buffer_budget`](Builder::buffer_budget) (2 GiB), past which messages are refused with
 //!   `452 4.3.1`, before their content if that is known in time. A message has
 //!   [`data_size_limit`](Builder::data_size_limit) (32 MiB, `552 5.3.4`) and
 //!   [`max_recipients`](Builder::max_recipients) (1,000, `452 4.5.3`); a command line 2,048 octets (`500 5.5.2`).
 //! - Threads: [`max_connections`](Builder::max_connections) (1,000); one more client reads `421 4.3.2`, without the listener
 //!   waiting for it. Where the system has no descriptor or thread left, the listener waits a little and goes on.
+//!   One address or network has as many as
+//!   [`max_connections_per_address`](Builder::max_connections_per_address) and
+//!   [`max_connections_per_network`](Builder::max_connections_per_network) say; by default as many as it likes.
+//! - Stress: while over nine tenths of the connections are in use, clients have [`stress_timeout`](Builder::stress_timeout)
+//!   (30 s) for a command, 3 errors and 10 commands that bring no mail.
 //! - Time: a command has [`command_timeout`](Builder::command_timeout) (300 s) from the wait for it to its last octet, content
 //!   [`data_timeout`](Builder::data_timeout) (180 s) between its parts and no less than 500 octets a second, a reply to be
 //!   read the command's time, a TLS handshake 60 s. All of them hold in total: octets that drip win nothing.
