@@ -228,6 +228,7 @@ impl<S: Stream> Channel<S> {
         loop {
             let flow = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
                 Waited::Line(Line::Complete) => self.command(line.line())?,
+                Waited::Line(Line::TooLong) if line.is_http() => self.answer(NOT_HTTP)?,
                 Waited::Line(Line::TooLong) => {
                     self.record.event(format_args!("the client's line is too long"));
                     self.answer(LINE_TOO_LONG)?
@@ -324,11 +325,12 @@ impl<S: Stream> Channel<S> {
             self.record.client(text);
         }
         let parsed = Command::parse(line, self.shared.config.strict_syntax);
-        if text.len() + 2 > MAX_COMMAND_LINE && verb != Some(Verb::Auth) {
-            return self.refuse(verb, parsed, LINE_TOO_LONG);
-        }
+        // However long: whoever leads a browser here chooses the path, and what comes behind it.
         if command::is_http(line.verb) {
             return self.answer(NOT_HTTP);
+        }
+        if text.len() + 2 > MAX_COMMAND_LINE && verb != Some(Verb::Auth) {
+            return self.refuse(verb, parsed, LINE_TOO_LONG);
         }
         if self.is_unasked && !matches!(verb, Some(Verb::Rset | Verb::Noop | Verb::Quit)) {
             return self.answer(UNASKED);

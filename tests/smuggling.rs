@@ -249,5 +249,11 @@ fn http_is_told_to_go_away() {
         let mut client = Client::connect(inbox.local_addr());
         client.expect(format!("{verb} / HTTP/1.1\r\nMAIL FROM:<>"), "421 4.7.0");
         client.expect_close();
+        // Whoever leads a browser here chooses how long the path is.
+        for octets in [2_500, 20_000] {
+            let mut client = Client::connect(inbox.local_addr());
+            client.expect(format!("{verb} /{} HTTP/1.1\r\nNOOP", "x".repeat(octets)), "421 4.7.0 This is not");
+            client.expect_close();
+        }
     }
 }

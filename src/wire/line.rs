@@ -1,6 +1,10 @@
 //! Command lines: RFC 5321 section 2.3.8. Only CRLF ends one.
 
+use crate::command::{self, is_http};
 use crate::config::MAX_SKIPPED;
+
+/// The octets of HTTP's CONNECT.
+const LONGEST_METHOD: usize = 7;
 
 /// Collects one command line out of what each read brings.
 #[derive(Default, Debug)]
@@ -8,6 +12,8 @@ pub(crate) struct LineReader {
     line: Vec<u8>,
     // Octets of an overlong line that were thrown away.
     skipped: usize,
+    // Whether what was thrown away began as an HTTP request does.
+    is_http: bool,
 }
 
 /// How a line stands after it was fed.
@@ -48,10 +54,16 @@ impl LineReader {
         self.line.strip_suffix(b"\r\n").unwrap_or(&self.line)
     }
 
+    /// Whether an overlong line began as an HTTP request does.
+    pub fn is_http(&self) -> bool {
+        self.is_http
+    }
+
     /// Makes ready for the next line.
     pub fn clear(&mut self) {
         self.line.clear();
         self.skipped = 0;
+        self.is_http = false;
     }
 
     /// As [`clear`](LineReader::clear), for a line that was a secret.
@@ -65,6 +77,10 @@ impl LineReader {
         if self.skipped == 0 && self.line.len() + octets.len() <= limit {
             self.line.extend_from_slice(octets);
             return;
+        }
+        if self.skipped == 0 {
+            let start: Vec<u8> = self.line.iter().chain(octets).take(LONGEST_METHOD + 1).copied().collect();
+            self.is_http = is_http(command::Line::new(&start).verb);
         }
         // The last octet alone is kept: it may be the CR of the CRLF that ends this.
         self.skipped += self.line.len() + octets.len();
@@ -125,6 +141,22 @@ mod tests {
             assert_eq!(found.len(), 2);
             assert_eq!(found[0].1, Line::TooLong);
             assert_eq!(found[1], complete(b"NOOP"));
+        }
+    }
+
+    #[test]
+    fn an_overlong_request_of_http_is_told_from_other_lines() {
+        for (start, is_http) in [("GET /", true), ("connect x", true), ("CONNECTED x", false), ("NOOP GET /", false)] {
+            let line = format!("{start}{}\r\n", "x".repeat(100));
+            for piece in [1, 7, 50, 200] {
+                let mut reader = LineReader::default();
+                for octets in line.as_bytes().chunks(piece) {
+                    reader.feed(octets, 50);
+                }
+                assert_eq!(reader.is_http(), is_http, "{start}");
+                reader.clear();
+                assert!(!reader.is_http());
+            }
         }
     }
 
