@@ -23,7 +23,7 @@ use crate::session::{Context, Phase, Session};
 use crate::shutdown::{Activity, Wait};
 use crate::spool::Spool;
 use crate::stats::Counters;
-use crate::stream::{Stream, linger};
+use crate::stream::Stream;
 use crate::stress::Stress;
 use crate::tls::Tls;
 use crate::transaction::State;
@@ -39,13 +39,11 @@ mod limits;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod memory;
 mod message;
+mod replies;
 mod secure;
 
 use faults::Scripted;
 use message::Chunks;
-
-/// Replies are sent off at this size even while more commands wait: a client that only writes must not fill memory.
-const MAX_REPLIES: usize = 8 * 1024;
 
 const SHUTTING_DOWN: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Service shutting down");
 const NOT_HTTP: Reply = Reply::fixed(421, Status::new(4, 7, 0), "This is not an HTTP server");
@@ -487,81 +485,6 @@ impl<S: Stream> Channel<S> {
         asked?;
         self.context.state.add(recipient);
         Ok(acceptance.unwrap_or(Reply::ok()))
-    }
-
-    /// Says a reply and counts what speaks against the client; the connection ends if that is too much.
-    fn answer(&mut self, reply: Reply) -> io::Result<Flow> {
-        self.say(&reply)?;
-        if reply.is_closing() {
-            return Ok(Flow::Close);
-        }
-        let Some(goodbye) = self.count(&reply) else { return Ok(Flow::Next) };
-        log::info!("[{}] {goodbye}", self.context.connection);
-        self.say(&goodbye)?;
-        Ok(Flow::Close)
-    }
-
-    /// Puts a reply behind those that wait to be sent.
-    fn say(&mut self, reply: &Reply) -> io::Result<()> {
-        log::trace!("[{}] S: {reply}", self.context.connection);
-        if self.say_as_scripted(reply)? {
-            return Ok(());
-        }
-        let before = self.replies.len();
-        reply.render(&mut self.replies);
-        self.record.server(&self.replies[before..]);
-        self.flush_if_many()
-    }
-
-    /// As [`say`](Channel::say), for what shall be neither in the log nor in a transcript.
-    #[cfg(feature = "auth")]
-    fn say_secretly(&mut self, reply: &Reply) -> io::Result<()> {
-        reply.render(&mut self.replies);
-        self.record.server(format!("{} ...", reply.code()).as_bytes());
-        self.flush_if_many()
-    }
-
-    fn flush_if_many(&mut self) -> io::Result<()> {
-        if self.replies.len() >= MAX_REPLIES { self.flush() } else { Ok(()) }
-    }
-
-    /// Sends the replies that wait, in one write.
-    fn flush(&mut self) -> io::Result<()> {
-        if self.replies.is_empty() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        self.activity.set_wait(Wait::Write(now));
-        let stream = self.input.stream_mut();
-        stream.set_write_deadline(now + self.shared.command_timeout());
-        let written = stream.write_all(&self.replies);
-        self.activity.set_wait(Wait::None);
-        written?;
-        self.replies.clear();
-        self.unconfirmed = None;
-        Ok(())
-    }
-
-    /// The end that the client asked for: nothing more will come from it, so nothing has to be waited for.
-    fn hang_up(&mut self) -> io::Result<()> {
-        self.flush()?;
-        if self.context.tls.is_some() {
-            // So that the client can tell this end from one that somebody else made.
-            self.input.stream_mut().close_writing()?;
-        }
-        Ok(())
-    }
-
-    fn close_with(&mut self, reply: Reply) -> io::Result<()> {
-        self.say(&reply)?;
-        self.close()
-    }
-
-    fn close(&mut self) -> io::Result<()> {
-        self.flush()?;
-        let hurry = self.activity.is_closing();
-        linger(self.input.stream_mut(), hurry);
-        Ok(())
     }
 }
 

@@ -1,0 +1,101 @@
+//! What the settings come to when the server is started, and what cannot be.
+
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use super::Builder;
+use crate::address::is_helo_name;
+use crate::config::{Config, FOREVER};
+use crate::consumer::Handler;
+use crate::delivery::Delivery;
+use crate::error::Error;
+use crate::listener::Listener;
+use crate::server::{Server, Settings};
+use crate::session::chained;
+
+impl Builder {
+    pub(super) fn start(
+        mut self,
+        at: Listener,
+        handlers: Vec<Box<dyn Handler>>,
+    ) -> Result<(Server, Receiver<Delivery>), Error> {
+        self.check()?;
+        let config = &mut self.config;
+        for timeout in [&mut config.command_timeout, &mut config.data_timeout, &mut config.handler_timeout] {
+            *timeout = (*timeout).min(FOREVER);
+        }
+        config.hostname = match self.hostname {
+            Some(name) if is_helo_name(name.as_bytes()) => name.into(),
+            Some(_) => return Err(Error::Setting("hostname must be a domain or an address literal")),
+            None => machine_name().into(),
+        };
+        self.session = chained(self.session, handlers.first().and_then(|handler| handler.session()));
+        let mut listeners = vec![at];
+        listeners.append(&mut self.listeners);
+        if self.tls.is_none() && listeners.iter().any(Listener::is_implicit_tls) {
+            return Err(Error::Setting("a listener of implicit TLS needs tls"));
+        }
+        let settings = Settings {
+            config: self.config,
+            session: self.session,
+            transcripts: self.transcripts.unwrap_or(false),
+            faults: self.faults,
+            tls: self.tls,
+            #[cfg(feature = "auth")]
+            authenticator: self.authenticator,
+        };
+        Server::start(settings, listeners, handlers)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let Config { command_timeout, data_timeout, handler_timeout, stress_timeout, .. } = self.config;
+        let Config { max_connections_per_address, max_connections_per_network, .. } = self.config;
+        let mut timeouts = [command_timeout, data_timeout, handler_timeout].into_iter().chain(stress_timeout);
+        let rates = [self.config.max_connection_rate, self.config.max_error_rate];
+        let problem = if self.config.decode_data && self.config.smtputf8 {
+            "decode_data and smtputf8 exclude each other"
+        } else if timeouts.any(|timeout| timeout < Duration::from_millis(1)) {
+            "a timeout must be at least a millisecond"
+        } else if self.config.max_connections == 0
+            || [max_connections_per_address, max_connections_per_network].contains(&Some(0))
+        {
+            "max_connections must be at least 1"
+        } else if rates.into_iter().flatten().any(|rate| rate.max == 0 || rate.per.is_zero()) {
+            "a rate must be at least 1 in a time above 0"
+        } else if self.config.max_recipients == 0 {
+            "max_recipients must be at least 1"
+        } else if self.config.spool_folder.as_ref().is_some_and(|folder| !folder.is_dir()) {
+            "spool_folder must be a folder that is there"
+        } else if self.config.require_tls && self.tls.is_none() {
+            "require_tls needs tls"
+        } else if self.config.require_auth && !self.has_authenticator() {
+            "require_auth needs an authenticator"
+        } else if self.config.consumers == 0 {
+            "consumers must be at least 1"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Setting(problem))
+    }
+}
+
+impl Builder {
+    #[cfg(feature = "auth")]
+    fn has_authenticator(&self) -> bool {
+        self.authenticator.is_some()
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn has_authenticator(&self) -> bool {
+        false
+    }
+}
+
+fn machine_name() -> String {
+    gethostname::gethostname()
+        .into_string()
+        .ok()
+        .filter(|name| is_helo_name(name.as_bytes()))
+        .unwrap_or_else(|| "localhost".to_owned())
+}
