@@ -44,8 +44,7 @@ impl Acceptor {
                     pause = SHORTEST;
                     self.hand_over(socket, peer);
                 }
-                // Troubles of a single connection: RFC 793's reset before it was accepted, and signals.
-                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(e) if is_of_one_connection(&e) => {}
                 Err(_) if self.shutdown.is_closing() => return,
                 Err(e) => {
                     // Most likely no file descriptor is left. The connection stays in the kernel's queue; asking for it
@@ -95,5 +94,40 @@ impl Acceptor {
         let said = socket.set_nonblocking(true).and_then(|()| socket.send(&text));
         // The client may have gone: then nobody misses it.
         let _ = said.and_then(|_| socket.shutdown(std::net::Shutdown::Write));
+    }
+}
+
+/// Whether an error of accept is about a connection that has ended before it was accepted, or a signal: the next one may be
+/// accepted at once. Linux passes on what happened to the connection's network as well.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    // It has no kind of its own.
+    const EPROTO: i32 = 71;
+    let is_protocol = cfg!(target_os = "linux") && error.raw_os_error() == Some(EPROTO);
+    is_protocol
+        || matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::Interrupted
+                | io::ErrorKind::NetworkDown
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::HostUnreachable
+        )
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_one_connection_and_of_all() {
+        // EINTR, EPROTO, ENETDOWN, ENETUNREACH, ECONNABORTED, EHOSTUNREACH
+        for code in [4, 71, 100, 101, 103, 113] {
+            assert!(is_of_one_connection(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        // EBADF, EAGAIN, ENOMEM, EINVAL, ENFILE, EMFILE, ENOBUFS
+        for code in [9, 11, 12, 22, 23, 24, 105] {
+            assert!(!is_of_one_connection(&io::Error::from_raw_os_error(code)), "{code}");
+        }
     }
 }

@@ -505,6 +505,48 @@ fn as_many_connections_as_descriptors_allow() {
     clients.iter_mut().for_each(Client::expect_in_step);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn without_descriptors_it_waits_for_one() {
+    let mut server = Running::start(&["-n", "-c", "Sink", "127.0.0.1:0"]);
+    let folder = format!("/proc/{}", server.process.0.id());
+    let limit = std::fs::read_dir(format!("{folder}/fd")).expect("Linux").count() + 3;
+    let limited = Command::new("prlimit")
+        .args([format!("--pid={}", server.process.0.id()), format!("--nofile={limit}:{limit}")])
+        .status();
+    match limited {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return skipped("prlimit is not installed"),
+        status => assert!(status.expect("a child").success()),
+    }
+    let mut inside: Vec<Client> = (0..3).map(|_| Client::connect(server.address())).collect();
+    let mut outside = Client::raw(server.address());
+    let begun = Instant::now();
+    let mut line = String::new();
+    server.stderr.read_line(&mut line).expect("text");
+    assert!(line.starts_with("pillarbox: cannot accept connections at 127.0.0.1"), "{line}");
+    // Hundredths of a second in user and in system mode, behind the name and eleven other fields.
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("{folder}/stat")).expect("Linux");
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum::<u64>()
+    };
+    let (before, from) = (ticks(), Instant::now());
+    let second = std::time::Duration::from_secs(1);
+    while from.elapsed() < second {
+        std::thread::park_timeout(second);
+    }
+    let used = ticks() - before;
+    assert!(used < 10, "{used} hundredths of a second for waiting");
+    inside.iter_mut().for_each(Client::expect_in_step);
+    inside.truncate(2);
+    outside.expect_reply("220 ");
+    outside.expect_in_step();
+    server.signal("TERM");
+    let (status, _, err) = server.finish();
+    assert_eq!(status.code(), Some(0));
+    assert!(err.matches("cannot accept").count() as u64 <= begun.elapsed().as_secs() / 10, "{err}");
+}
+
 #[test]
 fn version_and_help() {
     for flag in ["-V", "--version"] {
