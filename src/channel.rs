@@ -217,6 +217,10 @@ impl<S: Stream> Channel<S> {
         if let Err(reply) = self.session.connect(&self.context) {
             return self.close_with(reply.into_refusal());
         }
+        // RFC 5321 section 3.1: the server speaks first. It takes system calls to know, so only if somebody wants to.
+        if log::log_enabled!(log::Level::Info) && !implicit_tls && self.input.stream().has_input()? {
+            log::info!("[{}] {} did not wait for the banner", self.context.connection, self.context.peer);
+        }
         match self.fault_at_connect()? {
             None => self.say_banner()?,
             Some(reply) if reply.is_positive() => self.say(&reply)?,

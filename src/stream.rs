@@ -20,6 +20,8 @@ pub(crate) trait Stream: Read + Write {
     fn close_reading(&mut self) -> io::Result<()>;
     /// Lets the connection end with a reset.
     fn reset_at_close(&mut self) -> io::Result<()>;
+    /// Whether octets are there to be read, below TLS if there is any. Does not wait.
+    fn has_input(&self) -> io::Result<bool>;
     /// Goes over to TLS.
     fn start_tls(&mut self, acceptor: &dyn TlsAcceptor) -> io::Result<TlsInfo>;
 }
@@ -94,6 +96,10 @@ impl Stream for Connection {
 
     fn reset_at_close(&mut self) -> io::Result<()> {
         self.transport.reset_at_close()
+    }
+
+    fn has_input(&self) -> io::Result<bool> {
+        self.transport.has_input()
     }
 
     fn start_tls(&mut self, acceptor: &dyn TlsAcceptor) -> io::Result<TlsInfo> {

@@ -95,15 +95,28 @@ impl Transport {
         self.clock.lock().write_deadline = deadline;
     }
 
+    /// Whether octets are there to be read. Does not wait.
+    pub(crate) fn has_input(&self) -> io::Result<bool> {
+        Ok(self.peek()?.is_some_and(|octets| octets > 0))
+    }
+
     /// Whether nothing waits to be read: neither octets nor the end of the stream. Does not wait.
     pub(crate) fn is_quiet(&self) -> bool {
-        let unread = !self.clock.lock().unread.is_empty();
-        if unread || self.socket.set_nonblocking(true).is_err() {
-            return false;
+        matches!(self.peek(), Ok(None))
+    }
+
+    /// How many octets a read of one would bring now; none if it would wait.
+    fn peek(&self) -> io::Result<Option<usize>> {
+        if !self.clock.lock().unread.is_empty() {
+            return Ok(Some(1));
         }
+        self.socket.set_nonblocking(true)?;
         let peeked = self.socket.peek(&mut [MaybeUninit::uninit()]);
-        let restored = self.socket.set_nonblocking(false);
-        restored.is_ok() && peeked.is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
+        self.socket.set_nonblocking(false)?;
+        match peeked {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(None),
+            peeked => peeked.map(Some),
+        }
     }
 
     /// Whether the other end is on this machine.
@@ -171,4 +184,30 @@ fn remaining(deadline: Instant) -> io::Result<Duration> {
 
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use socket2::{Domain, Type};
+
+    #[test]
+    fn input_is_seen_and_left_where_it_is() {
+        let (own, mut other) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
+        let (own, minute) = (Arc::new(own), Duration::from_secs(60));
+        let mut transport = Transport::new(own.clone(), minute, minute).unwrap();
+        assert!(!transport.has_input().unwrap());
+        other.write_all(b"ab").unwrap();
+        assert!(transport.has_input().unwrap());
+        // Or its reads would not wait any more.
+        assert!(!own.nonblocking().unwrap());
+        let mut octets = [0; 2];
+        transport.read_exact(&mut octets).unwrap();
+        transport.unread(&octets);
+        assert!(transport.has_input().unwrap());
+        transport.read_exact(&mut octets).unwrap();
+        drop(other);
+        assert!(!transport.has_input().unwrap());
+        assert_eq!(&octets, b"ab");
+    }
 }

@@ -58,6 +58,10 @@ impl Stream for &mut Memory {
         Ok(())
     }
 
+    fn has_input(&self) -> io::Result<bool> {
+        Ok(!self.packets.is_empty())
+    }
+
     fn reset_at_close(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -30,6 +30,10 @@ impl<S: Stream> Input<S> {
         &self.buffer[self.start..self.end]
     }
 
+    pub fn stream(&self) -> &S {
+        &self.stream
+    }
+
     pub fn stream_mut(&mut self) -> &mut S {
         &mut self.stream
     }
