@@ -68,8 +68,8 @@
 //! # Logging
 //!
 //! The crate speaks to [`log`]: what goes wrong in the server at `error` and `warn`, what became of each message and which
-//! clients misbehaved at `info`, connections at `debug`, every command and reply at `trace`. A number in brackets tells the connections apart.
-//! Message content is never logged, and what a client sent is shown [`Escaped`].
+//! clients misbehaved at `info`, connections at `debug`, every command and reply at `trace`. A number in brackets tells the
+//! connections apart. Message content is never logged, and what a client sent is shown [`Escaped`].
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -56,6 +56,47 @@ fn what_the_end_of_the_stream_cuts_off_has_no_effect() {
     assert_eq!(converse(&[&CONVERSATION[..end]]).messages.len(), 1);
 }
 
+/// What takes a server long that looks at all of what came for each piece that comes: so many small pieces.
+fn many_small_pieces(what: &str, n: usize) -> Vec<u8> {
+    let begin = b"EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\n".to_vec();
+    match what {
+        "commands" => b"NOOP\r\n".repeat(n),
+        "recipients" => [begin, b"RCPT TO:<a@b>\r\n".repeat(n), b"DATA\r\n.\r\n".to_vec()].concat(),
+        "parameters" => [begin, b"MAIL FROM:<> SIZE=1 BODY=7BIT\r\n".repeat(n)].concat(),
+        "chunks" => [begin, b"BDAT 1\r\nx".repeat(n), b"BDAT 0 LAST\r\n".to_vec()].concat(),
+        "lines" => [begin, b"DATA\r\n".to_vec(), b"..\r\n\n\r".repeat(n), b"\r\n.\r\n".to_vec()].concat(),
+        _ => [b"x".repeat(n), b"\r\n".to_vec()].concat(),
+    }
+}
+
+#[test]
+fn four_times_as_much_takes_no_sixteen_times_as_long() {
+    let config = || Config { max_junk: 0, max_errors: 0, max_recipients: usize::MAX, ..Config::default() };
+    // In octets: how much each packet brings.
+    for (what, n, packet) in [
+        ("commands", 5_000, 1460),
+        ("recipients", 5_000, 1460),
+        ("parameters", 5_000, 1460),
+        ("chunks", 5_000, 1460),
+        ("lines", 5_000, 1460),
+        ("lines", 5_000, 1),
+        // Up to where the server has had enough.
+        ("one line", 15_000, 1),
+    ] {
+        let time = |n| {
+            let text = many_small_pieces(what, n);
+            let packets: Vec<&[u8]> = text.chunks(packet).collect();
+            let begun = Instant::now();
+            let outcome = memory::converse(config(), &packets);
+            let time = begun.elapsed();
+            assert!(!outcome.replies.contains("421"), "{what}");
+            time
+        };
+        // Other things run on the machine as well: now and then they do not.
+        assert!((0..8).any(|_| time(4 * n) < 8 * time(n)), "{what}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
