@@ -25,7 +25,8 @@ const BACKLOG: i32 = 4096;
 /// A host name is bound at the first of its addresses that this machine has, IPv4 before IPv6. A Unix socket is removed
 /// when the server ends, and one that nobody listens at any more is replaced.
 ///
-/// A socket that was made elsewhere (by systemd, say) is taken as it is:
+/// A socket that was made elsewhere (by systemd, say) is taken as it is, but for one that does not block: it does from
+/// then on.
 ///
 /// ```
 /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -99,7 +100,10 @@ impl Listener {
                 let address = format!("unix:{}", path.display());
                 bind_unix(path).map_err(|source| Error::Bind { address, source })
             }
-            Place::Bound(bound) => Ok(bound),
+            Place::Bound(bound) => {
+                bound.make_wait().map_err(|source| Error::Bind { address: bound.local.to_string(), source })?;
+                Ok(bound)
+            }
         }
     }
 }
@@ -198,6 +202,15 @@ enum Acceptor {
 impl Bound {
     pub fn local(&self) -> &Endpoint {
         &self.local
+    }
+
+    /// Sees to it that [`accept`](Bound::accept) waits, which a socket that was passed in need not do.
+    fn make_wait(&self) -> io::Result<()> {
+        match &self.socket {
+            Acceptor::Tcp(listener) => listener.set_nonblocking(false),
+            #[cfg(unix)]
+            Acceptor::Unix(listener) => listener.set_nonblocking(false),
+        }
     }
 
     /// Waits for the next connection.

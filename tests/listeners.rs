@@ -66,6 +66,17 @@ fn places_that_are_none() {
     assert!(matches!(error("192.0.2.1:0"), Error::Bind { .. }));
 }
 
+#[cfg(unix)]
+#[test]
+fn one_passed_in_that_does_not_block_is_waited_for() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let same = socket2::Socket::from(socket.try_clone().unwrap());
+    let inbox = Server::builder().inbox(socket).expect("it listens already");
+    assert!(!same.nonblocking().unwrap());
+    Client::connect(inbox.local_addr()).expect("NOOP", "250");
+}
+
 #[test]
 fn bound_early_served_late() {
     let listener = Listener::from("127.0.0.1:0").bind().expect("a free port");
