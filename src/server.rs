@@ -286,6 +286,7 @@ impl Core {
             connections: connections.get(),
             open_connections: open_connections.get(),
             refused_connections: refused_connections.get(),
+            is_under_stress: self.shared.stress.timeout().is_some(),
             accepted_messages: accepted_messages.get(),
             refused_messages: refused_messages.get(),
             lost_messages: lost_messages.get(),

@@ -12,8 +12,11 @@ pub struct Stats {
     pub connections: u64,
     /// Connections that are open now.
     pub open_connections: u64,
-    /// Connections that were refused with a 421: too many at once, or no thread to be had.
+    /// Connections that were refused with a 421: too many at once or in a time, or no thread to be had.
     pub refused_connections: u64,
+    /// Whether nearly all connections are in use, so that clients have to hurry: see
+    /// [`stress_timeout`](crate::Builder::stress_timeout).
+    pub is_under_stress: bool,
     /// Messages that were answered with a 2xx.
     pub accepted_messages: u64,
     /// Messages whose content was read to its end and that were answered with a 4xx or 5xx.

@@ -102,7 +102,9 @@ fn few_errors_and_little_junk() {
     for _ in 0..5 {
         errs.expect("NONSENSE", "500");
     }
+    assert!(!inbox.server().stats().is_under_stress);
     let mut idles = Client::connect(inbox.local_addr());
+    assert!(inbox.server().stats().is_under_stress);
     // Not for what was before, but for the next.
     errs.expect("EHLO client.example", "250");
     errs.begin();
@@ -146,6 +148,7 @@ fn it_ends_after_some_calm_and_both_are_logged_once() {
         }
         assert!(Instant::now() < deadline, "stress does not end");
     }
+    assert!(!inbox.server().stats().is_under_stress);
     let lines = LINES.0.lock().unwrap().clone();
     let lines: Vec<&String> = lines.iter().filter(|line| line.contains("of 7 connections")).collect();
     assert!(
