@@ -44,7 +44,7 @@ impl Shutdown {
 pub(crate) enum Wait {
     /// It is not its client whom it waits for.
     None,
-    /// The rest of a command, since then.
+    /// The rest of a command or of a TLS handshake, since then.
     Read(Instant),
     /// That replies are read, since then.
     Write(Instant),

@@ -56,8 +56,8 @@ impl Live {
         }
     }
 
-    /// Ends the connections whose workers have waited for a command, or for its reply to be read, since `earliest` or for
-    /// longer.
+    /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake, since
+    /// `earliest` or for longer.
     pub fn give_up_waiting(&self, earliest: Instant) {
         self.each(|socket, activity| {
             if let Some(how) = activity.give_up(earliest) {

@@ -2,6 +2,9 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[cfg(feature = "tls")]
+#[path = "support/tls.rs"]
+mod tls;
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
@@ -84,6 +87,30 @@ fn whoever_waits_too_long_is_sent_away_when_places_run_out() {
     }
     // Whoever sends a message is none of them.
     within.expect("x\r\n.", "250");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_handshake_is_waited_for_no_longer_than_a_command() {
+    const TIMEOUT: Duration = Duration::from_millis(200);
+    let inbox = Server::builder()
+        .tls(tls::Certificate::new().tls())
+        .listen(pillarbox::Listener::from("127.0.0.1:0").implicit_tls())
+        .max_connections(3)
+        .stress_timeout(TIMEOUT)
+        .inbox("127.0.0.1:0")
+        .expect("free ports");
+    let smtps = inbox.server().local_endpoints()[1].socket_addr().expect("a TCP socket");
+    let mut silent = Client::raw(smtps);
+    let mut halfway = Client::ehlo(inbox.local_addr());
+    halfway.expect("STARTTLS", "220 2.0.0");
+    let both_end = thread::spawn(move || [&mut silent, &mut halfway].into_iter().for_each(Client::expect_close));
+    // Somebody who needs a place comes again and again: the first may be there before their time is over.
+    while !both_end.is_finished() {
+        Client::raw(inbox.local_addr());
+        thread::park_timeout(TIMEOUT / 4);
+    }
+    both_end.join().expect("nobody is waited for");
 }
 
 #[test]
