@@ -25,6 +25,27 @@ fn hash(of: &Mailbox) -> u64 {
 }
 
 #[test]
+fn long_texts_take_linear_time() {
+    for (begin, piece, end) in [
+        ("<@a", ",@a", ":b@c>"),
+        ("<@[192.0.2.1]", ",@[192.0.2.1]", ":b@c>"),
+        ("a", ".a", "@b"),
+        ("\"", "\\\"", "\"@b"),
+        ("a@b", ".b", ""),
+        ("a@[x:", "[", "]"),
+    ] {
+        let time = |n| {
+            let text = format!("{begin}{}{end}", piece.repeat(n));
+            let begun = std::time::Instant::now();
+            assert!(text.parse::<ReversePath>().is_err());
+            begun.elapsed()
+        };
+        // Other things run on the machine as well: now and then they do not.
+        assert!((0..8).any(|_| time(20_000) < 8 * time(5_000)), "{piece}");
+    }
+}
+
+#[test]
 fn valid_mailboxes() {
     for text in [
         "a@b",
