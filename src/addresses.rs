@@ -1,6 +1,7 @@
 //! What each client address may take of a server: connections at once, connections in a time, and errors in a time.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +27,8 @@ pub(crate) struct Addresses {
     per_network: Option<Arc<Places>>,
     connections: Option<Windows>,
     errors: Option<Windows>,
+    // Who may say XCLIENT speaks for others, who are counted when it has said so.
+    xclient: Vec<Network>,
 }
 
 /// The connections of an address and its network that are open at once; one of them is given back on drop.
@@ -44,12 +47,13 @@ impl Addresses {
             per_network: config.max_connections_per_network.map(places),
             connections: config.max_connection_rate.map(windows),
             errors: config.max_error_rate.map(windows),
+            xclient: config.xclient.clone(),
         }
     }
 
     /// A place for one more connection, or what its client hears.
     pub fn take(&self, peer: &Endpoint) -> Result<Place, Reply> {
-        let Some(ip) = peer.ip() else { return Ok(Place::default()) };
+        let Some(ip) = self.counted(peer) else { return Ok(Place::default()) };
         let (network, now) = (Network::of_client(ip), Instant::now());
         if self.connections.as_ref().is_some_and(|connections| !connections.add(network, now)) {
             return Err(TOO_FAST);
@@ -62,13 +66,16 @@ impl Addresses {
         Ok(Place { _of_address: of_address.transpose()?, _of_network: of_network.transpose()? })
     }
 
+    /// The address of a client that is counted.
+    fn counted(&self, peer: &Endpoint) -> Option<IpAddr> {
+        // A client whose proxy does not know its address is not everybody else of whom that is true.
+        let counts = |ip: &IpAddr| !ip.is_unspecified() && !self.xclient.iter().any(|network| network.contains(*ip));
+        peer.ip().filter(counts)
+    }
+
     /// Counts an error; true if there are too many now.
     pub fn count_error(&self, peer: &Endpoint) -> bool {
-        let (Some(errors), Some(ip)) = (&self.errors, peer.ip()) else { return false };
-        // A client whose proxy does not know its address is not everybody else of whom that is true.
-        if ip.is_unspecified() {
-            return false;
-        }
+        let (Some(errors), Some(ip)) = (&self.errors, self.counted(peer)) else { return false };
         let (network, now) = (Network::of_client(ip), Instant::now());
         errors.add(network, now);
         errors.is_used_up(network, now)

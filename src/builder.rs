@@ -317,8 +317,9 @@ impl Builder {
         self
     }
 
-    /// The clients that may say, with Postfix's XCLIENT, for whom they speak. A client whose address they say is unavailable
-    /// shows as `0.0.0.0`, which no list of networks trusts by accident. Default: nobody.
+    /// The clients that may say, with Postfix's XCLIENT, for whom they speak: limits for an address or a network are those of
+    /// whom they name, and not their own. A client whose address they say is unavailable shows as `0.0.0.0`, which no list of
+    /// networks trusts by accident, and has no such limits. Default: nobody.
     pub fn xclient(mut self, clients: impl IntoIterator<Item = Network>) -> Builder {
         self.config.xclient = clients.into_iter().collect();
         self

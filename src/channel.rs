@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use parking_lot::Mutex;
 
 use crate::address::{ForwardPath, ReversePath};
-use crate::addresses::Addresses;
+use crate::addresses::{Addresses, Place};
 use crate::budget::Budget;
 use crate::command::{self, Command, Verb};
 use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE};
@@ -103,6 +103,8 @@ pub(crate) struct Channel<S> {
     is_unasked: bool,
     // Whether the client is trusted to speak for others.
     may_xclient: bool,
+    // Of the client that XCLIENT has named.
+    place: Place,
     // The name by which XCLIENT calls the client; it goes before what HELO and EHLO say.
     xclient_helo: Option<String>,
     // The message whose 250 is not on its way yet.
@@ -177,6 +179,7 @@ impl<S: Stream> Channel<S> {
             unasked: 0,
             is_unasked: false,
             may_xclient,
+            place: Place::default(),
             xclient_helo: None,
             unconfirmed: None,
             record,

@@ -174,6 +174,30 @@ fn errors_in_a_time() {
     elsewhere.expect_in_step();
 }
 
+#[test]
+fn clients_named_by_xclient() {
+    let builder = Server::builder().max_connections_per_address(1).max_error_rate(2, HOUR);
+    let inbox = inbox(builder.xclient(Network::loopback()));
+    // Whoever speaks for others is not counted.
+    let named = |address: &str, reply: &str| {
+        let mut client = Client::ehlo(inbox.local_addr());
+        client.expect(format!("XCLIENT ADDR={address}"), reply);
+        client
+    };
+    let mut first = named("192.0.2.1", "220 ");
+    named("192.0.2.1", "421 4.7.0").expect_close();
+    let _unknown = [named("[UNAVAILABLE]", "220 "), named("[UNAVAILABLE]", "220 ")];
+    // The next client's turn is the end of the one before.
+    first.expect("XCLIENT ADDR=192.0.2.2", "220 ");
+    let mut second = named("192.0.2.1", "220 ");
+    second.expect("NONSENSE", "500");
+    second.expect("NONSENSE", "500");
+    second.expect_reply("421 4.7.0");
+    second.expect_close();
+    named("192.0.2.1", "421 4.7.0 Too many errors").expect_close();
+    first.expect_in_step();
+}
+
 #[cfg(feature = "auth")]
 #[test]
 fn failed_authentications_are_errors() {

@@ -75,7 +75,19 @@ impl<S: Stream> Channel<S> {
             Ok(attributes) => attributes,
             Err(reply) => return self.answer(reply),
         };
+        let before = self.context.peer.ip();
         replace(&mut self.context.peer, address, port);
+        if self.context.peer.ip() != before {
+            match self.shared.addresses.take(&self.context.peer) {
+                Ok(place) => self.place = place,
+                Err(reply) => {
+                    log::info!("[{}] XCLIENT for {} refused: {reply}", self.context.connection, self.context.peer);
+                    self.shared.counters.refused_connections.add(1);
+                    self.say(&reply)?;
+                    return Ok(Flow::Close);
+                }
+            }
+        }
         replace(&mut self.context.local, local_address, local_port);
         if let Some(login) = login {
             self.context.identity = login.map(Into::into);
