@@ -414,6 +414,7 @@ fn bad_usage() {
         (&["--max-recipients", "0"], "above 0"),
         (&["--max-connections", "+1"], "above 0"),
         (&["--max-per-address", "0"], "above 0"),
+        (&["--max-connections-per-address", "0"], "above 0"),
         (&["-n", "--hostname", "two words", "127.0.0.1:0"], "hostname"),
         (&["--timeout", "0"], "seconds"),
         (&["localhost"], "HOST:PORT"),

@@ -88,7 +88,8 @@ struct Arguments {
     max_connections: usize,
 
     /// Most connections at once from one address
-    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    // By the library's name as well, which would leave the list of options no room for what they do.
+    #[arg(long, alias = "max-connections-per-address", value_name = "N", value_parser = parse_positive)]
     max_per_address: Option<usize>,
 
     /// Most recipients of a message
