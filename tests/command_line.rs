@@ -4,44 +4,19 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/command.rs"]
+mod command;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use client::Client;
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pillarbox"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("RUST_LOG");
-    command
-}
-
-/// A process; it is killed with the value.
-struct Process(Child);
-
-impl Process {
-    fn start(command: &mut Command) -> Process {
-        Process(command.spawn().expect("the command was built"))
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill is there").success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use command::{Process, Running, command};
 
 /// The exit status, stdout and stderr of a command that is not to become a server.
 fn ended(command: &mut Command) -> (Option<i32>, String, String) {
@@ -54,68 +29,6 @@ fn ended(command: &mut Command) -> (Option<i32>, String, String) {
     }
     process.0.stdout.take().expect("piped").read_to_string(&mut out).expect("text");
     (process.0.wait().expect("a child").code(), out, err)
-}
-
-/// A server that is ready.
-struct Running {
-    process: Process,
-    /// What it said on stderr before it was ready.
-    before: String,
-    endpoint: String,
-    stdout: BufReader<Box<dyn Read>>,
-    stderr: BufReader<ChildStderr>,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Running {
-        let server = Running::start_command(command(arguments));
-        assert_eq!(server.before, "");
-        server
-    }
-
-    fn start_command(mut command: Command) -> Running {
-        let mut process = Process::start(&mut command);
-        // None if it was not piped.
-        let stdout = process.0.stdout.take().map_or(Box::new(std::io::empty()) as Box<dyn Read>, |out| Box::new(out));
-        let mut stderr = BufReader::new(process.0.stderr.take().expect("piped"));
-        let mut before = String::new();
-        let endpoint = loop {
-            let mut line = String::new();
-            assert!(stderr.read_line(&mut line).expect("text") > 0, "it ended: {before}");
-            match line.trim_end().strip_prefix("pillarbox: listening on ") {
-                Some(endpoint) => break endpoint.to_owned(),
-                None => before += &line,
-            }
-        };
-        Running { process, before, endpoint, stdout: BufReader::new(stdout), stderr }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.endpoint.parse().expect("an address")
-    }
-
-    fn signal(&self, name: &str) {
-        self.process.signal(name);
-    }
-
-    /// Waits for its end, and gives all that it still printed.
-    fn finish(mut self) -> (ExitStatus, String, String) {
-        let (mut out, mut err) = (String::new(), String::new());
-        self.stdout.read_to_string(&mut out).expect("text");
-        self.stderr.read_to_string(&mut err).expect("text");
-        (self.process.0.wait().expect("a child"), out, err)
-    }
-
-    /// The next message that DebuggingServer prints.
-    fn printed(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
-        while lines.last().is_none_or(|line| line != "------------ END MESSAGE ------------") {
-            let mut line = String::new();
-            assert!(self.stdout.read_line(&mut line).expect("text") > 0, "{lines:?}");
-            lines.push(line.trim_end_matches('\n').to_owned());
-        }
-        lines
-    }
 }
 
 fn skipped(reason: &str) {

@@ -1,0 +1,101 @@
+//! The `pillarbox` command as a process of a test.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+
+/// The command with its outputs piped, not started yet.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pillarbox"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("RUST_LOG");
+    command
+}
+
+/// A process; it is killed with the value.
+pub struct Process(pub Child);
+
+impl Process {
+    pub fn start(command: &mut Command) -> Process {
+        Process(command.spawn().expect("the command was built"))
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill is there").success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server that is ready.
+pub struct Running {
+    pub process: Process,
+    /// What it said on stderr before it was ready.
+    pub before: String,
+    pub endpoint: String,
+    pub stdout: BufReader<Box<dyn Read + Send>>,
+    pub stderr: BufReader<ChildStderr>,
+}
+
+impl Running {
+    pub fn start(arguments: &[&str]) -> Running {
+        let server = Running::start_command(command(arguments));
+        assert_eq!(server.before, "");
+        server
+    }
+
+    pub fn start_command(mut command: Command) -> Running {
+        let mut process = Process::start(&mut command);
+        let stdout: Box<dyn Read + Send> = match process.0.stdout.take() {
+            Some(out) => Box::new(out),
+            // It was not piped.
+            None => Box::new(std::io::empty()),
+        };
+        let mut stderr = BufReader::new(process.0.stderr.take().expect("piped"));
+        let mut before = String::new();
+        let endpoint = loop {
+            let mut line = String::new();
+            assert!(stderr.read_line(&mut line).expect("text") > 0, "it ended: {before}");
+            match line.trim_end().strip_prefix("pillarbox: listening on ") {
+                Some(endpoint) => break endpoint.to_owned(),
+                None => before += &line,
+            }
+        };
+        Running { process, before, endpoint, stdout: BufReader::new(stdout), stderr }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.parse().expect("an address")
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Waits for its end, and gives all that it still printed.
+    pub fn finish(mut self) -> (ExitStatus, String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut out).expect("text");
+        self.stderr.read_to_string(&mut err).expect("text");
+        (self.process.0.wait().expect("a child"), out, err)
+    }
+
+    /// The next message that DebuggingServer prints.
+    pub fn printed(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line| line != "------------ END MESSAGE ------------") {
+            let mut line = String::new();
+            assert!(self.stdout.read_line(&mut line).expect("text") > 0, "{lines:?}");
+            lines.push(line.trim_end_matches('\n').to_owned());
+        }
+        lines
+    }
+}
