@@ -13,10 +13,14 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use client::Client;
 use command::{Process, Running, command};
+use parking_lot::RwLock;
 
 /// The exit status, stdout and stderr of a command that is not to become a server.
 fn ended(command: &mut Command) -> (Option<i32>, String, String) {
@@ -210,6 +214,84 @@ fn a_signal_ends_it_and_messages_in_progress_are_finished() {
         within.expect_reply("421 4.3.2");
         let (status, out, err) = server.finish();
         assert_eq!((status.code(), out.as_str(), err.as_str()), (Some(0), "", ""));
+    }
+}
+
+/// Clients that send messages until the server says that it ends.
+#[derive(Default)]
+struct Load {
+    sent: AtomicUsize,
+    // Those within a message, by DATA and in chunks, who wait here to go on with it.
+    held: [AtomicUsize; 2],
+    gate: RwLock<()>,
+}
+
+impl Load {
+    /// Gives how many messages were acknowledged.
+    ///
+    /// # Panics
+    /// If a message that has begun is not accepted, or if the end comes without a word.
+    fn send_until_told(&self, mut client: Client, in_chunks: bool) -> usize {
+        for accepted in 0.. {
+            let begin = if in_chunks { "BDAT 4\r\nhalf" } else { "DATA\r\n" };
+            client.try_send(format!("MAIL FROM:<a@client.example>\r\nRCPT TO:<b@example.org>\r\n{begin}"));
+            for code in ["250", "250", if in_chunks { "250" } else { "354" }] {
+                let reply = client.reply();
+                if !reply.starts_with(code) {
+                    assert!(reply.starts_with("421 4.3.2"), "{reply}");
+                    client.expect_close();
+                    return accepted;
+                }
+            }
+            self.held[usize::from(in_chunks)].fetch_add(1, Ordering::Relaxed);
+            drop(self.gate.read());
+            self.held[usize::from(in_chunks)].fetch_sub(1, Ordering::Relaxed);
+            if in_chunks {
+                client.send("BDAT 4\r\nand ");
+                client.expect_reply("250 2.0.0 4 octets");
+                client.send("BDAT 4 LAST\r\nhalf");
+            } else {
+                client.send("half\r\nand half\r\n.\r\n");
+            }
+            client.expect_reply("250 2.0.0 OK ");
+            self.sent.fetch_add(1, Ordering::Relaxed);
+        }
+        unreachable!("it goes on until it is told")
+    }
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + client::PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "it has not come to pass");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn under_load_no_message_that_has_begun_is_cut() {
+    for round in 1..=5 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mail");
+        let server = Running::start(&["-n", "-c", "Maildir", "--maildir", path.to_str().unwrap(), "127.0.0.1:0"]);
+        let mut idle = Client::connect(server.address());
+        let load = Arc::new(Load::default());
+        let clients: Vec<_> = (0..16).map(|_| Client::ehlo(server.address())).collect();
+        let sending = |(n, client): (usize, Client)| {
+            let load = load.clone();
+            thread::spawn(move || load.send_until_told(client, n % 2 == 0))
+        };
+        let clients: Vec<_> = clients.into_iter().enumerate().map(sending).collect();
+        wait_until(|| load.sent.load(Ordering::Relaxed) >= round * 20);
+        let hold = load.gate.write();
+        wait_until(|| load.held.iter().all(|held| held.load(Ordering::Relaxed) >= 2));
+        server.signal("TERM");
+        idle.expect_reply("421 4.3.2");
+        drop(hold);
+        let accepted: usize = clients.into_iter().map(|client| client.join().expect("no message was cut")).sum();
+        let (status, _, err) = server.finish();
+        assert_eq!((status.code(), err.as_str()), (Some(0), ""));
+        assert_eq!(std::fs::read_dir(path.join("new")).unwrap().count(), accepted);
     }
 }
 
