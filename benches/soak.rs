@@ -67,8 +67,10 @@ mod soak {
         println!("soak: {seconds} s, {connections} connections, seed {seed}");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ledger = Arc::new(Ledger::default());
+        ledger.begin_server();
         let mut server = Server::start(folder.path());
         let address = server.address;
+        let fresh = server.resources();
         let stop = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> = (0..connections)
             .map(|n| {
@@ -89,9 +91,11 @@ mod soak {
                 server.kill();
                 kills += 1;
             } else {
+                ledger.end_server();
                 server.end();
                 ends += 1;
             }
+            ledger.begin_server();
             server = Server::start_at(folder.path(), address);
         }
         thread::sleep(Duration::from_secs(seconds) / 12);
@@ -99,12 +103,13 @@ mod soak {
         thread::sleep(Duration::from_secs(seconds) / 4);
         stop.store(true, Ordering::Relaxed);
         clients.into_iter().for_each(|client| client.join().expect("no client panics"));
-        let cold = server.cooled();
+        let cold = server.cooled(&fresh);
+        ledger.end_server();
         server.end();
         reader.stop();
 
-        println!("soak: {kills} kills, {ends} ends; {warm} under load, {cold} when all had gone");
-        let is_lean = cold.is_within(&warm);
+        println!("soak: {kills} kills, {ends} ends; {fresh} at first, {warm} under load, {cold} when all had gone");
+        let is_lean = cold.has_no_more(&fresh) && cold.has_not_grown(&warm);
         if !is_lean {
             println!("soak: FAILED: the server keeps what it does not need");
         }

@@ -27,16 +27,22 @@ impl Chance {
 
 struct Connection {
     stream: BufReader<TcpStream>,
+    // Which server it leads to.
+    server: usize,
 }
 
 impl Connection {
-    fn open(server: SocketAddr) -> io::Result<Connection> {
-        let stream = TcpStream::connect(server)?;
+    fn open(address: SocketAddr, ledger: &Ledger) -> io::Result<Connection> {
+        let server = ledger.server();
+        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;
-        let mut connection = Connection { stream: BufReader::new(stream) };
+        let mut connection = Connection { stream: BufReader::new(stream), server };
         connection.expect(220)?;
+        if ledger.server() != server {
+            return Err(Error::other("which server it leads to is not certain"));
+        }
         connection.say("EHLO soak.example\r\n", 250)?;
         Ok(connection)
     }
@@ -81,9 +87,9 @@ impl Connection {
 }
 
 /// Sends until it shall stop; whatever happens to a connection, there is a next one.
-pub fn send_until(stop: &AtomicBool, server: SocketAddr, ledger: &Ledger, mut chance: Chance) {
+pub fn send_until(stop: &AtomicBool, address: SocketAddr, ledger: &Ledger, mut chance: Chance) {
     while !stop.load(Ordering::Relaxed) {
-        let Ok(mut connection) = Connection::open(server) else {
+        let Ok(mut connection) = Connection::open(address, ledger) else {
             // It is being started again.
             thread::sleep(Duration::from_millis(5));
             continue;
@@ -112,25 +118,28 @@ fn send(mut connection: Connection, number: u64, chance: &mut Chance) -> (Fate, 
     if begun.is_err() {
         return (Fate::Unfinished, None);
     }
+    // A server that has said 354, or 250 to a first chunk, has to say what becomes of the message.
+    let cut = Fate::Cut(connection.server);
+    let lost = if is_chunked { Fate::Unknown } else { cut };
     let whole = if is_chunked { chunks(&text, chance) } else { format!("{text}.\r\n") };
     // The faults come somewhere within.
     match chance.below(40) {
         0 | 1 => {
-            let cut = chance.below(whole.len() as u64 - 3) as usize;
-            let _ = connection.send(&whole[..cut]);
+            let end = chance.below(whole.len() as u64 - 3) as usize;
+            let _ = connection.send(&whole[..end]);
             if chance.below(2) == 0 {
                 connection.reset();
             }
             return (Fate::Unfinished, None);
         }
         2 => {
-            let cut = chance.below(whole.len() as u64 - 3) as usize;
-            if connection.send(&whole[..cut]).is_err() {
-                return (Fate::Unfinished, None);
-            }
-            thread::sleep(Duration::from_millis(chance.below(300)));
-            if connection.send(&whole[cut..]).is_err() {
-                return (Fate::Unknown, None);
+            let pause = chance.below(whole.len() as u64 - 3) as usize;
+            let sent = connection.send(&whole[..pause]).and_then(|()| {
+                thread::sleep(Duration::from_millis(chance.below(300)));
+                connection.send(&whole[pause..])
+            });
+            if sent.is_err() {
+                return (lost, None);
             }
         }
         // All of it, and gone without a look at the reply.
@@ -142,20 +151,21 @@ fn send(mut connection: Connection, number: u64, chance: &mut Chance) -> (Fate, 
         _ => {
             // What a failed write has sent of it, nobody knows.
             if connection.send(&whole).is_err() {
-                return (Fate::Unknown, None);
+                return (lost, None);
             }
         }
     }
-    let replies = if is_chunked { whole.matches("BDAT ").count() } else { 1 };
-    for _ in 1..replies {
-        if !matches!(connection.reply(), Ok(250)) {
-            return (Fate::Unknown, None);
+    if is_chunked {
+        match connection.reply() {
+            Ok(250) => {}
+            Ok(400..=599) => return (Fate::Refused, None),
+            _ => return (Fate::Unknown, None),
         }
     }
     match connection.reply() {
         Ok(250) => (Fate::Accepted, Some(connection)),
-        Ok(400..=599) => (Fate::Refused, None),
-        _ => (Fate::Unknown, None),
+        Ok(code @ 400..=599) if code != 421 => (Fate::Refused, None),
+        _ => (cut, None),
     }
 }
 
@@ -168,7 +178,7 @@ fn pipelined(connection: &mut Connection) -> io::Result<()> {
     ENVELOPE.into_iter().try_for_each(|_| connection.expect(250))
 }
 
-/// The content in some chunks, all of them in flight at once.
+/// The content in two chunks, both in flight at once.
 fn chunks(text: &str, chance: &mut Chance) -> String {
     let cut = chance.below(text.len() as u64) as usize;
     let (first, rest) = text.split_at(cut);

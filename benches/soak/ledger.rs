@@ -18,13 +18,18 @@ pub enum Fate {
     Refused,
     /// Its client gave it up before its end: it must not be there.
     Unfinished,
-    /// It went out whole, and the reply did not come: it may be there, once.
+    /// It went out whole, and its client did not wait for the reply: it may be there, once.
     Unknown,
+    /// Its client had begun it and did nothing wrong, but this server (the how many-th) gave no reply. It may be there, once;
+    /// and the server must have been killed.
+    Cut(usize),
 }
 
 #[derive(Default)]
 pub struct Ledger {
     next: AtomicU64,
+    // Of the servers, those that were told to end. The last one in the list runs.
+    told: Mutex<Vec<bool>>,
     fates: Mutex<HashMap<u64, Fate>>,
     found: Mutex<HashMap<u64, u64>>,
     broken: AtomicU64,
@@ -39,9 +44,31 @@ impl Ledger {
         self.fates.lock().expect("no panic").insert(number, fate);
     }
 
+    /// A server is about to start.
+    pub fn begin_server(&self) {
+        self.told.lock().expect("no panic").push(false);
+    }
+
+    /// The server that runs is told to end, and so may leave no message unanswered.
+    pub fn end_server(&self) {
+        *self.told.lock().expect("no panic").last_mut().expect("a server runs") = true;
+    }
+
+    /// Which server runs, if one does.
+    pub fn server(&self) -> usize {
+        self.told.lock().expect("no panic").len()
+    }
+
     /// Says the sums; true if none of them breaks a promise.
     pub fn settle(&self) -> bool {
-        let fates = self.fates.lock().expect("no panic");
+        let told = self.told.lock().expect("no panic");
+        let settled = |fate: Fate| match fate {
+            // Whoever is killed can say nothing.
+            Fate::Cut(server) if !told[server - 1] => Fate::Unknown,
+            other => other,
+        };
+        let fates: HashMap<u64, Fate> =
+            self.fates.lock().expect("no panic").iter().map(|(number, fate)| (*number, settled(*fate))).collect();
         let found = self.found.lock().expect("no panic");
         let copies = |number: &u64| found.get(number).copied().unwrap_or(0);
         let count = |fate: Fate| fates.values().filter(|other| **other == fate).count();
@@ -62,6 +89,10 @@ impl Ledger {
             ("refused and there", which(Fate::Refused, &|copies| copies > 0)),
             ("unfinished and there", which(Fate::Unfinished, &|copies| copies > 0)),
             ("unknown and there twice", which(Fate::Unknown, &|copies| copies > 1)),
+            (
+                "cut by a server that was told to end",
+                fates.values().filter(|fate| matches!(fate, Fate::Cut(_))).count(),
+            ),
             ("there and never sent", found.keys().filter(|number| !fates.contains_key(number)).count()),
             ("not whole", self.broken.load(Ordering::Relaxed) as usize),
         ];

@@ -63,11 +63,11 @@ impl Server {
     }
 
     /// What it holds once all clients have gone, and its idle threads after them.
-    pub fn cooled(&self) -> Resources {
+    pub fn cooled(&self, fresh: &Resources) -> Resources {
         let deadline = Instant::now() + Duration::from_secs(40);
         loop {
             let now = self.resources();
-            if now.threads <= 8 || Instant::now() > deadline {
+            if now.has_no_more(fresh) || Instant::now() > deadline {
                 // It still serves.
                 TcpStream::connect(self.address).expect("the server listens");
                 return now;
@@ -85,11 +85,14 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Whether an idle server holds no more than it did under load, and none of what connections needed.
-    pub fn is_within(&self, load: &Resources) -> bool {
-        self.threads <= 8
-            && self.descriptors <= 16
-            && self.resident_kib <= load.resident_kib + load.resident_kib / 4 + 16 * 1024
+    /// Whether nothing is left of what connections needed.
+    pub fn has_no_more(&self, fresh: &Resources) -> bool {
+        self.threads <= fresh.threads && self.descriptors <= fresh.descriptors
+    }
+
+    /// Whether memory has not grown since this, by more than an allocator may keep.
+    pub fn has_not_grown(&self, load: &Resources) -> bool {
+        self.resident_kib <= load.resident_kib + load.resident_kib / 4 + 16 * 1024
     }
 }
 
