@@ -126,3 +126,32 @@ fn an_empty_login_is_none() {
     send(&mut client);
     assert_eq!(inbox.recv_timeout(PATIENCE).unwrap().identity(), None);
 }
+
+#[test]
+fn what_others_say_of_a_client_cannot_pose_as_a_header() {
+    let inbox = Server::builder().xclient(Network::loopback()).inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::connect(inbox.local_addr());
+    for line_end in ["+0D+0A", "+0A", "+0D", "+00", "+7F", "+C2+85", "+E2+80", "+0"] {
+        for attribute in ["HELO", "LOGIN", "NAME"] {
+            let said = client.say(format!("XCLIENT {attribute}=a{line_end}X-Forged:+20yes"));
+            assert!(said.starts_with("501 5.5.4"), "{attribute} {line_end}: {said}");
+        }
+        client.expect("RSET", "250");
+        if line_end == "+0D" {
+            // Errors are counted, up to a message.
+            client.expect("EHLO filter.example", "250");
+            send(&mut client);
+            inbox.recv_timeout(PATIENCE).unwrap();
+        }
+    }
+    // Text, but no name: it stays out of the line, and so does who has logged in.
+    client
+        .expect("XCLIENT ADDR=192.0.2.1 HELO=x+29+20by+20evil.example+20+28y LOGIN=bob+29+20by+20evil.example", "220 ");
+    client.expect("EHLO filter.example", "250");
+    send(&mut client);
+    let mail = inbox.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((mail.helo(), mail.identity()), ("x) by evil.example (y", Some("bob) by evil.example")));
+    let received = mail.received_header();
+    assert!(received.starts_with("Received: from [192.0.2.1]\r\n\tby "), "{received}");
+    assert!(!received.contains("evil"), "{received}");
+}
