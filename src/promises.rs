@@ -9,11 +9,12 @@
 //! moment, each acknowledged message is there, whole. Nothing partial is ever in `new`. [`handlers::Proxy`] accepts once
 //! the next server has, and in that server's words.
 //!
-//! A message may arrive twice, if the reply to it was lost on the way: its client sends it again, as RFC 5321 section 6.1
-//! wants it to. It never arrives zero times. A handler of your own is the promise: return an acceptance once the message
-//! is where it is to be.
+//! A message may arrive twice. If the reply to it was lost on the way, its client sends it again, as RFC 5321 section 6.1
+//! wants it to. So it does if it was refused while the handler was still at work, at the end of
+//! [`handler_timeout`](Builder::handler_timeout) or of a shutdown's grace time, and the handler stores it after all. It never
+//! arrives zero times. A handler of your own is the promise: return an acceptance once the message is where it is to be.
 //!
-//! Not promised: that a disk keeps what it said it has flushed. [`Inbox`], [`handlers::Sink`] and [`handlers::Debugging`]
+//! Not promised: that a disk, or a file system over a network, keeps what it said it has flushed. [`Inbox`], [`handlers::Sink`] and [`handlers::Debugging`]
 //! keep nothing.
 //!
 //! # Nothing that has begun is cut short
@@ -38,7 +39,8 @@
 //!   (30 s) for a command, 3 errors and 10 commands that bring no mail.
 //! - Time: a command has [`command_timeout`](Builder::command_timeout) (300 s) from the wait for it to its last octet, content
 //!   [`data_timeout`](Builder::data_timeout) (180 s) between its parts and no less than 500 octets a second, a reply to be
-//!   read the command's time, a TLS handshake 60 s. All of them hold in total: octets that drip win nothing.
+//!   read the command's time, a TLS handshake 60 s, a PROXY header 10 s. All of them hold in total: octets that drip win
+//!   nothing. The first two are as long as RFC 5321 section 4.5.3.2 asks.
 //! - Work: no input makes any path quadratic. [`max_errors`](Builder::max_errors) (20) and
 //!   [`max_junk`](Builder::max_junk) (100) end connections that bring no mail; three failed
 //!   authentications do, each answered later than the one before.
