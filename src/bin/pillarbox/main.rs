@@ -1,0 +1,206 @@
+//! The `pillarbox` command: a mail server from the command line, with the words of `python -m smtpd`.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Upstream, Users, handlers};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+mod certificate;
+mod descriptors;
+mod options;
+mod privileges;
+
+use certificate::Certificate;
+use descriptors::possible_connections;
+use options::{Arguments, Class, usage};
+
+/// How long a shutdown lets messages in progress finish.
+const GRACE: Duration = Duration::from_secs(15);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::read();
+    start_log(arguments.debug);
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            tell(message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), String> {
+    let folder = match (arguments.class, &arguments.maildir) {
+        (Class::Maildir, None) => usage(ErrorKind::MissingRequiredArgument, "-c Maildir needs --maildir DIR"),
+        (Class::Maildir, Some(folder)) => Some(folder.clone()),
+        _ => None,
+    };
+    // Both may be files that only root can read.
+    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
+        _ => None,
+    };
+    let users = match &arguments.users {
+        Some(file) => {
+            Some(Users::from_file(file).map_err(|e| format!("cannot use {}: {}", file.display(), chain(&e)))?)
+        }
+        None => None,
+    };
+    let mut listener = Listener::from(&arguments.local);
+    if arguments.smtps {
+        listener = listener.implicit_tls();
+    }
+    let listener = listener.bind().map_err(|e| explain(&e))?;
+    if !arguments.nosetuid {
+        privileges::drop()?;
+    }
+    // Made only now: it belongs to the user that will write to it.
+    let builder = builder(&arguments, tls.as_ref(), users);
+    match arguments.class {
+        Class::Debugging => serve(builder, listener, tls, handlers::Debugging::stdout()),
+        Class::Sink => serve(builder, listener, tls, handlers::Sink),
+        Class::Maildir => {
+            let folder = folder.unwrap_or_default();
+            let maildir = handlers::Maildir::create(&folder)
+                .map_err(|e| format!("cannot use the Maildir {}: {e}", folder.display()))?;
+            serve(builder, listener, tls, maildir)
+        }
+        Class::PureProxy => serve(builder, listener, tls, proxy(&arguments)),
+        Class::MailmanProxy => {
+            let mailman = handlers::Mailman::at(&arguments.mailman, proxy(&arguments));
+            serve(builder, listener, tls, mailman)
+        }
+    }
+}
+
+fn proxy(arguments: &Arguments) -> handlers::Proxy {
+    handlers::Proxy::to(Upstream::from(&arguments.remote).tls(arguments.upstream_tls))
+        .from_networks(arguments.relay_networks.iter().copied())
+        .to_domains(&arguments.relay_domains)
+        .open_relay(arguments.open_relay)
+}
+
+fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users>) -> Builder {
+    let mut builder = Server::builder()
+        .data_size_limit(arguments.size)
+        .smtputf8(arguments.smtputf8)
+        .lmtp(arguments.lmtp)
+        .require_tls(arguments.require_tls)
+        .require_auth(arguments.require_auth)
+        .max_recipients(arguments.max_recipients)
+        .max_connections(possible_connections(arguments.max_connections))
+        .max_connections_per_address(arguments.max_per_address);
+    if let Some(timeout) = arguments.timeout {
+        builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
+    }
+    if let Some(proxies) = &arguments.proxy_protocol {
+        builder = match proxies[..] {
+            [] => builder.proxy_protocol(Network::loopback()),
+            _ => builder.proxy_protocol(proxies.iter().copied()),
+        };
+    }
+    if let Some(tls) = tls {
+        builder = builder.tls(tls.tls.clone());
+    }
+    if let Some(users) = users {
+        builder = builder.authenticator(users);
+    }
+    if let Some(hostname) = &arguments.hostname {
+        builder = builder.hostname(hostname);
+    }
+    builder
+}
+
+fn serve(
+    builder: Builder,
+    listener: Listener,
+    certificate: Option<Certificate>,
+    handler: impl Handler + 'static,
+) -> Result<(), String> {
+    // Before the server is ready: whoever reads that it is may send a signal at once.
+    let renewal = certificate.is_some().then_some(SIGHUP);
+    let signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(renewal))
+        .map_err(|e| format!("cannot handle signals: {e}"))?;
+    let server = builder.serve(listener, handler).map_err(|e| match e {
+        Error::Setting(problem) => usage(ErrorKind::ValueValidation, problem),
+        e => explain(&e),
+    })?;
+    let end = heed(signals, certificate)?;
+    for endpoint in server.local_endpoints() {
+        tell(format_args!("listening on {endpoint}"));
+    }
+    // An error would mean that no signal can come any more.
+    let _ = end.recv();
+    // By its owner, so that a Unix socket is removed before the process ends. How many connections had to be cut is logged.
+    server.shutdown(GRACE);
+    Ok(())
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// SIGHUP renews the certificate; the first other signal is passed on, and a second one ends the process.
+fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiver<()>, String> {
+    let (sender, end) = channel();
+    let wait = move || {
+        let mut is_ending = false;
+        for signal in signals.forever() {
+            match (signal, &certificate) {
+                (SIGHUP, Some(certificate)) => certificate.renew(),
+                _ if is_ending => std::process::exit(1),
+                _ => {
+                    is_ending = true;
+                    // The receiver waits for this.
+                    let _ = sender.send(());
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().spawn(wait).map_err(|e| format!("cannot start a thread: {e}"))?;
+    Ok(end)
+}
+
+/// Says it on stderr. That nobody hears it, as on a full disk, must not end a server: `eprintln!` would panic.
+fn tell(message: impl Display) {
+    let _ = writeln!(std::io::stderr(), "pillarbox: {message}");
+}
+
+/// Lines like `pillarbox: [1] C: QUIT`; RUST_LOG has the last word.
+fn start_log(debug: bool) {
+    let filter = env_logger::Env::default().default_filter_or(if debug { "pillarbox=trace" } else { "warn" });
+    env_logger::Builder::from_env(filter).format(|out, record| writeln!(out, "pillarbox: {}", record.args())).init();
+}
+
+/// An error with what to do about it.
+fn explain(error: &Error) -> String {
+    use std::io::ErrorKind;
+    let hint = match error {
+        Error::Bind { address, source } => match (source.kind(), address.starts_with("unix:")) {
+            (ErrorKind::AddrInUse, false) => "; another server is there: stop it, or choose another port",
+            (ErrorKind::AddrInUse, true) => "; something else is there: remove it, or choose another path",
+            (ErrorKind::PermissionDenied, false) => {
+                "; ports below 1024 are root's: choose another port, or start it as root"
+            }
+            (ErrorKind::PermissionDenied, true) => "; choose a path in a folder that you may write to",
+            (ErrorKind::NotFound, true) => "; make the folder first, or choose another path",
+            (ErrorKind::AddrNotAvailable, _) => "; choose an address of this machine",
+            _ => "",
+        },
+        _ => "",
+    };
+    format!("{error}{hint}")
+}

@@ -1,0 +1,244 @@
+//! The words of the command line.
+
+use std::ffi::OsString;
+use std::net::SocketAddrV6;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use pillarbox::{Network, UpstreamTls};
+
+/// Receives mail by SMTP, and prints it, stores it, relays it or throws it away.
+#[derive(Parser)]
+#[command(name = "pillarbox", version, disable_version_flag = true, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 is any free one
+    #[arg(value_name = "LOCALADDR", default_value = "localhost:8025", value_parser = parse_local)]
+    pub local: String,
+
+    /// Where the proxies relay to: HOST:PORT or unix:PATH; with lmtp: before it, by LMTP
+    #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
+    pub remote: String,
+
+    /// Stay root; else root becomes the user nobody once it listens
+    #[arg(short = 'n', long)]
+    pub nosetuid: bool,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version)]
+    pub version: Option<bool>,
+
+    /// DebuggingServer, Sink, Maildir, PureProxy or MailmanProxy
+    #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
+    #[arg(value_parser = parse_class)]
+    pub class: Class,
+
+    /// Most octets of a message; 0 is no limit
+    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 33_554_432, value_parser = parse_size)]
+    pub size: u64,
+
+    /// Offer SMTPUTF8
+    #[arg(short = 'u', long)]
+    pub smtputf8: bool,
+
+    /// Print the conversation on stderr
+    #[arg(short = 'd', long)]
+    pub debug: bool,
+
+    /// The folder of the class Maildir; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub maildir: Option<PathBuf>,
+
+    /// Mailman's LMTP runner
+    #[arg(long, value_name = "ADDR", default_value = "localhost:8024", value_parser = parse_local)]
+    pub mailman: String,
+
+    /// Relay for the clients of these networks too
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    pub relay_networks: Vec<Network>,
+
+    /// Relay for everybody to these domains
+    #[arg(long, value_name = "DOMAINS", value_delimiter = ',')]
+    pub relay_domains: Vec<String>,
+
+    /// Relay for everybody to anywhere
+    #[arg(long)]
+    pub open_relay: bool,
+
+    /// TLS to it: off, offered, required, implicit
+    #[arg(long, value_name = "WHEN", default_value = "offered", value_parser = parse_upstream_tls)]
+    pub upstream_tls: UpstreamTls,
+
+    /// Most connections at once
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
+    pub max_connections: usize,
+
+    /// Most connections at once from one address
+    // By the library's name as well, which would leave the list of options no room for what they do.
+    #[arg(long, alias = "max-connections-per-address", value_name = "N", value_parser = parse_positive)]
+    pub max_per_address: Option<usize>,
+
+    /// Most recipients of a message
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
+    pub max_recipients: usize,
+
+    /// Longest wait for a client to send or to read
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub timeout: Option<Duration>,
+
+    /// The server's name in its banner [default: the machine's]
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+
+    /// Offer STARTTLS by this certificate chain; SIGHUP renews it
+    #[arg(long, value_name = "PEM", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's key, in PKCS#8
+    #[arg(long, value_name = "PEM", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Begin with TLS at once, and not by STARTTLS
+    #[arg(long, requires = "tls_cert")]
+    pub smtps: bool,
+
+    /// Take no mail without TLS
+    #[arg(long, requires = "tls_cert")]
+    pub require_tls: bool,
+
+    /// Offer AUTH to the users in this file of USER:SECRET lines
+    #[arg(long, value_name = "FILE")]
+    pub users: Option<PathBuf>,
+
+    /// Take no mail from clients that are not authenticated
+    #[arg(long, requires = "users")]
+    pub require_auth: bool,
+
+    /// Speak LMTP
+    #[arg(long)]
+    pub lmtp: bool,
+
+    /// Expect a PROXY header from this machine, or from NETWORKS
+    #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
+    pub proxy_protocol: Option<Vec<Network>>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pillarbox -n                          print what arrives at localhost:8025
+  pillarbox -n -c Maildir --maildir in  store it in the Maildir \"in\"
+  pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
+                                        relay what comes from this machine";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    Debugging,
+    Sink,
+    Maildir,
+    PureProxy,
+    MailmanProxy,
+}
+
+impl Arguments {
+    /// What the command was called with; it ends where that cannot be understood.
+    pub fn read() -> Arguments {
+        Arguments::parse_from(with_networks_joined(std::env::args_os()))
+    }
+}
+
+pub fn usage(kind: ErrorKind, message: &str) -> ! {
+    <Arguments as clap::CommandFactory>::command().error(kind, message).exit()
+}
+
+/// Lets `--proxy-protocol NETWORKS` be said without an equals sign: what follows it is an address to listen at unless it
+/// can only be a list of networks.
+fn with_networks_joined(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        let is_networks = |text: &str| text.split(',').all(|network| network.parse::<Network>().is_ok());
+        match joined.last_mut() {
+            Some(last) if *last == "--proxy-protocol" && argument.to_str().is_some_and(is_networks) => {
+                last.push("=");
+                last.push(argument);
+            }
+            _ => joined.push(argument),
+        }
+    }
+    joined
+}
+
+/// What [`parse_local`] takes, as SMTP's or LMTP's.
+fn parse_remote(text: &str) -> Result<String, String> {
+    match text.strip_prefix("lmtp:") {
+        Some(address) => parse_local(address).map(|address| format!("lmtp:{address}")),
+        None => parse_local(text),
+    }
+}
+
+fn parse_upstream_tls(text: &str) -> Result<UpstreamTls, String> {
+    match text {
+        "off" => Ok(UpstreamTls::Off),
+        "offered" => Ok(UpstreamTls::WhenOffered),
+        "required" => Ok(UpstreamTls::Required),
+        "implicit" => Ok(UpstreamTls::Implicit),
+        _ => Err("expected off, offered, required or implicit".to_owned()),
+    }
+}
+
+/// HOST:PORT with an IPv6 address in brackets; no host is localhost, as smtpd had it.
+fn parse_tcp(text: &str) -> Result<String, String> {
+    const FORM: &str = "expected HOST:PORT, such as localhost:8025 or [::1]:25";
+    let (host, port) = text.rsplit_once(':').ok_or(FORM)?;
+    let _: u16 = parse_digits(port).ok_or(FORM)?;
+    let is_valid = match host.contains([':', '[', ']']) {
+        true => text.parse::<SocketAddrV6>().is_ok(),
+        false => !host.contains(char::is_whitespace),
+    };
+    match host {
+        _ if !is_valid => Err(FORM.to_owned()),
+        "" => Ok(format!("localhost:{port}")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn parse_local(text: &str) -> Result<String, String> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("expected unix:PATH".to_owned()),
+        Some(_) => Ok(text.to_owned()),
+        None => parse_tcp(text),
+    }
+}
+
+fn parse_class(name: &str) -> Result<Class, String> {
+    // smtpd took the name of a module before that of its class.
+    match name.rsplit_once('.').map_or(name, |(_, class)| class).to_ascii_lowercase().as_str() {
+        "debuggingserver" => Ok(Class::Debugging),
+        "sink" => Ok(Class::Sink),
+        "maildir" => Ok(Class::Maildir),
+        "pureproxy" => Ok(Class::PureProxy),
+        "mailmanproxy" => Ok(Class::MailmanProxy),
+        _ => Err("the classes are DebuggingServer, Sink, Maildir, PureProxy and MailmanProxy".to_owned()),
+    }
+}
+
+/// Numbers without a sign, which std's parsers would take.
+fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    parse_digits(text).ok_or_else(|| "expected a number of octets, in digits only".to_owned())
+}
+
+fn parse_positive(text: &str) -> Result<usize, String> {
+    parse_digits(text).filter(|n| *n > 0).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|time| *time >= Duration::from_millis(1))
+        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
+}
