@@ -141,6 +141,16 @@ impl Reply {
         Reply::fixed(250, Status::new(2, 0, 0), "OK")
     }
 
+    /// `250 2.0.0` to a message that was accepted, with the name that it has here.
+    pub(crate) fn accepted(id: impl Display) -> Reply {
+        use fmt::Write;
+        // Room for any id, so that it does not grow step by step.
+        let mut text = String::with_capacity(64);
+        // A string takes everything.
+        let _ = write!(text, "OK {id}");
+        Reply { code: 250, status: Some(Status::new(2, 0, 0)), text: text.into() }
+    }
+
     /// `451 4.3.0` with a text: not now, the client shall try again later.
     pub fn temporary(text: impl Into<Cow<'static, str>>) -> Reply {
         Reply { code: 451, status: Some(Status::new(4, 3, 0)), text: text.into() }
@@ -212,19 +222,34 @@ impl Reply {
 
     /// Appends the reply as it goes over the wire.
     pub(crate) fn render(&self, out: &mut Vec<u8>) {
-        let mut prefix = [0; 16];
-        let prefix = self.prefix(&mut prefix);
-        let room = MAX_LINE - 2 - 1 - prefix.len();
+        let mut prefix = Prefix::default();
+        prefix.number(self.code % 1000);
+        prefix.octet(b' ');
+        if let Some(status) = self.status {
+            prefix.number(u16::from(status.class % 10));
+            prefix.octet(b'.');
+            prefix.number(status.subject % 1000);
+            prefix.octet(b'.');
+            prefix.number(status.detail % 1000);
+            prefix.octet(b' ');
+        }
+        let prefix = prefix.octets();
+        let room = MAX_LINE - 2 - prefix.len();
         let mut rest = self.text.as_bytes();
         loop {
             let (line, next) = first_line(rest, room);
-            out.extend_from_slice(&prefix[..3]);
-            out.push(if next.is_some() { b'-' } else { b' ' });
-            if self.status.is_some() {
-                out.extend_from_slice(&prefix[4..]);
-                out.push(b' ');
+            let start = out.len();
+            out.extend_from_slice(prefix);
+            if next.is_some() {
+                out[start + 3] = b'-';
             }
-            out.extend(line.iter().map(|b| if (b' '..=b'~').contains(b) { *b } else { b'?' }));
+            let start = out.len();
+            out.extend_from_slice(line);
+            for octet in &mut out[start..] {
+                if !(b' '..=b'~').contains(octet) {
+                    *octet = b'?';
+                }
+            }
             out.extend_from_slice(b"\r\n");
             match next {
                 Some(next) => rest = next,
@@ -232,18 +257,35 @@ impl Reply {
             }
         }
     }
+}
 
-    /// The code, and behind one octet for the separator the status, in `room`.
-    fn prefix<'a>(&self, room: &'a mut [u8; 16]) -> &'a [u8] {
-        use std::io::Write;
-        let mut rest = &mut room[..];
-        // Sixteen octets hold three digits, a blank and the longest status: writing cannot fail.
-        let _ = write!(rest, "{:03} ", self.code % 1000);
-        if let Some(status) = self.status {
-            let _ = write!(rest, "{}.{}.{}", status.class % 10, status.subject % 1000, status.detail % 1000);
+/// What each line of a reply begins with. Written by hand: `fmt` would take more time than all else that a reply does.
+#[derive(Default)]
+struct Prefix {
+    // Three digits, a blank, the longest status and a blank.
+    octets: [u8; 14],
+    length: usize,
+}
+
+impl Prefix {
+    fn octet(&mut self, octet: u8) {
+        self.octets[self.length] = octet;
+        self.length += 1;
+    }
+
+    /// A number of at most three digits.
+    fn number(&mut self, number: u16) {
+        if number >= 100 {
+            self.octet(b'0' + (number / 100 % 10) as u8);
         }
-        let left = rest.len();
-        &room[..16 - left]
+        if number >= 10 {
+            self.octet(b'0' + (number / 10 % 10) as u8);
+        }
+        self.octet(b'0' + (number % 10) as u8);
+    }
+
+    fn octets(&self) -> &[u8] {
+        &self.octets[..self.length]
     }
 }
 

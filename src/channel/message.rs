@@ -322,7 +322,7 @@ impl<S: Stream> Channel<S> {
         for reply in replies {
             flow = match &delivered {
                 Some(Delivered { id, .. }) if reply == Reply::ok() => {
-                    self.say(&Reply::new(250, "2.0.0", format!("OK {id}")))?;
+                    self.say(&Reply::accepted(id))?;
                     Flow::Next
                 }
                 _ => self.answer(reply)?,
