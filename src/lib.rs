@@ -53,7 +53,8 @@
 //!   [`Builder::manual_inbox`].
 //!
 //! A [`Session`] has a say in the conversation itself: which clients, senders and recipients are taken, which verbs there
-//! are. The ready-made handlers are in [`handlers`], and in [`testing`] the faults that a test's server makes on purpose.
+//! are. The ready-made handlers are in [`handlers`], and in [`testing`] what tests need: faults on purpose, expectations,
+//! certificates. With the feature `mime` an envelope can be taken apart into subject, bodies and attachments.
 //! Who knows Python's `smtpd` finds the way in [`from_smtpd`]; what can be relied on is in [`promises`].
 //!
 //! # What goes over the wire
@@ -130,6 +131,8 @@ mod builder;
 mod client;
 pub mod handlers;
 mod inbox;
+#[cfg(feature = "mime")]
+pub mod mime;
 pub mod testing;
 
 pub mod from_smtpd;

@@ -1,0 +1,143 @@
+//! Certificates for tests of TLS.
+
+use std::fmt::{self, Display, Formatter};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
+
+use crate::tls::{Tls, TlsError};
+
+/// A certification authority for one test: it makes servers' certificates, and clients can be told to trust it.
+///
+/// It is made in a few milliseconds at most, and so is each certificate. Nothing is written to disk, and its key
+/// is gone with it: no program that does not get [`pem`](Authority::pem) handed trusts what it signed.
+///
+/// ```
+/// use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+/// use lettre::{Message, SmtpTransport, Transport};
+/// use pillarbox::testing::Authority;
+///
+/// let authority = Authority::new()?;
+/// let inbox = pillarbox::Server::builder().tls(authority.server()?).require_tls(true).inbox("127.0.0.1:0")?;
+///
+/// // The client under test.
+/// let root = Certificate::from_pem(authority.pem().as_bytes())?;
+/// let parameters = TlsParameters::builder("localhost".to_owned()).add_root_certificate(root).build()?;
+/// let client = SmtpTransport::builder_dangerous("127.0.0.1")
+///     .port(inbox.local_addr().port())
+///     .tls(Tls::Required(parameters))
+///     .build();
+/// # let message = Message::builder().from("a@example.org".parse()?).to("b@example.org".parse()?).body(String::new())?;
+/// client.send(&message)?;
+/// assert!(inbox.recv()?.tls().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// For clients that must refuse a server there are certificates that have [`expired`](Authority::expired), those
+/// [for another name](Authority::server_for), and those of an authority that the client was not told of. While a server
+/// runs, [`Do::Certificate`](crate::testing::Do::Certificate) brings them in.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    /// A new authority, of a new key.
+    ///
+    /// # Errors
+    /// [`AuthorityError`], if the system gives no random numbers.
+    pub fn new() -> Result<Authority, AuthorityError> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name.push(DnType::CommonName, "pillarbox test authority");
+        let key = KeyPair::generate()?;
+        let pem = params.self_signed(&key)?.pem();
+        Ok(Authority { issuer: Issuer::new(params, key), pem })
+    }
+
+    /// The authority's own certificate in PEM, for the client that shall trust it.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate for `localhost`, `127.0.0.1` and `::1`.
+    ///
+    /// # Errors
+    /// [`AuthorityError`], if native-tls does not take it.
+    pub fn server(&self) -> Result<Tls, AuthorityError> {
+        self.server_for(["localhost", "127.0.0.1", "::1"])
+    }
+
+    /// A certificate for these names and IP addresses, and no others.
+    ///
+    /// # Errors
+    /// [`AuthorityError`], if one of them is no name, or native-tls does not take the certificate.
+    pub fn server_for<N: Into<String>>(&self, names: impl IntoIterator<Item = N>) -> Result<Tls, AuthorityError> {
+        self.sign(CertificateParams::new(names.into_iter().map(Into::into).collect::<Vec<String>>())?)
+    }
+
+    /// One as [`server`](Authority::server) makes it, that was good in the year 2020 only.
+    ///
+    /// # Errors
+    /// [`AuthorityError`], if native-tls does not take it.
+    pub fn expired(&self) -> Result<Tls, AuthorityError> {
+        let mut params = CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(str::to_owned))?;
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2020, 12, 31);
+        self.sign(params)
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Result<Tls, AuthorityError> {
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Tls::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())?)
+    }
+}
+
+impl fmt::Debug for Authority {
+    /// Without its key.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").field("pem", &self.pem).finish_non_exhaustive()
+    }
+}
+
+/// Why a certificate for a test cannot be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AuthorityError {
+    /// It cannot be signed: a name that is none, or no random numbers.
+    Sign(Box<dyn std::error::Error + Send + Sync>),
+    /// native-tls does not take it.
+    Tls(TlsError),
+}
+
+impl Display for AuthorityError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            AuthorityError::Sign(_) => f.write_str("the certificate cannot be made"),
+            AuthorityError::Tls(_) => f.write_str("the certificate cannot be used"),
+        }
+    }
+}
+
+impl std::error::Error for AuthorityError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            AuthorityError::Sign(e) => Some(&**e),
+            AuthorityError::Tls(e) => Some(e),
+        }
+    }
+}
+
+impl From<rcgen::Error> for AuthorityError {
+    fn from(e: rcgen::Error) -> AuthorityError {
+        AuthorityError::Sign(e.into())
+    }
+}
+
+impl From<TlsError> for AuthorityError {
+    fn from(e: TlsError) -> AuthorityError {
+        AuthorityError::Tls(e)
+    }
+}

@@ -1,0 +1,359 @@
+//! What a test expects of a message, and how it differs.
+
+use std::fmt::{self, Debug, Display, Formatter, Write};
+
+use crate::envelope::{Envelope, Recipient};
+use crate::mime::{Address, Message};
+
+/// So much of a text is shown at most, in characters.
+const SHOWN: usize = 400;
+
+/// What a test expects of a message: made step by step, and then [`assert`](Expected::assert)ed or asked for.
+///
+/// ```
+/// # use std::io::Write;
+/// use std::time::Duration;
+///
+/// use pillarbox::testing::Expected;
+///
+/// # let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+/// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
+/// # client.write_all(b"HELO a\r\nMAIL FROM:<noreply@example.org>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n\
+/// #     Subject: Reset your password\r\n\r\nGo to https://example.org/reset/1\r\n.\r\n")?;
+/// let reset = Expected::mail()
+///     .from("noreply@example.org")
+///     .to(["bob@example.org"])
+///     .subject("Reset your password")
+///     .text_contains("https://example.org/reset/");
+/// let mail = inbox.recv_matching(|mail| reset.check(mail).is_ok(), Duration::from_secs(5))?;
+/// reset.assert(&mail);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// All that is wrong is told at once:
+///
+/// ```text
+/// the message is not what was expected
+///   subject
+///     expected: "Reset your password"
+///          got: "Welcome"
+///   text, line 2
+///     expected: "Go to https://example.org/reset/1"
+///          got: "Go to https://example.com/reset/1"
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "it says what is expected, and does not look yet"]
+pub struct Expected {
+    wishes: Vec<Wish>,
+}
+
+#[derive(Clone)]
+enum Wish {
+    Sender(String),
+    Recipients(Vec<String>),
+    Recipient(String),
+    Author(String),
+    Subject(String),
+    SubjectContains(String),
+    Header(String, String),
+    Text(String),
+    TextContains(String),
+    HtmlContains(String),
+    Lacks(String),
+    Attachment(String, Option<Vec<u8>>),
+    NoAttachments,
+}
+
+impl Expected {
+    /// Any message.
+    pub fn mail() -> Expected {
+        Expected::default()
+    }
+
+    fn and(mut self, wish: Wish) -> Expected {
+        self.wishes.push(wish);
+        self
+    }
+
+    /// The envelope's sender ([`Envelope::mail_from`]); empty for the null reverse-path of bounces.
+    pub fn from(self, sender: impl Into<String>) -> Expected {
+        self.and(Wish::Sender(sender.into()))
+    }
+
+    /// The envelope's recipients ([`Envelope::recipients`]), all of them, in any order.
+    pub fn to<R: Into<String>>(self, recipients: impl IntoIterator<Item = R>) -> Expected {
+        self.and(Wish::Recipients(recipients.into_iter().map(Into::into).collect()))
+    }
+
+    /// One of the envelope's recipients, among others or not.
+    pub fn to_among_others(self, recipient: impl Into<String>) -> Expected {
+        self.and(Wish::Recipient(recipient.into()))
+    }
+
+    /// An address in the header `From`.
+    pub fn header_from(self, address: impl Into<String>) -> Expected {
+        self.and(Wish::Author(address.into()))
+    }
+
+    /// The whole subject, decoded.
+    pub fn subject(self, subject: impl Into<String>) -> Expected {
+        self.and(Wish::Subject(subject.into()))
+    }
+
+    /// A part of the subject.
+    pub fn subject_contains(self, text: impl Into<String>) -> Expected {
+        self.and(Wish::SubjectContains(text.into()))
+    }
+
+    /// The first header of this name, decoded.
+    pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Expected {
+        self.and(Wish::Header(name.into(), value.into()))
+    }
+
+    /// The whole text, but for blank space at its end.
+    pub fn text(self, text: impl Into<String>) -> Expected {
+        self.and(Wish::Text(text.into()))
+    }
+
+    /// A part of the text.
+    pub fn text_contains(self, text: impl Into<String>) -> Expected {
+        self.and(Wish::TextContains(text.into()))
+    }
+
+    /// A part of the HTML, as it stands there.
+    pub fn html_contains(self, html: impl Into<String>) -> Expected {
+        self.and(Wish::HtmlContains(html.into()))
+    }
+
+    /// This stands in neither the subject nor the text nor the HTML: a password, or another customer's name.
+    pub fn nowhere(self, text: impl Into<String>) -> Expected {
+        self.and(Wish::Lacks(text.into()))
+    }
+
+    /// An attachment of this name.
+    pub fn attachment(self, name: impl Into<String>) -> Expected {
+        self.and(Wish::Attachment(name.into(), None))
+    }
+
+    /// An attachment of this name with these octets.
+    pub fn attachment_with(self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Expected {
+        self.and(Wish::Attachment(name.into(), Some(bytes.into())))
+    }
+
+    /// No attachment at all.
+    pub fn no_attachments(self) -> Expected {
+        self.and(Wish::NoAttachments)
+    }
+
+    /// Looks at a message.
+    ///
+    /// # Errors
+    /// [`Mismatch`], with all that is not as expected; also if it cannot be parsed.
+    pub fn check(&self, mail: &Envelope) -> Result<(), Mismatch> {
+        let mut differences = Vec::new();
+        match mail.parsed() {
+            Ok(message) => differences.extend(self.wishes.iter().filter_map(|wish| wish.difference(mail, &message))),
+            Err(e) => differences.push(Difference::new("message", "one with headers", &e.to_string())),
+        }
+        if differences.is_empty() { Ok(()) } else { Err(Mismatch { differences }) }
+    }
+
+    /// Makes sure that a message is as expected.
+    ///
+    /// # Panics
+    /// With all that is not.
+    #[track_caller]
+    pub fn assert(&self, mail: &Envelope) {
+        if let Err(mismatch) = self.check(mail) {
+            panic!("{mismatch}");
+        }
+    }
+}
+
+impl Debug for Expected {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expected").field("wishes", &self.wishes.len()).finish()
+    }
+}
+
+impl Wish {
+    fn difference(&self, mail: &Envelope, message: &Message) -> Option<Difference> {
+        let subject = message.subject().unwrap_or_default();
+        match self {
+            Wish::Sender(sender) => Difference::unless_equal("sender", sender, &mail.mail_from().to_string()),
+            Wish::Recipients(recipients) => {
+                let sorted = |mut list: Vec<String>| {
+                    list.sort_unstable();
+                    list.join(", ")
+                };
+                let got = sorted(mail.recipients().iter().map(Recipient::to_string).collect());
+                Difference::unless_equal("recipients", &sorted(recipients.clone()), &got)
+            }
+            Wish::Recipient(recipient) => {
+                let got: Vec<String> = mail.recipients().iter().map(Recipient::to_string).collect();
+                let is_there = got.iter().any(|one| one == recipient);
+                (!is_there).then(|| Difference::new("recipients, among them", recipient, &got.join(", ")))
+            }
+            Wish::Author(address) => {
+                let is_there = message.from().iter().any(|one| one == address.as_str());
+                let got = || message.from().iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
+                (!is_there).then(|| Difference::new("header From", address, &got()))
+            }
+            Wish::Subject(expected) => Difference::unless_equal("subject", expected, subject),
+            Wish::SubjectContains(part) => Difference::unless_in("subject, somewhere", part, subject),
+            Wish::Header(name, value) => match message.header(name) {
+                Some(got) => Difference::unless_equal(&format!("header {name}"), value, got),
+                None => Some(Difference::missing(&format!("header {name}"), value)),
+            },
+            Wish::Text(text) => match message.text() {
+                Some(got) => first_line(text.trim_end(), got.trim_end()),
+                None => Some(Difference::missing("text", text)),
+            },
+            Wish::TextContains(part) => match message.text() {
+                Some(got) => Difference::unless_in("text, somewhere", part, got),
+                None => Some(Difference::missing("text, somewhere", part)),
+            },
+            Wish::HtmlContains(part) => match message.html() {
+                Some(got) => Difference::unless_in("HTML, somewhere", part, got),
+                None => Some(Difference::missing("HTML, somewhere", part)),
+            },
+            Wish::Lacks(text) => {
+                let places = [("subject", message.subject()), ("text", message.text()), ("HTML", message.html())];
+                let found = places.into_iter().find(|(_, there)| there.is_some_and(|there| there.contains(text)));
+                let (place, there) = found?;
+                Some(Difference::new(&format!("{place}, nowhere"), text, there.unwrap_or_default()))
+            }
+            Wish::Attachment(name, bytes) => {
+                let mut named = message.attachments().iter().filter(|one| one.name() == Some(name)).peekable();
+                if named.peek().is_none() {
+                    let names = message.attachments().iter().map(|one| one.name().unwrap_or("(no name)"));
+                    let got = names.collect::<Vec<_>>().join(", ");
+                    return Some(Difference::new("attachments, among them", name, &got));
+                }
+                let bytes = bytes.as_ref()?;
+                let is_there = named.clone().any(|one| one.bytes() == bytes);
+                let got = named.peek().map(|one| one.bytes()).unwrap_or_default();
+                let show = |bytes: &[u8]| format!("{} octets: {}", bytes.len(), String::from_utf8_lossy(bytes));
+                (!is_there).then(|| Difference::new(&format!("attachment {name}"), &show(bytes), &show(got)))
+            }
+            Wish::NoAttachments => {
+                let [first, ..] = message.attachments() else { return None };
+                let name = first.name().unwrap_or("(no name)");
+                Some(Difference::new("attachments", "none", &format!("{}, {name} first", message.attachments().len())))
+            }
+        }
+    }
+}
+
+/// The first line in which two texts differ.
+fn first_line(expected: &str, got: &str) -> Option<Difference> {
+    let (mut expected, mut got) = (expected.lines(), got.lines());
+    let mut number = 0;
+    loop {
+        number += 1;
+        match (expected.next(), got.next()) {
+            (None, None) => return None,
+            (expected, got) if expected == got => {}
+            (expected, got) => {
+                let own = |line: Option<&str>| line.map(str::to_owned);
+                return Some(Difference {
+                    what: format!("text, line {number}"),
+                    expected: own(expected),
+                    got: own(got),
+                });
+            }
+        }
+    }
+}
+
+/// How a message differs from what was [`Expected`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mismatch {
+    differences: Vec<Difference>,
+}
+
+/// `None` is nothing at all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Difference {
+    what: String,
+    expected: Option<String>,
+    got: Option<String>,
+}
+
+impl Difference {
+    fn new(what: &str, expected: &str, got: &str) -> Difference {
+        Difference { what: what.to_owned(), expected: Some(expected.to_owned()), got: Some(got.to_owned()) }
+    }
+
+    fn missing(what: &str, expected: &str) -> Difference {
+        Difference { what: what.to_owned(), expected: Some(expected.to_owned()), got: None }
+    }
+
+    fn unless_equal(what: &str, expected: &str, got: &str) -> Option<Difference> {
+        (expected != got).then(|| Difference::new(what, expected, got))
+    }
+
+    fn unless_in(what: &str, expected: &str, got: &str) -> Option<Difference> {
+        (!got.contains(expected)).then(|| Difference::new(what, expected, got))
+    }
+}
+
+impl Display for Mismatch {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("the message is not what was expected")?;
+        for Difference { what, expected, got } in &self.differences {
+            write!(f, "\n  {what}\n    expected: ")?;
+            show(f, expected.as_deref())?;
+            f.write_str("\n         got: ")?;
+            show(f, got.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+/// In quotes; each line of a longer text on one of its own, and no control characters.
+fn show(f: &mut Formatter<'_>, text: Option<&str>) -> fmt::Result {
+    let Some(text) = text else { return f.write_str("nothing") };
+    f.write_char('"')?;
+    let mut is_cut = false;
+    for (at, c) in text.chars().enumerate() {
+        is_cut = at == SHOWN;
+        match c {
+            _ if is_cut => break,
+            '\n' => f.write_str("\\n\n               ")?,
+            '\'' => f.write_char(c)?,
+            c => write!(f, "{}", c.escape_debug())?,
+        }
+    }
+    f.write_char('"')?;
+    if is_cut { f.write_str(" and more") } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(difference: Difference) -> String {
+        Mismatch { differences: vec![difference] }.to_string()
+    }
+
+    #[test]
+    fn what_is_shown_is_short_and_has_no_control_characters() {
+        let long = shown(Difference::new("text", &"x".repeat(1000), "a\x1b[2Jb\nc"));
+        assert!(long.contains(&format!("{}\" and more", "x".repeat(SHOWN))), "{long}");
+        assert!(!long.contains(&"x".repeat(SHOWN + 1)));
+        assert!(long.contains("got: \"a\\u{1b}[2Jb\\n\n               c\""), "{long}");
+        assert!(!shown(Difference::new("text", &"x".repeat(SHOWN), "")).contains("and more"));
+    }
+
+    #[test]
+    fn the_first_line_that_differs() {
+        assert_eq!(first_line("a\nb", "a\nb"), None);
+        assert_eq!(first_line("a\nb", "a\nc"), Some(Difference::new("text, line 2", "b", "c")));
+        assert_eq!(first_line("a\nb", "a"), Some(Difference::missing("text, line 2", "b")));
+        let more = shown(first_line("a", "a\nb").unwrap());
+        assert!(more.ends_with("text, line 2\n    expected: nothing\n         got: \"b\""), "{more}");
+    }
+}
