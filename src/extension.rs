@@ -24,7 +24,10 @@ pub(crate) struct Facts {
 /// The text of the reply to EHLO: the host, and a line for each extension that is true now. `mechanisms` are those of AUTH.
 pub(crate) fn ehlo(config: &Config, facts: Facts, mechanisms: &str) -> String {
     let offered = offered(config, facts);
-    let mut text = format!("{}\nPIPELINING\n", config.hostname);
+    // Room for all, since every connection asks at least once.
+    let mut text = String::with_capacity(512);
+    text += &config.hostname;
+    text += "\nPIPELINING\n";
     // 0 says that there is no fixed limit: RFC 1870 section 4.
     text += &format!("SIZE {}\n", config.data_size_limit);
     let mut offer = |is_offered: bool, line: &str| {
@@ -40,7 +43,9 @@ pub(crate) fn ehlo(config: &Config, facts: Facts, mechanisms: &str) -> String {
     offer(offered.binary_mime, "BINARYMIME");
     offer(offered.dsn, "DSN");
     offer(facts.starttls, "STARTTLS");
-    offer(!mechanisms.is_empty(), &format!("AUTH {mechanisms}"));
+    if !mechanisms.is_empty() {
+        offer(true, &format!("AUTH {mechanisms}"));
+    }
     offer(offered.require_tls, "REQUIRETLS");
     offer(facts.xclient, xclient::KEYWORD);
     offer(offered.prdr, "PRDR");
@@ -51,7 +56,8 @@ pub(crate) fn ehlo(config: &Config, facts: Facts, mechanisms: &str) -> String {
     if let Some((max, now)) = offered.future_release {
         offer(true, &format!("FUTURERELEASE {} {}", max.as_secs(), date_time(now + max)));
     }
-    text + &format!("LIMITS RCPTMAX={}\nHELP", config.max_recipients)
+    text += &format!("LIMITS RCPTMAX={}\nHELP", config.max_recipients);
+    text
 }
 
 /// The parameters that a client may use which said EHLO; one that said HELO may use none (RFC 5321 section 4.1.1.1).

@@ -245,10 +245,10 @@ impl Reply {
             }
             let start = out.len();
             out.extend_from_slice(line);
-            for octet in &mut out[start..] {
-                if !(b' '..=b'~').contains(octet) {
-                    *octet = b'?';
-                }
+            // Nearly always all are; so put, many octets are looked at together.
+            let is_printable = |octet: u8| (b' '..=b'~').contains(&octet);
+            if !line.iter().fold(true, |all, octet| all & is_printable(*octet)) {
+                out[start..].iter_mut().filter(|octet| !is_printable(**octet)).for_each(|octet| *octet = b'?');
             }
             out.extend_from_slice(b"\r\n");
             match next {
