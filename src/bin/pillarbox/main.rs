@@ -18,7 +18,7 @@ mod privileges;
 
 use certificate::Certificate;
 use descriptors::possible_connections;
-use options::{Arguments, Class, usage};
+use options::{Arguments, Class, PASSED_IN, usage};
 
 /// How long a shutdown lets messages in progress finish.
 const GRACE: Duration = Duration::from_secs(15);
@@ -26,7 +26,11 @@ const GRACE: Duration = Duration::from_secs(15);
 fn main() -> ExitCode {
     let arguments = Arguments::read();
     start_log(arguments.debug);
-    match run(arguments) {
+    let done = match arguments.generate {
+        Some(what) => what.write(&mut std::io::stdout().lock()).map_err(|e| format!("cannot print it: {e}")),
+        None => run(arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             tell(message);
@@ -52,7 +56,10 @@ fn run(arguments: Arguments) -> Result<(), String> {
         }
         None => None,
     };
-    let mut listener = Listener::from(&arguments.local);
+    let mut listener = match &*arguments.local {
+        PASSED_IN => passed_in()?,
+        address => Listener::from(address),
+    };
     if arguments.smtps {
         listener = listener.implicit_tls();
     }
@@ -76,6 +83,22 @@ fn run(arguments: Arguments) -> Result<(), String> {
             let mailman = handlers::Mailman::at(&arguments.mailman, proxy(&arguments));
             serve(builder, listener, tls, mailman)
         }
+    }
+}
+
+/// The socket that systemd has opened: see sd_listen_fds(3).
+fn passed_in() -> Result<Listener, String> {
+    let none = || "no socket was passed in: start it from a systemd socket unit".to_owned();
+    let mut sockets = listenfd::ListenFd::from_env();
+    match sockets.take_tcp_listener(0) {
+        Ok(socket) => socket.map(Listener::from).ok_or_else(none),
+        #[cfg(unix)]
+        Err(_) => match sockets.take_unix_listener(0) {
+            Ok(socket) => socket.map(Listener::from).ok_or_else(none),
+            Err(e) => Err(format!("what was passed in is no listening socket: {e}")),
+        },
+        #[cfg(not(unix))]
+        Err(e) => Err(format!("what was passed in is no listening socket: {e}")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The words of the command line.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::net::SocketAddrV6;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,12 +11,15 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use pillarbox::{Network, UpstreamTls};
 
+/// In LOCALADDR's place: the socket that whoever started us has opened.
+pub const PASSED_IN: &str = "systemd:";
+
 /// Receives mail by SMTP, and prints it, stores it, relays it or throws it away.
 #[derive(Parser)]
 #[command(name = "pillarbox", version, disable_version_flag = true, after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 is any free one
-    #[arg(value_name = "LOCALADDR", default_value = "localhost:8025", value_parser = parse_local)]
+    /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for its socket; port 0 is any free one
+    #[arg(value_name = "LOCALADDR", default_value = "localhost:8025", value_parser = parse_listener)]
     pub local: String,
 
     /// Where the proxies relay to: HOST:PORT or unix:PATH; with lmtp: before it, by LMTP
@@ -123,6 +127,10 @@ pub struct Arguments {
     /// Expect a PROXY header from this machine, or from NETWORKS
     #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub proxy_protocol: Option<Vec<Network>>,
+
+    /// Print the manual page or a shell's completions: man, bash, elvish, fish, powershell, zsh
+    #[arg(long, value_name = "WHAT", hide = true, value_parser = parse_generated)]
+    pub generate: Option<Generated>,
 }
 
 const EXAMPLES: &str = "\
@@ -139,6 +147,28 @@ pub enum Class {
     Maildir,
     PureProxy,
     MailmanProxy,
+}
+
+/// What is made from the words of the command line.
+#[derive(Clone, Copy)]
+pub enum Generated {
+    Man,
+    Completions(clap_complete::Shell),
+}
+
+impl Generated {
+    pub fn write(self, out: &mut impl Write) -> io::Result<()> {
+        let mut command = <Arguments as clap::CommandFactory>::command();
+        match self {
+            Generated::Man => clap_mangen::Man::new(command).render(out),
+            Generated::Completions(shell) => {
+                // It cannot report what goes wrong.
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut command, "pillarbox", &mut script);
+                out.write_all(&script)
+            }
+        }
+    }
 }
 
 impl Arguments {
@@ -167,6 +197,18 @@ fn with_networks_joined(arguments: impl Iterator<Item = OsString>) -> Vec<OsStri
         }
     }
     joined
+}
+
+/// What [`parse_local`] takes, or the word for a socket that is open already.
+fn parse_listener(text: &str) -> Result<String, String> {
+    if text == PASSED_IN { Ok(text.to_owned()) } else { parse_local(text) }
+}
+
+fn parse_generated(text: &str) -> Result<Generated, String> {
+    match text {
+        "man" => Ok(Generated::Man),
+        shell => shell.parse().map(Generated::Completions),
+    }
 }
 
 /// What [`parse_local`] takes, as SMTP's or LMTP's.
