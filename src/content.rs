@@ -50,6 +50,12 @@ impl Content {
         Content { octets: Octets::InMemory(pieces), _shares: shares }
     }
 
+    /// Octets that came from elsewhere than a client, and count against no budget.
+    #[cfg(feature = "redis")]
+    pub(crate) fn from_octets(octets: Vec<u8>) -> Content {
+        Content::in_memory(Pieces::whole(octets), Shares::default())
+    }
+
     pub(crate) fn on_disk(file: SpoolFile, shares: Shares) -> Content {
         Content { octets: Octets::OnDisk(file), _shares: shares }
     }

@@ -46,6 +46,12 @@ impl Pieces {
         Pieces { pieces: Vec::new(), stock: stock.clone() }
     }
 
+    /// Octets that are in one piece already, however large, to which none are added.
+    #[cfg(feature = "redis")]
+    pub fn whole(octets: Vec<u8>) -> Pieces {
+        Pieces { pieces: vec![octets], stock: Arc::default() }
+    }
+
     pub fn as_slices(&self) -> &[Vec<u8>] {
         &self.pieces
     }

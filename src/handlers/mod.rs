@@ -5,6 +5,8 @@ mod debugging;
 mod maildir;
 mod mailman;
 mod proxy;
+#[cfg(feature = "redis")]
+mod redis_stream;
 mod relay;
 mod sink;
 
@@ -13,4 +15,6 @@ pub use debugging::Debugging;
 pub use maildir::Maildir;
 pub use mailman::Mailman;
 pub use proxy::Proxy;
+#[cfg(feature = "redis")]
+pub use redis_stream::{RedisEntryError, RedisStream, RedisUrlError};
 pub use sink::Sink;

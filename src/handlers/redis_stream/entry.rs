@@ -1,0 +1,442 @@
+//! What a message is as an entry of a stream, and back again.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::{self, Display, Formatter};
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::content::Content;
+use crate::envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+use crate::parameter::{MailParameters, Offered, RcptParameters};
+use crate::tls_info::TlsInfo;
+use crate::values::Values;
+
+/// What [`fields`] makes and [`read`] understands.
+const VERSION: &str = "1";
+
+type Field<'a> = (&'static str, Cow<'a, [u8]>);
+
+/// The fields of a message, but for its content.
+fn fields(mail: &Envelope) -> Vec<Field<'_>> {
+    let owned = |text: String| Cow::Owned(text.into_bytes());
+    let received_at = mail.received_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut fields: Vec<Field<'_>> = vec![
+        ("version", VERSION.as_bytes().into()),
+        ("id", owned(mail.id.to_string())),
+        ("received_at", owned(received_at.as_nanos().to_string())),
+        ("peer", endpoint(&mail.peer)),
+        ("local", endpoint(&mail.local)),
+        ("hostname", mail.hostname.as_bytes().into()),
+        ("helo", mail.helo.as_bytes().into()),
+        ("protocol", owned(mail.protocol.to_string())),
+        ("mail_from", mail.reverse_path.as_str().as_bytes().into()),
+        ("mail_options", owned(mail.mail_options().join(" "))),
+        ("recipients", Cow::Owned(recipients(&mail.recipients))),
+    ];
+    if let Some(identity) = &mail.identity {
+        fields.push(("identity", identity.as_bytes().into()));
+    }
+    if let Some(tls) = &mail.tls {
+        fields.push(("tls", b"yes".into()));
+        let texts = [("tls_version", &tls.version), ("tls_cipher", &tls.cipher), ("tls_server_name", &tls.server_name)];
+        fields.extend(texts.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?.as_bytes().into()))));
+        fields.extend(tls.client_certificate.as_ref().map(|der| ("tls_client_certificate", Cow::from(der))));
+    }
+    fields
+}
+
+fn endpoint(endpoint: &Endpoint) -> Cow<'_, [u8]> {
+    Cow::Owned(match endpoint {
+        // Not Display's: a path is octets.
+        Endpoint::Unix(Some(path)) => [b"unix:", path.as_os_str().as_encoded_bytes()].concat(),
+        other => other.to_string().into_bytes(),
+    })
+}
+
+fn recipients(recipients: &[Recipient]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for recipient in recipients {
+        netstring(&mut out, recipient.as_str());
+        netstring(&mut out, &recipient.parameters().options().collect::<Vec<_>>().join(" "));
+    }
+    out
+}
+
+fn netstring(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(format!("{}:{text},", text.len()).as_bytes());
+}
+
+/// A command of Redis's protocol whose last arguments are the fields of a message: `words`, then names and values in turn.
+///
+/// The content is in memory once, as a part of it; redis's own [`Cmd`](redis::Cmd) would have it there three times.
+pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
+    let fields = fields(mail);
+    let length = mail.content.len();
+    let mut out = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1024);
+    out.extend_from_slice(format!("*{}\r\n", words.len() + 2 * fields.len() + 2).as_bytes());
+    words.iter().for_each(|word| bulk(&mut out, word));
+    for (name, value) in &fields {
+        bulk(&mut out, name.as_bytes());
+        bulk(&mut out, value);
+    }
+    bulk(&mut out, b"content");
+    out.extend_from_slice(format!("${length}\r\n").as_bytes());
+    let copied = mail.content.reader().take(length).read_to_end(&mut out)?;
+    // Redis would take what follows for content.
+    if copied as u64 != length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(out)
+}
+
+fn bulk(out: &mut Vec<u8>, octets: &[u8]) {
+    out.extend_from_slice(format!("${}\r\n", octets.len()).as_bytes());
+    out.extend_from_slice(octets);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Why an entry is no message: see [`RedisStream::read`](super::RedisStream::read).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RedisEntryError {
+    /// A field that every message has is not there; its name.
+    Missing(&'static str),
+    /// A field's value is none that it can have; its name.
+    Invalid(&'static str),
+    /// It was written in another format, by a version of this crate that knows better.
+    Version(String),
+}
+
+impl Display for RedisEntryError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            RedisEntryError::Missing(name) => write!(f, "the entry has no field {name}"),
+            RedisEntryError::Invalid(name) => write!(f, "the entry's field {name} has a bad value"),
+            RedisEntryError::Version(version) => write!(f, "the entry's format is {version:?}, not {VERSION:?}"),
+        }
+    }
+}
+
+impl std::error::Error for RedisEntryError {}
+
+/// The message of an entry.
+pub(super) fn read<N, V>(fields: impl IntoIterator<Item = (N, V)>) -> Result<Envelope, RedisEntryError>
+where
+    N: AsRef<[u8]>,
+    V: Into<Vec<u8>>,
+{
+    let fields: HashMap<Vec<u8>, Vec<u8>> =
+        fields.into_iter().map(|(name, value)| (name.as_ref().to_vec(), value.into())).collect();
+    let mut fields = Fields(fields);
+    let version = fields.text("version")?;
+    if version != VERSION {
+        return Err(RedisEntryError::Version(version));
+    }
+    let received_at = fields
+        .parsed("received_at", |text| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(text.parse().ok()?)))?;
+    let offered = everything(received_at);
+    let parameters = fields.parsed("mail_options", |text| MailParameters::parse(text.as_bytes(), offered).ok())?;
+    let smtputf8 = parameters.smtputf8();
+    let tls = fields.0.remove(&b"tls"[..]).map(|_| fields.tls()).transpose()?.map(Arc::new);
+    Ok(Envelope {
+        id: fields.parsed("id", message_id)?,
+        peer: fields.endpoint("peer")?,
+        local: fields.endpoint("local")?,
+        hostname: fields.text("hostname")?.into(),
+        helo: fields.text("helo")?.into(),
+        protocol: fields.parsed("protocol", protocol)?,
+        tls,
+        identity: fields.optional("identity")?.map(Into::into),
+        reverse_path: fields.parsed("mail_from", |text| text.parse().ok())?,
+        parameters,
+        recipients: fields.parsed("recipients", |text| read_recipients(text, offered, smtputf8))?,
+        content: Content::from_octets(fields.octets("content")?),
+        received_at,
+        values: Values::default(),
+        connection_values: Arc::default(),
+        transcript: None,
+    })
+}
+
+/// A server has accepted the parameters at that time: whatever it offered.
+fn everything(at: SystemTime) -> Offered {
+    Offered {
+        size: true,
+        eight_bit_mime: true,
+        binary_mime: true,
+        smtputf8: true,
+        dsn: true,
+        auth: true,
+        require_tls: true,
+        prdr: true,
+        mt_priority: true,
+        deliver_by: Some(Duration::ZERO),
+        future_release: Some((Duration::MAX, at)),
+    }
+}
+
+fn message_id(text: &str) -> Option<MessageId> {
+    let mut parts = text.splitn(3, '-');
+    Some(MessageId {
+        server: u64::from_str_radix(parts.next()?, 16).ok()?,
+        connection: parts.next()?.parse().ok()?,
+        message: parts.next()?.parse().ok()?,
+    })
+    // Two texts for one id would make two messages of one.
+    .filter(|id| id.to_string() == text)
+}
+
+fn protocol(name: &str) -> Option<Protocol> {
+    let is = |bits: u8, bit: u8| bits & bit != 0;
+    let all = (0..32).map(|bits| Protocol::of(is(bits, 1), is(bits, 2), is(bits, 4), is(bits, 8), is(bits, 16)));
+    all.into_iter().find(|protocol| protocol.to_string() == name)
+}
+
+fn read_recipients(mut text: &str, offered: Offered, smtputf8: bool) -> Option<Vec<Recipient>> {
+    let mut recipients = Vec::new();
+    while !text.is_empty() {
+        let path = read_netstring(&mut text)?.parse().ok()?;
+        let options = read_netstring(&mut text)?.as_bytes();
+        recipients.push(Recipient::new(path, RcptParameters::parse(options, offered, smtputf8).ok()?));
+    }
+    Some(recipients).filter(|recipients| !recipients.is_empty())
+}
+
+fn read_netstring<'a>(text: &mut &'a str) -> Option<&'a str> {
+    let (length, rest) = text.split_once(':')?;
+    let (value, rest) = rest.split_at_checked(length.parse().ok()?)?;
+    *text = rest.strip_prefix(',')?;
+    Some(value)
+}
+
+#[cfg(unix)]
+fn unix_path(octets: &[u8]) -> Option<Arc<Path>> {
+    use std::os::unix::ffi::OsStrExt;
+    Some(Path::new(std::ffi::OsStr::from_bytes(octets)).into())
+}
+
+#[cfg(not(unix))]
+fn unix_path(octets: &[u8]) -> Option<Arc<Path>> {
+    str::from_utf8(octets).ok().map(|path| Path::new(path).into())
+}
+
+/// The fields of an entry, in whichever order they came, and others beside them.
+struct Fields(HashMap<Vec<u8>, Vec<u8>>);
+
+impl Fields {
+    fn octets(&mut self, name: &'static str) -> Result<Vec<u8>, RedisEntryError> {
+        self.0.remove(name.as_bytes()).ok_or(RedisEntryError::Missing(name))
+    }
+
+    fn text(&mut self, name: &'static str) -> Result<String, RedisEntryError> {
+        String::from_utf8(self.octets(name)?).map_err(|_| RedisEntryError::Invalid(name))
+    }
+
+    fn optional(&mut self, name: &'static str) -> Result<Option<String>, RedisEntryError> {
+        if self.0.contains_key(name.as_bytes()) { self.text(name).map(Some) } else { Ok(None) }
+    }
+
+    fn parsed<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, RedisEntryError> {
+        parse(&self.text(name)?).ok_or(RedisEntryError::Invalid(name))
+    }
+
+    fn endpoint(&mut self, name: &'static str) -> Result<Endpoint, RedisEntryError> {
+        let octets = self.octets(name)?;
+        match octets.strip_prefix(b"unix:") {
+            Some(b"") => Some(Endpoint::Unix(None)),
+            Some(path) => unix_path(path).map(|path| Endpoint::Unix(Some(path))),
+            None => str::from_utf8(&octets).ok().and_then(|text| text.parse().ok()).map(Endpoint::Tcp),
+        }
+        .ok_or(RedisEntryError::Invalid(name))
+    }
+
+    /// What is told of a TLS session, but for its channel bindings, which mean nothing elsewhere.
+    fn tls(&mut self) -> Result<TlsInfo, RedisEntryError> {
+        Ok(TlsInfo {
+            version: self.optional("tls_version")?,
+            cipher: self.optional("tls_cipher")?,
+            server_name: self.optional("tls_server_name")?,
+            client_certificate: self.0.remove(&b"tls_client_certificate"[..]),
+            ..TlsInfo::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::net::SocketAddr;
+
+    fn envelope(content: &[u8]) -> Envelope {
+        let received_at = SystemTime::UNIX_EPOCH + Duration::new(1_800_000_000, 123_456_789);
+        let recipient = |path: &str, options: &str| {
+            let parameters = RcptParameters::parse(options.as_bytes(), everything(received_at), true);
+            Recipient::new(path.parse().unwrap(), parameters.unwrap())
+        };
+        let options = "BODY=BINARYMIME SIZE=12 SMTPUTF8 RET=HDRS ENVID=a+2Bb+20c AUTH=x@y.example REQUIRETLS PRDR \
+                       MT-PRIORITY=-3 BY=120;RT HOLDUNTIL=2999-01-01T00:00:00Z";
+        Envelope {
+            id: MessageId { server: u64::MAX, connection: 7, message: 1 },
+            peer: Endpoint::Tcp("[fe80::1%3]:9".parse().unwrap()),
+            local: Endpoint::Unix(Some(Path::new("/run/a b\u{fc}.sock").into())),
+            hostname: "mx.example".into(),
+            helo: "(what a name)".into(),
+            protocol: Protocol::Utf8Lmtpsa,
+            tls: Some(Arc::new(TlsInfo {
+                version: Some("TLSv1.3".into()),
+                client_certificate: Some(vec![0, 255]),
+                ..TlsInfo::default()
+            })),
+            identity: Some("b\u{fc}b".into()),
+            reverse_path: "\"a, 1:b\"@client.example".parse().unwrap(),
+            parameters: MailParameters::parse(options.as_bytes(), everything(received_at)).unwrap(),
+            recipients: vec![
+                recipient("\"3:a,\"@example.org", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2B@example.org"),
+                recipient("Postmaster", ""),
+                recipient("b\u{fc}b@[IPv6:::1]", ""),
+            ],
+            content: Content::from_octets(content.to_vec()),
+            received_at,
+            values: Values::default(),
+            connection_values: Arc::default(),
+            transcript: None,
+        }
+    }
+
+    /// The arguments of a command, as Redis reads them.
+    fn arguments(command: &[u8]) -> Vec<Vec<u8>> {
+        fn number<'a>(octets: &'a [u8], mark: &[u8]) -> (usize, &'a [u8]) {
+            let octets = octets.strip_prefix(mark).unwrap();
+            let end = octets.windows(2).position(|pair| pair == b"\r\n").unwrap();
+            (str::from_utf8(&octets[..end]).unwrap().parse().unwrap(), &octets[end + 2..])
+        }
+        let (count, mut rest) = number(command, b"*");
+        let arguments = (0..count).map(|_| {
+            let (length, octets) = number(rest, b"$");
+            rest = octets[length..].strip_prefix(b"\r\n").unwrap();
+            octets[..length].to_vec()
+        });
+        let arguments = arguments.collect();
+        assert!(rest.is_empty());
+        arguments
+    }
+
+    fn entry(mail: &Envelope) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let arguments = arguments(&command(&[b"XADD"], mail).unwrap());
+        arguments[1..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+    }
+
+    #[test]
+    fn all_of_a_message_comes_back() {
+        let mail = envelope(b"a\0\xff\r\n$3\r\n");
+        let back = read(entry(&mail)).unwrap();
+        // Its Debug shows all fields but for the content.
+        assert_eq!(format!("{back:?}"), format!("{mail:?}"));
+        assert_eq!(back.bytes().unwrap(), mail.bytes().unwrap());
+        assert_eq!(back.received_header(), mail.received_header());
+    }
+
+    #[test]
+    fn a_message_that_says_little_of_itself() {
+        let mut mail = envelope(b"");
+        (mail.tls, mail.identity, mail.reverse_path) = (None, None, crate::ReversePath::Null);
+        mail.parameters = MailParameters::default();
+        mail.protocol = Protocol::Smtp;
+        mail.peer = Endpoint::Unix(None);
+        let back = read(entry(&mail)).unwrap();
+        assert_eq!(format!("{back:?}"), format!("{mail:?}"));
+        assert!(back.content().is_empty());
+    }
+
+    #[test]
+    fn every_protocol_has_its_name() {
+        for bits in 0..32 {
+            let one = Protocol::of(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0, bits & 8 != 0, bits & 16 != 0);
+            assert_eq!(protocol(&one.to_string()), Some(one));
+        }
+        assert_eq!(protocol("esmtp"), None);
+    }
+
+    #[test]
+    fn what_is_no_message_is_told_by_its_field() {
+        let whole = entry(&envelope(b"x"));
+        for (name, _) in &whole {
+            let without = whole.iter().filter(|(other, _)| other != name).cloned();
+            let optional = ["identity", "tls", "tls_version", "tls_client_certificate"];
+            let name = str::from_utf8(name).unwrap();
+            match read(without) {
+                Ok(_) => assert!(optional.contains(&name), "{name}"),
+                Err(RedisEntryError::Missing(missing)) => assert_eq!(missing, name),
+                Err(e) => panic!("{name}: {e}"),
+            }
+        }
+        for (name, bad) in [
+            ("id", &b"12-1"[..]),
+            ("id", b"+1-1-1"),
+            ("received_at", b"-1"),
+            ("received_at", b"99999999999999999999"),
+            ("peer", b"192.0.2.1"),
+            ("local", b"\xff"),
+            ("protocol", b"HTTP"),
+            ("mail_from", b"a b"),
+            ("mail_options", b"FOO"),
+            ("recipients", b""),
+            ("recipients", b"3:a@b,"),
+            ("recipients", b"9:a@b,0:,"),
+            ("recipients", b"3:a@b;0:,"),
+            ("recipients", b"18446744073709551616:,"),
+            ("helo", b"\xff"),
+        ] {
+            let changed = whole.iter().map(|(other, value)| {
+                (other.clone(), if other == name.as_bytes() { bad.to_vec() } else { value.clone() })
+            });
+            let expected = RedisEntryError::Invalid(
+                ["id", "received_at", "peer", "local", "protocol", "mail_from", "mail_options", "recipients", "helo"]
+                    .into_iter()
+                    .find(|known| *known == name)
+                    .unwrap(),
+            );
+            assert_eq!(read(changed).err(), Some(expected), "{}", bad.escape_ascii());
+        }
+        let newer = whole.iter().cloned().chain([(b"version".to_vec(), b"2".to_vec())]);
+        assert_eq!(read(newer).err(), Some(RedisEntryError::Version("2".into())));
+    }
+
+    proptest! {
+        #[test]
+        fn any_content_and_addresses_come_back(
+            content in prop::collection::vec(any::<u8>(), 0..300),
+            local in "[ -~]{1,20}",
+            domain in "[a-z]{1,9}(\\.[a-z0-9]{1,9}){0,3}",
+            peer in any::<SocketAddr>(),
+            nanos in any::<u64>(),
+        ) {
+            let mut mail = envelope(&content);
+            let address = format!("\"{}\"@{domain}", local.replace('\\', "\\\\").replace('"', "\\\""));
+            mail.reverse_path = address.parse().unwrap();
+            mail.recipients = vec![Recipient::new(address.parse().unwrap(), RcptParameters::default())];
+            mail.received_at = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+            // The flow label is not kept.
+            mail.peer = Endpoint::Tcp(SocketAddr::new(peer.ip(), peer.port()));
+            let back = read(entry(&mail)).unwrap();
+            prop_assert_eq!(back.bytes().unwrap(), content);
+            prop_assert_eq!(back.recipients()[0].as_str(), address);
+            prop_assert_eq!(format!("{:?}", back.mail_from()), format!("{:?}", mail.mail_from()));
+            prop_assert_eq!(back.peer(), mail.peer());
+            prop_assert_eq!(back.received_at(), mail.received_at());
+        }
+
+        #[test]
+        fn no_entry_makes_it_panic(at in any::<prop::sample::Index>(), value in prop::collection::vec(any::<u8>(), 0..40)) {
+            let mut entry = entry(&envelope(b"x"));
+            let at = at.index(entry.len());
+            entry[at].1 = value;
+            let _ = read(entry);
+        }
+    }
+}
