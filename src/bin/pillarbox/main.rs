@@ -15,10 +15,12 @@ mod certificate;
 mod descriptors;
 mod options;
 mod privileges;
+mod web;
 
 use certificate::Certificate;
 use descriptors::possible_connections;
 use options::{Arguments, Class, PASSED_IN, usage};
+use web::{Refused, Web};
 
 /// How long a shutdown lets messages in progress finish.
 const GRACE: Duration = Duration::from_secs(15);
@@ -64,6 +66,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         listener = listener.implicit_tls();
     }
     let listener = listener.bind().map_err(|e| explain(&e))?;
+    let web = inbox(&arguments)?;
     if !arguments.nosetuid {
         privileges::drop()?;
     }
@@ -71,6 +74,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let builder = builder(&arguments, tls.as_ref(), users);
     match arguments.class {
         Class::Debugging => serve(builder, listener, tls, handlers::Debugging::stdout()),
+        // There is one: else that was an error of usage.
+        Class::Inbox => web.map_or(Ok(()), |web| show(web, builder, listener, tls)),
         Class::Sink => serve(builder, listener, tls, handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
@@ -99,6 +104,24 @@ fn passed_in() -> Result<Listener, String> {
         },
         #[cfg(not(unix))]
         Err(e) => Err(format!("what was passed in is no listening socket: {e}")),
+    }
+}
+
+/// The web inbox, if it is that which was asked for.
+fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
+    let place = match (arguments.class, &arguments.http) {
+        (Class::Inbox, None) => usage(ErrorKind::MissingRequiredArgument, "-c Inbox needs --http ADDR"),
+        (Class::Inbox, Some(place)) => place,
+        (_, Some(_)) => usage(ErrorKind::ArgumentConflict, "--http is for -c Inbox"),
+        (_, None) => return Ok(None),
+    };
+    match Web::bind(place, arguments.http_public, arguments.http_host.clone()) {
+        Ok(web) => Ok(Some(web)),
+        Err(Refused::Public(address)) => usage(
+            ErrorKind::ValueValidation,
+            &format!("everybody who reaches {address} could read the mail: --http-public allows that"),
+        ),
+        Err(Refused::Bind(source)) => Err(explain(&Error::Bind { address: place.clone(), source })),
     }
 }
 
@@ -140,11 +163,30 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
     builder
 }
 
+fn show(web: Web, builder: Builder, listener: Listener, certificate: Option<Certificate>) -> Result<(), String> {
+    let (builder, handler) = (web.prepare(builder), web.handler());
+    serve_with(builder, listener, certificate, handler, |server| {
+        let url = web.start(server.local_endpoints().iter()).map_err(|e| format!("cannot start a thread: {e}"))?;
+        tell(format_args!("inbox at {url}"));
+        Ok(())
+    })
+}
+
 fn serve(
     builder: Builder,
     listener: Listener,
     certificate: Option<Certificate>,
     handler: impl Handler + 'static,
+) -> Result<(), String> {
+    serve_with(builder, listener, certificate, handler, |_| Ok(()))
+}
+
+fn serve_with(
+    builder: Builder,
+    listener: Listener,
+    certificate: Option<Certificate>,
+    handler: impl Handler + 'static,
+    when_it_listens: impl FnOnce(&Server) -> Result<(), String>,
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
     let renewal = certificate.is_some().then_some(SIGHUP);
@@ -158,6 +200,7 @@ fn serve(
     for endpoint in server.local_endpoints() {
         tell(format_args!("listening on {endpoint}"));
     }
+    when_it_listens(&server)?;
     // An error would mean that no signal can come any more.
     let _ = end.recv();
     // By its owner, so that a Unix socket is removed before the process ends. How many connections had to be cut is logged.

@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
 
-    /// DebuggingServer, Sink, Maildir, PureProxy or MailmanProxy
+    /// DebuggingServer, Inbox, Sink, Maildir, PureProxy or MailmanProxy
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = parse_class)]
     pub class: Class,
@@ -50,6 +50,18 @@ pub struct Arguments {
     /// Print the conversation on stderr
     #[arg(short = 'd', long)]
     pub debug: bool,
+
+    /// Where the class Inbox can be looked at: HOST:PORT, in a browser or by its JSON
+    #[arg(long, value_name = "ADDR", value_parser = parse_tcp)]
+    pub http: Option<String>,
+
+    /// Let others than this machine look at it: there is no password
+    #[arg(long, requires = "http")]
+    pub http_public: bool,
+
+    /// A further name that it is reached by, as through a proxy
+    #[arg(long, value_name = "NAME", requires = "http")]
+    pub http_host: Vec<String>,
 
     /// The folder of the class Maildir; made if it is not there
     #[arg(long, value_name = "DIR")]
@@ -136,6 +148,7 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   pillarbox -n                          print what arrives at localhost:8025
+  pillarbox -n -c Inbox --http :8026    show what arrives at http://localhost:8026/
   pillarbox -n -c Maildir --maildir in  store it in the Maildir \"in\"
   pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
                                         relay what comes from this machine";
@@ -143,6 +156,7 @@ Examples:
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     Debugging,
+    Inbox,
     Sink,
     Maildir,
     PureProxy,
@@ -257,11 +271,12 @@ fn parse_class(name: &str) -> Result<Class, String> {
     // smtpd took the name of a module before that of its class.
     match name.rsplit_once('.').map_or(name, |(_, class)| class).to_ascii_lowercase().as_str() {
         "debuggingserver" => Ok(Class::Debugging),
+        "inbox" => Ok(Class::Inbox),
         "sink" => Ok(Class::Sink),
         "maildir" => Ok(Class::Maildir),
         "pureproxy" => Ok(Class::PureProxy),
         "mailmanproxy" => Ok(Class::MailmanProxy),
-        _ => Err("the classes are DebuggingServer, Sink, Maildir, PureProxy and MailmanProxy".to_owned()),
+        _ => Err("the classes are DebuggingServer, Inbox, Sink, Maildir, PureProxy and MailmanProxy".to_owned()),
     }
 }
 

@@ -1,0 +1,238 @@
+//! What is answered to which request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::guard::Guard;
+use super::http::{Body, Connection, Request, Response};
+use super::mime::Mime;
+use super::room::{Reserved, Room};
+use super::rules::Rules;
+use super::store::{Store, Stored};
+use super::{download, html, mail, query};
+
+/// How many requests may wait for the next message.
+const MAX_WAITING: usize = 64;
+
+/// How long they wait, by default and at most.
+const WAIT: f64 = 30.0;
+const MAX_WAIT: f64 = 300.0;
+
+/// How often it is looked whether who waits is still there.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How many words a search may have.
+const MAX_WORDS: usize = 16;
+
+/// In octets, what a list takes of a message beside what is known of it.
+const LISTED: u64 = 32 * 1024;
+
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// For what is no page: whatever a browser takes it for, it can do nothing.
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+
+pub struct Api {
+    pub store: Arc<Store>,
+    pub rules: Mutex<Rules>,
+    pub guard: Guard,
+    /// Where mail is taken.
+    pub endpoints: Vec<String>,
+    pub room: Arc<Room>,
+    pub waiting: AtomicUsize,
+}
+
+impl Api {
+    pub fn answer(&self, request: &Request, client: &Connection) -> Response {
+        let answer = self.guard.check(request).and_then(|()| self.route(request, client));
+        let mut response = answer.unwrap_or_else(|refusal| refusal);
+        if !response.fields.iter().any(|(name, _)| *name == "Content-Security-Policy") {
+            response = response.with("Content-Security-Policy", POLICY);
+        }
+        response
+            .with("X-Content-Type-Options", "nosniff")
+            .with("Cache-Control", "no-store")
+            .with("Referrer-Policy", "no-referrer")
+            .with("Cross-Origin-Resource-Policy", "same-origin")
+            .with("X-Frame-Options", "SAMEORIGIN")
+            .with("X-DNS-Prefetch-Control", "off")
+    }
+
+    fn route(&self, request: &Request, client: &Connection) -> Result<Response, Response> {
+        let path: Vec<&str> = request.path[1..].split('/').collect();
+        let allowed = match path[..] {
+            [""] | ["app.js" | "app.css" | "icon.svg"] => "GET, HEAD",
+            ["api", "server" | "next"] => "GET, HEAD",
+            ["api", "messages"] | ["api", "messages", _] => "GET, HEAD, DELETE",
+            ["api", "messages", _, "source" | "html"] | ["api", "messages", _, "attachments", _] => "GET, HEAD",
+            ["api", "faults"] => "GET, HEAD, PUT, DELETE",
+            _ => return Err(absent("page")),
+        };
+        if !allowed.split(", ").any(|method| method == request.method) {
+            return Err(Response::error(405, format!("the methods are {allowed}")).with("Allow", allowed));
+        }
+        match (request.method.as_str(), &path[..]) {
+            ("PUT", _) => {
+                self.rules.lock().replace(&request.body).map_err(|problem| Response::error(400, problem))?;
+                Ok(Response::empty(204))
+            }
+            ("DELETE", ["api", "faults"]) => {
+                self.rules.lock().clear();
+                Ok(Response::empty(204))
+            }
+            ("DELETE", [_, _, id]) => match number(id).is_some_and(|id| self.store.delete(id)) {
+                true => Ok(Response::empty(204)),
+                false => Err(absent("message")),
+            },
+            ("DELETE", _) => {
+                self.store.clear();
+                Ok(Response::empty(204))
+            }
+            (_, ["api", "server"]) => {
+                Ok(Response::json(&json!({ "smtp": self.endpoints, "version": env!("CARGO_PKG_VERSION") }), None))
+            }
+            (_, ["api", "faults"]) => Ok(Response::json(self.rules.lock().put(), None)),
+            (_, ["api", "next"]) => self.next(request, client),
+            (_, ["api", "messages"]) => self.list(request),
+            (_, ["api", "messages", id, rest @ ..]) => {
+                let message = number(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
+                match rest {
+                    ["source"] => Ok(source(message)),
+                    ["html"] => self.html(&message),
+                    ["attachments", index] => self.attachment(&message, index),
+                    _ => self.message(&message),
+                }
+            }
+            (_, [file]) => Ok(page(file)),
+            _ => Err(absent("page")),
+        }
+    }
+
+    fn list(&self, request: &Request) -> Result<Response, Response> {
+        let search = query::value(&request.query, "search").unwrap_or_default().to_lowercase();
+        let words: Vec<String> = search.split_whitespace().map(str::to_owned).collect();
+        if words.len() > MAX_WORDS {
+            return Err(Response::error(400, format!("search: at most {MAX_WORDS} words")));
+        }
+        let found: Vec<_> = self.store.all().into_iter().filter(|message| message.summary.has(&words)).collect();
+        let room = self.reserve(found.len() as u64 * LISTED)?;
+        Ok(json_with(room, &found.iter().map(|message| mail::listed(message)).collect()))
+    }
+
+    fn message(&self, message: &Stored) -> Result<Response, Response> {
+        let room = self.reserve(3 * message.envelope.content().len() + mail::MAX_COMPLETE)?;
+        let octets = message.envelope.bytes().map_err(unreadable)?;
+        Ok(json_with(room, &mail::complete(message, &octets)))
+    }
+
+    fn html(&self, message: &Stored) -> Result<Response, Response> {
+        let mut room = self.reserve(2 * message.envelope.content().len() + html::MAX_FRAME)?;
+        let octets = message.envelope.bytes().map_err(unreadable)?;
+        let frame = html::frame(&octets).ok_or_else(|| absent("body in HTML"))?;
+        room.shrink(frame.len() as u64);
+        let response = Response::new(200, "text/html; charset=utf-8", Body::Octets(frame.into_bytes(), Some(room)));
+        Ok(response.with("Content-Security-Policy", html::POLICY))
+    }
+
+    fn attachment(&self, message: &Stored, index: &str) -> Result<Response, Response> {
+        let index = number(index).and_then(|index| usize::try_from(index).ok()).ok_or_else(|| absent("attachment"))?;
+        let mut room = self.reserve(2 * message.envelope.content().len())?;
+        let octets = message.envelope.bytes().map_err(unreadable)?;
+        let mime = Mime::parse(&octets);
+        let part = mime.attachments().nth(index).ok_or_else(|| absent("attachment"))?;
+        let octets = part.octets().into_owned();
+        room.shrink(octets.len() as u64);
+        let response = Response::new(200, download::harmless(&part.kind), Body::Octets(octets, Some(room)));
+        Ok(response.with("Content-Disposition", download::disposition(&download::name(part, index))))
+    }
+
+    fn next(&self, request: &Request, client: &Connection) -> Result<Response, Response> {
+        let wait = match query::value(&request.query, "timeout") {
+            None => WAIT,
+            Some(text) => {
+                let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds >= 0.0);
+                seconds.ok_or_else(|| Response::error(400, "timeout: expected a number of seconds"))?
+            }
+        };
+        let last = self.store.last();
+        let after = match query::value(&request.query, "after") {
+            None => last,
+            // A greater one was given by a server that was here before.
+            Some(id) => number(&id).ok_or_else(|| Response::error(400, "after: expected an id"))?.min(last),
+        };
+        let deadline = Instant::now() + Duration::from_secs_f64(wait.min(MAX_WAIT));
+        let _place = Place::take(&self.waiting)?;
+        loop {
+            if let Some(message) = self.store.next(after, deadline.min(Instant::now() + LOOK)) {
+                return Ok(Response::json(&mail::listed(&message), None));
+            }
+            if Instant::now() >= deadline || !client.is_open() {
+                return Ok(Response::empty(204));
+            }
+        }
+    }
+
+    fn reserve(&self, octets: u64) -> Result<Reserved, Response> {
+        self.room.reserve(octets).ok_or_else(|| Response::error(503, "too many large answers at once"))
+    }
+}
+
+/// One of the places for those who wait.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Place<'_> {
+    fn take(waiting: &AtomicUsize) -> Result<Place<'_>, Response> {
+        let place = Place(waiting);
+        match waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING {
+            true => Ok(place),
+            false => Err(Response::error(503, "too many wait for the next message")),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn page(file: &str) -> Response {
+    let (kind, text) = match file {
+        "app.js" => ("text/javascript; charset=utf-8", include_str!("page/app.js")),
+        "app.css" => ("text/css; charset=utf-8", include_str!("page/app.css")),
+        "icon.svg" => ("image/svg+xml", include_str!("page/icon.svg")),
+        _ => ("text/html; charset=utf-8", include_str!("page/index.html")),
+    };
+    Response::new(200, kind, Body::Fixed(text)).with("Content-Security-Policy", PAGE_POLICY)
+}
+
+fn source(message: Arc<Stored>) -> Response {
+    let name = format!("message-{}.eml", message.id);
+    Response::new(200, "message/rfc822", Body::Message(message))
+        .with("Content-Disposition", download::disposition(&name))
+}
+
+fn json_with(mut room: Reserved, value: &Value) -> Response {
+    let text = value.to_string().into_bytes();
+    room.shrink(text.len() as u64);
+    Response::new(200, "application/json", Body::Octets(text, Some(room)))
+}
+
+fn absent(what: &str) -> Response {
+    Response::error(404, format!("there is no such {what}"))
+}
+
+fn unreadable(e: std::io::Error) -> Response {
+    Response::error(500, format!("the message cannot be read: {e}"))
+}
+
+/// Digits and nothing else.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}

@@ -1,0 +1,74 @@
+//! Who may ask: no other site's page, under whatever name it reaches us.
+//!
+//! A page of another site can make a browser send requests here. It gives itself away by `Origin` and `Sec-Fetch-Site`; and
+//! if its name was made to lead here (DNS rebinding), so that the browser takes us for its own server, by `Host`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::http::{Request, Response};
+
+/// Under which names the inbox is reached.
+pub struct Guard {
+    address: SocketAddr,
+    is_public: bool,
+    names: Vec<String>,
+}
+
+impl Guard {
+    pub fn new(address: SocketAddr, is_public: bool, names: Vec<String>) -> Guard {
+        Guard { address, is_public, names }
+    }
+
+    /// Whether the request may be answered.
+    pub fn check(&self, request: &Request) -> Result<(), Response> {
+        let host = request.field("Host")?.unwrap_or_default();
+        let (name, port) = taken_apart(host).unwrap_or_default();
+        let is_named = self.names.iter().any(|ours| ours.eq_ignore_ascii_case(name));
+        if !is_named && !self.is_ours(name, port) {
+            return Err(Response::error(421, "the inbox is not known by this name: see --http-host"));
+        }
+        if let Some(origin) = request.field("Origin")? {
+            // Before a name that was given to us there may be a proxy that speaks TLS.
+            let ours = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://").filter(|_| is_named));
+            if !ours.is_some_and(|ours| ours.eq_ignore_ascii_case(host)) {
+                return Err(Response::error(403, "the inbox is not for other sites"));
+            }
+        }
+        match request.field("Sec-Fetch-Site")? {
+            None | Some("same-origin" | "none") => Ok(()),
+            // A link to the page.
+            Some(_) if is_visit(request)? => Ok(()),
+            Some(_) => Err(Response::error(403, "the inbox is not for other sites")),
+        }
+    }
+
+    fn is_ours(&self, name: &str, port: u16) -> bool {
+        let ip = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name).parse::<IpAddr>();
+        let is_local =
+            name.eq_ignore_ascii_case("localhost") || ip.as_ref().is_ok_and(|ip| ip.to_canonical().is_loopback());
+        match self.is_public {
+            // No name can be made to stand for an address, and whoever forwards a port may have chosen another.
+            true => is_local || ip.is_ok(),
+            false => port == self.address.port() && (is_local || ip == Ok(self.address.ip())),
+        }
+    }
+}
+
+/// A browser shows the page by itself, and not within another one.
+fn is_visit(request: &Request) -> Result<bool, Response> {
+    Ok(request.method == "GET"
+        && request.path == "/"
+        && request.field("Sec-Fetch-Mode")? == Some("navigate")
+        && request.field("Sec-Fetch-Dest")? == Some("document"))
+}
+
+/// The name and the port of a `Host` field.
+fn taken_apart(host: &str) -> Option<(&str, u16)> {
+    let name_ends = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
+    let (name, port) = host.split_at(name_ends);
+    match port.strip_prefix(':') {
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some((name, digits.parse().ok()?)),
+        None if port.is_empty() && !name.is_empty() => Some((name, 80)),
+        _ => None,
+    }
+}

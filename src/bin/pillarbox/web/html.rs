@@ -1,0 +1,98 @@
+//! A message in HTML, for a frame that can neither run anything nor fetch anything.
+//!
+//! That is what the answer's Content-Security-Policy sees to. Here images of the message itself are put in their places, and
+//! the elements that reach out before any policy is asked are made harmless: a browser connects to the host of a
+//! `link rel=preconnect` though it may load nothing from there.
+
+use std::collections::HashMap;
+
+use base64ct::{Base64, Encoding};
+
+use super::mime::{Mime, Part};
+use super::query;
+
+/// What the frame may do: show styles, and pictures that are in it.
+pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; \
+    form-action 'none'; frame-src 'none'; script-src 'none'; frame-ancestors 'self'; sandbox";
+
+/// In octets, of the body that is shown.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// In octets, of all images put in their places: the same one may stand in many.
+const MAX_IMAGES: usize = 32 * 1024 * 1024;
+
+/// In octets, of a reference to an image.
+const MAX_REFERENCE: usize = 1000;
+
+/// In octets, the most that a frame takes beside the message.
+pub const MAX_FRAME: u64 = (6 * MAX_BODY + 2 * MAX_IMAGES) as u64;
+
+/// Images that are no documents of their own, as SVG is.
+const IMAGES: [&str; 4] = ["image/gif", "image/jpeg", "image/png", "image/webp"];
+
+/// What stands for an image that is not there.
+const NOTHING: &str = "data:,";
+
+/// The frame's content, if the message is in HTML at all.
+pub fn frame(message: &[u8]) -> Option<String> {
+    let mime = Mime::parse(message);
+    let (html, _) = mime.html()?.text(MAX_BODY);
+    let mut frame = String::with_capacity(html.len());
+    let mut images = Images { mime: &mime, urls: HashMap::new(), room: MAX_IMAGES };
+    let mut rest = &html[..];
+    while let Some(at) = memchr::memchr3(b'<', b'c', b'C', rest.as_bytes()) {
+        let (before, found) = rest.split_at(at);
+        frame += before;
+        let length = if begins(found, "<link") || begins(found, "<meta") {
+            frame += "<x-";
+            1
+        } else if begins(found, "cid:") && frame.ends_with(['"', '\'', '(', '=', ' ', '\t', '\n', '\r', ';']) {
+            let length = reference(&found[4..]) + 4;
+            frame += images.url(&found[4..length]);
+            length
+        } else {
+            frame += &found[..1];
+            1
+        };
+        rest = &found[length..];
+    }
+    frame += rest;
+    Some(frame)
+}
+
+fn begins(text: &str, word: &str) -> bool {
+    text.as_bytes().get(..word.len()).is_some_and(|octets| octets.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// How far a reference goes.
+fn reference(text: &str) -> usize {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ')' | '>' | '<' | '&' | '\\');
+    text[..text.floor_char_boundary(MAX_REFERENCE)].find(ends).unwrap_or(0)
+}
+
+/// The images of a message, each made a URL once.
+struct Images<'a> {
+    mime: &'a Mime<'a>,
+    urls: HashMap<*const Part<'a>, String>,
+    room: usize,
+}
+
+impl Images<'_> {
+    /// The image with this Content-ID (RFC 2392) as a data URL, of which no octet is the message's own choice.
+    fn url(&mut self, reference: &str) -> &str {
+        let id = query::decode(reference);
+        let known = |part: &&Part| part.id.as_deref() == Some(&id) && IMAGES.contains(&part.kind.as_str());
+        let Some(part) = self.mime.parts.iter().find(known) else { return NOTHING };
+        let url = self
+            .urls
+            .entry(part)
+            .or_insert_with(|| format!("data:{};base64,{}", part.kind, Base64::encode_string(&part.octets())));
+        match self.room.checked_sub(url.len()) {
+            Some(room) => {
+                self.room = room;
+                url
+            }
+            None => NOTHING,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! HTTP/1.1 on one connection: requests that are small and come in time, and answers that are read in time.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::room::Reserved;
+use super::store::Stored;
+
+/// How long a connection may wait for the first octet of a request.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long a request may take from its first octet to its last.
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// How long an answer may take, and the least octets in each second beyond.
+const ANSWER: Duration = Duration::from_secs(20);
+const SLOWEST: u64 = 32 * 1024;
+
+/// In octets, of a request line with its fields.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// How many fields a request may have.
+const MAX_FIELDS: usize = 64;
+
+/// In octets.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Octets that are taken or sent at a time.
+const PIECE: usize = 64 * 1024;
+
+pub struct Request {
+    pub method: String,
+    /// As it was sent: nothing is decoded.
+    pub path: String,
+    pub query: String,
+    fields: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    is_last: bool,
+}
+
+impl Request {
+    /// The value of a field that came once.
+    ///
+    /// # Errors
+    /// If it came more often, or is not text.
+    pub fn field(&self, name: &str) -> Result<Option<&str>, Response> {
+        let mut values =
+            self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let Some(value) = values.next() else { return Ok(None) };
+        match (str::from_utf8(value), values.next()) {
+            (Ok(value), None) => Ok(Some(value.trim())),
+            _ => Err(Response::error(400, format!("the field {name} must come once, as text"))),
+        }
+    }
+}
+
+pub struct Response {
+    pub status: u16,
+    pub fields: Vec<(&'static str, String)>,
+    pub body: Body,
+}
+
+pub enum Body {
+    None,
+    Fixed(&'static str),
+    /// With the room that they take.
+    Octets(Vec<u8>, Option<Reserved>),
+    /// A message as it came.
+    Message(Arc<Stored>),
+}
+
+impl Response {
+    pub fn new(status: u16, kind: &str, body: Body) -> Response {
+        Response { status, fields: vec![("Content-Type", kind.to_owned())], body }
+    }
+
+    pub fn empty(status: u16) -> Response {
+        Response { status, fields: Vec::new(), body: Body::None }
+    }
+
+    pub fn json(value: &Value, room: Option<Reserved>) -> Response {
+        Response::new(200, "application/json", Body::Octets(value.to_string().into_bytes(), room))
+    }
+
+    pub fn error(status: u16, problem: impl Into<String>) -> Response {
+        let text = json!({ "error": problem.into() }).to_string();
+        Response::new(status, "application/json", Body::Octets(text.into_bytes(), None))
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        self.fields.push((name, value.into()));
+        self
+    }
+}
+
+impl Body {
+    fn len(&self) -> u64 {
+        match self {
+            Body::None => 0,
+            Body::Fixed(text) => text.len() as u64,
+            Body::Octets(octets, _) => octets.len() as u64,
+            Body::Message(message) => message.envelope.content().len(),
+        }
+    }
+}
+
+/// One client.
+pub struct Connection<'a> {
+    stream: &'a TcpStream,
+    // Read, and not part of a request yet.
+    unread: Vec<u8>,
+}
+
+/// Why there is no request.
+pub enum Ended {
+    /// The client has closed, was late, or cannot be understood any more.
+    Quietly,
+    /// And it is told why.
+    With(Response),
+}
+
+impl From<io::Error> for Ended {
+    fn from(_: io::Error) -> Ended {
+        Ended::Quietly
+    }
+}
+
+impl<'a> Connection<'a> {
+    pub fn new(stream: &'a TcpStream) -> Connection<'a> {
+        Connection { stream, unread: Vec::new() }
+    }
+
+    /// The next request.
+    pub fn request(&mut self) -> Result<Request, Ended> {
+        let mut deadline = Instant::now() + if self.unread.is_empty() { IDLE } else { REQUEST };
+        let (mut request, head, length) = loop {
+            if let Some(parsed) = parse(&self.unread)? {
+                break parsed;
+            }
+            if self.unread.len() > MAX_HEAD {
+                return Err(Ended::With(Response::error(431, "the request's fields are too long")));
+            }
+            let was_idle = self.unread.is_empty();
+            self.read(deadline)?;
+            if was_idle {
+                deadline = Instant::now() + REQUEST;
+            }
+        };
+        self.unread.drain(..head);
+        if length > 0 && self.unread.is_empty() && request.field("Expect").is_ok_and(|expected| expected.is_some()) {
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n", deadline)?;
+        }
+        while self.unread.len() < length {
+            self.read(deadline)?;
+        }
+        request.body = self.unread.drain(..length).collect();
+        Ok(request)
+    }
+
+    /// Sends the answer. Whether there may be another request.
+    pub fn respond(&mut self, request: Option<&Request>, response: Response) -> io::Result<bool> {
+        let goes_on = request.is_some_and(|request| !request.is_last);
+        let length = response.body.len();
+        let deadline = Instant::now() + ANSWER + Duration::from_secs(length / SLOWEST);
+        let mut head = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
+        head += &format!("Date: {}\r\n", httpdate::fmt_http_date(SystemTime::now()));
+        for (name, value) in &response.fields {
+            // Whatever a value was made of, it cannot begin another field.
+            let value: String = value.chars().map(|c| if matches!(c, ' '..='~') { c } else { '_' }).collect();
+            head += &format!("{name}: {value}\r\n");
+        }
+        if response.status != 204 {
+            head += &format!("Content-Length: {length}\r\n");
+        }
+        head += if goes_on { "\r\n" } else { "Connection: close\r\n\r\n" };
+        if request.is_some_and(|request| request.method == "HEAD") {
+            self.write(head.as_bytes(), deadline)?;
+            return Ok(goes_on);
+        }
+        match response.body {
+            Body::None => self.write(head.as_bytes(), deadline)?,
+            Body::Fixed(text) => self.write(&[head.as_bytes(), text.as_bytes()].concat(), deadline)?,
+            Body::Octets(octets, _room) => {
+                let first = octets.len().min(PIECE);
+                self.write(&[head.as_bytes(), &octets[..first]].concat(), deadline)?;
+                self.write(&octets[first..], deadline)?;
+            }
+            Body::Message(message) => {
+                self.write(head.as_bytes(), deadline)?;
+                let mut content = message.envelope.content().reader();
+                let mut piece = vec![0; PIECE];
+                loop {
+                    match content.read(&mut piece)? {
+                        0 => break,
+                        read => self.write(&piece[..read], deadline)?,
+                    }
+                }
+            }
+        }
+        Ok(goes_on)
+    }
+
+    /// Whether the client is still there.
+    pub fn is_open(&self) -> bool {
+        let there = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
+        let is_blocking = self.stream.set_nonblocking(false).is_ok();
+        is_blocking
+            && match there {
+                Ok(read) => read > 0,
+                Err(e) => e.kind() == ErrorKind::WouldBlock,
+            }
+    }
+
+    /// Closes so that what was sent is not lost: a close with octets unread is a reset.
+    pub fn close(mut self) {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        if self.stream.shutdown(Shutdown::Write).is_ok() {
+            for _ in 0..MAX_BODY.div_ceil(PIECE) {
+                self.unread.clear();
+                if self.read(deadline).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, deadline: Instant) -> Result<(), Ended> {
+        self.stream.set_read_timeout(Some(left(deadline)?))?;
+        let mut piece = [0; 4096];
+        match (&mut &*self.stream).read(&mut piece) {
+            Ok(0) => Err(Ended::Quietly),
+            Ok(read) => {
+                self.unread.extend_from_slice(&piece[..read]);
+                Ok(())
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(_) => Err(Ended::Quietly),
+        }
+    }
+
+    fn write(&mut self, mut octets: &[u8], deadline: Instant) -> io::Result<()> {
+        while !octets.is_empty() {
+            self.stream.set_write_timeout(Some(left(deadline)?))?;
+            match (&mut &*self.stream).write(&octets[..octets.len().min(PIECE)]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => octets = &octets[written..],
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn left(deadline: Instant) -> io::Result<Duration> {
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
+}
+
+/// A request whose head is complete, the length of its head, and that of its body.
+fn parse(octets: &[u8]) -> Result<Option<(Request, usize, usize)>, Ended> {
+    let bad = |status, problem: &str| Ended::With(Response::error(status, problem));
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    let head = match parsed.parse(octets) {
+        Ok(httparse::Status::Complete(head)) if head <= MAX_HEAD => head,
+        Ok(httparse::Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => {
+            return Err(bad(431, "the request's fields are too long"));
+        }
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(bad(400, "this is not HTTP/1.1")),
+    };
+    let target = parsed.path.unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if !path.starts_with('/') {
+        return Err(bad(400, "a request's target must be a path"));
+    }
+    let fields: Vec<_> = parsed.headers.iter().map(|field| (field.name.to_owned(), field.value.to_vec())).collect();
+    let mut request = Request {
+        method: parsed.method.unwrap_or_default().to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        fields,
+        body: Vec::new(),
+        is_last: parsed.version != Some(1),
+    };
+    let field = |name| request.field(name).map_err(Ended::With);
+    if field("Transfer-Encoding")?.is_some() {
+        return Err(bad(501, "a body needs a Content-Length"));
+    }
+    let length = match field("Content-Length")? {
+        None => 0,
+        Some(digits) if digits.is_empty() || digits.bytes().any(|b| !b.is_ascii_digit()) => {
+            return Err(bad(400, "Content-Length must be a number"));
+        }
+        Some(digits) => {
+            digits.parse().ok().filter(|length| *length <= MAX_BODY).ok_or_else(|| bad(413, "the body is too long"))?
+        }
+    };
+    let closes =
+        field("Connection")?.is_some_and(|options| options.split(',').any(|o| o.trim().eq_ignore_ascii_case("close")));
+    request.is_last |= closes;
+    Ok(Some((request, head, length)))
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        413 => "Content Too Large",
+        421 => "Misdirected Request",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        _ => "Service Unavailable",
+    }
+}

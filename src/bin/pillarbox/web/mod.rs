@@ -1,0 +1,89 @@
+//! The web inbox: the newest messages, to be looked at in a browser or by a test in any language.
+
+use std::fmt::Display;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pillarbox::testing::Faults;
+use pillarbox::{Builder, Envelope, Handler};
+
+mod acceptor;
+mod api;
+mod download;
+mod guard;
+mod header;
+mod html;
+mod http;
+mod mail;
+mod mime;
+mod query;
+mod room;
+mod rules;
+mod store;
+
+use api::Api;
+use guard::Guard;
+use rules::Rules;
+use store::Store;
+
+/// In octets, of messages in memory that are not in the inbox yet, as the library has it by default.
+const ON_THEIR_WAY: u64 = 64 * 1024 * 1024;
+
+/// An inbox whose socket is bound, and which nobody can look at yet.
+pub struct Web {
+    listener: TcpListener,
+    address: SocketAddr,
+    is_public: bool,
+    names: Vec<String>,
+    store: Arc<Store>,
+    faults: Faults,
+}
+
+/// Why there is no inbox.
+pub enum Refused {
+    /// The address is not of this machine alone, and that was not asked for.
+    Public(SocketAddr),
+    Bind(std::io::Error),
+}
+
+impl Web {
+    /// Binds the first of the place's addresses that this machine has, IPv4 before IPv6.
+    pub fn bind(place: &str, is_public: bool, names: Vec<String>) -> Result<Web, Refused> {
+        let mut addresses: Vec<SocketAddr> = place.to_socket_addrs().map_err(Refused::Bind)?.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let is_loopback = |address: &&SocketAddr| address.ip().to_canonical().is_loopback();
+        if let Some(address) = addresses.iter().find(|address| !is_public && !is_loopback(address)) {
+            return Err(Refused::Public(*address));
+        }
+        let listener = TcpListener::bind(&addresses[..]).map_err(Refused::Bind)?;
+        let address = listener.local_addr().map_err(Refused::Bind)?;
+        Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new() })
+    }
+
+    /// What the server of the messages needs beside its other settings.
+    pub fn prepare(&self, builder: Builder) -> Builder {
+        builder.transcripts(true).faults(self.faults.clone()).memory_budget(store::MAX_OCTETS + ON_THEIR_WAY)
+    }
+
+    /// Takes every message.
+    pub fn handler(&self) -> impl Handler + 'static {
+        let store = self.store.clone();
+        move |mail: Envelope| store.push(mail)
+    }
+
+    /// Lets the inbox be looked at. Gives its address for a browser.
+    pub fn start(self, endpoints: impl Iterator<Item = impl Display>) -> std::io::Result<String> {
+        let url = format!("http://{}/", self.address);
+        let api = Api {
+            store: self.store,
+            rules: Mutex::new(Rules::new(self.faults)),
+            guard: Guard::new(self.address, self.is_public, self.names),
+            endpoints: endpoints.map(|endpoint| endpoint.to_string()).collect(),
+            room: Arc::default(),
+            waiting: 0.into(),
+        };
+        acceptor::start(self.listener, Arc::new(api))?;
+        Ok(url)
+    }
+}

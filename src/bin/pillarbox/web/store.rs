@@ -1,0 +1,116 @@
+//! The newest messages, and waiting for the next.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+use pillarbox::Envelope;
+
+use super::mail::Summary;
+
+/// How many messages are kept.
+const MAX_MESSAGES: usize = 1000;
+
+/// In octets, of all messages that are kept with what is known of them. One that is larger is kept alone.
+pub const MAX_OCTETS: u64 = 256 * 1024 * 1024;
+
+/// In octets, what a message takes beside what is counted.
+const OVERHEAD: u64 = 4096;
+
+/// A message that is kept.
+pub struct Stored {
+    /// Counted from 1.
+    pub id: u64,
+    pub envelope: Envelope,
+    pub summary: Summary,
+    cost: u64,
+}
+
+/// The newest messages: the oldest go when there is no room, so that nothing is ever refused.
+#[derive(Default)]
+pub struct Store {
+    kept: Mutex<Kept>,
+    arrived: Condvar,
+}
+
+type Shared = std::sync::Arc<Stored>;
+
+#[derive(Default)]
+struct Kept {
+    // By growing id.
+    messages: VecDeque<Shared>,
+    octets: u64,
+    last: u64,
+}
+
+impl Store {
+    pub fn push(&self, envelope: Envelope) {
+        let summary = Summary::of(&envelope);
+        let said = envelope.transcript().map_or(0, |said| said.entries().iter().map(|e| e.octets.len() + 64).sum());
+        let recipients: usize = envelope.recipients().iter().map(|to| to.as_str().len() + 256).sum();
+        let cost = OVERHEAD + envelope.content().len() + (said + recipients + summary.len()) as u64;
+        let mut kept = self.kept.lock();
+        kept.last += 1;
+        let id = kept.last;
+        kept.octets += cost;
+        kept.messages.push_back(Stored { id, envelope, summary, cost }.into());
+        while kept.messages.len() > 1 && (kept.messages.len() > MAX_MESSAGES || kept.octets > MAX_OCTETS) {
+            kept.remove(0);
+        }
+        drop(kept);
+        self.arrived.notify_all();
+    }
+
+    /// All of them, the newest first.
+    pub fn all(&self) -> Vec<Shared> {
+        self.kept.lock().messages.iter().rev().cloned().collect()
+    }
+
+    pub fn get(&self, id: u64) -> Option<Shared> {
+        let kept = self.kept.lock();
+        kept.position(id).map(|at| kept.messages[at].clone())
+    }
+
+    /// Whether it was there.
+    pub fn delete(&self, id: u64) -> bool {
+        let mut kept = self.kept.lock();
+        kept.position(id).map(|at| kept.remove(at)).is_some()
+    }
+
+    pub fn clear(&self) {
+        let mut kept = self.kept.lock();
+        kept.messages.clear();
+        kept.octets = 0;
+    }
+
+    /// The id of the last message that came, or 0.
+    pub fn last(&self) -> u64 {
+        self.kept.lock().last
+    }
+
+    /// The oldest message with a greater id; waits for it if there is none.
+    pub fn next(&self, after: u64, deadline: Instant) -> Option<Shared> {
+        let mut kept = self.kept.lock();
+        loop {
+            let at = kept.messages.partition_point(|message| message.id <= after);
+            if let Some(message) = kept.messages.get(at) {
+                return Some(message.clone());
+            }
+            if self.arrived.wait_until(&mut kept, deadline).timed_out() {
+                return None;
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn position(&self, id: u64) -> Option<usize> {
+        self.messages.binary_search_by_key(&id, |message| message.id).ok()
+    }
+
+    fn remove(&mut self, at: usize) {
+        if let Some(message) = self.messages.remove(at) {
+            self.octets -= message.cost;
+        }
+    }
+}
