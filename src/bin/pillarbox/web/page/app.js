@@ -1,81 +1,14 @@
-// The web inbox. What a message says comes in as text only, by textContent and append; its HTML is shown by a frame that may
-// do nothing. So there is no innerHTML here, and the page's Content-Security-Policy would not let it run a script.
+// The web inbox: the list, and what leads through it. There is no innerHTML anywhere on this page, and its
+// Content-Security-Policy would not let it have any effect.
 
-const $ = (id) => document.getElementById(id);
+import { faults, makeFaults } from './faults.js';
+import { TABS, makeTabs, show, want } from './message.js';
+import { $, ask, complain, line, make, read, size, some, time } from './page.js';
+
 const list = $('list');
-
-/** Longest text that is shown at once, in characters: beyond, laying it out takes seconds. */
-const SHOWN = 200_000;
 
 /** How long a poll waits for mail, in seconds; then what is in the list is compared with what is there. */
 const POLL = 25;
-
-const EXAMPLES = [
-  ['Busy, once', { on: { verb: 'RCPT', nth: 1 }, do: { reply: '450 4.2.1 Busy, try again' } }],
-  ['No such user', { on: { verb: 'RCPT', to: 'bob@example.org' }, do: { reply: '550 5.1.1 No such user' } }],
-  ['Mailbox full, every third message', { on: { event: 'content', every: 3 }, do: { reply: '452 4.2.2 Mailbox full' } }],
-  ['One sender in five fails', { on: { verb: 'MAIL', chance: 0.2, seed: 1 }, do: { reply: '451 4.3.0 Try again later' } }],
-  ['Closing, at the banner', { on: { event: 'connect', first: 2 }, do: { reply: '421 4.3.2 Closing' } }],
-  ['Slow: two seconds a command', { on: { event: 'command' }, do: { delay: 2 } }],
-  ['Taken, but the client cannot know', { on: { event: 'accepted', nth: 1 }, do: { hang_up: 'before' } }],
-  ['Hangs up behind DATA', { on: { verb: 'DATA', nth: 1 }, do: { hang_up: 'after' } }],
-  ['Silent from DATA on', { on: { verb: 'DATA', nth: 1 }, do: { stall: true } }],
-];
-
-// ---- What everything is made with
-
-/** An element with attributes and children; strings become text. */
-function make(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (value === true) element.setAttribute(key, '');
-    else if (value !== false && value != null) element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-/** One line with what cannot be seen made visible: control characters, and those that turn the writing's direction. */
-const line = (text) => String(text ?? '').replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
-  (c) => (c === '\t' ? ' ' : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`));
-
-const size = (octets) => (octets < 1000 ? `${octets} B`
-  : octets < 999_950 ? `${(octets / 1000).toFixed(1)} kB` : `${(octets / 1e6).toFixed(1)} MB`);
-
-const ofDay = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const ofYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
-const inFull = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
-
-function time(received, full) {
-  const at = new Date(received);
-  if (Number.isNaN(at.getTime())) return make('time', {}, line(received));
-  const isToday = at.toDateString() === new Date().toDateString();
-  const format = full ? inFull : isToday ? ofDay : ofYear;
-  return make('time', { datetime: received, title: inFull.format(at) }, format.format(at));
-}
-
-/** Addresses, but not a thousand of them. */
-function some(addresses, most) {
-  const rest = addresses.length - most;
-  return line(addresses.slice(0, most).join(', ')) + (rest > 0 ? ` and ${rest} more` : '');
-}
-
-async function ask(path, options = {}) {
-  const answer = await fetch(path, { referrerPolicy: 'no-referrer', cache: 'no-store', ...options });
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({}));
-  throw Object.assign(new Error(said.error ?? `${answer.status} ${answer.statusText}`), { status: answer.status });
-}
-
-const read = async (path, options) => (await ask(path, options)).json();
-
-function complain(error) {
-  if (error.name === 'AbortError') return;
-  $('trouble').textContent = error instanceof TypeError ? 'The server does not answer.' : line(error.message);
-  $('trouble').hidden = false;
-  clearTimeout(complain.timer);
-  complain.timer = setTimeout(() => { $('trouble').hidden = true; }, 6000);
-}
 
 // ---- Which messages were read, over reloads too
 
@@ -313,6 +246,8 @@ async function open(id, isReplay = false) {
     if (error.status === 404) {
       remove(id);
       refresh();
+    } else if (error.name !== 'AbortError' && current === id) {
+      choose(opened);
     }
     complain(error);
   }
@@ -332,136 +267,6 @@ function fromHash() {
   const id = location.hash.slice(1);
   if (mails.has(id)) open(id, true);
   else if (opened && !id) close();
-}
-
-// ---- The message
-
-const TABS = [
-  ['html', 'HTML', (mail) => mail.html],
-  ['text', 'Text', (mail) => mail.text !== null],
-  ['headers', 'Headers', () => true],
-  ['source', 'Source', () => true],
-  ['attachments', 'Attachments', (mail) => mail.attachments.length > 0],
-  ['conversation', 'Conversation', () => true],
-];
-/** The tab that was asked for last; a message that does not have it shows its first. */
-let wanted = null;
-let shown = null;
-
-function show(mail) {
-  shown = mail;
-  const base = `/api/messages/${encodeURIComponent(mail.id)}`;
-  $('open').hidden = false;
-  $('subject').textContent = line(mail.subject) || '(no subject)';
-  $('download').href = `${base}/source`;
-  const by = [mail.client, mail.helo && `as ${mail.helo}`, mail.protocol, mail.tls].filter(Boolean).map(line).join(', ');
-  const facts = [['From', line(mail.from) || '<>'], ['To', some(mail.recipients, 20)],
-    ['Envelope', `<${line(mail.mail_from)}> by ${by}`]];
-  $('facts').replaceChildren(...facts.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]),
-    make('dt', {}, 'Received'), make('dd', {}, time(mail.received, true), `, ${size(mail.size)}`));
-  for (const [name, , isThere] of TABS) {
-    const tab = $(`tab-${name}`);
-    tab.setAttribute('aria-disabled', String(!isThere(mail)));
-    if (name === 'attachments') tab.lastElementChild.textContent = mail.attachments.length || '';
-  }
-  const name = TABS.find(([name, , isThere]) => name === wanted && isThere(mail)) ?? TABS.find(([, , isThere]) => isThere(mail));
-  select(name[0]);
-}
-
-function select(name) {
-  for (const [other] of TABS) {
-    $(`tab-${other}`).setAttribute('aria-selected', String(other === name));
-    $(`tab-${other}`).tabIndex = other === name ? 0 : -1;
-  }
-  $('panel').className = name;
-  $('panel').setAttribute('aria-labelledby', `tab-${name}`);
-  select.abort?.abort();
-  select.abort = new AbortController();
-  $('panel').replaceChildren(...panels[name](shown, `/api/messages/${encodeURIComponent(shown.id)}`, select.abort.signal));
-  $('panel').scrollTo(0, 0);
-}
-
-/** As asked for by the user, if the message has it. */
-function want(name, isFocused) {
-  const tab = $(`tab-${name}`);
-  if (!shown || tab.getAttribute('aria-disabled') === 'true') return;
-  wanted = name;
-  select(name);
-  tab.scrollIntoView({ block: 'nearest', inline: 'nearest' });
-  if (isFocused) tab.focus();
-}
-
-/** Text in which addresses of web pages can be followed. */
-function linked(text) {
-  return text.split(/(https?:\/\/[^\s<>"'\u0000-\u001f]*[^\s<>"'\u0000-\u001f.,;:!?)\]}])/).map((part, index) => (index % 2 === 0 ? part
-    : make('a', { href: part, target: '_blank', rel: 'noopener noreferrer' }, part)));
-}
-
-/** Where the links of some HTML lead, each once. It is not parsed as a document, which a browser might act upon. */
-function targets(html) {
-  const found = [...html.matchAll(/\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))/gi)].map(([, ...value]) => value.find(Boolean) ?? '');
-  const decoded = found.map((href) => href.trim().replace(/&amp;/gi, '&').replace(/&#(x?)([\da-f]{1,6});/gi,
-    (all, hex, digits) => String.fromCharCode(parseInt(digits, hex ? 16 : 10))));
-  return [...new Set(decoded)].filter((href) => /^https?:\/\//i.test(href)).slice(0, 500);
-}
-
-function cut(text) {
-  return text.length <= SHOWN ? [text]
-    : [text.slice(0, SHOWN), make('p', { class: 'note' }, `Only the beginning is shown: ${SHOWN.toLocaleString()} characters. Download has all of it.`)];
-}
-
-const panels = {
-  html(mail, base, signal) {
-    // Nothing is allowed in it, and the server's policy for it says so once more. Attributes first: src starts it.
-    const frame = make('iframe', { sandbox: '', referrerpolicy: 'no-referrer', title: 'HTML body' });
-    frame.src = `${base}/html`;
-    // Nor can its links be followed there.
-    const links = make('ul');
-    const all = make('details', { class: 'links' }, make('summary', {}, 'Links'), links);
-    all.addEventListener('toggle', async () => {
-      try {
-        const found = targets(await (await ask(`${base}/html`, { signal })).text());
-        links.replaceChildren(...found.length ? found.map((href) => make('li', {}, ...linked(href))) : [make('li', {}, 'There are none.')]);
-      } catch (error) {
-        complain(error);
-      }
-    }, { once: true });
-    return [frame, all];
-  },
-  text(mail) {
-    const [text, ...note] = cut(mail.text);
-    return [make('pre', {}, ...linked(text)), ...note];
-  },
-  headers: (mail) => [make('dl', {}, ...mail.headers.flatMap(([name, value]) => [make('dt', {}, line(name)), make('dd', {}, value)]))],
-  source(mail, base, signal) {
-    const pre = make('pre');
-    beginning(`${base}/source`, signal).then((text) => {
-      const [source, ...note] = cut(text);
-      pre.textContent = source;
-      pre.after(...note);
-    }, complain);
-    return [pre];
-  },
-  attachments: (mail, base) => [make('ul', {}, ...mail.attachments.map((part) => make('li', {},
-    make('a', { href: `${base}/attachments/${encodeURIComponent(part.index)}`, download: true }, line(part.name) || '(no name)'),
-    make('span', {}, `${line(part.type)}, ${size(part.size)}${part.inline ? ', inline' : ''}`))))],
-  conversation: (mail) => [make('ol', {}, ...mail.conversation.map((said) => make('li', { 'data-from': said.from },
-    make('span', { class: 'at' }, said.at.toFixed(3)),
-    make('b', { 'aria-label': { C: 'client', S: 'server' }[said.from] }, said.from === '-' ? '' : line(said.from)),
-    make('pre', {}, said.text))))],
-};
-
-/** As much of a text as is shown, and one character, whatever its length is. */
-async function beginning(path, signal) {
-  const reader = (await ask(path, { signal })).body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = '';
-  while (text.length <= SHOWN) {
-    const { value, done } = await reader.read();
-    if (done) return text;
-    text += value;
-  }
-  reader.cancel();
-  return text;
 }
 
 // ---- Deleting
@@ -508,60 +313,6 @@ async function deleteAll() {
     complain(error);
   }
 }
-
-// ---- Faults
-
-const faults = {
-  /** One rule a line. */
-  text: (rules) => (rules.length ? `[\n${rules.map((rule) => `  ${JSON.stringify(rule)}`).join(',\n')}\n]` : '[]'),
-  count(rules) {
-    $('fault-count').textContent = rules.length;
-    $('fault-count').hidden = rules.length === 0;
-    $('open-faults').classList.toggle('is-on', rules.length > 0);
-  },
-  say(text) {
-    $('rules-error').textContent = text;
-    $('rules').setAttribute('aria-invalid', String(text !== ''));
-  },
-  async open() {
-    try {
-      const rules = await read('/api/faults');
-      this.count(rules);
-      $('rules').value = this.text(rules);
-      this.say('');
-      $('faults').showModal();
-    } catch (error) {
-      complain(error);
-    }
-  },
-  insert() {
-    let rules;
-    try {
-      rules = JSON.parse($('rules').value.trim() || '[]');
-    } catch {
-      rules = null;
-    }
-    if (!Array.isArray(rules)) return this.say('The rules above are not an array in JSON. Mend them first.');
-    $('rules').value = this.text([...rules, EXAMPLES[$('example').selectedIndex][1]]);
-    this.say('');
-  },
-  async change(options, isDone) {
-    try {
-      await ask('/api/faults', options);
-      const rules = await read('/api/faults');
-      this.count(rules);
-      $('rules').value = this.text(rules);
-      this.say('');
-      $('news').textContent = rules.length ? `Faults set: ${rules.length}` : 'No faults';
-      if (isDone) $('faults').close();
-    } catch (error) {
-      this.say(error instanceof TypeError ? 'The server does not answer.' : error.message);
-    }
-  },
-  // What is wrong with it, the server says.
-  set: () => faults.change({ method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: $('rules').value }, true),
-  clear: () => faults.change({ method: 'DELETE' }, false),
-};
 
 // ---- The empty inbox
 
@@ -630,9 +381,8 @@ const LIST_KEYS = {
 
 function start() {
   seen.load();
-  $('tabs').append(...TABS.map(([name, text]) => make('button', { type: 'button', role: 'tab', id: `tab-${name}`,
-    'aria-controls': 'panel', 'aria-selected': 'false', tabindex: -1 }, text, make('b'))));
-  $('example').append(...EXAMPLES.map(([name]) => make('option', {}, name)));
+  makeTabs();
+  makeFaults();
 
   document.addEventListener('keydown', key);
   list.addEventListener('click', (event) => {
@@ -641,18 +391,6 @@ function start() {
   });
   list.addEventListener('focus', () => { if (current) choose(current); });
   $('search').addEventListener('input', search.soon);
-  $('tabs').addEventListener('click', (event) => {
-    const tab = event.target.closest('[role=tab]');
-    if (tab) want(tab.id.slice(4), true);
-  });
-  $('tabs').addEventListener('keydown', (event) => {
-    const tabs = [...$('tabs').children].filter((tab) => tab.getAttribute('aria-disabled') === 'false');
-    const at = tabs.indexOf(document.activeElement);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    want(tabs[to % tabs.length].id.slice(4), true);
-  });
   $('back').addEventListener('click', () => {
     close();
     list.focus();
@@ -661,11 +399,6 @@ function start() {
   $('delete-all').addEventListener('click', deleteAll);
   $('confirm-yes').addEventListener('click', () => $('confirm').close('yes'));
   $('confirm-no').addEventListener('click', () => $('confirm').close('no'));
-  $('open-faults').addEventListener('click', () => faults.open());
-  $('insert').addEventListener('click', () => faults.insert());
-  $('set-faults').addEventListener('click', faults.set);
-  $('clear-faults').addEventListener('click', faults.clear);
-  $('close-faults').addEventListener('click', () => $('faults').close());
   $('open-keys').addEventListener('click', () => $('keys').showModal());
   $('close-keys').addEventListener('click', () => $('keys').close());
   addEventListener('popstate', fromHash);

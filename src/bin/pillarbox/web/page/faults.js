@@ -1,0 +1,76 @@
+// The dialog for the faults that the server makes on purpose.
+
+import { $, ask, complain, make, read } from './page.js';
+
+const EXAMPLES = [
+  ['Busy, once', { on: { verb: 'RCPT', nth: 1 }, do: { reply: '450 4.2.1 Busy, try again' } }],
+  ['No such user', { on: { verb: 'RCPT', to: 'bob@example.org' }, do: { reply: '550 5.1.1 No such user' } }],
+  ['Mailbox full, every third message', { on: { event: 'content', every: 3 }, do: { reply: '452 4.2.2 Mailbox full' } }],
+  ['One sender in five fails', { on: { verb: 'MAIL', chance: 0.2, seed: 1 }, do: { reply: '451 4.3.0 Try again later' } }],
+  ['Closing, at the banner', { on: { event: 'connect', first: 2 }, do: { reply: '421 4.3.2 Closing' } }],
+  ['Slow: two seconds a command', { on: { event: 'command' }, do: { delay: 2 } }],
+  ['Taken, but the client cannot know', { on: { event: 'accepted', nth: 1 }, do: { hang_up: 'before' } }],
+  ['Hangs up behind DATA', { on: { verb: 'DATA', nth: 1 }, do: { hang_up: 'after' } }],
+  ['Silent from DATA on', { on: { verb: 'DATA', nth: 1 }, do: { stall: true } }],
+];
+
+export const faults = {
+  /** One rule a line. */
+  text: (rules) => (rules.length ? `[\n${rules.map((rule) => `  ${JSON.stringify(rule)}`).join(',\n')}\n]` : '[]'),
+  count(rules) {
+    $('fault-count').textContent = rules.length;
+    $('fault-count').hidden = rules.length === 0;
+    $('open-faults').classList.toggle('is-on', rules.length > 0);
+  },
+  say(text) {
+    $('rules-error').textContent = text;
+    $('rules').setAttribute('aria-invalid', String(text !== ''));
+  },
+  async open() {
+    try {
+      const rules = await read('/api/faults');
+      this.count(rules);
+      $('rules').value = this.text(rules);
+      this.say('');
+      $('faults').showModal();
+    } catch (error) {
+      complain(error);
+    }
+  },
+  insert() {
+    let rules;
+    try {
+      rules = JSON.parse($('rules').value.trim() || '[]');
+    } catch {
+      rules = null;
+    }
+    if (!Array.isArray(rules)) return this.say('The rules above are not an array in JSON. Mend them first.');
+    $('rules').value = this.text([...rules, EXAMPLES[$('example').selectedIndex][1]]);
+    this.say('');
+  },
+  async change(options, isDone) {
+    try {
+      await ask('/api/faults', options);
+      const rules = await read('/api/faults');
+      this.count(rules);
+      $('rules').value = this.text(rules);
+      this.say('');
+      $('news').textContent = rules.length ? `Faults set: ${rules.length}` : 'No faults';
+      if (isDone) $('faults').close();
+    } catch (error) {
+      this.say(error instanceof TypeError ? 'The server does not answer.' : error.message);
+    }
+  },
+  // What is wrong with it, the server says.
+  set: () => faults.change({ method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: $('rules').value }, true),
+  clear: () => faults.change({ method: 'DELETE' }, false),
+};
+
+export function makeFaults() {
+  $('example').append(...EXAMPLES.map(([name]) => make('option', {}, name)));
+  $('open-faults').addEventListener('click', () => faults.open());
+  $('insert').addEventListener('click', () => faults.insert());
+  $('set-faults').addEventListener('click', faults.set);
+  $('clear-faults').addEventListener('click', faults.clear);
+  $('close-faults').addEventListener('click', () => $('faults').close());
+}
