@@ -67,7 +67,7 @@ impl Api {
     fn route(&self, request: &Request, client: &Connection) -> Result<Response, Response> {
         let path: Vec<&str> = request.path[1..].split('/').collect();
         let allowed = match path[..] {
-            [""] | ["app.js" | "app.css" | "icon.svg"] => "GET, HEAD",
+            [""] | ["app.js" | "faults.js" | "message.js" | "page.js" | "app.css" | "icon.svg"] => "GET, HEAD",
             ["api", "server" | "next"] => "GET, HEAD",
             ["api", "messages"] | ["api", "messages", _] => "GET, HEAD, DELETE",
             ["api", "messages", _, "source" | "html"] | ["api", "messages", _, "attachments", _] => "GET, HEAD",
@@ -205,6 +205,9 @@ impl Drop for Place<'_> {
 fn page(file: &str) -> Response {
     let (kind, text) = match file {
         "app.js" => ("text/javascript; charset=utf-8", include_str!("page/app.js")),
+        "faults.js" => ("text/javascript; charset=utf-8", include_str!("page/faults.js")),
+        "message.js" => ("text/javascript; charset=utf-8", include_str!("page/message.js")),
+        "page.js" => ("text/javascript; charset=utf-8", include_str!("page/page.js")),
         "app.css" => ("text/css; charset=utf-8", include_str!("page/app.css")),
         "icon.svg" => ("image/svg+xml", include_str!("page/icon.svg")),
         _ => ("text/html; charset=utf-8", include_str!("page/index.html")),
