@@ -60,7 +60,7 @@ pub struct Arguments {
     pub http_public: bool,
 
     /// A further name that it is reached by, as through a proxy
-    #[arg(long, value_name = "NAME", requires = "http")]
+    #[arg(long, value_name = "NAME", requires = "http", value_parser = parse_name)]
     pub http_host: Vec<String>,
 
     /// The folder of the class Maildir; made if it is not there
@@ -256,6 +256,15 @@ fn parse_tcp(text: &str) -> Result<String, String> {
         _ if !is_valid => Err(FORM.to_owned()),
         "" => Ok(format!("localhost:{port}")),
         _ => Ok(text.to_owned()),
+    }
+}
+
+/// A host's name without a port.
+fn parse_name(text: &str) -> Result<String, String> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    match !text.is_empty() && text.bytes().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err("expected a name without a port".to_owned()),
     }
 }
 

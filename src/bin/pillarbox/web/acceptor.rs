@@ -25,9 +25,15 @@ const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// The clients that are there, the ones that came first before the others.
 #[derive(Default)]
-struct Clients(Mutex<Vec<Arc<Client>>>);
+struct Clients(Mutex<Places>);
+
+#[derive(Default)]
+struct Places {
+    clients: Vec<Arc<Client>>,
+    // More than clients, while some that had to make room are ending.
+    threads: usize,
+}
 
 struct Client {
     stream: TcpStream,
@@ -66,7 +72,10 @@ impl Clients {
         // Neither matters if the client is gone already.
         let _ = stream.set_nodelay(true);
         let client = Arc::new(Client { stream, waits_since: Mutex::new(Some(Instant::now())) });
-        self.0.lock().push(client.clone());
+        let mut places = self.0.lock();
+        places.clients.push(client.clone());
+        places.threads += 1;
+        drop(places);
         let (clients, ours, api) = (self.clone(), client.clone(), api.clone());
         let serve = move || {
             let place = Place(&clients, &ours);
@@ -78,7 +87,8 @@ impl Clients {
 
     /// Whether one more client can be taken.
     fn make_room(&self) -> bool {
-        let mut clients = self.0.lock();
+        let mut places = self.0.lock();
+        let clients = &mut places.clients;
         if clients.len() < MAX_CLIENTS {
             return true;
         }
@@ -88,11 +98,13 @@ impl Clients {
         let client = clients.remove(longest);
         // Its thread is told by that, and ends.
         let _ = client.stream.shutdown(Shutdown::Both);
-        true
+        places.threads < 2 * MAX_CLIENTS
     }
 
     fn end(&self, client: &Arc<Client>) {
-        self.0.lock().retain(|other| !Arc::ptr_eq(other, client));
+        let mut places = self.0.lock();
+        places.clients.retain(|other| !Arc::ptr_eq(other, client));
+        places.threads -= 1;
     }
 }
 
@@ -122,7 +134,10 @@ impl Client {
             };
             match goes_on {
                 Ok(true) => {}
-                Ok(false) => return connection.close(),
+                Ok(false) => {
+                    *self.waits_since.lock() = Some(Instant::now());
+                    return connection.close();
+                }
                 Err(_) => return,
             }
         }

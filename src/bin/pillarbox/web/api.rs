@@ -86,14 +86,14 @@ impl Api {
                 self.rules.lock().clear();
                 Ok(Response::empty(204))
             }
-            ("DELETE", [_, _, id]) => match number(id).is_some_and(|id| self.store.delete(id)) {
-                true => Ok(Response::empty(204)),
-                false => Err(absent("message")),
-            },
-            ("DELETE", _) => {
+            ("DELETE", ["api", "messages"]) => {
                 self.store.clear();
                 Ok(Response::empty(204))
             }
+            ("DELETE", ["api", "messages", id]) => match number(id).is_some_and(|id| self.store.delete(id)) {
+                true => Ok(Response::empty(204)),
+                false => Err(absent("message")),
+            },
             (_, ["api", "server"]) => {
                 Ok(Response::json(&json!({ "smtp": self.endpoints, "version": env!("CARGO_PKG_VERSION") }), None))
             }

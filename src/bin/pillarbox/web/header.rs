@@ -7,6 +7,9 @@ use memchr::memchr;
 /// In octets, of one field's value; the rest of it is left out.
 const MAX_FIELD: usize = 16 * 1024;
 
+/// In octets, of a value with parameters: the work that they make grows with the square of it.
+const MAX_PARAMETERS: usize = 4 * 1024;
+
 /// How many fields are looked at.
 const MAX_FIELDS: usize = 1000;
 
@@ -61,6 +64,7 @@ impl<'a> Header<'a> {
     /// The value of the first field of this name, of the form that Content-Type and Content-Disposition have.
     pub fn parameters(&self, name: &str) -> Option<ContentType<'static>> {
         let value = self.find(name)?;
+        let value = &value[..value.len().min(MAX_PARAMETERS)];
         match MessageStream::new(&[value, b"\n"].concat()).parse_content_type().into_owned() {
             HeaderValue::ContentType(parsed) => Some(parsed),
             _ => None,

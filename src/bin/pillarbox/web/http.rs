@@ -20,6 +20,9 @@ const REQUEST: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(20);
 const SLOWEST: u64 = 32 * 1024;
 
+/// How long a client that is told why it is sent away has to stop sending.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// In octets, of a request line with its fields.
 const MAX_HEAD: usize = 16 * 1024;
 
@@ -215,16 +218,11 @@ impl<'a> Connection<'a> {
             }
     }
 
-    /// Closes so that what was sent is not lost: a close with octets unread is a reset.
+    /// Closes so that what was sent is not lost, as it is if octets are left unread: that makes a reset of the close.
     pub fn close(mut self) {
-        let deadline = Instant::now() + Duration::from_secs(1);
+        let deadline = Instant::now() + LINGER;
         if self.stream.shutdown(Shutdown::Write).is_ok() {
-            for _ in 0..MAX_BODY.div_ceil(PIECE) {
-                self.unread.clear();
-                if self.read(deadline).is_err() {
-                    return;
-                }
-            }
+            while self.unread.len() < MAX_BODY && self.read(deadline).is_ok() {}
         }
     }
 

@@ -40,7 +40,11 @@ impl Summary {
         let octets = envelope.bytes().unwrap_or_default();
         let mime = Mime::parse(&octets);
         let subject = mime.header.text("Subject").unwrap_or_default();
-        let from = mime.header.text("From").unwrap_or_else(|| envelope.mail_from().to_string());
+        let from = mime
+            .header
+            .text("From")
+            .filter(|from| !from.trim().is_empty())
+            .unwrap_or_else(|| envelope.mail_from().to_string());
         let mut searched = format!("{subject}\n{from}\n{}", envelope.mail_from());
         for name in ["To", "Cc", "Reply-To"] {
             searched.extend(mime.header.text(name).map(|value| format!("\n{value}")));

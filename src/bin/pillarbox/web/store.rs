@@ -27,10 +27,17 @@ pub struct Stored {
 }
 
 /// The newest messages: the oldest go when there is no room, so that nothing is ever refused.
-#[derive(Default)]
 pub struct Store {
+    max_messages: usize,
+    max_octets: u64,
     kept: Mutex<Kept>,
     arrived: Condvar,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store::new(MAX_MESSAGES, MAX_OCTETS)
+    }
 }
 
 type Shared = std::sync::Arc<Stored>;
@@ -44,6 +51,10 @@ struct Kept {
 }
 
 impl Store {
+    fn new(max_messages: usize, max_octets: u64) -> Store {
+        Store { max_messages, max_octets, kept: Mutex::default(), arrived: Condvar::new() }
+    }
+
     pub fn push(&self, envelope: Envelope) {
         let summary = Summary::of(&envelope);
         let said = envelope.transcript().map_or(0, |said| said.entries().iter().map(|e| e.octets.len() + 64).sum());
@@ -54,7 +65,7 @@ impl Store {
         let id = kept.last;
         kept.octets += cost;
         kept.messages.push_back(Stored { id, envelope, summary, cost }.into());
-        while kept.messages.len() > 1 && (kept.messages.len() > MAX_MESSAGES || kept.octets > MAX_OCTETS) {
+        while kept.messages.len() > 1 && (kept.messages.len() > self.max_messages || kept.octets > self.max_octets) {
             kept.remove(0);
         }
         drop(kept);
@@ -112,5 +123,63 @@ impl Kept {
         if let Some(message) = self.messages.remove(at) {
             self.octets -= message.cost;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Messages of about so many octets.
+    fn envelopes(sizes: &[usize]) -> Vec<Envelope> {
+        let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0").expect("a free port");
+        let mut client = TcpStream::connect(inbox.local_addr()).expect("the inbox listens");
+        for size in sizes {
+            let message = format!("MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nBDAT {size} LAST\r\n{}", "x".repeat(*size));
+            client.write_all(format!("HELO a\r\n{message}").as_bytes()).expect("the inbox reads");
+        }
+        inbox.recv_n(sizes.len(), PATIENCE).expect("they come")
+    }
+
+    fn ids(store: &Store) -> Vec<u64> {
+        store.all().iter().map(|message| message.id).collect()
+    }
+
+    #[test]
+    fn octets_are_counted_and_given_back() {
+        let store = Store::new(100, 60_000);
+        envelopes(&[10_000, 10_000, 10_000]).into_iter().for_each(|mail| store.push(mail));
+        assert_eq!(ids(&store), [3, 2]);
+        assert!(store.delete(3) && !store.delete(3));
+        envelopes(&[10_000]).into_iter().for_each(|mail| store.push(mail));
+        assert_eq!(ids(&store), [4, 2]);
+        store.clear();
+        assert_eq!(store.kept.lock().octets, 0);
+        // One that is too large is kept all the same.
+        envelopes(&[10, 100_000]).into_iter().for_each(|mail| store.push(mail));
+        assert_eq!(ids(&store), [6]);
+    }
+
+    #[test]
+    fn so_many_and_no_more() {
+        let store = Store::new(2, u64::MAX);
+        envelopes(&[1, 1, 1]).into_iter().for_each(|mail| store.push(mail));
+        assert_eq!(ids(&store), [3, 2]);
+        assert!(store.get(1).is_none() && store.get(2).is_some());
+    }
+
+    #[test]
+    fn the_next_is_the_oldest_of_those_behind() {
+        let store = Store::default();
+        assert!(store.next(0, Instant::now()).is_none());
+        envelopes(&[1, 1, 1]).into_iter().for_each(|mail| store.push(mail));
+        store.delete(2);
+        let next = |after| store.next(after, Instant::now()).map(|message| message.id);
+        assert_eq!([next(0), next(1), next(2), next(3)], [Some(1), Some(3), Some(3), None]);
     }
 }

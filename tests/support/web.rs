@@ -1,0 +1,149 @@
+//! The web inbox as a process of a test, and a client of its own that says exactly what it is told.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::io::{BufRead, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::Value;
+
+use crate::client::{Client, PATIENCE};
+use crate::command::Running;
+
+/// A web inbox that is ready.
+pub struct Inbox {
+    pub server: Running,
+    /// Where it can be looked at.
+    pub web: SocketAddr,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Inbox {
+    pub fn start() -> Inbox {
+        Inbox::start_with(&[])
+    }
+
+    pub fn start_with(options: &[&str]) -> Inbox {
+        let base = ["-n", "-c", "Inbox", "--http", "127.0.0.1:0"];
+        let mut server = Running::start(&[&base, options, &["127.0.0.1:0"]].concat());
+        let mut line = String::new();
+        server.stderr.read_line(&mut line).expect("text");
+        let address = line.trim_end().strip_prefix("pillarbox: inbox at http://").and_then(|url| url.strip_suffix('/'));
+        let web = address.unwrap_or_else(|| panic!("{line}")).parse().expect("an address");
+        Inbox { server, web }
+    }
+
+    /// A client of SMTP that is ready for a message.
+    pub fn client(&self) -> Client {
+        Client::ehlo(self.server.address())
+    }
+
+    /// Sends a message as it is, and gives its id.
+    pub fn receive(&self, message: impl AsRef<[u8]>) -> String {
+        let before = self.ids().first().map_or(0, |id| id.parse().expect("a number"));
+        deliver(&mut self.client(), message.as_ref());
+        self.get(&format!("/api/next?after={before}")).json()["id"].as_str().expect("a text").to_owned()
+    }
+
+    /// Of all messages, the newest first.
+    pub fn ids(&self) -> Vec<String> {
+        self.found("/api/messages")
+    }
+
+    /// Of the messages that a request brings.
+    pub fn found(&self, target: &str) -> Vec<String> {
+        let list = self.get(target).json();
+        let ids = list.as_array().expect("a list").iter();
+        ids.map(|message| message["id"].as_str().expect("a text").to_owned()).collect()
+    }
+
+    /// All there is to know about a message.
+    pub fn message(&self, id: &str) -> Value {
+        self.get(&format!("/api/messages/{id}")).json()
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
+        let answer = self.request("GET", target, "", "");
+        assert!(matches!(answer.status, 200 | 204), "{target}: {answer:?}");
+        answer
+    }
+
+    /// With further fields, each with its CRLF.
+    pub fn request(&self, method: &str, target: &str, fields: &str, body: &str) -> Answer {
+        let host = format!("Host: {}\r\nContent-Length: {}\r\n", self.web, body.len());
+        self.say(format!("{method} {target} HTTP/1.1\r\n{host}Connection: close\r\n{fields}\r\n{body}"))
+    }
+
+    /// Sends octets, and reads the answer up to the server's close.
+    pub fn say(&self, octets: impl AsRef<[u8]>) -> Answer {
+        let mut stream = self.connect();
+        // It may answer before it has read all.
+        let _ = stream.write_all(octets.as_ref());
+        Answer::read(&mut stream)
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.web).expect("the inbox listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream
+    }
+}
+
+impl Answer {
+    /// What comes up to the server's close.
+    pub fn read(stream: &mut TcpStream) -> Answer {
+        let mut octets = Vec::new();
+        stream.read_to_end(&mut octets).expect("an answer and a close");
+        Answer::parse(&octets)
+    }
+
+    pub fn parse(octets: &[u8]) -> Answer {
+        let end = octets.windows(4).position(|four| four == b"\r\n\r\n");
+        let (head, body) = octets.split_at(end.unwrap_or_else(|| panic!("no answer: {}", octets.escape_ascii())) + 4);
+        let head = String::from_utf8(head.to_vec()).expect("a head is ASCII");
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest[..3].parse().ok()).expect("a status");
+        let answer = Answer { status, head, body: body.to_vec() };
+        let length = answer.field("Content-Length").map_or(0, |length| length.parse().expect("a number"));
+        assert_eq!(answer.body.len(), length, "{}", answer.head);
+        answer
+    }
+
+    /// # Panics
+    /// If the field came more than once.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let mut values = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let value = values.next();
+        assert!(values.next().is_none(), "{name} twice: {}", self.head);
+        value
+    }
+
+    pub fn json(&self) -> Value {
+        assert_eq!(self.field("Content-Type"), Some("application/json"), "{self:?}");
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.body).expect("text")
+    }
+
+    /// What it says is wrong.
+    pub fn error(&self) -> String {
+        self.json()["error"].as_str().expect("a text").to_owned()
+    }
+}
+
+/// Sends a message as it is, without a change to its dots and lines.
+pub fn deliver(client: &mut Client, message: &[u8]) {
+    client.begin();
+    client.send(format!("BDAT {} LAST\r\n", message.len()));
+    client.send(message);
+    client.expect_reply("250 2.0.0");
+}
