@@ -2,7 +2,7 @@
 //!
 //! That is what the answer's Content-Security-Policy sees to. Here images of the message itself are put in their places, and
 //! the elements that reach out before any policy is asked are made harmless: a browser connects to the host of a
-//! `link rel=preconnect` though it may load nothing from there.
+//! `link rel=preconnect` or of an `iframe` though it may load nothing from there.
 
 use std::collections::HashMap;
 
@@ -30,6 +30,10 @@ pub const MAX_FRAME: u64 = (6 * MAX_BODY + 2 * MAX_IMAGES) as u64;
 /// Images that are no documents of their own, as SVG is.
 const IMAGES: [&str; 4] = ["image/gif", "image/jpeg", "image/png", "image/webp"];
 
+/// Elements for which a browser connects to their host, or looks up its name, before it asks the policy whether it may load
+/// them. The fourth is that of a frame set too.
+const REACHING: [&str; 6] = ["link", "meta", "iframe", "frame", "object", "embed"];
+
 /// What stands for an image that is not there.
 const NOTHING: &str = "data:,";
 
@@ -43,9 +47,10 @@ pub fn frame(message: &[u8]) -> Option<String> {
     while let Some(at) = memchr::memchr3(b'<', b'c', b'C', rest.as_bytes()) {
         let (before, found) = rest.split_at(at);
         frame += before;
-        let length = if begins(found, "<link") || begins(found, "<meta") {
-            frame += "<x-";
-            1
+        let length = if let Some(tag) = reaching(found) {
+            frame += tag;
+            frame += "x-";
+            tag.len()
         } else if begins(found, "cid:") && frame.ends_with(['"', '\'', '(', '=', ' ', '\t', '\n', '\r', ';']) {
             let length = reference(&found[4..]) + 4;
             frame += images.url(&found[4..length]);
@@ -58,6 +63,12 @@ pub fn frame(message: &[u8]) -> Option<String> {
     }
     frame += rest;
     Some(frame)
+}
+
+/// What stands before the name in a tag of such an element.
+fn reaching(text: &str) -> Option<&'static str> {
+    let tag = ["</", "<"].into_iter().find(|tag| text.starts_with(tag))?;
+    REACHING.iter().any(|element| begins(&text[tag.len()..], element)).then_some(tag)
 }
 
 fn begins(text: &str, word: &str) -> bool {
