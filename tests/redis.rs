@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use client::{Client, PATIENCE};
 use parking_lot::Mutex;
 use pillarbox::handlers::RedisStream;
-use pillarbox::{Body, Envelope, Server};
+use pillarbox::{Body, Server};
 use redis_server::Redis;
 
 const KEY: &str = "pillarbox";
@@ -80,16 +80,8 @@ fn assert_sent(server: &Server, content: &str, reply: &str) {
     assert!(said.starts_with(reply), "{said:?}, not {reply}");
 }
 
-/// The messages of a stream.
-fn messages(redis: &Redis, key: &str) -> Vec<Envelope> {
-    let mut command = redis::cmd("XRANGE");
-    let entries: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> =
-        command.arg(key).arg("-").arg("+").query(&mut redis.connection()).expect("a stream");
-    entries.into_iter().map(|(_, fields)| RedisStream::read(fields).expect("a message")).collect()
-}
-
 fn contents(redis: &Redis, key: &str) -> Vec<String> {
-    messages(redis, key).iter().map(|mail| mail.text().expect("text").trim_end().to_owned()).collect()
+    redis.messages(key).iter().map(|mail| mail.text().expect("text").trim_end().to_owned()).collect()
 }
 
 #[track_caller]
@@ -110,7 +102,7 @@ fn a_message_comes_back_as_it_was() {
     client.expect("RCPT TO:<\"1:a,\"@example.org> NOTIFY=NEVER", "250");
     client.expect("RCPT TO:<Postmaster>", "250");
     let accepted = client.expect(b"BDAT 11 LAST\r\na\0\xff\r\n\r.\n\r", "250 2.0.0 OK ");
-    let [mail] = &messages(&redis, KEY)[..] else { panic!("one message") };
+    let [mail] = &redis.messages(KEY)[..] else { panic!("one message") };
     assert!(accepted.contains(&mail.id().to_string()));
     assert_eq!(mail.bytes().unwrap(), &b"a\0\xff\r\n\r.\n\r\r\n"[..]);
     assert_eq!(mail.mail_from(), "\"a b\"@client.example");
@@ -130,7 +122,7 @@ fn a_message_that_was_spooled() {
     let content = "0123456789abcdef\r\n".repeat(1 << 20);
     let said = send(&mut Client::ehlo(server.local_addr()), &content);
     assert!(said.starts_with("250 "), "{said}");
-    assert!(messages(&redis, KEY)[0].bytes().unwrap() == format!("{content}\r\n").as_bytes());
+    assert!(redis.messages(KEY)[0].bytes().unwrap() == format!("{content}\r\n").as_bytes());
 }
 
 #[test]
@@ -254,7 +246,7 @@ fn a_replica_or_a_redis_without_memory_refuses() {
     for (line, (begin, part)) in log.iter().zip(expected) {
         assert!(line.starts_with(begin) && line.contains(part), "{line}");
     }
-    assert_eq!(messages(&redis, "refusals").len(), 3);
+    assert_eq!(redis.messages("refusals").len(), 3);
 }
 
 #[test]

@@ -10,9 +10,26 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use pillarbox::Envelope;
+use pillarbox::handlers::RedisStream;
 
 /// How long it may take to start. Only one that does not start gets there.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program of the examples, if cargo has built them.
+pub fn example(name: &str) -> Option<Command> {
+    let test = std::env::current_exe().expect("a test has a file");
+    let program = test.parent()?.parent()?.join("examples").join(name);
+    if !program.exists() {
+        // Cargo builds them when it runs all tests.
+        super::support::missing(&format!("the example {name} is not built"));
+        return None;
+    }
+    Some(Command::new(program))
+}
+
+/// An entry's fields.
+pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// It is killed with the value.
 pub struct Redis {
@@ -57,6 +74,17 @@ impl Redis {
         let mut command = redis::cmd(words.next().expect("a command"));
         command.arg(words.collect::<Vec<_>>());
         command.query(&mut self.connection()).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// The entries of a stream.
+    pub fn entries(&self, key: &str) -> Vec<(String, Fields)> {
+        redis::cmd("XRANGE").arg(key).arg("-").arg("+").query(&mut self.connection()).expect("a stream")
+    }
+
+    /// The messages of a stream.
+    pub fn messages(&self, key: &str) -> Vec<Envelope> {
+        let read = |(_, fields)| RedisStream::read::<Vec<u8>, Vec<u8>>(fields as Fields).expect("a message");
+        self.entries(key).into_iter().map(read).collect()
     }
 
     /// SIGKILL, and its end.
