@@ -72,6 +72,7 @@ struct Store {
     folder: PathBuf,
     host: String,
     crlf: bool,
+    once: bool,
     new: GroupFlush,
     // So that a full disk is logged once, and not for each message that it refuses.
     is_failing: AtomicBool,
@@ -93,12 +94,24 @@ impl Maildir {
             let (mail, answer) = delivery.take();
             answer.respond(store.take(&mail));
         });
-        Ok(Maildir { store: Arc::new(Store::new(folder, false)), writers: Arc::new(writers) })
+        Ok(Maildir { store: Arc::new(Store::new(folder)), writers: Arc::new(writers) })
     }
 
     /// Whether lines are stored with CRLF, to the octet as they came, and not with LF. Default: false.
     pub fn crlf(mut self, crlf: bool) -> Maildir {
-        self.store = Arc::new(Store::new(self.store.folder.clone(), crlf));
+        self.store = Arc::new(Store { crlf, ..self.store.again() });
+        self
+    }
+
+    /// Whether a message that is there already is not stored again, but accepted: for a program that cannot know whether it
+    /// has stored a message before it was killed, such as a worker that takes messages off a queue. Default: false.
+    ///
+    /// Files are then named by the message: the time when it came, its [`id`](Envelope::id), and the name of the server that
+    /// received it. It is there if `new` or `cur` has a file of that name, with whatever flags behind it; a message that
+    /// was removed is not. Several processes that store one message at the same time leave one file. Each message has
+    /// `cur` looked through, which takes a millisecond for some thousand files.
+    pub fn once(mut self, once: bool) -> Maildir {
+        self.store = Arc::new(Store { once, ..self.store.again() });
         self
     }
 }
@@ -123,9 +136,15 @@ impl Debug for Maildir {
 }
 
 impl Store {
-    fn new(folder: PathBuf, crlf: bool) -> Store {
-        let host = gethostname::gethostname().to_string_lossy().replace('/', "\\057").replace(':', "\\072");
-        Store { folder, host, crlf, new: GroupFlush::default(), is_failing: AtomicBool::new(false) }
+    fn new(folder: PathBuf) -> Store {
+        let host = in_file_name(&gethostname::gethostname().to_string_lossy());
+        let is_failing = AtomicBool::new(false);
+        Store { folder, host, crlf: false, once: false, new: GroupFlush::default(), is_failing }
+    }
+
+    /// With the same settings, which are about to be changed.
+    fn again(&self) -> Store {
+        Store { crlf: self.crlf, once: self.once, ..Store::new(self.folder.clone()) }
     }
 
     fn take(&self, mail: &Envelope) -> Response {
@@ -147,8 +166,15 @@ impl Store {
     }
 
     fn store(&self, mail: &Envelope) -> io::Result<()> {
-        let name = self.unique_name();
-        let tmp = self.folder.join("tmp").join(&name);
+        // Whoever else stores the same message has a file of its own until it can be seen.
+        let unique = self.unique_name();
+        let name = if self.once { name_of(mail) } else { unique.clone() };
+        if self.once && self.has(&name)? {
+            // Whoever put it there, or moved it, may have been killed before this.
+            sync_folder(&self.folder.join("cur"))?;
+            return self.new.wait(|| sync_folder(&self.folder.join("new")));
+        }
+        let tmp = self.folder.join("tmp").join(&unique);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp)?;
         let written = self.write(file, mail).and_then(|()| self.publish(&tmp, &name));
         // Only from here on: a file that could not be made is somebody else's.
@@ -174,6 +200,22 @@ impl Store {
         }
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()
+    }
+
+    /// Whether a message has been stored, and a reader may have seen it since.
+    fn has(&self, name: &str) -> io::Result<bool> {
+        // In this order: a reader moves it from one to the other.
+        if self.folder.join("new").join(name).try_exists()? {
+            return Ok(true);
+        }
+        for entry in fs::read_dir(self.folder.join("cur"))? {
+            let file = entry?.file_name();
+            let rest = file.as_encoded_bytes().strip_prefix(name.as_bytes());
+            if rest.is_some_and(|flags| matches!(flags.first(), None | Some(b':'))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Copies, with LF in each CRLF's place unless CRLF is wanted.
@@ -214,7 +256,8 @@ impl Store {
         fs::rename(tmp, &path)?;
         // The folder is opened anew each time, since it may have been replaced.
         let published = self.new.wait(|| sync_folder(&folder));
-        if published.is_err() {
+        // With a name of the message's own it may be another's, who has had it accepted.
+        if published.is_err() && !self.once {
             // The client will hear a 4xx and send it again: it should not be there twice, though that is better than never.
             let _ = fs::remove_file(&path);
             let _ = sync_folder(&folder);
@@ -236,6 +279,18 @@ impl Store {
             self.host
         )
     }
+}
+
+/// What a message is called wherever it is stored. The id alone might hardly ever be another's from another machine: the
+/// nanosecond and that machine's name leave nothing to chance.
+fn name_of(mail: &Envelope) -> String {
+    let at = mail.received_at().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}.N{:09}I{}.{}", at.as_secs(), at.subsec_nanos(), mail.id(), in_file_name(mail.hostname()))
+}
+
+/// A host's name as maildir(5) has it in a file's.
+fn in_file_name(host: &str) -> String {
+    host.replace('/', "\\057").replace(':', "\\072")
 }
 
 /// Makes a folder and those above it, each on disk before the next.
@@ -278,7 +333,8 @@ mod tests {
 
     fn copied(content: &[u8], piece: usize, crlf: bool) -> Vec<u8> {
         let mut out = Vec::new();
-        Store::new(PathBuf::new(), crlf).copy(BufReader::with_capacity(piece, content), &mut out).unwrap();
+        let store = Store { crlf, ..Store::new(PathBuf::new()) };
+        store.copy(BufReader::with_capacity(piece, content), &mut out).unwrap();
         out
     }
 
