@@ -55,7 +55,8 @@
 //! A [`Session`] has a say in the conversation itself: which clients, senders and recipients are taken, which verbs there
 //! are. The ready-made handlers are in [`handlers`], and in [`testing`] what tests need: faults on purpose, expectations,
 //! certificates. With the feature `mime` an envelope can be taken apart into subject, bodies and attachments.
-//! Who knows Python's `smtpd` finds the way in [`from_smtpd`]; what can be relied on is in [`promises`].
+//! Who knows Python's `smtpd` finds the way in [`from_smtpd`]; what can be relied on is in [`promises`], and how to go beyond
+//! one process in [`scaling_out`].
 //!
 //! # What goes over the wire
 //!
@@ -137,6 +138,7 @@ pub mod testing;
 
 pub mod from_smtpd;
 pub mod promises;
+pub mod scaling_out;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]

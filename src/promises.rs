@@ -7,7 +7,8 @@
 //! The client's `250` to a message is said after the handler has accepted it, never before. [`handlers::Maildir`] accepts
 //! once the file is flushed to the disk, moved to `new`, and the folder flushed too: after `kill -9` or a power cut at any
 //! moment, each acknowledged message is there, whole. Nothing partial is ever in `new`. [`handlers::Proxy`] accepts once
-//! the next server has, and in that server's words.
+//! the next server has, and in that server's words. `handlers::RedisStream` accepts once Redis has: what that is worth is in
+//! [`scaling_out`](crate::scaling_out).
 //!
 //! A message may arrive twice. If the reply to it was lost on the way, its client sends it again, as RFC 5321 section 6.1
 //! wants it to. So it does if it was refused while the handler was still at work, at the end of

@@ -262,6 +262,20 @@ fn after_a_failover_a_connection_to_the_old_primary_costs_nothing() {
 }
 
 #[test]
+fn a_connection_that_broke_while_nobody_used_it_costs_nothing() {
+    let Some(mut redis) = Redis::start(&[]) else { return };
+    let server = serve(stream(&redis.url()));
+    let begun = Instant::now();
+    assert_sent(&server, "before", "250 ");
+    redis.kill();
+    redis.restart();
+    // It is asked whether it lives once it has been idle for a second: time is what this is about.
+    thread::sleep(Duration::from_millis(1100).saturating_sub(begun.elapsed()));
+    assert_sent(&server, "after", "250 ");
+    assert_eq!(contents(&redis, KEY), ["before", "after"]);
+}
+
+#[test]
 fn passwords_are_asked_for_and_told_to_nobody() {
     Log::listen();
     let Some(redis) = Redis::start(&["--requirepass", "open sesame"]) else { return };
