@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
 
-    /// DebuggingServer, Inbox, Sink, Maildir, PureProxy or MailmanProxy
+    /// DebuggingServer, Inbox, Maildir, Sink, PureProxy, MailmanProxy
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = parse_class)]
     pub class: Class,
@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(short = 'd', long)]
     pub debug: bool,
 
-    /// Where the class Inbox can be looked at: HOST:PORT, in a browser or by its JSON
+    /// Where the class Inbox is seen: HOST:PORT, by browser or JSON
     #[arg(long, value_name = "ADDR", value_parser = parse_tcp)]
     pub http: Option<String>,
 
