@@ -441,6 +441,11 @@ impl<'a> Text<'a> {
         self.0.first() == Some(&octet)
     }
 
+    /// How far octets of a kind go, with dots between them.
+    fn length_of(self, is_of_kind: impl Fn(u8) -> bool) -> usize {
+        self.0.iter().position(|b| *b != b'.' && !is_of_kind(*b)).unwrap_or(self.0.len())
+    }
+
     /// `@one.example,@two.example:`, which was once the way that mail should go, and is ignored (RFC 5321 appendix C).
     fn skip_route(self) -> Result<Text<'a>, AddressError> {
         let mut text = self;
@@ -481,12 +486,16 @@ impl<'a> Text<'a> {
     fn checked(self, end: usize) -> Result<&'a str, AddressError> {
         let text = str::from_utf8(&self.0[..end]).map_err(|_| AddressError::NotUtf8)?;
         // C1 in UTF-8; the others are in no part of the grammar.
-        if text.chars().any(char::is_control) { Err(AddressError::ControlCharacter) } else { Ok(text) }
+        if !text.is_ascii() && text.chars().any(char::is_control) {
+            Err(AddressError::ControlCharacter)
+        } else {
+            Ok(text)
+        }
     }
 
     /// Dot-string: atoms with dots between. Gives its length.
     fn dot_string(self) -> Result<usize, AddressError> {
-        let length = self.0.iter().take_while(|b| is_atext(**b) || **b == b'.').count();
+        let length = self.length_of(is_atext);
         if let Some(control) = self.0.get(length)
             && control.is_ascii_control()
             && *control != b'\t'
@@ -523,7 +532,7 @@ impl<'a> Text<'a> {
             literal.parse::<AddressLiteral>()?;
             return if end < MAX_DOMAIN { Ok(end + 1) } else { Err(AddressError::DomainTooLong) };
         }
-        let length = self.0.iter().take_while(|b| is_label(**b) || **b == b'.').count();
+        let length = self.length_of(is_label);
         for label in self.0[..length].split(|b| *b == b'.') {
             if label.is_empty() || label[0] == b'-' || label[label.len() - 1] == b'-' {
                 return Err(AddressError::Domain);
@@ -538,7 +547,9 @@ impl<'a> Text<'a> {
 }
 
 fn is_atext(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet) || !octet.is_ascii()
+    matches!(octet,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`'
+        | b'{'..=b'~' | 0x80..)
 }
 
 fn is_label(octet: u8) -> bool {
