@@ -503,8 +503,9 @@ impl<'a> Text<'a> {
             return Err(AddressError::ControlCharacter);
         }
         // Each dot stands between two atoms, and there is one at least.
-        let mut atoms = self.0[..length].split(|b| *b == b'.');
-        if atoms.any(<[u8]>::is_empty) { Err(AddressError::LocalPart) } else { Ok(length) }
+        let text = &self.0[..length];
+        let is_dotted = text.is_empty() || text.starts_with(b".") || text.ends_with(b".");
+        if is_dotted || text.windows(2).any(|pair| pair == b"..") { Err(AddressError::LocalPart) } else { Ok(length) }
     }
 
     /// Quoted-string. Gives its length, both quotes counted.
@@ -533,17 +534,18 @@ impl<'a> Text<'a> {
             return if end < MAX_DOMAIN { Ok(end + 1) } else { Err(AddressError::DomainTooLong) };
         }
         let length = self.length_of(is_label);
-        for label in self.0[..length].split(|b| *b == b'.') {
-            if label.is_empty() || label[0] == b'-' || label[label.len() - 1] == b'-' {
-                return Err(AddressError::Domain);
-            }
-            // How long a label in UTF-8 is on the DNS's wire, only its A-label could tell.
-            if label.len() > MAX_LABEL && label.is_ascii() {
-                return Err(AddressError::DomainTooLong);
-            }
-        }
+        self.0[..length].split(|b| *b == b'.').try_for_each(check_label)?;
         if length > MAX_DOMAIN { Err(AddressError::DomainTooLong) } else { Ok(length) }
     }
+}
+
+/// A part of a domain: letters, digits and hyphens, with none of these at either end.
+fn check_label(label: &[u8]) -> Result<(), AddressError> {
+    if let [] | [b'-', ..] | [.., b'-'] = label {
+        return Err(AddressError::Domain);
+    }
+    // How long a label in UTF-8 is on the DNS's wire, only its A-label could tell.
+    if label.len() > MAX_LABEL && label.is_ascii() { Err(AddressError::DomainTooLong) } else { Ok(()) }
 }
 
 fn is_atext(octet: u8) -> bool {

@@ -293,8 +293,9 @@ impl<S: Stream> Channel<S> {
                 });
                 self.activity.set_wait(Wait::Read(since));
             }
+            let has_waited = self.input.buffered().is_empty();
             let read = self.input.fill_buf();
-            if !self.activity.set_wait(Wait::None) {
+            if has_waited && !self.activity.set_wait(Wait::None) {
                 return Ok(Waited::Late);
             }
             let octets = match read {
