@@ -27,7 +27,8 @@
 //!
 //! # A first program
 //!
-//! After `cargo new postbox`, `cd postbox` and `cargo add pillarbox` this is all of `src/main.rs`:
+//! After `cargo new postbox`, `cd postbox` and `cargo add pillarbox` (or, with a clone beside it,
+//! `cargo add --path ../pillarbox`) this is all of `src/main.rs`:
 //!
 //! ```no_run
 //! use pillarbox::{Envelope, Server};
@@ -101,7 +102,7 @@
 //! | `mime` | `Envelope::parsed`: subject, addresses, bodies, links, attachments; and `testing::Expected` | |
 //! | `testing-tls` | `testing::Authority`: certificates for tests | |
 //! | `redis` | `handlers::RedisStream` | |
-//! | `cli` | the `pillarbox` command: `cargo install pillarbox --features cli` | |
+//! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone | |
 //!
 //! # What goes over the wire
 //!

@@ -21,7 +21,7 @@
 //! | fill memory with many messages | content beyond the budget goes to disk, in files without a name; beyond the second one messages are refused with `452 4.3.1` | [`memory_budget`](Builder::memory_budget) 64 MiB, [`buffer_budget`](Builder::buffer_budget) 2 GiB |
 //! | name recipients without end | `452 4.5.3` for each beyond | [`max_recipients`](Builder::max_recipients) 1,000 |
 //! | try commands, or send ones that do nothing | the connection ends; from one network over all of its connections, **if it was asked for** | [`max_errors`](Builder::max_errors) 20, [`max_junk`](Builder::max_junk) 100; [`max_error_rate`](Builder::max_error_rate): none |
-//! | smuggle a message inside another | only CRLF ends a line, and only CRLF.CRLF ends content. CRs and LFs that stand alone are made CRLF, so that whoever reads the message next sees the same lines | [`line_ends`](Builder::line_ends): normalised |
+//! | smuggle a message inside another | only CRLF ends a line, and only CRLF.CRLF ends content. CRs and LFs that stand alone are made CRLF, but in BINARYMIME content, so that whoever reads the message next sees the same lines | [`line_ends`](Builder::line_ends): normalised |
 //! | have content taken for commands: a refused message or chunk, a cut chunk, DATA that was refused | content is read off whatever becomes of it, or the connection is closed | |
 //! | lead a browser here | GET, POST, PUT and CONNECT end the connection before anything else of the request is read | fixed |
 //! | put control characters into an address, a name or a verb, for a log or a header to repeat | `500 5.5.2`; all text of clients is [`Escaped`] in logs and in `Debugging`'s output, and never repeated in a reply | fixed |
