@@ -1,6 +1,7 @@
 //! Takes its listening socket from systemd, or whoever else passes one in; without one it makes its own.
 //!
-//! `systemfd -s 8025 -- cargo run --example socket_activation`, or `cargo run --example socket_activation [ADDRESS:PORT]`
+//! `systemd-socket-activate -l 8025 target/debug/examples/socket_activation`, once it was built, or
+//! `cargo run --example socket_activation [ADDRESS:PORT]`
 
 use listenfd::ListenFd;
 use pillarbox::{Listener, Server, handlers};

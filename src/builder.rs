@@ -32,7 +32,8 @@ impl Server {
 ///
 /// Each method sets what it is named after and says its default. What cannot be true together is found out when the server
 /// is started, by one of [`serve`](Builder::serve), [`serve_with`](Builder::serve_with),
-/// [`deliveries`](Builder::deliveries) and [`inbox`](Builder::inbox).
+/// [`deliveries`](Builder::deliveries), [`inbox`](Builder::inbox) and [`manual_inbox`](Builder::manual_inbox): an
+/// [`Error::Setting`]. So are a limit of 0, unless it is said that 0 is no limit, and a timeout below a millisecond.
 ///
 /// ```
 /// use std::time::Duration;
@@ -282,7 +283,7 @@ impl Builder {
         self
     }
 
-    /// Whether PRDR is offered: a client that asks for it reads a reply for each recipient, if the handler's
+    /// Whether PRDR is offered, of which there is an expired draft and no RFC: a client that asks for it reads a reply for each recipient, if the handler's
     /// [`Response`](crate::Response) has one, and then one for all. Default: false.
     pub fn prdr(mut self, offered: bool) -> Builder {
         self.config.prdr = offered;
@@ -394,7 +395,7 @@ impl Builder {
         self
     }
 
-    /// A further place to listen at, beside the one that the server is started with.
+    /// A further place to listen at, beside the one that the server is started with; any number of them. Default: none.
     pub fn listen(mut self, at: impl Into<Listener>) -> Builder {
         self.listeners.push(at.into());
         self

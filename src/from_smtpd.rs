@@ -1,4 +1,49 @@
-//! Coming from Python's `smtpd`: what takes the place of each thing that it had.
+//! Coming from Python's `smtpd`: what takes the place of each thing that it had, as of CPython 3.11, the last with it.
+//!
+//! # Before and after
+//!
+//! ```python
+//! class Store(smtpd.SMTPServer):
+//!     def process_message(self, peer, mailfrom, rcpttos, data, **kwargs):
+//!         if 'bob@example.org' not in rcpttos:
+//!             return '550 no such user'
+//!         store(data)
+//!
+//! Store(('localhost', 8025), None)
+//! asyncore.loop()
+//! ```
+//!
+//! ```
+//! use pillarbox::{Envelope, Reply, Server};
+//!
+//! # fn store(_: &[u8]) -> std::io::Result<()> { Ok(()) }
+//! # let at = ("localhost", 0);
+//! # #[cfg(any())]
+//! let at = ("localhost", 8025);
+//! let server = Server::builder().serve(at, |mail: Envelope| {
+//!     if !mail.recipients().iter().any(|to| to == "bob@example.org") {
+//!         return Err(Reply::new(550, "5.1.1", "no such user"));
+//!     }
+//!     mail.bytes()
+//!         .and_then(|data| store(&data))
+//!         .map_err(|e| Reply::temporary(format!("cannot store: {e}")))
+//! })?;
+//! # use std::io::{Read, Write};
+//! # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+//! # client.write_all(b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.org>\r\nDATA\r\n.\r\n\
+//! #     MAIL FROM:<>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n.\r\nQUIT\r\n")?;
+//! # let mut replies = String::new();
+//! # client.read_to_string(&mut replies)?;
+//! # assert!(replies.contains("550 5.1.1 no such user") && replies.contains("250 2.0.0 OK "), "{replies}");
+//! # #[cfg(any())]
+//! server.join();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A recipient is better refused when it is named, by [`Session::rcpt`](crate::Session::rcpt); that took a subclass of
+//! `SMTPChannel`.
+//!
+//! # The module
 //!
 //! | smtpd | pillarbox |
 //! |---|---|
@@ -6,24 +51,41 @@
 //! | `process_message(peer, mailfrom, rcpttos, data, **kwargs)` | [`Handler::process_message`](crate::Handler::process_message), or a closure; all of the arguments are in the [`Envelope`](crate::Envelope) |
 //! | `mail_options`, `rcpt_options` | [`Envelope::mail_options`](crate::Envelope::mail_options), and typed [`mail_parameters`](crate::Envelope::mail_parameters); each [`Recipient`](crate::Recipient) has its own |
 //! | its return value: `None` or a reply | [`Response`](crate::Response): `()`, `None`, a [`Reply`](crate::Reply), or a `Result` |
-//! | `data_size_limit` | [`Builder::data_size_limit`](crate::Builder::data_size_limit) |
-//! | `enable_SMTPUTF8` | [`Builder::smtputf8`](crate::Builder::smtputf8) |
-//! | `decode_data` | [`Builder::decode_data`](crate::Builder::decode_data); both views of the content are always there: [`bytes`](crate::Envelope::bytes) and [`text`](crate::Envelope::text) |
-//! | `map` (asyncore's sockets) | nothing: a thread serves each connection, and no loop has to run |
+//! | `data_size_limit` | [`Builder::data_size_limit`](crate::Builder::data_size_limit), with the same default; `None` is 0 here |
+//! | `enable_SMTPUTF8` | [`Builder::smtputf8`](crate::Builder::smtputf8); with `decode_data` it is an error of [`serve`](crate::Builder::serve), as it was a `ValueError` |
+//! | `decode_data` | [`Builder::decode_data`](crate::Builder::decode_data), with the same effect: no 8BITMIME, and text for certain; what is not UTF-8 is refused with `554 5.6.0`, where smtpd lost it in an exception. Without it both views of the content are always there: [`bytes`](crate::Envelope::bytes) and [`text`](crate::Envelope::text) |
+//! | `map` (asyncore's sockets) | none: a thread serves each connection, and no loop has to run |
 //! | `channel_class` | [`Builder::session`](crate::Builder::session) makes a [`Session`](crate::Session) for each connection |
-//! | `smtp_COMMAND` methods | the hooks of [`Session`](crate::Session); [`Session::command`](crate::Session::command) adds and replaces verbs |
+//! | `smtp_HELO`, `smtp_EHLO`, `smtp_MAIL`, `smtp_RCPT`, `smtp_DATA`, `smtp_RSET`, `smtp_VRFY`, `smtp_EXPN`, `smtp_HELP` in a subclass | the hook of that name in [`Session`](crate::Session), EHLO's being [`helo`](crate::Session::helo): it decides, and the server does the rest |
+//! | `smtp_NOOP`, `smtp_QUIT`, and methods for verbs of your own | [`Session::command`](crate::Session::command), which sees every line first; the end of a connection is [`disconnect`](crate::Session::disconnect) |
 //! | `SMTPChannel`'s `smtp_server`, `conn`, `addr`, `peer` | [`Context::peer`](crate::Context::peer), [`local`](crate::Context::local), [`connection_id`](crate::Context::connection_id); the socket itself stays with the library, and the program's own state travels in the `Session` |
 //! | `smtp_state` | [`Context::phase`](crate::Context::phase) |
 //! | `seen_greeting`, `extended_smtp` | [`Context::helo`](crate::Context::helo), [`is_extended`](crate::Context::is_extended) |
+//! | `require_SMTPUTF8` | [`MailParameters::smtputf8`](crate::MailParameters::smtputf8) of [`Context::mail_parameters`](crate::Context::mail_parameters) |
 //! | `mailfrom`, `rcpttos` | [`Context::mail_from`](crate::Context::mail_from), [`recipients`](crate::Context::recipients) |
-//! | `received_lines`, `received_data` | nothing: content is seen when it is complete, as an [`Envelope`](crate::Envelope) |
+//! | `command_size_limit`, `command_size_limits` | none: a command line has 2,048 octets, one of AUTH 12,288 |
+//! | `push(line)` | the [`Reply`](crate::Reply) that a hook returns |
+//! | `received_lines`, `received_data`, `num_bytes` | none: content is seen when it is complete, as an [`Envelope`](crate::Envelope) |
 //! | `fqdn` | [`Context::hostname`](crate::Context::hostname), set by [`Builder::hostname`](crate::Builder::hostname); it is never looked up in the DNS |
 //! | `DebuggingServer` | [`handlers::Debugging`](crate::handlers::Debugging) |
 //! | `PureProxy` | [`handlers::Proxy`](crate::handlers::Proxy) |
 //! | `MailmanProxy` | [`handlers::Mailman`](crate::handlers::Mailman), for Mailman 3 over LMTP |
 //! | `asyncore.loop()` | [`Server::join`](crate::Server::join), or nothing: the server runs by itself |
 //! | `close()` | [`Server::shutdown`](crate::Server::shutdown), or dropping the server |
-//! | `python -m smtpd` | the `pillarbox` command, with the same words; its default class is DebuggingServer |
+//!
+//! # The command
+//!
+//! `pillarbox [-n] [-V] [-c NAME] [-s BYTES] [-u] [-d] [LOCALADDR [REMOTEADDR]]` has the words of `python -m smtpd`:
+//!
+//! | `python -m smtpd` | `pillarbox` |
+//! |---|---|
+//! | `-n`, `--nosetuid` | the same: without it, root becomes the user nobody once it listens |
+//! | `-V`, `--version` | the same |
+//! | `-c`, `--class NAME` | DebuggingServer, PureProxy or MailmanProxy, with a module before it or not, and Maildir, Sink and Inbox. The default is DebuggingServer; smtpd's was PureProxy, which has failed at every message since Python 3.5 |
+//! | `-s`, `--size BYTES` | the same. If it is not said the limit is 33,554,432, as smtpd's help had it; in truth that had none |
+//! | `-u`, `--smtputf8`; `-d`, `--debug` | the same |
+//! | `localhost:port`, `remotehost:port` | the same, with the same defaults localhost:8025 and localhost:25; also `[IPV6]:PORT`, `unix:PATH` and `systemd:` |
+//! | a usage error: exit status 1 | exit status 2 |
 //!
 //! # What is different on the wire
 //!
@@ -32,6 +94,8 @@
 //! - HELO and EHLO may be repeated, and end a transaction; smtpd answered 503.
 //! - NOOP takes an argument; HELP answers 214; a tab ends a verb as well as a blank.
 //! - Replies carry enhanced status codes.
+//! - RCPT may have parameters, such as DSN's `NOTIFY`; smtpd answered 555, and a client that wanted a notice got nowhere.
+//! - A message may begin with a line of one dot, which ends it; smtpd waited for ever.
 //! - The null reverse-path is [`ReversePath::Null`](crate::ReversePath::Null), which prints as the empty text; smtpd stored `<>`.
 //! - Content has CRLF line ends and its last one; smtpd's had `\n`, and the last was missing.
 //!   [`Envelope::text`](crate::Envelope::text) gives `\n`.

@@ -1,6 +1,9 @@
 //! A blocking SMTP server library: receive mail in a few lines, without an async runtime.
 //!
-//! A test that looks at the mail its code has sent:
+//! # A first test
+//!
+//! A test looks at the mail that its code has sent. The server is in the test's own process, at any free port, and gone when
+//! the inbox is dropped:
 //!
 //! ```
 //! use std::time::Duration;
@@ -22,7 +25,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A program that takes mail:
+//! # A first program
+//!
+//! After `cargo new postbox`, `cd postbox` and `cargo add pillarbox` (or, with a clone beside it,
+//! `cargo add --path ../pillarbox`) this is all of `src/main.rs`:
+//!
+//! ```no_run
+//! use pillarbox::{Envelope, Server};
+//!
+//! fn main() -> Result<(), pillarbox::Error> {
+//!     let server = Server::builder().serve("localhost:8025", |mail: Envelope| {
+//!         println!("{} wrote {} octets to {}", mail.mail_from(), mail.content().len(), mail.recipients()[0]);
+//!     })?;
+//!     println!("listening on {}", server.local_addr());
+//!     server.join();
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `cargo run` starts it, and in another terminal curl sends it a message:
+//!
+//! ```text
+//! printf 'Subject: hello\r\n\r\nHello!\r\n' |
+//!     curl -T - smtp://localhost:8025 --mail-from alice@example.org --mail-rcpt bob@example.org
+//! ```
+//!
+//! What the closure returns is what the client reads: `()` accepts the message, which is then the program's to keep. A program
+//! that stores mail says so only once it has:
 //!
 //! ```no_run
 //! use pillarbox::{Envelope, Reply, Server};
@@ -40,32 +69,49 @@
 //! # Ok::<(), pillarbox::Error>(())
 //! ```
 //!
-//! # How it works
+//! # The map
 //!
 //! A listener thread accepts connections and hands each to a worker thread, which holds the conversation: one thread for
 //! each connection, up to [`max_connections`](Builder::max_connections). A message that is complete becomes an
 //! [`Envelope`] and goes over a bounded channel to whoever consumes it, while the worker waits for the answer that its
-//! client will read. Who consumes is up to the program:
+//! client will read.
 //!
-//! - a [`Handler`] (a closure will do) on a thread of the library's: [`Builder::serve`], [`Builder::serve_with`];
-//! - the program's own loop over the channel: [`Builder::deliveries`];
-//! - an [`Inbox`] that accepts all and lets a test look: [`Builder::inbox`]; or lets it answer:
-//!   [`Builder::manual_inbox`].
+//! | for | there is |
+//! |---|---|
+//! | settings, their defaults and units | [`Builder`], from [`Server::builder`] |
+//! | a message and how it came | [`Envelope`], its [`Content`], [`Recipient`]s and [`MailParameters`] |
+//! | taking messages | a [`Handler`], or a closure, by [`Builder::serve`]; several at once by [`Builder::serve_with`]; a loop of your own by [`Builder::deliveries`] |
+//! | answering them | [`Response`] and [`Reply`] |
+//! | messages printed, stored, relayed | the ready-made [`handlers`] |
+//! | a say in the conversation: clients, senders, recipients, verbs | a [`Session`] for each connection, by [`Builder::session`], which sees a [`Context`] |
+//! | TLS and users | [`Tls`], [`Authenticator`], [`Users`] |
+//! | several ports, Unix sockets, sockets passed in | [`Listener`], [`Builder::listen`] |
+//! | the end | [`Server::shutdown`], [`Server::handle`] |
+//! | tests | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`]: faults on purpose, transcripts, expectations, certificates |
 //!
-//! A [`Session`] has a say in the conversation itself: which clients, senders and recipients are taken, which verbs there
-//! are. The ready-made handlers are in [`handlers`], and in [`testing`] what tests need: faults on purpose, expectations,
-//! certificates. With the feature `mime` an envelope can be taken apart into subject, bodies and attachments.
-//! Who knows Python's `smtpd` finds the way in [`from_smtpd`]; what can be relied on is in [`promises`], and how to go beyond
-//! one process in [`scaling_out`].
+//! And to read: [`promises`] says what can be relied on, [`threats`] who may attack and what is done about it, [`peers`] what
+//! other servers have, [`scaling_out`] how to go beyond one process. Who knows Python's `smtpd` or `aiosmtpd` finds the way in
+//! [`from_smtpd`] and [`from_aiosmtpd`].
+//!
+//! # Features
+//!
+//! | feature | brings | |
+//! |---|---|---|
+//! | `tls` | STARTTLS and implicit TLS by native-tls: OpenSSL on Linux | by default |
+//! | `auth` | AUTH: [`Authenticator`], [`Users`] | by default |
+//! | `mime` | `Envelope::parsed`: subject, addresses, bodies, links, attachments; and `testing::Expected` | |
+//! | `testing-tls` | `testing::Authority`: certificates for tests | |
+//! | `redis` | `handlers::RedisStream` | |
+//! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone | |
 //!
 //! # What goes over the wire
 //!
 //! RFC 5321 with PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531),
 //! ENHANCEDSTATUSCODES (RFC 2034), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), STARTTLS (RFC 3207), AUTH
 //! (RFC 4954), REQUIRETLS (RFC 8689) and LIMITS (RFC 9422), and on request PRDR, MT-PRIORITY (RFC 6710), DELIVERBY
-//! (RFC 2852) and FUTURERELEASE (RFC 4865); LMTP (RFC 2033) in SMTP's place. Only CRLF ends a line and only CRLF.CRLF ends a message, so that
-//! no message can be smuggled inside another. Whatever happens to a message, none of its octets is ever taken for a
-//! command.
+//! (RFC 2852) and FUTURERELEASE (RFC 4865); LMTP (RFC 2033) in SMTP's place. Only CRLF ends a line and only CRLF.CRLF ends
+//! a message, so that no message can be smuggled inside another. Whatever happens to a message, none of its octets is ever
+//! taken for a command.
 //!
 //! # Logging
 //!
@@ -136,9 +182,12 @@ mod inbox;
 pub mod mime;
 pub mod testing;
 
+pub mod from_aiosmtpd;
 pub mod from_smtpd;
+pub mod peers;
 pub mod promises;
 pub mod scaling_out;
+pub mod threats;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! What pillarbox promises to those who run it, and what it does not.
 //!
-//! Each promise names what it depends on, and the numbers that it holds with by default.
+//! Each promise names what it depends on, and the numbers that it holds with by default. Who may attack, and what is not
+//! defended against, is in [`threats`](crate::threats).
 //!
 //! # A message that was acknowledged is safe
 //!

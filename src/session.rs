@@ -179,7 +179,7 @@ pub trait Session {
         Ok(())
     }
 
-    /// HELO or EHLO: the client names itself.
+    /// HELO or EHLO, in LMTP LHLO: the client names itself. It may do so several times, and does after STARTTLS.
     fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
         Ok(())
     }
@@ -194,7 +194,8 @@ pub trait Session {
         Ok(())
     }
 
-    /// DATA: the content shall follow. Refused, the client sends none, and the transaction goes on.
+    /// DATA, or a message's first BDAT (RFC 3030): the content shall follow. Refused, the client sends none, or what comes
+    /// with BDAT is read off, and the transaction goes on.
     fn data(&mut self, context: &Context) -> Result<(), Reply> {
         Ok(())
     }
@@ -220,8 +221,8 @@ pub trait Session {
     /// Sees each command line before anything else does, and may answer it: so verbs are added, replaced or forbidden.
     ///
     /// `verb` is the first word as sent, `argument` what follows it; both may be any octets but CRLF. A line that is
-    /// answered here has no other effect, and content that comes with it (BDAT's chunk) is read off. The reply may not be a 3xx, since nothing would read what the client sends
-    /// next.
+    /// answered here has no other effect, and content that comes with it (BDAT's chunk) is read off. The reply may
+    /// not be a 3xx, since nothing would read what the client sends next.
     fn command(&mut self, context: &Context, verb: &[u8], argument: &[u8]) -> Option<Reply> {
         None
     }

@@ -54,6 +54,9 @@ fn the_manual_page_names_every_option() {
     for option in options() {
         assert!(plain.contains(&format!("--{option}")), "{option}");
     }
+    for section in ["EXAMPLES", "SIGNALS", "EXIT STATUS"] {
+        assert!(page.contains(&format!(".SH {section}\n")), "{section}");
+    }
     if support::program("man").is_some() {
         let (is_read, warnings) = checked("man", &["--warnings", "--local-file", "-"], &page);
         assert!(is_read && warnings.is_empty(), "{warnings}");
@@ -72,6 +75,10 @@ fn the_completions_name_every_option() {
             let (is_read, errors) = checked(shell, &["-n"], &script);
             assert!(is_read && errors.is_empty(), "{shell}: {errors}");
         }
+    }
+    let (_, script, _) = printed(&["--generate", "bash"]);
+    for values in ["DebuggingServer Inbox Maildir Sink PureProxy MailmanProxy", "off offered required implicit"] {
+        assert!(script.contains(values), "{values}");
     }
     let (is_done, _, error) = printed(&["--generate", "csh"]);
     assert!(!is_done && error.contains("csh"), "{error}");

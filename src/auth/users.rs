@@ -83,6 +83,9 @@ impl Users {
     }
 
     /// Reads a file, which must be UTF-8. It is read once: later changes are not seen.
+    ///
+    /// # Errors
+    /// [`UsersError::Read`] if it cannot be read or is not UTF-8, [`UsersError::Line`] as for [`parse`](Users::parse).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Users, UsersError> {
         let path = path.as_ref();
         match fs::read_to_string(path) {
@@ -92,6 +95,10 @@ impl Users {
     }
 
     /// Reads the text of such a file.
+    ///
+    /// # Errors
+    /// [`UsersError::Line`] for the first line that is no `user:secret`, names a user a second time, or has a secret of none
+    /// of the forms.
     pub fn parse(text: &str) -> Result<Users, UsersError> {
         let mut users = Users::new();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -116,6 +123,9 @@ impl Users {
     /// takes(pillarbox::Users::new().add("bob", "builder")?);
     /// # Ok::<(), pillarbox::EntryError>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`EntryError`] for a name that is none or is there already, and for a secret of none of the forms.
     pub fn add(mut self, user: &str, secret: &str) -> Result<Users, EntryError> {
         self.insert(user, secret)?;
         Ok(self)

@@ -70,6 +70,9 @@ pub struct ScramVerifier {
 
 impl ScramVerifier {
     /// A verifier of its parts, as a database may hold them: 4,096 to 10,000,000 iterations, a salt of 1 to 64 octets.
+    ///
+    /// # Errors
+    /// [`ScramVerifierError::Iterations`] and [`ScramVerifierError::Salt`] for fewer or more.
     pub fn new(
         iterations: u32,
         salt: impl Into<Vec<u8>>,
@@ -86,9 +89,13 @@ impl ScramVerifier {
         Ok(ScramVerifier { iterations, salt, stored_key, server_key })
     }
 
-    /// The verifier of a new password, with a random salt of 16 octets.
+    /// The verifier of a new password, with a random salt of 16 octets and 4,096 to 10,000,000 iterations.
     ///
     /// More iterations make a stolen verifier harder to crack, and each login as much slower, for the client too.
+    ///
+    /// # Errors
+    /// [`ScramVerifierError::Iterations`] for fewer or more, [`ScramVerifierError::Random`] if the system gives no random
+    /// numbers.
     pub fn generate(password: &str, iterations: u32) -> Result<ScramVerifier, ScramVerifierError> {
         let mut salt = [0; SALT];
         getrandom::fill(&mut salt).map_err(|e| ScramVerifierError::Random(e.into()))?;

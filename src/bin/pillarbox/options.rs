@@ -1,6 +1,6 @@
 //! The words of the command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::net::SocketAddrV6;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use pillarbox::{Network, UpstreamTls};
 
@@ -36,7 +37,7 @@ pub struct Arguments {
 
     /// DebuggingServer, Inbox, Maildir, Sink, PureProxy, MailmanProxy
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
-    #[arg(value_parser = parse_class)]
+    #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,
 
     /// Most octets of a message; 0 is no limit
@@ -84,7 +85,8 @@ pub struct Arguments {
     pub open_relay: bool,
 
     /// TLS to it: off, offered, required, implicit
-    #[arg(long, value_name = "WHEN", default_value = "offered", value_parser = parse_upstream_tls)]
+    #[arg(long, value_name = "WHEN", default_value = "offered", hide_possible_values = true)]
+    #[arg(value_parser = UPSTREAM_TLS)]
     pub upstream_tls: UpstreamTls,
 
     /// Most connections at once
@@ -153,6 +155,23 @@ Examples:
   pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
                                         relay what comes from this machine";
 
+/// What the manual page has beside the options, in roff.
+const MORE_OF_THE_PAGE: &str = r#".SH SIGNALS
+.TP
+SIGINT, SIGTERM
+End it: idle clients are told, messages in progress have fifteen seconds. The second one ends it at once.
+.TP
+SIGHUP
+Reads the certificate and its key again, if there are any; else it ends it.
+.SH ENVIRONMENT
+.TP
+RUST_LOG
+What is logged on stderr: off, error, warn (the default), info, debug or trace (as by \-\-debug).
+.SH EXIT STATUS
+0 once it was told to end, 1 if it cannot start or was told twice, 2 if the words of the command line make no sense.
+.SH SEE ALSO
+curl(1), swaks(1), systemd.socket(5)"#;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     Debugging,
@@ -174,7 +193,20 @@ impl Generated {
     pub fn write(self, out: &mut impl Write) -> io::Result<()> {
         let mut command = <Arguments as clap::CommandFactory>::command();
         match self {
-            Generated::Man => clap_mangen::Man::new(command).render(out),
+            Generated::Man => {
+                let page = clap_mangen::Man::new(command);
+                page.render_title(out)?;
+                page.render_name_section(out)?;
+                page.render_synopsis_section(out)?;
+                page.render_description_section(out)?;
+                page.render_options_section(out)?;
+                // Not the section that clap makes of it, whose lines are filled.
+                writeln!(out, ".SH EXAMPLES\n.nf")?;
+                for line in EXAMPLES.lines().skip(1) {
+                    writeln!(out, "{}", line.strip_prefix("  ").unwrap_or(line).replace('-', "\\-"))?;
+                }
+                writeln!(out, ".fi\n{}", MORE_OF_THE_PAGE)
+            }
             Generated::Completions(shell) => {
                 // It cannot report what goes wrong.
                 let mut script = Vec::new();
@@ -240,6 +272,36 @@ fn parse_upstream_tls(text: &str) -> Result<UpstreamTls, String> {
         "required" => Ok(UpstreamTls::Required),
         "implicit" => Ok(UpstreamTls::Implicit),
         _ => Err("expected off, offered, required or implicit".to_owned()),
+    }
+}
+
+/// A function that parses, and the names that completions offer for what it takes.
+#[derive(Clone)]
+struct Named<T> {
+    names: &'static [&'static str],
+    parse: fn(&str) -> Result<T, String>,
+}
+
+const CLASS: Named<Class> =
+    Named { names: &["DebuggingServer", "Inbox", "Maildir", "Sink", "PureProxy", "MailmanProxy"], parse: parse_class };
+
+const UPSTREAM_TLS: Named<UpstreamTls> =
+    Named { names: &["off", "offered", "required", "implicit"], parse: parse_upstream_tls };
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Named<T> {
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        self.parse.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.names.iter().map(PossibleValue::new)))
     }
 }
 
