@@ -1,5 +1,6 @@
 //! What was said on a connection, by both sides: for a test that wants to know why.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::sync::Arc;
@@ -18,6 +19,37 @@ const MAX_OCTETS: usize = 64 * 1024;
 
 /// How many connections are remembered.
 const MAX_CONNECTIONS: usize = 100;
+
+/// Those of SASL that clients know. A word that is none of these may be a secret in the wrong place.
+const MECHANISMS: [&str; 16] = [
+    "PLAIN",
+    "LOGIN",
+    "CRAM-MD5",
+    "DIGEST-MD5",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-512",
+    "SCRAM-SHA-512-PLUS",
+    "OAUTHBEARER",
+    "XOAUTH2",
+    "EXTERNAL",
+    "ANONYMOUS",
+    "NTLM",
+    "GSSAPI",
+];
+
+/// An AUTH command of this argument with nothing secret: the mechanism, and `...` for what follows.
+pub(crate) fn without_secret(argument: &[u8]) -> String {
+    let (name, rest) = argument.split_at(argument.iter().position(u8::is_ascii_whitespace).unwrap_or(argument.len()));
+    match MECHANISMS.into_iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+        Some(known) if rest.trim_ascii().is_empty() => format!("AUTH {known}"),
+        Some(known) => format!("AUTH {known} ..."),
+        None if argument.is_empty() => "AUTH".to_owned(),
+        None => "AUTH ...".to_owned(),
+    }
+}
 
 /// Whose words an [`Entry`] has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -44,9 +76,32 @@ pub struct Entry {
     pub omitted: u64,
 }
 
+impl Entry {
+    /// What was said, as text: octets that are no UTF-8 are replaced.
+    ///
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # use std::time::Duration;
+    /// use pillarbox::testing::{Direction, Entry};
+    ///
+    /// # let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+    /// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
+    /// # client.write_all(b"HELO a.example\r\nNOOP\r\nQUIT\r\n")?;
+    /// # client.read_to_end(&mut Vec::new())?;
+    /// # inbox.wait_until_idle(Duration::from_secs(5))?;
+    /// let transcripts = inbox.transcripts();
+    /// let said = transcripts[0].entries().iter().filter(|entry| entry.direction == Direction::Client);
+    /// assert_eq!(said.map(Entry::text).collect::<Vec<_>>(), ["HELO a.example", "NOOP", "QUIT"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.octets)
+    }
+}
+
 /// Both sides of a conversation, as far as it went, with times. Text of a client is [`Escaped`] where it is displayed.
 ///
-/// What AUTH says is left out, and of content there is the first KiB: `...` and a number stand for the rest. A connection
+/// What AUTH says is left out but for the mechanism, and of content there is the first KiB: `...` and a number stand for the rest. A connection
 /// that goes on for long loses what is oldest. Commands and replies are in the order in which they took effect, so that a
 /// client that pipelines its commands seems to have waited for each reply.
 ///
@@ -202,7 +257,13 @@ impl Record {
         let mut said = recording.said.lock();
         let end = said.omitted + said.entries.len() as u64;
         let since = std::mem::replace(&mut said.since, end);
-        Some(recording.transcript(&said, since))
+        let mut transcript = recording.transcript(&said, since);
+        if since > 0 {
+            // The reply to the message before comes behind that, and is no part of this one.
+            let begin = transcript.entries.iter().position(|entry| entry.direction == Direction::Client);
+            transcript.entries.drain(..begin.unwrap_or(0));
+        }
+        Some(transcript)
     }
 
     fn push(&self, direction: Direction, octets: &[u8]) {
@@ -318,9 +379,23 @@ mod tests {
         let record = transcripts.begin(1, &"");
         record.client(b"MAIL one");
         assert_eq!(text(&record.of_message().unwrap()), "C: MAIL one\n");
+        record.server(b"250 one is accepted");
         record.client(b"MAIL two");
         assert_eq!(text(&record.of_message().unwrap()), "C: MAIL two\n");
-        assert_eq!(text(&transcripts.all()[0]), "C: MAIL one\nC: MAIL two\n");
+        assert_eq!(text(&transcripts.all()[0]), "C: MAIL one\nS: 250 one is accepted\nC: MAIL two\n");
+    }
+
+    #[test]
+    fn of_auth_there_is_the_mechanism() {
+        for (argument, shown) in [
+            ("plain AGJvYgBzZWNyZXQ=", "AUTH PLAIN ..."),
+            ("LOGIN", "AUTH LOGIN"),
+            ("XOAUTH2\tdXNlcg==", "AUTH XOAUTH2 ..."),
+            ("AGJvYgBzZWNyZXQ=", "AUTH ..."),
+            ("", "AUTH"),
+        ] {
+            assert_eq!(without_secret(argument.as_bytes()), shown);
+        }
     }
 
     #[test]
