@@ -262,6 +262,35 @@ fn extensions_that_are_not_offered() {
 }
 
 #[test]
+fn greylisting_tells_clients_apart() {
+    let inbox = Server::builder()
+        .proxy_protocol(pillarbox::Network::loopback())
+        .faults(Faults::new().greylist())
+        .inbox("127.0.0.1:0")
+        .expect("a free port");
+    let first_from = |client: &str| {
+        let mut connection = Client::raw(inbox.local_addr());
+        connection.send(format!("PROXY TCP4 {client} 192.0.2.25 1024 25\r\n"));
+        connection.expect_reply("220");
+        connection.expect("EHLO client.example", "250");
+        send(&mut connection, "a@b.example", "c@d.example")
+    };
+    assert!(first_from("192.0.2.1").starts_with("450 4.7.1"));
+    assert!(first_from("192.0.2.2").starts_with("450 4.7.1"));
+    assert!(first_from("192.0.2.1").starts_with("250"));
+}
+
+#[test]
+fn extensions_that_neither_smtp_nor_lmtp_offers() {
+    let faults = Faults::new().without(["PIPELINING", "size"]);
+    for (lmtp, hello) in [(false, "EHLO"), (true, "LHLO")] {
+        let inbox = Server::builder().lmtp(lmtp).faults(faults.clone()).inbox("127.0.0.1:0").expect("a free port");
+        let offer = Client::connect(inbox.local_addr()).say(format!("{hello} client.example"));
+        assert!(!offer.contains("PIPELINING") && !offer.contains("SIZE") && offer.contains("8BITMIME"), "{offer}");
+    }
+}
+
+#[test]
 fn greylisting() {
     let inbox = inbox(&Faults::new().greylist());
     let mut client = Client::ehlo(inbox.local_addr());
