@@ -198,6 +198,7 @@ pub enum Occurrence {
 /// ```
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
+#[must_use = "it is part of a script"]
 pub struct On {
     /// Where in the conversation.
     pub event: Event,

@@ -49,6 +49,7 @@ pub(crate) use store::{Keep, Store};
 /// An inbox holds [`inbox_capacity`](crate::Builder::inbox_capacity) messages; further ones are refused with `452 4.3.1`.
 /// It can be shared by reference between threads; each message goes to one of those that wait.
 #[derive(Debug)]
+#[must_use = "an inbox ends when it is dropped"]
 pub struct Inbox<M = Envelope> {
     server: Server,
     store: Arc<Store<M>>,

@@ -64,6 +64,7 @@ pub(crate) struct Settings {
 /// assert_eq!(report.cut, 0);
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
+#[must_use = "a server ends when it is dropped"]
 pub struct Server {
     core: Arc<Core>,
 }

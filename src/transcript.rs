@@ -70,6 +70,8 @@ pub struct Entry {
     pub at: Duration,
     /// Whose words these are.
     pub direction: Direction,
+    /// Whether this is content, that of DATA or of one or more BDATs; else it is a command, a reply or an event.
+    pub is_content: bool,
     /// A command or reply without its last CRLF; content with all of them and its dots, as it came.
     pub octets: Vec<u8>,
     /// How many octets of content are left out behind these.
@@ -82,16 +84,16 @@ impl Entry {
     /// ```
     /// # use std::io::{Read, Write};
     /// # use std::time::Duration;
-    /// use pillarbox::testing::{Direction, Entry};
+    /// use pillarbox::testing::Direction;
     ///
     /// # let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
     /// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
-    /// # client.write_all(b"HELO a.example\r\nNOOP\r\nQUIT\r\n")?;
+    /// # client.write_all(b"HELO a.example\r\nQUIT\r\n")?;
     /// # client.read_to_end(&mut Vec::new())?;
     /// # inbox.wait_until_idle(Duration::from_secs(5))?;
-    /// let transcripts = inbox.transcripts();
-    /// let said = transcripts[0].entries().iter().filter(|entry| entry.direction == Direction::Client);
-    /// assert_eq!(said.map(Entry::text).collect::<Vec<_>>(), ["HELO a.example", "NOOP", "QUIT"]);
+    /// let transcript = &inbox.transcripts()[0];
+    /// let mut replies = transcript.entries().iter().filter(|entry| entry.direction == Direction::Server);
+    /// assert!(replies.all(|reply| reply.text().starts_with('2')));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn text(&self) -> Cow<'_, str> {
@@ -138,6 +140,12 @@ impl Transcript {
         self.connection
     }
 
+    /// Where the client connected from, as text: an address and a port, or what is known of a Unix socket's far end. It is
+    /// what the connection began with: a proxy's own address where a proxy was in between.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
     /// When the connection began.
     pub fn began_at(&self) -> SystemTime {
         self.began_at
@@ -146,6 +154,29 @@ impl Transcript {
     /// What was said and done, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// What the client said, without content: its commands, and its answers within AUTH as `...`.
+    ///
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # use std::time::Duration;
+    /// # let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+    /// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
+    /// # client.write_all(b"EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nNOOP\r\n.\r\n")?;
+    /// let mail = inbox.recv_timeout(Duration::from_secs(5))?;
+    /// let transcript = mail.transcript().ok_or("an inbox records")?;
+    /// assert!(transcript.commands().eq([
+    ///     "EHLO a.example",
+    ///     "MAIL FROM:<a@a.example>",
+    ///     "RCPT TO:<b@b.example>",
+    ///     "DATA",
+    /// ]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn commands(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let commands = self.entries.iter().filter(|entry| entry.direction == Direction::Client && !entry.is_content);
+        commands.map(Entry::text)
     }
 
     /// How many entries there were before these.
@@ -245,6 +276,7 @@ impl Record {
         let mut said = recording.said.lock();
         said.in_content = true;
         let Some(entry) = said.entries.back_mut() else { return };
+        entry.is_content = true;
         let kept = octets.len().min(MAX_CONTENT - entry.octets.len());
         entry.octets.extend_from_slice(&octets[..kept]);
         entry.omitted += (octets.len() - kept) as u64;
@@ -277,7 +309,7 @@ impl Recording {
     fn push(&self, direction: Direction, octets: &[u8]) {
         let at = self.began.0.elapsed();
         let mut said = self.said.lock();
-        said.entries.push_back(Entry { at, direction, octets: octets.to_vec(), omitted: 0 });
+        said.entries.push_back(Entry { at, direction, is_content: false, octets: octets.to_vec(), omitted: 0 });
         said.octets += cost(octets);
         said.in_content = false;
         while said.octets > MAX_OCTETS
@@ -355,6 +387,11 @@ mod tests {
         assert_eq!(text(transcript), "S: 250-one\nS: 250 two\nC: NOOP \\x1b[2J\n-- TLS\nC: a\nC: \nC: .\n");
         assert!(transcript.to_string().starts_with("connection 7, from 192.0.2.1:25\n    0.00"), "{transcript}");
         assert_eq!(transcript.entries().len(), 4);
+        assert_eq!(
+            transcript.entries().iter().map(|entry| entry.is_content).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
+        assert_eq!((transcript.peer(), transcript.commands().count()), ("192.0.2.1:25", 1));
     }
 
     #[test]
