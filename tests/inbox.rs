@@ -418,3 +418,17 @@ fn dropping_one_waits_for_no_client() {
     // Other things run on the machine as well: now and then they do not.
     assert!((0..10).any(|_| is_quick()));
 }
+
+/// What the test has seen is accepted for the client as well, however soon the inbox goes.
+#[test]
+fn a_message_that_was_taken_is_accepted() {
+    for _ in 0..200 {
+        let inbox = inbox();
+        let mut client = Client::envelope(inbox.local_addr());
+        client.expect("DATA", "354");
+        client.send(".\r\n");
+        inbox.recv_timeout(PATIENCE).unwrap();
+        drop(inbox);
+        client.expect_reply("250 2.0.0");
+    }
+}
