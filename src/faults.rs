@@ -69,6 +69,11 @@ impl Faults {
         self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::Before))
     }
 
+    /// Hangs up when half of the reply to the `nth` command of this verb is sent.
+    pub fn hang_up_within(self, verb: Verb, nth: u64) -> Faults {
+        self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::Within))
+    }
+
     /// Hangs up behind the reply to the `nth` command of this verb: for DATA, before any content can be read.
     pub fn hang_up_after(self, verb: Verb, nth: u64) -> Faults {
         self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::After))

@@ -190,6 +190,8 @@ fn hanging_up_at_each_moment() {
     }
     let inbox = inbox(&Faults::new().hang_up_before(Verb::Noop, 1));
     assert_eq!(rest(inbox.local_addr(), "NOOP\r\n").0, "220 mx.example ESMTP pillarbox\r\n");
+    let inbox = self::inbox(&Faults::new().hang_up_within(Verb::Noop, 1));
+    assert!(rest(inbox.local_addr(), "NOOP\r\n").0.ends_with("\r\n250 2.0"));
 }
 
 #[test]
