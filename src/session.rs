@@ -179,7 +179,8 @@ pub trait Session {
         Ok(())
     }
 
-    /// HELO or EHLO: the client names itself.
+    /// HELO or EHLO: the client names itself. [`Context::is_extended`] tells which it was last time, and
+    /// [`command`](Session::command) which it is now.
     fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
         Ok(())
     }

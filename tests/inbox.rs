@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use client::{Client, PATIENCE};
-use pillarbox::testing::{Direction, Do, Faults, On};
-use pillarbox::{Envelope, Inbox, Listener, RecvError, Reply, Server, Verb};
+use pillarbox::testing::Direction;
+use pillarbox::{Envelope, Inbox, RecvError, Reply, Server};
 
 /// Short, for what is not to come.
 const SHORT: Duration = Duration::from_millis(20);
@@ -273,6 +273,9 @@ fn secrets_stay_out_of_transcripts() {
 #[cfg(feature = "auth")]
 #[test]
 fn secrets_in_the_wrong_place_stay_out_too() {
+    use pillarbox::Verb;
+    use pillarbox::testing::{Do, Faults, On};
+
     let misled = Do::Garbage(b"334 VXNlcm5hbWU6\r\n".to_vec());
     let inbox = Server::builder()
         .authenticator(|_: &str, _: &str| false)
@@ -388,7 +391,8 @@ fn where_it_is_as_a_url() {
 #[test]
 fn where_it_is_as_a_url_of_tls() {
     let tls = pillarbox::testing::Authority::new().and_then(|authority| authority.server()).expect("a certificate");
-    let inbox = Server::builder().tls(tls).inbox(Listener::from("127.0.0.1:0").implicit_tls()).expect("a free port");
+    let listener = pillarbox::Listener::from("127.0.0.1:0").implicit_tls();
+    let inbox = Server::builder().tls(tls).inbox(listener).expect("a free port");
     assert_eq!(inbox.url(), format!("smtps://{}", inbox.local_addr()));
 }
 
