@@ -264,7 +264,7 @@ impl<S: Stream> Channel<S> {
     /// Makes ready for the next line. One that held a secret does not stay in memory.
     fn forget(&mut self, line: &mut LineReader) {
         #[cfg(feature = "auth")]
-        if Verb::parse(command::Line::new(line.line()).verb) == Some(Verb::Auth) {
+        if self.is_behind_auth || Verb::parse(command::Line::new(line.line()).verb) == Some(Verb::Auth) {
             line.wipe();
             self.input.wipe();
         }
