@@ -30,7 +30,7 @@ impl log::Log for Stderr {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    log::set_logger(&Stderr)?;
+    log::set_logger(&Stderr).map_err(|e| e.to_string())?;
     log::set_max_level(log::LevelFilter::Warn);
 
     let usage = || io::Error::other("an ADDRESS:PORT, the URL of a Redis, and options as the source has them");

@@ -65,8 +65,7 @@ mod tests {
 
     fn accounts() -> (Accounts, Inbox) {
         let inbox = Server::builder().inbox("127.0.0.1:0").unwrap();
-        let address = inbox.local_addr();
-        let mailer = SmtpTransport::builder_dangerous(address.ip().to_string()).port(address.port()).build();
+        let mailer = SmtpTransport::from_url(&inbox.url()).unwrap().build();
         let passwords = HashMap::from([("bob@example.org".to_owned(), "old".to_owned())]);
         (Accounts { mailer, passwords, tokens: HashMap::new() }, inbox)
     }

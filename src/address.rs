@@ -162,6 +162,7 @@ impl FromStr for Mailbox {
 ///
 /// let path: ReversePath = "<bob@example.org>".parse()?;
 /// assert_eq!(path, "bob@example.org");
+/// assert_eq!(&path, String::from("bob@EXAMPLE.org"), "domains are the same in either case");
 /// assert_eq!("<>".parse::<ReversePath>()?, ReversePath::Null);
 /// assert_eq!(ReversePath::Null.to_string(), "");
 /// # Ok::<(), pillarbox::AddressError>(())
@@ -356,6 +357,18 @@ macro_rules! text_like {
         impl PartialEq<&str> for $type {
             fn eq(&self, other: &&str) -> bool {
                 *self == **other
+            }
+        }
+
+        impl PartialEq<String> for $type {
+            fn eq(&self, other: &String) -> bool {
+                *self == **other
+            }
+        }
+
+        impl PartialEq<String> for &$type {
+            fn eq(&self, other: &String) -> bool {
+                **self == **other
             }
         }
 

@@ -49,6 +49,7 @@ impl Server {
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
 #[derive(Default)]
+#[must_use = "it does nothing until a server is started with it"]
 pub struct Builder {
     config: Config,
     hostname: Option<String>,

@@ -27,7 +27,7 @@ use crate::stream::Stream;
 use crate::stress::Stress;
 use crate::tls::Tls;
 use crate::transaction::State;
-use crate::transcript::{Record, Transcripts};
+use crate::transcript::{Record, Transcripts, without_secret};
 use crate::values::Values;
 use crate::wire::input::Input;
 use crate::wire::line::{Line, LineReader};
@@ -109,6 +109,8 @@ pub(crate) struct Channel<S> {
     xclient_helo: Option<String>,
     // The message whose 250 is not on its way yet.
     unconfirmed: Option<MessageId>,
+    // The last line was AUTH, or may have been a part of it.
+    is_behind_auth: bool,
     record: Record,
     scripted: Option<Box<Scripted>>,
 }
@@ -182,6 +184,7 @@ impl<S: Stream> Channel<S> {
             place: Place::default(),
             xclient_helo: None,
             unconfirmed: None,
+            is_behind_auth: false,
             record,
             scripted,
         }
@@ -261,7 +264,7 @@ impl<S: Stream> Channel<S> {
     /// Makes ready for the next line. One that held a secret does not stay in memory.
     fn forget(&mut self, line: &mut LineReader) {
         #[cfg(feature = "auth")]
-        if Verb::parse(command::Line::new(line.line()).verb) == Some(Verb::Auth) {
+        if self.is_behind_auth || Verb::parse(command::Line::new(line.line()).verb) == Some(Verb::Auth) {
             line.wipe();
             self.input.wipe();
         }
@@ -322,10 +325,16 @@ impl<S: Stream> Channel<S> {
         let text = line;
         let line = command::Line::new(text);
         let verb = Verb::parse(line.verb);
+        let is_behind_auth = std::mem::replace(&mut self.is_behind_auth, verb == Some(Verb::Auth));
         if verb == Some(Verb::Auth) {
-            // What follows may be a secret.
-            log::trace!("[{}] C: AUTH ...", self.context.connection);
-            self.record.client(b"AUTH ...");
+            let shown = without_secret(line.argument);
+            log::trace!("[{}] C: {shown}", self.context.connection);
+            self.record.client(shown.as_bytes());
+        } else if is_behind_auth && verb.is_none() {
+            // A client that was told something else than it takes its answer for goes on with its secret.
+            self.is_behind_auth = true;
+            log::trace!("[{}] C: ...", self.context.connection);
+            self.record.client(b"...");
         } else {
             log::trace!("[{}] C: {}", self.context.connection, Escaped::new(text));
             self.record.client(text);

@@ -125,6 +125,7 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in pr
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[must_use = "a delivery that is dropped is answered 451"]
 pub struct Delivery {
     // Boxed: it crosses the channel, and a pointer is cheaper to move than an envelope.
     envelope: Box<Envelope>,
@@ -166,6 +167,7 @@ impl Debug for Delivery {
 }
 
 /// The answer that a client waits for, apart from its message: see [`Delivery::take`]. Dropped, it answers `451 4.3.0`.
+#[must_use = "an answer that is dropped is 451"]
 pub struct PendingAnswer(AnswerSlot);
 
 impl PendingAnswer {

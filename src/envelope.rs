@@ -132,7 +132,7 @@ impl Display for MessageId {
 
 /// A recipient that was accepted: the forward-path and the parameters of its RCPT.
 ///
-/// Compares with `&str` by the address.
+/// Compares with `&str` and `String` by the address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recipient {
     path: ForwardPath,
@@ -179,6 +179,12 @@ impl PartialEq<str> for Recipient {
 
 impl PartialEq<&str> for Recipient {
     fn eq(&self, other: &&str) -> bool {
+        self.path == **other
+    }
+}
+
+impl PartialEq<String> for Recipient {
+    fn eq(&self, other: &String) -> bool {
         self.path == **other
     }
 }

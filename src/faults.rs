@@ -69,6 +69,11 @@ impl Faults {
         self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::Before))
     }
 
+    /// Hangs up when half of the reply to the `nth` command of this verb is sent.
+    pub fn hang_up_within(self, verb: Verb, nth: u64) -> Faults {
+        self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::Within))
+    }
+
     /// Hangs up behind the reply to the `nth` command of this verb: for DATA, before any content can be read.
     pub fn hang_up_after(self, verb: Verb, nth: u64) -> Faults {
         self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::After))
@@ -80,7 +85,8 @@ impl Faults {
         self.when(On::accepted().nth(nth), Do::HangUp(Moment::Before))
     }
 
-    /// Refuses each pair of sender and recipient the first time, with `450 4.7.1`, and takes it from then on.
+    /// Refuses each client, sender and recipient that come together the first time, with `450 4.7.1`, and takes them from
+    /// then on: RFC 6647 section 2.4. [`Do::Greylist`] makes the client wait for longer.
     pub fn greylist(self) -> Faults {
         self.when(On::verb(Verb::Rcpt), Do::Greylist(Duration::ZERO))
     }
@@ -89,6 +95,21 @@ impl Faults {
     pub fn rate_limit(self, messages: usize, per: Duration) -> Faults {
         let reply = Reply::fixed(450, Status::new(4, 7, 1), "Rate limit exceeded, try again later");
         self.when(On::verb(Verb::Mail), Do::Limit { times: messages, per, reply })
+    }
+
+    /// Leaves these keywords out of the reply to EHLO and LHLO, as [`Do::Without`].
+    ///
+    /// ```
+    /// use pillarbox::Server;
+    /// use pillarbox::testing::Faults;
+    ///
+    /// let inbox = Server::builder().faults(Faults::new().without(["SIZE", "PIPELINING"])).inbox("127.0.0.1:0")?;
+    /// # Ok::<(), pillarbox::Error>(())
+    /// ```
+    pub fn without<K: Into<String>>(self, keywords: impl IntoIterator<Item = K>) -> Faults {
+        let keywords: Vec<String> = keywords.into_iter().map(Into::into).collect();
+        let both = self.when(On::verb(Verb::Ehlo), Do::Without(keywords.clone()));
+        both.when(On::verb(Verb::Lhlo), Do::Without(keywords))
     }
 
     /// As [`when`](Faults::when), for a script that is in use.
@@ -182,6 +203,7 @@ pub enum Occurrence {
 /// ```
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
+#[must_use = "it is part of a script"]
 pub struct On {
     /// Where in the conversation.
     pub event: Event,
@@ -250,6 +272,11 @@ impl On {
     /// Only the first `n` times.
     pub fn first(self, n: u64) -> On {
         On { occurrence: Occurrence::First(n), ..self }
+    }
+
+    /// The `n`th time and from then on.
+    pub fn since(self, n: u64) -> On {
+        On { occurrence: Occurrence::From(n), ..self }
     }
 
     /// Every `n` times, first the `n`th time.

@@ -20,6 +20,7 @@ pub(crate) use store::{Keep, Store};
 ///
 /// The code under test never waits for the test: its message is accepted before anybody looks. When the client has read
 /// its 250, the message is here. Nothing is stored anywhere else, and what is left is gone with the inbox.
+/// Dropping it ends its threads and cuts its connections, also in the middle of a message or of a fault that takes time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,6 +49,7 @@ pub(crate) use store::{Keep, Store};
 /// An inbox holds [`inbox_capacity`](crate::Builder::inbox_capacity) messages; further ones are refused with `452 4.3.1`.
 /// It can be shared by reference between threads; each message goes to one of those that wait.
 #[derive(Debug)]
+#[must_use = "an inbox ends when it is dropped"]
 pub struct Inbox<M = Envelope> {
     server: Server,
     store: Arc<Store<M>>,
@@ -61,6 +63,20 @@ impl<M: AsRef<Envelope>> Inbox<M> {
     /// Where it listens: see [`Server::local_addr`].
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Where it listens, as a URL: see [`Server::url`].
+    ///
+    /// ```
+    /// use lettre::SmtpTransport;
+    ///
+    /// let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+    /// let client = SmtpTransport::from_url(&inbox.url())?.build();
+    /// assert!(client.test_connection()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn url(&self) -> String {
+        self.server.url()
     }
 
     /// The server that fills it.
@@ -167,6 +183,12 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         std::iter::from_fn(|| self.try_recv().ok())
     }
 
+    /// Throws away the messages that are there now: what a test has made happen before it comes to its point. Deliveries are
+    /// answered `451 4.3.0`.
+    pub fn clear(&self) {
+        self.store.clear();
+    }
+
     /// How many messages are waiting.
     pub fn len(&self) -> usize {
         self.store.len()
@@ -206,9 +228,10 @@ impl<M: AsRef<Envelope>> Inbox<M> {
 
 impl<M> Drop for Inbox<M> {
     fn drop(&mut self) {
-        // Before the server ends: nothing is accepted that can no longer be looked at.
+        // Before the server ends: nothing is accepted that can no longer be looked at, and so nobody is waited for.
         self.store.close();
         self.store.clear();
+        self.server.shutdown(Duration::ZERO);
     }
 }
 

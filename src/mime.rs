@@ -139,28 +139,17 @@ impl Message {
         &self.attachments
     }
 
-    /// The web addresses in the text, or if there is none in the HTML, in their order: that of a "reset your password"
+    /// The web addresses in the text, or if it has none those in the HTML, in their order: that of a "reset your password"
     /// for instance.
     ///
     /// They are found by their look: `http://` or `https://` up to a blank, a quote or an angle bracket, and not with the
     /// full stop, comma or bracket that ends a sentence.
     pub fn links(&self) -> Vec<String> {
-        let is_html = self.text.is_none();
-        let body = self.text().or(self.html()).unwrap_or_default();
-        let mut links = Vec::new();
-        let mut rest = body;
-        while let Some(at) = rest.find("http") {
-            rest = &rest[at..];
-            let end = rest.find(|c: char| c.is_whitespace() || "\"'<>".contains(c)).unwrap_or(rest.len());
-            let (word, behind) = rest.split_at(end.max("http".len()));
-            rest = behind;
-            let link = word.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']']);
-            let address = link.strip_prefix("https://").or(link.strip_prefix("http://"));
-            if address.is_some_and(|address| !address.is_empty()) {
-                links.push(if is_html { link.replace("&amp;", "&") } else { link.to_owned() });
-            }
+        let of_text = links(self.text().unwrap_or_default());
+        if !of_text.is_empty() {
+            return of_text;
         }
-        links
+        links(self.html().unwrap_or_default()).into_iter().map(|link| link.replace("&amp;", "&")).collect()
     }
 }
 
@@ -174,6 +163,24 @@ impl Envelope {
     pub fn parsed(&self) -> Result<Message, MimeError> {
         Message::parse(&self.content().bytes().map_err(MimeError::Io)?)
     }
+}
+
+/// The web addresses in a text.
+fn links(body: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    let mut rest = body;
+    while let Some(at) = rest.find("http") {
+        rest = &rest[at..];
+        let end = rest.find(|c: char| c.is_whitespace() || "\"'<>".contains(c)).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end.max("http".len()));
+        rest = behind;
+        let link = word.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']']);
+        let address = link.strip_prefix("https://").or(link.strip_prefix("http://"));
+        if address.is_some_and(|address| !address.is_empty()) {
+            links.push(link.to_owned());
+        }
+    }
+    links
 }
 
 /// At least as many messages as there are within this one: each needs a header that says so.
@@ -216,7 +223,7 @@ fn addresses(list: Option<&mail_parser::Address<'_>>) -> Vec<Address> {
 
 /// Somebody in a header: a name, if there is one, and an address.
 ///
-/// Compares with `&str` by the address.
+/// Compares with `&str` and `String` by the address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address {
     name: Option<String>,
@@ -238,6 +245,12 @@ impl Address {
 impl PartialEq<str> for Address {
     fn eq(&self, other: &str) -> bool {
         self.address == other
+    }
+}
+
+impl PartialEq<String> for Address {
+    fn eq(&self, other: &String) -> bool {
+        self.address == *other
     }
 }
 

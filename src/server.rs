@@ -51,7 +51,7 @@ pub(crate) struct Settings {
 /// A running SMTP server.
 ///
 /// It is made by [`Server::builder`], serves from then on by threads of its own, and ends with
-/// [`shutdown`](Server::shutdown) or when it is dropped.
+/// [`shutdown`](Server::shutdown) or when it is dropped. That is a shutdown with a quarter of a second as grace.
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,6 +64,7 @@ pub(crate) struct Settings {
 /// assert_eq!(report.cut, 0);
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
+#[must_use = "a server ends when it is dropped"]
 pub struct Server {
     core: Arc<Core>,
 }
@@ -90,6 +91,7 @@ struct Core {
     live: Arc<Live>,
     jobs: Arc<Jobs>,
     endpoints: Vec<Endpoint>,
+    scheme: &'static str,
     accepting: Threads,
     consuming: Threads,
     // Present while the server runs.
@@ -119,6 +121,12 @@ impl Server {
                 listener.into_bound(config.reuse_port).map(|bound| (Arc::new(bound), implicit_tls))
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let first = bound.iter().find(|(bound, _)| bound.local().socket_addr().is_some());
+        let scheme = match first {
+            _ if config.lmtp => "lmtp",
+            Some((_, true)) => "smtps",
+            _ => "smtp",
+        };
         let (deliveries, receiver) = bounded(config.queue_capacity);
         let config = Arc::new(config);
         let shared = Arc::new(Shared {
@@ -154,6 +162,7 @@ impl Server {
                 live,
                 jobs: pool.jobs(),
                 endpoints: bound.iter().map(|(bound, _)| bound.local().clone()).collect(),
+                scheme,
                 accepting: Threads::default(),
                 consuming: Threads::default(),
                 running: Mutex::new(Some(Running {
@@ -196,6 +205,13 @@ impl Server {
     pub fn local_addr(&self) -> SocketAddr {
         let tcp = self.core.endpoints.iter().find_map(Endpoint::socket_addr);
         tcp.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+    }
+
+    /// [`local_addr`](Server::local_addr) as a URL, for clients that are told so where their server is:
+    /// `smtp://127.0.0.1:40213`, with `smtps` if the listener wants TLS from the beginning, and `lmtp` if the server speaks
+    /// that.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.core.scheme, self.local_addr())
     }
 
     /// Where each listener listens, in the order in which they were given.

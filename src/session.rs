@@ -180,6 +180,7 @@ pub trait Session {
     }
 
     /// HELO or EHLO, in LMTP LHLO: the client names itself. It may do so several times, and does after STARTTLS.
+    /// [`Context::is_extended`] tells which it was last time, and [`command`](Session::command) which it is now.
     fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
         Ok(())
     }

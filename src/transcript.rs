@@ -1,5 +1,6 @@
 //! What was said on a connection, by both sides: for a test that wants to know why.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::sync::Arc;
@@ -18,6 +19,37 @@ const MAX_OCTETS: usize = 64 * 1024;
 
 /// How many connections are remembered.
 const MAX_CONNECTIONS: usize = 100;
+
+/// Those of SASL that clients know. A word that is none of these may be a secret in the wrong place.
+const MECHANISMS: [&str; 16] = [
+    "PLAIN",
+    "LOGIN",
+    "CRAM-MD5",
+    "DIGEST-MD5",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-512",
+    "SCRAM-SHA-512-PLUS",
+    "OAUTHBEARER",
+    "XOAUTH2",
+    "EXTERNAL",
+    "ANONYMOUS",
+    "NTLM",
+    "GSSAPI",
+];
+
+/// An AUTH command of this argument with nothing secret: the mechanism, and `...` for what follows.
+pub(crate) fn without_secret(argument: &[u8]) -> String {
+    let (name, rest) = argument.split_at(argument.iter().position(u8::is_ascii_whitespace).unwrap_or(argument.len()));
+    match MECHANISMS.into_iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+        Some(known) if rest.trim_ascii().is_empty() => format!("AUTH {known}"),
+        Some(known) => format!("AUTH {known} ..."),
+        None if argument.is_empty() => "AUTH".to_owned(),
+        None => "AUTH ...".to_owned(),
+    }
+}
 
 /// Whose words an [`Entry`] has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -38,15 +70,40 @@ pub struct Entry {
     pub at: Duration,
     /// Whose words these are.
     pub direction: Direction,
+    /// Whether this is content, that of DATA or of one or more BDATs; else it is a command, a reply or an event.
+    pub is_content: bool,
     /// A command or reply without its last CRLF; content with all of them and its dots, as it came.
     pub octets: Vec<u8>,
     /// How many octets of content are left out behind these.
     pub omitted: u64,
 }
 
+impl Entry {
+    /// What was said, as text: octets that are no UTF-8 are replaced.
+    ///
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # use std::time::Duration;
+    /// use pillarbox::testing::Direction;
+    ///
+    /// # let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+    /// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
+    /// # client.write_all(b"HELO a.example\r\nQUIT\r\n")?;
+    /// # client.read_to_end(&mut Vec::new())?;
+    /// # inbox.wait_until_idle(Duration::from_secs(5))?;
+    /// let transcript = &inbox.transcripts()[0];
+    /// let mut replies = transcript.entries().iter().filter(|entry| entry.direction == Direction::Server);
+    /// assert!(replies.all(|reply| reply.text().starts_with('2')));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.octets)
+    }
+}
+
 /// Both sides of a conversation, as far as it went, with times. Text of a client is [`Escaped`] where it is displayed.
 ///
-/// What AUTH says is left out, and of content there is the first KiB: `...` and a number stand for the rest. A connection
+/// What AUTH says is left out but for the mechanism, and of content there is the first KiB: `...` and a number stand for the rest. A connection
 /// that goes on for long loses what is oldest. Commands and replies are in the order in which they took effect, so that a
 /// client that pipelines its commands seems to have waited for each reply.
 ///
@@ -83,6 +140,12 @@ impl Transcript {
         self.connection
     }
 
+    /// Where the client connected from, as text: an address and a port, or what is known of a Unix socket's far end. It is
+    /// what the connection began with: a proxy's own address where a proxy was in between.
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
     /// When the connection began.
     pub fn began_at(&self) -> SystemTime {
         self.began_at
@@ -91,6 +154,29 @@ impl Transcript {
     /// What was said and done, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// What the client said, without content: its commands, and its answers within AUTH as `...`.
+    ///
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # use std::time::Duration;
+    /// # let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+    /// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
+    /// # client.write_all(b"EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nNOOP\r\n.\r\n")?;
+    /// let mail = inbox.recv_timeout(Duration::from_secs(5))?;
+    /// let transcript = mail.transcript().ok_or("an inbox records")?;
+    /// assert!(transcript.commands().eq([
+    ///     "EHLO a.example",
+    ///     "MAIL FROM:<a@a.example>",
+    ///     "RCPT TO:<b@b.example>",
+    ///     "DATA",
+    /// ]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn commands(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let commands = self.entries.iter().filter(|entry| entry.direction == Direction::Client && !entry.is_content);
+        commands.map(Entry::text)
     }
 
     /// How many entries there were before these.
@@ -190,6 +276,7 @@ impl Record {
         let mut said = recording.said.lock();
         said.in_content = true;
         let Some(entry) = said.entries.back_mut() else { return };
+        entry.is_content = true;
         let kept = octets.len().min(MAX_CONTENT - entry.octets.len());
         entry.octets.extend_from_slice(&octets[..kept]);
         entry.omitted += (octets.len() - kept) as u64;
@@ -202,7 +289,13 @@ impl Record {
         let mut said = recording.said.lock();
         let end = said.omitted + said.entries.len() as u64;
         let since = std::mem::replace(&mut said.since, end);
-        Some(recording.transcript(&said, since))
+        let mut transcript = recording.transcript(&said, since);
+        if since > 0 {
+            // The reply to the message before comes behind that, and is no part of this one.
+            let begin = transcript.entries.iter().position(|entry| entry.direction == Direction::Client);
+            transcript.entries.drain(..begin.unwrap_or(0));
+        }
+        Some(transcript)
     }
 
     fn push(&self, direction: Direction, octets: &[u8]) {
@@ -216,7 +309,7 @@ impl Recording {
     fn push(&self, direction: Direction, octets: &[u8]) {
         let at = self.began.0.elapsed();
         let mut said = self.said.lock();
-        said.entries.push_back(Entry { at, direction, octets: octets.to_vec(), omitted: 0 });
+        said.entries.push_back(Entry { at, direction, is_content: false, octets: octets.to_vec(), omitted: 0 });
         said.octets += cost(octets);
         said.in_content = false;
         while said.octets > MAX_OCTETS
@@ -294,6 +387,11 @@ mod tests {
         assert_eq!(text(transcript), "S: 250-one\nS: 250 two\nC: NOOP \\x1b[2J\n-- TLS\nC: a\nC: \nC: .\n");
         assert!(transcript.to_string().starts_with("connection 7, from 192.0.2.1:25\n    0.00"), "{transcript}");
         assert_eq!(transcript.entries().len(), 4);
+        assert_eq!(
+            transcript.entries().iter().map(|entry| entry.is_content).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
+        assert_eq!((transcript.peer(), transcript.commands().count()), ("192.0.2.1:25", 1));
     }
 
     #[test]
@@ -318,9 +416,23 @@ mod tests {
         let record = transcripts.begin(1, &"");
         record.client(b"MAIL one");
         assert_eq!(text(&record.of_message().unwrap()), "C: MAIL one\n");
+        record.server(b"250 one is accepted");
         record.client(b"MAIL two");
         assert_eq!(text(&record.of_message().unwrap()), "C: MAIL two\n");
-        assert_eq!(text(&transcripts.all()[0]), "C: MAIL one\nC: MAIL two\n");
+        assert_eq!(text(&transcripts.all()[0]), "C: MAIL one\nS: 250 one is accepted\nC: MAIL two\n");
+    }
+
+    #[test]
+    fn of_auth_there_is_the_mechanism() {
+        for (argument, shown) in [
+            ("plain AGJvYgBzZWNyZXQ=", "AUTH PLAIN ..."),
+            ("LOGIN", "AUTH LOGIN"),
+            ("XOAUTH2\tdXNlcg==", "AUTH XOAUTH2 ..."),
+            ("AGJvYgBzZWNyZXQ=", "AUTH ..."),
+            ("", "AUTH"),
+        ] {
+            assert_eq!(without_secret(argument.as_bytes()), shown);
+        }
     }
 
     #[test]

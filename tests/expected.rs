@@ -82,6 +82,11 @@ fn what_is_expected() {
         .text_contains("invoice")
         .html_contains("<b>Bob</b>")
         .nowhere("password")
+        .header_to(["bob@EXAMPLE.org"])
+        .header_contains("content-type", "multipart/mixed")
+        .no_header("Bcc")
+        .attachments(["\u{dc}bersicht.pdf", "(no name)"])
+        .satisfies("one link", |mail| mail.links().len() == 1)
         .attachment("\u{dc}bersicht.pdf")
         .attachment_with("\u{dc}bersicht.pdf", b"%PDF-1.7\r\n\0\xff")
         .assert(&mail);
@@ -107,10 +112,50 @@ fn each_wish_can_be_disappointed() {
         (any().attachment("x.pdf"), "\u{dc}bersicht.pdf"),
         (any().attachment_with("\u{dc}bersicht.pdf", b"%PDF"), "12 octets: %PDF-1.7"),
         (any().no_attachments(), "got: \"2, "),
+        (any().header_to(["ann@example.org"]), "header To\n    expected: \"ann@example.org\"\n         got: \"bob@"),
+        (any().header_to(["BOB@example.org"]), "header To"),
+        (any().header_contains("Content-Type", "text/plain"), "header Content-Type, somewhere"),
+        (any().header_contains("X-Spam", "no"), "got: nothing"),
+        (any().no_header("Cc"), "header Cc\n    expected: nothing\n         got: \"ann@example.org\""),
+        (
+            any().attachments(["(no name)"]),
+            "attachments\n    expected: \"(no name)\"\n         got: \"(no name), \u{dc}ber",
+        ),
+        (any().satisfies("two links", |mail| mail.links().len() == 2), "message\n    expected: \"two links\""),
     ];
     for (expected, told) in disappointed {
         let mismatch = expected.check(&mail).expect_err(told).to_string();
         assert!(mismatch.contains(told), "{mismatch}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_not_empty() {
+    let bare = Message::builder().from("a@example.org".parse().unwrap()).to("b@example.org".parse().unwrap());
+    let mail = received(&bare.body(String::new()).expect("a message"));
+    let any = Expected::mail;
+    for (expected, told) in [
+        (any().subject(""), "subject\n    expected: \"\"\n         got: nothing"),
+        (any().subject_contains("x"), "subject, somewhere\n    expected: \"x\"\n         got: nothing"),
+        (any().attachments(["x"]), "attachments\n    expected: \"x\"\n         got: nothing"),
+    ] {
+        let mismatch = expected.check(&mail).expect_err(told).to_string();
+        assert!(mismatch.contains(told), "{mismatch}");
+    }
+    any().attachments(Vec::<String>::new()).no_attachments().assert(&mail);
+}
+
+#[test]
+fn an_envelope_is_compared_whatever_is_in_it() {
+    let inbox = inbox();
+    let mut client = std::net::TcpStream::connect(inbox.local_addr()).expect("the server listens");
+    let lines = "HELO a\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@Example.org>\r\nDATA\r\nno header\r\n.\r\n";
+    std::io::Write::write_all(&mut client, lines.as_bytes()).expect("the server reads");
+    let mail = inbox.recv_timeout(PATIENCE).expect("it was sent");
+    Expected::mail().from("a@EXAMPLE.org").to(["b@example.ORG"]).to_among_others("b@example.org").assert(&mail);
+    let mismatch = Expected::mail().from("x@example.org").subject("x").check(&mail).expect_err("neither").to_string();
+    for part in ["\n  sender\n", "\n  message\n    expected: \"one with headers\""] {
+        assert!(mismatch.contains(part), "{mismatch}");
     }
 }
 
@@ -136,7 +181,16 @@ fn the_one_that_is_expected_is_picked() {
     send(&inbox, &message("first"));
     send(&inbox, &message("second"));
     let second = Expected::mail().subject("second").no_attachments();
-    let mail = inbox.recv_matching(|mail| second.check(mail).is_ok(), PATIENCE).expect("it was sent");
+    let mail = inbox.recv_expected(&second, PATIENCE).expect("it was sent");
     second.assert(&mail);
     assert_eq!(inbox.len(), 1);
+
+    send(&inbox, &message("third"));
+    let wanted = Expected::mail().from("x@example.org").subject("third");
+    let error = inbox.recv_expected(&wanted, Duration::ZERO).expect_err("none is of x").to_string();
+    let told =
+        "nearest comes the one from <a@example.org> to <b@example.org>, Subject: third\n  sender\n    expected: \"x@";
+    assert!(error.contains(told), "{error}");
+    assert!(!error.contains("expected: \"third\""), "{error}");
+    assert_eq!(inbox.len(), 2);
 }

@@ -190,6 +190,8 @@ fn hanging_up_at_each_moment() {
     }
     let inbox = inbox(&Faults::new().hang_up_before(Verb::Noop, 1));
     assert_eq!(rest(inbox.local_addr(), "NOOP\r\n").0, "220 mx.example ESMTP pillarbox\r\n");
+    let inbox = self::inbox(&Faults::new().hang_up_within(Verb::Noop, 1));
+    assert!(rest(inbox.local_addr(), "NOOP\r\n").0.ends_with("\r\n250 2.0"));
 }
 
 #[test]
@@ -259,6 +261,35 @@ fn extensions_that_are_not_offered() {
     assert!(!["PIPELINING", "SIZE", "HELP"].iter().any(|word| reply.contains(word)), "{reply}");
     let reply = client.expect("EHLO client.example", "250-mx.example\n250-PIPELINING\n250-SIZE ");
     assert!(reply.ends_with("\n250 HELP"), "{reply}");
+}
+
+#[test]
+fn greylisting_tells_clients_apart() {
+    let inbox = Server::builder()
+        .proxy_protocol(pillarbox::Network::loopback())
+        .faults(Faults::new().greylist())
+        .inbox("127.0.0.1:0")
+        .expect("a free port");
+    let first_from = |client: &str| {
+        let mut connection = Client::raw(inbox.local_addr());
+        connection.send(format!("PROXY TCP4 {client} 192.0.2.25 1024 25\r\n"));
+        connection.expect_reply("220");
+        connection.expect("EHLO client.example", "250");
+        send(&mut connection, "a@b.example", "c@d.example")
+    };
+    assert!(first_from("192.0.2.1").starts_with("450 4.7.1"));
+    assert!(first_from("192.0.2.2").starts_with("450 4.7.1"));
+    assert!(first_from("192.0.2.1").starts_with("250"));
+}
+
+#[test]
+fn extensions_that_neither_smtp_nor_lmtp_offers() {
+    let faults = Faults::new().without(["PIPELINING", "size"]);
+    for (lmtp, hello) in [(false, "EHLO"), (true, "LHLO")] {
+        let inbox = Server::builder().lmtp(lmtp).faults(faults.clone()).inbox("127.0.0.1:0").expect("a free port");
+        let offer = Client::connect(inbox.local_addr()).say(format!("{hello} client.example"));
+        assert!(!offer.contains("PIPELINING") && !offer.contains("SIZE") && offer.contains("8BITMIME"), "{offer}");
+    }
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn nothing_is_there_yet() {
     let begun = Instant::now();
     let error = inbox.recv_timeout(SHORT).unwrap_err();
     assert!(begun.elapsed() >= SHORT);
-    assert!(error.to_string().ends_with("nobody has connected"), "{error}");
+    assert!(error.to_string().contains("\nnobody has connected to 127.0.0.1:"), "{error}");
 }
 
 #[test]
@@ -212,8 +212,10 @@ fn a_message_knows_how_it_came() {
     for line in expected {
         assert!(found.any(|found| found == line), "no {line:?} in its place in\n{}", of(0));
     }
-    // The second begins where the first has ended, with the reply to that.
-    assert!(!of(1).contains("EHLO") && of(1).contains("S: 250 2.0.0 OK ") && of(1).contains("<bob@"), "{}", of(1));
+    // The second begins where the first and its reply have ended.
+    let second: Vec<String> = of(1).lines().skip(1).map(|line| line[10..].into()).collect();
+    assert_eq!(second[0], "C: MAIL FROM:<sender@client.example>");
+    assert!(!of(1).contains("EHLO") && !of(1).contains("S: 250 2.0.0 OK ") && of(1).contains("<bob@"), "{}", of(1));
     let entries = mails[0].transcript().unwrap().entries();
     assert!(entries.windows(2).all(|pair| pair[0].at <= pair[1].at));
     assert_eq!(entries[1].direction, Direction::Client);
@@ -261,10 +263,34 @@ fn secrets_stay_out_of_transcripts() {
     let mail = inbox.recv_timeout(PATIENCE).unwrap();
     for text in [mail.transcript().unwrap().to_string(), inbox.transcripts()[0].to_string()] {
         assert!(!["AGJv", "VXNl", "Ym9i", "UGFz", "YnVp"].iter().any(|secret| text.contains(secret)), "{text}");
-        for part in ["C: AUTH ...\n", "S: 334 ...\n", "C: ...\n", "S: 235 2.7.0"] {
+        for part in ["C: AUTH PLAIN ...\n", "C: AUTH LOGIN\n", "S: 334 ...\n", "C: ...\n", "S: 235 2.7.0"] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
     }
+}
+
+/// A client that was misled goes on with its secrets where the server takes them for commands.
+#[cfg(feature = "auth")]
+#[test]
+fn secrets_in_the_wrong_place_stay_out_too() {
+    use pillarbox::Verb;
+    use pillarbox::testing::{Do, Faults, On};
+
+    let misled = Do::Garbage(b"334 VXNlcm5hbWU6\r\n".to_vec());
+    let inbox = Server::builder()
+        .authenticator(|_: &str, _: &str| false)
+        .faults(Faults::new().when(On::verb(Verb::Auth), misled))
+        .inbox("127.0.0.1:0")
+        .expect("a free port");
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("AUTH LOGIN", "334");
+    client.expect("Ym9i", "500");
+    client.expect("YnVpbGRlcg==", "500");
+    client.expect("NOOP", "250");
+    client.expect("NONSENSE", "500");
+    let text = inbox.transcripts()[0].to_string();
+    assert!(!text.contains("Ym9i") && !text.contains("YnVp"), "{text}");
+    assert!(text.contains("C: ...\n") && text.contains("C: NOOP\n") && text.contains("C: NONSENSE\n"), "{text}");
 }
 
 #[test]
@@ -330,4 +356,83 @@ fn what_nobody_answered_is_answered_at_the_end() {
     drop(inbox);
     client.expect_reply("451 4.3.0");
     client.expect_reply("421 4.3.2");
+}
+
+#[test]
+fn what_is_there_can_be_thrown_away() {
+    let (inbox, mut client) = with_three();
+    inbox.clear();
+    inbox.assert_empty(Duration::ZERO);
+    send(&mut client, "dora@example.org", "");
+    assert_eq!(recipients(&inbox.recv_n(1, PATIENCE).unwrap()), ["dora@example.org"]);
+
+    let manual = Server::builder().manual_inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::envelope(manual.local_addr());
+    client.expect("DATA", "354");
+    client.send(".\r\n");
+    while manual.is_empty() {
+        thread::yield_now();
+    }
+    manual.clear();
+    client.expect_reply("451 4.3.0");
+}
+
+#[test]
+fn where_it_is_as_a_url() {
+    let port = |inbox: &Inbox| inbox.local_addr().port();
+    let plain = inbox();
+    assert_eq!(plain.url(), format!("smtp://127.0.0.1:{}", port(&plain)));
+    let lmtp = Server::builder().lmtp(true).inbox("[::1]:0").expect("a free port");
+    assert_eq!(lmtp.url(), format!("lmtp://[::1]:{}", port(&lmtp)));
+    assert_eq!(lmtp.server().url(), lmtp.url());
+}
+
+#[cfg(feature = "testing-tls")]
+#[test]
+fn where_it_is_as_a_url_of_tls() {
+    let tls = pillarbox::testing::Authority::new().and_then(|authority| authority.server()).expect("a certificate");
+    let listener = pillarbox::Listener::from("127.0.0.1:0").implicit_tls();
+    let inbox = Server::builder().tls(tls).inbox(listener).expect("a free port");
+    assert_eq!(inbox.url(), format!("smtps://{}", inbox.local_addr()));
+}
+
+#[test]
+fn nobody_came_to_where_it_listens() {
+    let inbox = inbox();
+    let error = inbox.recv_timeout(SHORT).unwrap_err();
+    assert!(error.to_string().ends_with(&format!("nobody has connected to {}", inbox.local_addr())), "{error}");
+    assert!(error.report().is_some_and(|report| report.messages().is_empty() && report.transcripts().is_empty()));
+    assert!(inbox.try_recv().unwrap_err().report().is_none());
+}
+
+/// Nothing that such a client sends could still be looked at.
+#[test]
+fn dropping_one_waits_for_no_client() {
+    let is_quick = || {
+        let inbox = inbox();
+        let mut client = Client::envelope(inbox.local_addr());
+        client.expect("DATA", "354");
+        client.send("half a mess");
+        let begun = Instant::now();
+        drop(inbox);
+        let time = begun.elapsed();
+        client.expect_reply("421 4.3.2");
+        time < Duration::from_millis(200)
+    };
+    // Other things run on the machine as well: now and then they do not.
+    assert!((0..10).any(|_| is_quick()));
+}
+
+/// What the test has seen is accepted for the client as well, however soon the inbox goes.
+#[test]
+fn a_message_that_was_taken_is_accepted() {
+    for _ in 0..200 {
+        let inbox = inbox();
+        let mut client = Client::envelope(inbox.local_addr());
+        client.expect("DATA", "354");
+        client.send(".\r\n");
+        inbox.recv_timeout(PATIENCE).unwrap();
+        drop(inbox);
+        client.expect_reply("250 2.0.0");
+    }
 }

@@ -162,6 +162,7 @@ impl<S: Stream> Channel<S> {
     fn occasion(&self, event: Event) -> Occasion {
         Occasion {
             event,
+            client: self.context.peer.ip(),
             from: self.context.mail_from().cloned(),
             to: self.context.recipients().iter().map(Recipient::path).cloned().collect(),
             message: self.scripted.as_ref().map_or(0, |scripted| scripted.message),

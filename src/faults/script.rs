@@ -1,6 +1,7 @@
 //! Which faults are due on an occasion.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::{Chance, Do, Event, Fired, Occurrence, On};
@@ -13,6 +14,8 @@ const GREYLISTED: Reply = Reply::fixed(450, Status::new(4, 7, 1), "Greylisted, t
 #[derive(Clone, Debug)]
 pub(crate) struct Occasion {
     pub event: Event,
+    /// None at a Unix socket.
+    pub client: Option<IpAddr>,
     pub from: Option<ReversePath>,
     pub to: Vec<ForwardPath>,
     /// 0 before there is any.
@@ -33,15 +36,15 @@ struct Rule {
     // Occasions that fulfil everything but the count.
     seen: u64,
     fired: u64,
-    // When each pair first came: greylisting.
-    pairs: HashMap<(ReversePath, ForwardPath), Instant>,
+    // When each came first: greylisting.
+    triplets: HashMap<(Option<IpAddr>, ReversePath, ForwardPath), Instant>,
     // What passed of late: limits.
     passed: VecDeque<Instant>,
 }
 
 impl Script {
     pub fn add(&mut self, on: On, what: Do) {
-        self.rules.push(Rule { on, what, seen: 0, fired: 0, pairs: HashMap::new(), passed: VecDeque::new() });
+        self.rules.push(Rule { on, what, seen: 0, fired: 0, triplets: HashMap::new(), passed: VecDeque::new() });
     }
 
     pub fn clear(&mut self) {
@@ -109,9 +112,10 @@ impl Rule {
         let Some(from) = &occasion.from else { return false };
         let mut greylisted = false;
         for to in &occasion.to {
-            let first = self.pairs.get(&(from.clone(), to.clone()));
+            let triplet = (occasion.client, from.clone(), to.clone());
+            let first = self.triplets.get(&triplet);
             greylisted |= first.is_none_or(|first| now.duration_since(*first) < delay);
-            self.pairs.entry((from.clone(), to.clone())).or_insert(now);
+            self.triplets.entry(triplet).or_insert(now);
         }
         greylisted
     }
@@ -173,7 +177,8 @@ mod tests {
 
     fn rcpt(from: &str, to: &str) -> Occasion {
         let to = vec![to.parse().unwrap()];
-        Occasion { event: Event::Verb(Verb::Rcpt), from: Some(from.parse().unwrap()), to, message: 1 }
+        let client = Some(IpAddr::from([127, 0, 0, 1]));
+        Occasion { event: Event::Verb(Verb::Rcpt), client, from: Some(from.parse().unwrap()), to, message: 1 }
     }
 
     fn on_rcpt() -> On {
@@ -194,7 +199,7 @@ mod tests {
         assert_eq!(fires(on_rcpt().first(2), 4), [1, 2]);
         assert_eq!(fires(on_rcpt().every(2), 5), [2, 4]);
         assert_eq!(fires(on_rcpt().every(0), 5), []);
-        assert_eq!(fires(On { occurrence: Occurrence::From(3), ..on_rcpt() }, 4), [3, 4]);
+        assert_eq!(fires(on_rcpt().since(3), 4), [3, 4]);
     }
 
     #[test]
@@ -219,7 +224,7 @@ mod tests {
             assert!(!on.describes(&occasion), "{on:?}");
         }
         assert!(on_rcpt().from("").describes(&rcpt("", "bob@example.org")));
-        let nobody = Occasion { event: Event::Connect, from: None, to: Vec::new(), message: 0 };
+        let nobody = Occasion { event: Event::Connect, client: None, from: None, to: Vec::new(), message: 0 };
         assert!(On::connect().describes(&nobody) && !On::connect().from("").describes(&nobody));
         assert!(!On::command().describes(&nobody));
     }
@@ -252,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn greylisting_knows_pairs_and_time() {
+    fn greylisting_knows_triplets_and_time() {
         let mut script = Script::default();
         script.add(on_rcpt(), Do::Greylist(Duration::from_secs(60)));
         let now = Instant::now();
@@ -266,6 +271,8 @@ mod tests {
         assert!(is_refused("a@b.example", "x@d.example", 60));
         assert!(!is_refused("a@b.example", "c@D.example", 60));
         assert!(is_refused("", "c@d.example", 60));
+        let elsewhere = Occasion { client: Some(IpAddr::from([127, 0, 0, 2])), ..rcpt("a@b.example", "c@d.example") };
+        assert_eq!(script.at(&elsewhere, now + Duration::from_secs(60)).len(), 1);
     }
 
     #[test]

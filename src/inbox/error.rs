@@ -4,7 +4,7 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::io::BufRead;
 use std::time::Duration;
 
-use crate::envelope::{Envelope, Recipient};
+use crate::envelope::{Endpoint, Envelope, Recipient};
 use crate::escaped::Escaped;
 use crate::server::Server;
 use crate::transcript::Transcript;
@@ -26,6 +26,16 @@ pub enum RecvError {
     Closed(Box<Report>),
     /// After this time a client was still connected.
     Busy(Duration, Box<Report>),
+}
+
+impl RecvError {
+    /// What the inbox held, and what was said; nothing for [`RecvError::Empty`], which is no failure.
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            RecvError::Empty => None,
+            RecvError::Timeout(_, report) | RecvError::Closed(report) | RecvError::Busy(_, report) => Some(report),
+        }
+    }
 }
 
 impl Display for RecvError {
@@ -52,6 +62,10 @@ impl std::error::Error for RecvError {}
 #[derive(Clone)]
 pub struct Report {
     wanted: String,
+    // How the message differs that comes nearest.
+    nearest: Option<String>,
+    // Where it would have come.
+    endpoints: Vec<Endpoint>,
     messages: Vec<Arrived>,
     connections: u64,
     transcripts: Vec<Transcript>,
@@ -60,7 +74,20 @@ pub struct Report {
 impl Report {
     pub(super) fn new(wanted: &str, messages: Vec<Arrived>, server: &Server) -> Report {
         let connections = server.stats().connections;
-        Report { wanted: wanted.to_owned(), messages, connections, transcripts: server.transcripts() }
+        Report {
+            wanted: wanted.to_owned(),
+            nearest: None,
+            endpoints: server.local_endpoints().to_vec(),
+            messages,
+            connections,
+            transcripts: server.transcripts(),
+        }
+    }
+
+    /// What else there is to say: how the message differs that comes nearest to what was wanted.
+    #[cfg(feature = "mime")]
+    pub(crate) fn set_nearest(&mut self, nearest: String) {
+        self.nearest = Some(nearest);
     }
 
     /// What is in the inbox.
@@ -79,8 +106,12 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "messages in the inbox: {}", self.messages.len())?;
         self.messages.iter().try_for_each(|message| writeln!(f, "    {message}"))?;
+        if let Some(nearest) = &self.nearest {
+            writeln!(f, "{nearest}")?;
+        }
         if self.connections == 0 {
-            return f.write_str("nobody has connected");
+            let endpoints: Vec<String> = self.endpoints.iter().map(Endpoint::to_string).collect();
+            return write!(f, "nobody has connected to {}", endpoints.join(" or "));
         }
         write!(f, "connections: {}", self.connections)?;
         if self.transcripts.is_empty() {
@@ -113,7 +144,7 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    pub(super) fn of(mail: &Envelope) -> Arrived {
+    pub(crate) fn of(mail: &Envelope) -> Arrived {
         Arrived {
             mail_from: mail.mail_from().to_string(),
             recipients: mail.recipients().iter().map(Recipient::to_string).collect(),

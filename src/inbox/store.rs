@@ -45,18 +45,20 @@ impl<M> Store<M> {
         Arc::new(Store { capacity, kept: Mutex::new(kept), changed: Condvar::new() })
     }
 
-    /// Takes a message in, or says why not.
-    pub fn put(&self, message: M) -> Result<(), (M, Reply)> {
+    /// Takes a message in, or says why not. Nobody sees it before it is accepted: who has seen it may end the server at
+    /// once, and the client must not hear of that instead.
+    pub fn put<A>(&self, message: M, answer: A, accept: impl FnOnce(A)) -> Result<(), (M, A, Reply)> {
         let mut kept = self.kept.lock();
         if kept.closed {
-            return Err((message, GONE));
+            return Err((message, answer, GONE));
         }
         if kept.messages.len() >= self.capacity {
-            return Err((message, FULL));
+            return Err((message, answer, FULL));
         }
         let serial = kept.next;
         kept.messages.push_back((serial, message));
         kept.next += 1;
+        accept(answer);
         drop(kept);
         // All, since each may wait for another one.
         self.changed.notify_all();
@@ -143,9 +145,16 @@ impl<M> Drop for Keep<M> {
 /// Accepts what it can keep.
 impl Handler for Keep<Envelope> {
     fn process_message(&mut self, mail: Envelope) -> Response {
-        match self.0.put(mail) {
+        match self.0.put(mail, (), drop) {
             Ok(()) => ().into(),
-            Err((_, refusal)) => refusal.into(),
+            Err((_, (), refusal)) => refusal.into(),
+        }
+    }
+
+    fn process_delivery(&mut self, delivery: Delivery) {
+        let (mail, answer) = delivery.take();
+        if let Err((_, answer, refusal)) = self.0.put(mail, answer, |answer| answer.respond(())) {
+            answer.respond(refusal);
         }
     }
 }
@@ -153,7 +162,7 @@ impl Handler for Keep<Envelope> {
 /// Keeps each with the answer that its client waits for.
 impl Handler for Keep<Delivery> {
     fn process_delivery(&mut self, delivery: Delivery) {
-        if let Err((delivery, refusal)) = self.0.put(delivery) {
+        if let Err((delivery, (), refusal)) = self.0.put(delivery, (), drop) {
             delivery.respond(refusal);
         }
     }

@@ -74,6 +74,15 @@ fn links() {
     assert_eq!(links("http, https://, httphttp://x and http"), Vec::<String>::new());
     let html = parse("Content-Type: text/html\r\n\r\n<a href=\"https://a.example/?a=1&amp;b=2\">x</a>\r\n");
     assert_eq!(html.links(), ["https://a.example/?a=1&b=2"]);
+    let both = |text: &str| {
+        let html = "<a href='https://html.example/'>go</a>";
+        parse(format!(
+            "Content-Type: multipart/alternative; boundary=x\r\n\r\n--x\r\n\r\n{text}\r\n--x\r\n\
+             Content-Type: text/html\r\n\r\n{html}\r\n--x--\r\n"
+        ))
+    };
+    assert_eq!(both("See https://text.example/").links(), ["https://text.example/"]);
+    assert_eq!(both("See the HTML").links(), ["https://html.example/"]);
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! What a test expects of a message, and how it differs.
 
 use std::fmt::{self, Debug, Display, Formatter, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::address::{ForwardPath, ReversePath};
 use crate::envelope::{Envelope, Recipient};
+use crate::inbox::{Arrived, Inbox, RecvError};
 use crate::mime::{Address, Message};
 
 /// So much of a text is shown at most, in characters.
@@ -25,12 +29,12 @@ const SHOWN: usize = 400;
 ///     .to(["bob@example.org"])
 ///     .subject("Reset your password")
 ///     .text_contains("https://example.org/reset/");
-/// let mail = inbox.recv_matching(|mail| reset.check(mail).is_ok(), Duration::from_secs(5))?;
+/// let mail = inbox.recv_timeout(Duration::from_secs(5))?;
 /// reset.assert(&mail);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// All that is wrong is told at once:
+/// Where other messages may come as well, [`Inbox::recv_expected`] waits for the one. All that is wrong is told at once:
 ///
 /// ```text
 /// the message is not what was expected
@@ -53,16 +57,23 @@ enum Wish {
     Recipients(Vec<String>),
     Recipient(String),
     Author(String),
+    HeaderTo(Vec<String>),
     Subject(String),
     SubjectContains(String),
     Header(String, String),
+    HeaderContains(String, String),
+    NoHeader(String),
     Text(String),
     TextContains(String),
     HtmlContains(String),
     Lacks(String),
     Attachment(String, Option<Vec<u8>>),
+    Attachments(Vec<String>),
     NoAttachments,
+    Satisfies(String, Predicate),
 }
+
+type Predicate = Arc<dyn Fn(&Message) -> bool + Send + Sync>;
 
 impl Expected {
     /// Any message.
@@ -95,6 +106,11 @@ impl Expected {
         self.and(Wish::Author(address.into()))
     }
 
+    /// The addresses in the header `To`, all of them, in any order.
+    pub fn header_to<A: Into<String>>(self, addresses: impl IntoIterator<Item = A>) -> Expected {
+        self.and(Wish::HeaderTo(addresses.into_iter().map(Into::into).collect()))
+    }
+
     /// The whole subject, decoded.
     pub fn subject(self, subject: impl Into<String>) -> Expected {
         self.and(Wish::Subject(subject.into()))
@@ -108,6 +124,16 @@ impl Expected {
     /// The first header of this name, decoded.
     pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Expected {
         self.and(Wish::Header(name.into(), value.into()))
+    }
+
+    /// A part of the first header of this name, decoded.
+    pub fn header_contains(self, name: impl Into<String>, part: impl Into<String>) -> Expected {
+        self.and(Wish::HeaderContains(name.into(), part.into()))
+    }
+
+    /// No header of this name: a `Bcc`, say.
+    pub fn no_header(self, name: impl Into<String>) -> Expected {
+        self.and(Wish::NoHeader(name.into()))
     }
 
     /// The whole text, but for blank space at its end.
@@ -140,9 +166,30 @@ impl Expected {
         self.and(Wish::Attachment(name.into(), Some(bytes.into())))
     }
 
+    /// Attachments of these names, in any order, and no others. One that has no name, as a picture that the HTML shows may
+    /// be, counts as `(no name)`.
+    pub fn attachments<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Expected {
+        self.and(Wish::Attachments(names.into_iter().map(Into::into).collect()))
+    }
+
     /// No attachment at all.
     pub fn no_attachments(self) -> Expected {
         self.and(Wish::NoAttachments)
+    }
+
+    /// Whatever else there is to ask, a regular expression say; `what` is told if it is not so.
+    ///
+    /// ```
+    /// use pillarbox::testing::Expected;
+    ///
+    /// let expected = Expected::mail().satisfies("exactly one link", |mail| mail.links().len() == 1);
+    /// ```
+    pub fn satisfies(
+        self,
+        what: impl Into<String>,
+        predicate: impl Fn(&Message) -> bool + Send + Sync + 'static,
+    ) -> Expected {
+        self.and(Wish::Satisfies(what.into(), Arc::new(predicate)))
     }
 
     /// Looks at a message.
@@ -150,10 +197,13 @@ impl Expected {
     /// # Errors
     /// [`Mismatch`], with all that is not as expected; also if it cannot be parsed.
     pub fn check(&self, mail: &Envelope) -> Result<(), Mismatch> {
-        let mut differences = Vec::new();
-        match mail.parsed() {
-            Ok(message) => differences.extend(self.wishes.iter().filter_map(|wish| wish.difference(mail, &message))),
-            Err(e) => differences.push(Difference::new("message", "one with headers", &e.to_string())),
+        let mut differences: Vec<Difference> =
+            self.wishes.iter().filter_map(|wish| wish.difference_of_envelope(mail)).collect();
+        if self.wishes.iter().any(Wish::is_of_content) {
+            match mail.parsed() {
+                Ok(message) => differences.extend(self.wishes.iter().filter_map(|wish| wish.difference(&message))),
+                Err(e) => differences.push(Difference::new("message", "one with headers", &e.to_string())),
+            }
         }
         if differences.is_empty() { Ok(()) } else { Err(Mismatch { differences }) }
     }
@@ -170,6 +220,44 @@ impl Expected {
     }
 }
 
+impl<M: AsRef<Envelope>> Inbox<M> {
+    /// Takes the oldest message that is as expected; waits as long for one if there is none. The others stay, in their
+    /// order.
+    ///
+    /// ```
+    /// # use std::io::Write;
+    /// # use std::time::Duration;
+    /// # use pillarbox::testing::Expected;
+    /// # let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+    /// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
+    /// # client.write_all(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nSubject: Welcome\r\n\r\n.\r\n")?;
+    /// inbox.recv_expected(&Expected::mail().to(["bob@example.org"]).subject("Welcome"), Duration::from_secs(5))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv_matching`](Inbox::recv_matching); they also tell how the message differs that comes nearest.
+    pub fn recv_expected(&self, expected: &Expected, timeout: Duration) -> Result<M, RecvError> {
+        let mut nearest: Option<(usize, String)> = None;
+        let is_expected = |mail: &Envelope| {
+            let Err(Mismatch { differences }) = expected.check(mail) else { return true };
+            if nearest.as_ref().is_none_or(|(fewest, _)| differences.len() < *fewest) {
+                let mut text = format!("nearest comes the one {}", Arrived::of(mail));
+                differences.iter().for_each(|difference| text += &difference.to_string());
+                nearest = Some((differences.len(), text));
+            }
+            false
+        };
+        let received = self.recv_matching(is_expected, timeout);
+        received.map_err(|mut e| {
+            if let (RecvError::Timeout(_, report) | RecvError::Closed(report), Some((_, text))) = (&mut e, nearest) {
+                report.set_nearest(text);
+            }
+            e
+        })
+    }
+}
+
 impl Debug for Expected {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Expected").field("wishes", &self.wishes.len()).finish()
@@ -177,34 +265,63 @@ impl Debug for Expected {
 }
 
 impl Wish {
-    fn difference(&self, mail: &Envelope, message: &Message) -> Option<Difference> {
-        let subject = message.subject().unwrap_or_default();
+    /// Whether it asks for more than the envelope, which is there whatever the message looks like.
+    fn is_of_content(&self) -> bool {
+        !matches!(self, Wish::Sender(_) | Wish::Recipients(_) | Wish::Recipient(_))
+    }
+
+    fn difference_of_envelope(&self, mail: &Envelope) -> Option<Difference> {
+        let got = || mail.recipients().iter().map(Recipient::to_string).collect();
         match self {
-            Wish::Sender(sender) => Difference::unless_equal("sender", sender, &mail.mail_from().to_string()),
+            Wish::Sender(sender) if *mail.mail_from() != *sender => {
+                Some(Difference::new("sender", sender, &mail.mail_from().to_string()))
+            }
             Wish::Recipients(recipients) => {
-                let sorted = |mut list: Vec<String>| {
-                    list.sort_unstable();
-                    list.join(", ")
-                };
-                let got = sorted(mail.recipients().iter().map(Recipient::to_string).collect());
-                Difference::unless_equal("recipients", &sorted(recipients.clone()), &got)
+                Difference::unless_same("recipients", recipients, got(), |expected, got| {
+                    got.parse::<ForwardPath>().is_ok_and(|got| got == *expected)
+                })
             }
-            Wish::Recipient(recipient) => {
-                let got: Vec<String> = mail.recipients().iter().map(Recipient::to_string).collect();
-                let is_there = got.iter().any(|one| one == recipient);
-                (!is_there).then(|| Difference::new("recipients, among them", recipient, &got.join(", ")))
+            Wish::Recipient(recipient) if !mail.recipients().iter().any(|one| one == recipient) => {
+                Some(Difference::new("recipients, among them", recipient, &got().join(", ")))
             }
+            _ => None,
+        }
+    }
+
+    fn difference(&self, message: &Message) -> Option<Difference> {
+        match self {
+            Wish::Sender(_) | Wish::Recipients(_) | Wish::Recipient(_) => None,
             Wish::Author(address) => {
                 let is_there = message.from().iter().any(|one| one == address.as_str());
                 let got = || message.from().iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
                 (!is_there).then(|| Difference::new("header From", address, &got()))
             }
-            Wish::Subject(expected) => Difference::unless_equal("subject", expected, subject),
-            Wish::SubjectContains(part) => Difference::unless_in("subject, somewhere", part, subject),
+            Wish::HeaderTo(addresses) => {
+                let got = message.to().iter().map(|one| one.address().to_owned()).collect();
+                Difference::unless_same("header To", addresses, got, |expected, got| {
+                    got.parse::<ReversePath>().map_or(got == expected, |got| got == *expected)
+                })
+            }
+            Wish::Subject(expected) => match message.subject() {
+                Some(got) => Difference::unless_equal("subject", expected, got),
+                None => Some(Difference::missing("subject", expected)),
+            },
+            Wish::SubjectContains(part) => match message.subject() {
+                Some(got) => Difference::unless_in("subject, somewhere", part, got),
+                None => Some(Difference::missing("subject, somewhere", part)),
+            },
             Wish::Header(name, value) => match message.header(name) {
                 Some(got) => Difference::unless_equal(&format!("header {name}"), value, got),
                 None => Some(Difference::missing(&format!("header {name}"), value)),
             },
+            Wish::HeaderContains(name, part) => match message.header(name) {
+                Some(got) => Difference::unless_in(&format!("header {name}, somewhere"), part, got),
+                None => Some(Difference::missing(&format!("header {name}, somewhere"), part)),
+            },
+            Wish::NoHeader(name) => {
+                let got = message.header(name)?;
+                Some(Difference { what: format!("header {name}"), expected: None, got: Some(got.to_owned()) })
+            }
             Wish::Text(text) => match message.text() {
                 Some(got) => first_line(text.trim_end(), got.trim_end()),
                 None => Some(Difference::missing("text", text)),
@@ -235,6 +352,13 @@ impl Wish {
                 let got = named.peek().map(|one| one.bytes()).unwrap_or_default();
                 let show = |bytes: &[u8]| format!("{} octets: {}", bytes.len(), String::from_utf8_lossy(bytes));
                 (!is_there).then(|| Difference::new(&format!("attachment {name}"), &show(bytes), &show(got)))
+            }
+            Wish::Attachments(names) => {
+                let got = message.attachments().iter().map(|one| one.name().unwrap_or("(no name)").to_owned());
+                Difference::unless_same("attachments", names, got.collect(), |expected, got| expected == got)
+            }
+            Wish::Satisfies(what, predicate) => {
+                (!predicate(message)).then(|| Difference::new("message", what, "one of which that is not true"))
             }
             Wish::NoAttachments => {
                 let [first, ..] = message.attachments() else { return None };
@@ -293,6 +417,30 @@ impl Difference {
         (expected != got).then(|| Difference::new(what, expected, got))
     }
 
+    /// Unless each that is expected is there, and nothing else, in any order.
+    fn unless_same(
+        what: &str,
+        expected: &[String],
+        got: Vec<String>,
+        is_same: impl Fn(&str, &str) -> bool,
+    ) -> Option<Difference> {
+        let mut surplus: Vec<&String> = got.iter().collect();
+        let all_there = expected.iter().all(|wanted| {
+            let at = surplus.iter().position(|one| is_same(wanted, one));
+            at.map(|at| surplus.remove(at)).is_some()
+        });
+        let sorted = |list: &[String]| {
+            let mut list = list.to_vec();
+            list.sort_unstable();
+            (!list.is_empty()).then(|| list.join(", "))
+        };
+        (!all_there || !surplus.is_empty()).then(|| Difference {
+            what: what.to_owned(),
+            expected: sorted(expected),
+            got: sorted(&got),
+        })
+    }
+
     fn unless_in(what: &str, expected: &str, got: &str) -> Option<Difference> {
         (!got.contains(expected)).then(|| Difference::new(what, expected, got))
     }
@@ -301,13 +449,16 @@ impl Difference {
 impl Display for Mismatch {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("the message is not what was expected")?;
-        for Difference { what, expected, got } in &self.differences {
-            write!(f, "\n  {what}\n    expected: ")?;
-            show(f, expected.as_deref())?;
-            f.write_str("\n         got: ")?;
-            show(f, got.as_deref())?;
-        }
-        Ok(())
+        self.differences.iter().try_for_each(|difference| Display::fmt(difference, f))
+    }
+}
+
+impl Display for Difference {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "\n  {}\n    expected: ", self.what)?;
+        show(f, self.expected.as_deref())?;
+        f.write_str("\n         got: ")?;
+        show(f, self.got.as_deref())
     }
 }
 
