@@ -115,9 +115,13 @@ impl<S: Stream> Channel<S> {
                 self.input.stream_mut().set_read_deadline(deadline);
             }
             let available = match self.input.fill_buf() {
+                // A shutdown does not wait for what is refused.
+                Ok([]) if self.activity.is_closing() => return self.answer(SHUTTING_DOWN),
                 Ok([]) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(available) => available,
                 Err(e) if e.kind() == ErrorKind::TimedOut => return self.answer(IDLE),
+                // Within TLS the end of the stream is an error.
+                Err(_) if self.activity.is_closing() => return self.answer(SHUTTING_DOWN),
                 Err(e) => return Err(e),
             };
             let taken = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
