@@ -83,6 +83,16 @@ fn errors_and_junk_until_a_message_is_accepted() {
     }
     client.expect_reply("421 4.7.0");
     client.expect_close();
+    // EHLO was the first.
+    let mut client = Client::envelope(inbox.local_addr());
+    client.send("BDAT 1\r\nxBDAT 1\r\nx");
+    client.expect_reply("250");
+    client.expect_reply("250");
+    for _ in 0..4 {
+        client.expect("BDAT 0", "250 2.0.0 0 octets");
+    }
+    client.expect_reply("421 4.7.0");
+    client.expect_close();
 }
 
 #[test]
@@ -271,6 +281,26 @@ fn content_that_drips_is_given_up() {
         client.try_send("x")
     });
     assert!(dripped.take(1500).any(|sent| !sent), "the server listens to a drip for ever");
+}
+
+#[test]
+fn the_time_between_chunks_is_not_that_of_content() {
+    let limit = Duration::from_secs(1);
+    let inbox = inbox(Server::builder().data_timeout(limit));
+    let mut client = Client::envelope(inbox.local_addr());
+    client.send("BDAT 1\r\nx");
+    client.expect_reply("250");
+    // It may take as long as any command.
+    std::thread::sleep(limit);
+    client.send("NOOP\r\nBDAT 1 LAST\r\n");
+    // It goes out when the chunk is waited for.
+    client.expect_reply("250");
+    client.send("y");
+    client.expect_reply("250 2.0.0 OK");
+    // Within a chunk it is content's time, in total.
+    client.begin();
+    client.send("BDAT 2\r\nx");
+    client.expect_reply("421 4.4.2");
 }
 
 #[test]
