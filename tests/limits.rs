@@ -96,6 +96,29 @@ fn errors_and_junk_until_a_message_is_accepted() {
 }
 
 #[test]
+fn a_message_refused_for_many_is_one_error() {
+    let refuse = |mail: Envelope| {
+        pillarbox::Response::each(mail.recipients().iter().map(|_| Err(pillarbox::Reply::new(550, "5.2.1", "no"))))
+    };
+    let server = Server::builder().lmtp(true).max_errors(3).data_size_limit(10).serve("127.0.0.1:0", refuse);
+    let mut client = Client::connect(server.as_ref().expect("a free port").local_addr());
+    client.expect("LHLO client.example", "250");
+    for (content, refusal) in [(".", "550"), ("far too much\r\n.", "552"), (".", "550")] {
+        client.expect("MAIL FROM:<>", "250");
+        for _ in 0..5 {
+            client.expect("RCPT TO:<a@example.org>", "250");
+        }
+        client.expect("DATA", "354");
+        client.send(format!("{content}\r\n"));
+        for _ in 0..5 {
+            client.expect_reply(refusal);
+        }
+    }
+    client.expect_reply("421 4.7.0");
+    client.expect_close();
+}
+
+#[test]
 fn connections() {
     let inbox = inbox(Server::builder().max_connections(2));
     let mut first = Client::connect(inbox.local_addr());

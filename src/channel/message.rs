@@ -329,20 +329,22 @@ impl<S: Stream> Channel<S> {
                 }
             }
         }
-        let mut flow = Flow::Next;
+        // However many say no, it is the refusal of one message: the count must not end the connection before the last has
+        // been heard.
+        let mut refusal = None;
         for reply in replies {
-            flow = match &delivered {
-                Some(Delivered { id, .. }) if reply == Reply::ok() => {
-                    self.say(&Reply::accepted(id))?;
-                    Flow::Next
-                }
-                _ => self.answer(reply)?,
-            };
-            if flow != Flow::Next {
-                break;
+            match &delivered {
+                Some(Delivered { id, .. }) if reply == Reply::ok() => self.say(&Reply::accepted(id))?,
+                _ => self.say(&reply)?,
+            }
+            if reply.is_closing() {
+                return Ok(Flow::Close);
+            }
+            if !reply.is_positive() {
+                refusal.get_or_insert(reply);
             }
         }
-        Ok(flow)
+        refusal.map_or(Ok(Flow::Next), |refusal| self.judge(&refusal))
     }
 
     /// A message is refused after its content was read.
