@@ -313,7 +313,7 @@ impl FromStr for AddressLiteral {
             return parse_ipv4(text).map(AddressLiteral::V4).ok_or(AddressError::Literal);
         };
         if tag.eq_ignore_ascii_case("IPv6") {
-            return content.parse().map(AddressLiteral::V6).map_err(|_| AddressError::Literal);
+            return parse_ipv6(content).map(AddressLiteral::V6).ok_or(AddressError::Literal);
         }
         let tag_ok =
             !tag.is_empty() && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !tag.ends_with('-');
@@ -338,6 +338,18 @@ fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
         *octet = part.parse().ok()?;
     }
     parts.next().is_none().then(|| octets.into())
+}
+
+/// As std reads it, but for two things of the grammar: an IPv4 address at the end may have leading zeros, and `::` stands
+/// for at least two groups.
+fn parse_ipv6(text: &str) -> Option<Ipv6Addr> {
+    let v4 = text.rsplit_once(':').filter(|(_, last)| last.contains('.'));
+    let address = match v4 {
+        Some((groups, last)) => format!("{groups}:{}", parse_ipv4(last)?).parse().ok()?,
+        None => text.parse().ok()?,
+    };
+    let groups = text.split(':').filter(|group| !group.is_empty()).count() + usize::from(v4.is_some());
+    (!text.contains("::") || groups <= 6).then_some(address)
 }
 
 macro_rules! text_like {

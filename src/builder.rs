@@ -163,8 +163,8 @@ impl Builder {
         self
     }
 
-    /// How many commands that bring no message forward (NOOP, RSET, VRFY, EHLO ...) end a connection with `421 4.7.0`; an
-    /// accepted message sets the count back. 0 is no limit. Default: 100.
+    /// How many commands that bring no message forward (NOOP, RSET, VRFY, EHLO, an empty BDAT ...) end a connection with
+    /// `421 4.7.0`; an accepted message sets the count back. 0 is no limit. Default: 100.
     pub fn max_junk(mut self, commands: usize) -> Builder {
         self.config.max_junk = commands;
         self

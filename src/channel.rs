@@ -520,7 +520,11 @@ fn needs_auth(command: &Command<'_>) -> bool {
 
 /// Whether a command brings no message forward.
 fn is_junk(command: &Command<'_>) -> bool {
-    !matches!(command, Command::Mail(..) | Command::Rcpt(..) | Command::Data | Command::Bdat(..) | Command::Quit)
+    match command {
+        // A chunk without octets, of which there can be any number.
+        Command::Bdat(octets, last) => *octets == 0 && !last,
+        _ => !matches!(command, Command::Mail(..) | Command::Rcpt(..) | Command::Data | Command::Quit),
+    }
 }
 
 /// What a panic had to say.

@@ -188,11 +188,18 @@ pub(crate) struct Line<'a> {
 impl<'a> Line<'a> {
     /// Cuts a line, already without its CRLF.
     pub fn new(line: &'a [u8]) -> Line<'a> {
-        // Blanks at the end are tolerated: RFC 5321 section 4.1.1.
-        let line = line.trim_ascii_end();
-        let end = memchr::memchr2(b' ', b'\t', line).unwrap_or(line.len());
-        Line { verb: &line[..end], argument: line[end..].trim_ascii_start() }
+        // Blanks at the end are tolerated: RFC 5321 section 4.1.1. What else is white space to ASCII, lone CRs and LFs among
+        // it, is no blank.
+        let length = line.iter().rposition(|b| !is_blank(b)).map_or(0, |last| last + 1);
+        let line = &line[..length];
+        let end = memchr::memchr2(b' ', b'\t', line).unwrap_or(length);
+        let blanks = line[end..].iter().take_while(|b| is_blank(b)).count();
+        Line { verb: &line[..end], argument: &line[end + blanks..] }
     }
+}
+
+fn is_blank(octet: &u8) -> bool {
+    matches!(octet, b' ' | b'\t')
 }
 
 /// Whether a line is the beginning of an HTTP request: a browser that was led here, whose body must not run as commands.
@@ -337,6 +344,12 @@ mod tests {
     fn control_characters_are_refused_everywhere() {
         for line in [&b"NOOP\0"[..], b"NO\0OP", b"HELO a\rb", b"HELP \x1b", b"MAIL FROM:<a@b>\nRCPT", b"VRFY \x7f"] {
             assert_eq!(code(line, false), 500, "{}", line.escape_ascii());
+        }
+        // At either end of the argument as well, where blanks may be.
+        for control in ["\r", "\n", "\x0b", "\x0c", " \r", "\n ", "\t\x0c\t"] {
+            for line in [format!("NOOP{control}"), format!("QUIT {control}"), format!("MAIL {control}FROM:<a@b>")] {
+                assert_eq!(code(line.as_bytes(), false), 500, "{}", line.escape_debug());
+            }
         }
     }
 

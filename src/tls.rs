@@ -125,7 +125,9 @@ mod native {
 
     impl Tls {
         /// A certificate chain, the server's own first, and its key, both PEM. The key must be PKCS#8 without a
-        /// passphrase: `BEGIN PRIVATE KEY`. TLS 1.2 and later are spoken.
+        /// passphrase: `BEGIN PRIVATE KEY`. TLS 1.2 and later are spoken, as far as native-tls lets the platform's library:
+        /// with OpenSSL it turns TLS 1.3 off in servers, and who wants it brings another [`TlsAcceptor`], such as that of
+        /// `examples/rustls.rs`.
         ///
         /// # Errors
         /// [`TlsError::KeyForm`] for a key in another form, with the command that converts it; [`TlsError::Native`] for
@@ -141,7 +143,7 @@ mod native {
             Tls::from_identity(native_tls::Identity::from_pkcs8(certificates, key)?)
         }
 
-        /// A certificate chain with its key in a PKCS#12 archive. TLS 1.2 and later are spoken.
+        /// A certificate chain with its key in a PKCS#12 archive. TLS is spoken as with [`Tls::from_pem`].
         ///
         /// # Errors
         /// [`TlsError::Native`] for what cannot be parsed, or a wrong passphrase.

@@ -83,6 +83,39 @@ fn errors_and_junk_until_a_message_is_accepted() {
     }
     client.expect_reply("421 4.7.0");
     client.expect_close();
+    // EHLO was the first.
+    let mut client = Client::envelope(inbox.local_addr());
+    client.send("BDAT 1\r\nxBDAT 1\r\nx");
+    client.expect_reply("250");
+    client.expect_reply("250");
+    for _ in 0..4 {
+        client.expect("BDAT 0", "250 2.0.0 0 octets");
+    }
+    client.expect_reply("421 4.7.0");
+    client.expect_close();
+}
+
+#[test]
+fn a_message_refused_for_many_is_one_error() {
+    let refuse = |mail: Envelope| {
+        pillarbox::Response::each(mail.recipients().iter().map(|_| Err(pillarbox::Reply::new(550, "5.2.1", "no"))))
+    };
+    let server = Server::builder().lmtp(true).max_errors(3).data_size_limit(10).serve("127.0.0.1:0", refuse);
+    let mut client = Client::connect(server.as_ref().expect("a free port").local_addr());
+    client.expect("LHLO client.example", "250");
+    for (content, refusal) in [(".", "550"), ("far too much\r\n.", "552"), (".", "550")] {
+        client.expect("MAIL FROM:<>", "250");
+        for _ in 0..5 {
+            client.expect("RCPT TO:<a@example.org>", "250");
+        }
+        client.expect("DATA", "354");
+        client.send(format!("{content}\r\n"));
+        for _ in 0..5 {
+            client.expect_reply(refusal);
+        }
+    }
+    client.expect_reply("421 4.7.0");
+    client.expect_close();
 }
 
 #[test]
@@ -271,6 +304,26 @@ fn content_that_drips_is_given_up() {
         client.try_send("x")
     });
     assert!(dripped.take(1500).any(|sent| !sent), "the server listens to a drip for ever");
+}
+
+#[test]
+fn the_time_between_chunks_is_not_that_of_content() {
+    let limit = Duration::from_secs(1);
+    let inbox = inbox(Server::builder().data_timeout(limit));
+    let mut client = Client::envelope(inbox.local_addr());
+    client.send("BDAT 1\r\nx");
+    client.expect_reply("250");
+    // It may take as long as any command.
+    std::thread::sleep(limit);
+    client.send("NOOP\r\nBDAT 1 LAST\r\n");
+    // It goes out when the chunk is waited for.
+    client.expect_reply("250");
+    client.send("y");
+    client.expect_reply("250 2.0.0 OK");
+    // Within a chunk it is content's time, in total.
+    client.begin();
+    client.send("BDAT 2\r\nx");
+    client.expect_reply("421 4.4.2");
 }
 
 #[test]

@@ -175,6 +175,24 @@ fn a_folder_that_nobody_may_write_to() {
 }
 
 #[test]
+fn a_message_that_is_larger_than_files_may_be() {
+    let Some(prlimit) = support::program("prlimit") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mail");
+    let mut limited = Command::new(prlimit);
+    limited.args(["--fsize=20000", env!("CARGO_BIN_EXE_pillarbox"), "-n", "-c", "Maildir", "127.0.0.1:0", "--maildir"]);
+    limited.arg(&path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("RUST_LOG");
+    let maildir = Maildir { server: Running::start_command(limited), path };
+    let mut client = Client::ehlo(maildir.server.address());
+    for _ in 0..2 {
+        assert_eq!(by_data(&mut client, &("x".repeat(100_000) + "\r\n")), FAILED);
+        client.expect_in_step();
+        assert!(by_data(&mut client, "x\r\n").starts_with("250"));
+    }
+    assert_eq!((maildir.files("new"), maildir.files("tmp")), (2, 0));
+}
+
+#[test]
 fn no_descriptor_for_a_file() {
     let Some(prlimit) = support::program("prlimit") else { return };
     let folder = tempfile::tempdir().unwrap();

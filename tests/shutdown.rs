@@ -28,6 +28,19 @@ fn clients_between_commands_are_told_at_once() {
 }
 
 #[test]
+fn a_refused_chunk_is_not_waited_for() {
+    let inbox = Server::builder().inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.send("NOOP\r\nBDAT 100 LAST\r\nhalf");
+    // It goes out when the rest of the chunk is waited for.
+    client.expect_reply("250");
+    let report = inbox.server().shutdown(Duration::from_secs(3600));
+    assert_eq!((report.cut, report.joined), (0, true));
+    client.expect_reply("421 4.3.2");
+    client.expect_close();
+}
+
+#[test]
 fn who_was_told_to_send_may_finish() {
     let inbox = Server::builder().inbox("127.0.0.1:0").expect("a free port");
     let mut data = Client::envelope(inbox.local_addr());

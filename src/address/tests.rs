@@ -109,6 +109,13 @@ fn invalid_mailboxes() {
         ("a@[192.0.2.0001]", Literal),
         ("a@[IPv6:nonsense]", Literal),
         ("a@[IPv6:192.0.2.1]", Literal),
+        // "::" for one group, or for none.
+        ("a@[IPv6:1:2:3:4:5:6:7::]", Literal),
+        ("a@[IPv6:1:2:3::5:6:7:8]", Literal),
+        ("a@[IPv6:1:2:3:4:5::192.0.2.1]", Literal),
+        ("a@[IPv6:1:2:3:4::5:6:7:8]", Literal),
+        ("a@[IPv6:::192.0.2.0001]", Literal),
+        ("a@[IPv6:192.0.2.1::]", Literal),
         ("a@[tag:]", Literal),
         ("a@[-:x]", Literal),
         ("a@[:x]", Literal),
@@ -232,7 +239,16 @@ fn lengths() {
 fn literals() {
     let literal = |text: &str| mailbox(&format!("a@{text}")).unwrap().domain_literal();
     assert_eq!(literal("[192.0.2.1]"), Some(AddressLiteral::V4([192, 0, 2, 1].into())));
-    assert_eq!(literal("[IPv6:::1]"), Some(AddressLiteral::V6("::1".parse().unwrap())));
+    for (text, address) in [
+        ("::1", "::1"),
+        ("1:2:3:4:5:6::", "1:2:3:4:5:6:0:0"),
+        ("1:2:3:4::192.0.2.1", "1:2:3:4:0:0:c000:201"),
+        ("1:2:3:4:5:6:192.000.002.001", "1:2:3:4:5:6:c000:201"),
+        ("::ffff:192.000.002.001", "::ffff:192.0.2.1"),
+    ] {
+        let address = AddressLiteral::V6(address.parse().unwrap());
+        assert_eq!(literal(&format!("[IPv6:{text}]")), Some(address), "{text}");
+    }
     let general = AddressLiteral::General { tag: "x-tag".into(), content: "a=b".into() };
     assert_eq!(literal("[x-tag:a=b]"), Some(general));
     assert_eq!(literal("b.example"), None);

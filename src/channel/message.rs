@@ -29,8 +29,11 @@ const CHUNKS_FIRST: Reply = Reply::fixed(503, Status::new(5, 5, 1), "BDAT and DA
 pub(super) struct Chunks {
     collector: Collector,
     reader: DataReader,
-    // When the first octet could have come, and with it the floor rate's clock.
+    // When the first octet could have come, and with it the floor rate's clock. It stands still between chunks, where the
+    // client has the time that it has for any command.
     since: Instant,
+    // When the last chunk had come.
+    paused: Instant,
 }
 
 /// A message that a consumer has seen.
@@ -76,7 +79,10 @@ impl<S: Stream> Channel<S> {
     /// BDAT, its chunk, and with the last one what becomes of the message: RFC 3030 section 2.
     pub(super) fn bdat(&mut self, octets: u64, last: bool) -> io::Result<Flow> {
         let mut message = match self.chunks.take() {
-            Some(message) => message,
+            Some(mut message) => {
+                message.since += message.paused.elapsed();
+                message
+            }
             None => match self.may_send_content(true) {
                 Ok(()) => {
                     let line_ends = match self.context.mail_parameters().and_then(MailParameters::body) {
@@ -97,9 +103,9 @@ impl<S: Stream> Channel<S> {
                 self.lose(&overflow_reply(overflow));
                 return self.answer(overflow_reply(overflow));
             }
+            message.paused = Instant::now();
             self.chunks = Some(message);
-            self.say(&Reply::new(250, "2.0.0", format!("{octets} octets received")))?;
-            return Ok(Flow::Next);
+            return self.answer(Reply::new(250, "2.0.0", format!("{octets} octets received")));
         }
         self.conclude(message, read)
     }
@@ -115,9 +121,13 @@ impl<S: Stream> Channel<S> {
                 self.input.stream_mut().set_read_deadline(deadline);
             }
             let available = match self.input.fill_buf() {
+                // A shutdown does not wait for what is refused.
+                Ok([]) if self.activity.is_closing() => return self.answer(SHUTTING_DOWN),
                 Ok([]) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(available) => available,
                 Err(e) if e.kind() == ErrorKind::TimedOut => return self.answer(IDLE),
+                // Within TLS the end of the stream is an error.
+                Err(_) if self.activity.is_closing() => return self.answer(SHUTTING_DOWN),
                 Err(e) => return Err(e),
             };
             let taken = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
@@ -150,7 +160,8 @@ impl<S: Stream> Channel<S> {
         let hint = self.context.mail_parameters().and_then(MailParameters::size);
         let Shared { budget, spool, config, .. } = &*self.shared;
         let collector = Collector::new(budget, spool, config.data_size_limit, hint);
-        Chunks { collector, reader, since: Instant::now() }
+        let now = Instant::now();
+        Chunks { collector, reader, since: now, paused: now }
     }
 
     /// Reads up to CRLF.CRLF, whatever becomes of the message.
@@ -318,20 +329,22 @@ impl<S: Stream> Channel<S> {
                 }
             }
         }
-        let mut flow = Flow::Next;
+        // However many say no, it is the refusal of one message: the count must not end the connection before the last has
+        // been heard.
+        let mut refusal = None;
         for reply in replies {
-            flow = match &delivered {
-                Some(Delivered { id, .. }) if reply == Reply::ok() => {
-                    self.say(&Reply::accepted(id))?;
-                    Flow::Next
-                }
-                _ => self.answer(reply)?,
-            };
-            if flow != Flow::Next {
-                break;
+            match &delivered {
+                Some(Delivered { id, .. }) if reply == Reply::ok() => self.say(&Reply::accepted(id))?,
+                _ => self.say(&reply)?,
+            }
+            if reply.is_closing() {
+                return Ok(Flow::Close);
+            }
+            if !reply.is_positive() {
+                refusal.get_or_insert(reply);
             }
         }
-        Ok(flow)
+        refusal.map_or(Ok(Flow::Next), |refusal| self.judge(&refusal))
     }
 
     /// A message is refused after its content was read.

@@ -15,10 +15,15 @@ impl<S: Stream> Channel<S> {
     /// Says a reply and counts what speaks against the client; the connection ends if that is too much.
     pub(super) fn answer(&mut self, reply: Reply) -> io::Result<Flow> {
         self.say(&reply)?;
+        self.judge(&reply)
+    }
+
+    /// Counts a reply that was said, which may be the last.
+    pub(super) fn judge(&mut self, reply: &Reply) -> io::Result<Flow> {
         if reply.is_closing() {
             return Ok(Flow::Close);
         }
-        let Some(goodbye) = self.count(&reply) else { return Ok(Flow::Next) };
+        let Some(goodbye) = self.count(reply) else { return Ok(Flow::Next) };
         log::info!("[{}] {goodbye}", self.context.connection);
         self.say(&goodbye)?;
         Ok(Flow::Close)

@@ -23,9 +23,9 @@ impl Ret {
     }
 }
 
-/// RFC 3461 section 4.4: at most 100 characters, as encoded.
+/// RFC 3461 section 4.4: at most 100 characters, as encoded, that stand for printable ASCII.
 pub(super) fn parse_envid(value: &str) -> Option<String> {
-    (value.len() <= 100).then(|| xtext::decode(value)).flatten()
+    (value.len() <= 100).then(|| xtext::decode(value)).flatten().filter(|id| id.is_ascii())
 }
 
 /// When the sender wants a notice about this recipient: `NOTIFY=` (RFC 3461 section 4.1).
@@ -110,14 +110,15 @@ impl OriginalRecipient {
         &self.address
     }
 
-    /// `addr-type ";" xtext`, of at most 500 characters. A client of SMTPUTF8 may say `utf-8;` and mean what RFC 6533
-    /// section 3 lets that hold.
+    /// `addr-type ";" xtext`, of at most 500 characters: an atom, and what stands for printable ASCII. A client of SMTPUTF8
+    /// may say `utf-8;` and mean what RFC 6533 section 3 lets that hold.
     pub(super) fn parse(value: &str, smtputf8: bool) -> Option<OriginalRecipient> {
         let (address_type, address) = value.split_once(';').filter(|_| value.len() <= 500)?;
-        let type_ok = !address_type.is_empty() && address_type.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/?^_`{|}~".contains(&b);
+        let type_ok = !address_type.is_empty() && address_type.bytes().all(is_atom);
         let address = match address_type.eq_ignore_ascii_case("utf-8") {
             true => decode_utf8_address(address, smtputf8)?,
-            false => xtext::decode(address)?,
+            false => xtext::decode(address).filter(|address| address.is_ascii())?,
         };
         (type_ok && !address.is_empty()).then(|| OriginalRecipient { address_type: address_type.to_owned(), address })
     }
@@ -176,9 +177,19 @@ mod tests {
         let utf8 = OriginalRecipient::parse("utf-8;b\\x{FC}b@example.org", false).unwrap();
         assert_eq!(utf8.address(), "b\u{fc}b@example.org");
         assert!(OriginalRecipient::parse("utf-8;b\u{fc}b@example.org", true).is_some());
-        for bad in
-            ["rfc822", ";a@b", "rfc822;", "r f;a", "rfc822;a=b", "utf-8;b\u{fc}b@b", "utf-8;\\x{D800}", "utf-8;\\x{0A}"]
-        {
+        assert!(OriginalRecipient::parse("x_local;bob", false).is_some());
+        for bad in [
+            "rfc822",
+            ";a@b",
+            "rfc822;",
+            "rfc822;+C3+BC@b",
+            "r f;a",
+            "r(f;a",
+            "rfc822;a=b",
+            "utf-8;b\u{fc}b@b",
+            "utf-8;\\x{D800}",
+            "utf-8;\\x{0A}",
+        ] {
             assert_eq!(OriginalRecipient::parse(bad, false), None, "{bad}");
         }
         assert_eq!(OriginalRecipient::parse(&format!("rfc822;{}", "a".repeat(494)), false), None);
@@ -187,7 +198,9 @@ mod tests {
     #[test]
     fn envelope_ids_and_returns() {
         assert_eq!(parse_envid("QQ314159").as_deref(), Some("QQ314159"));
-        assert_eq!(parse_envid(&"a".repeat(101)), None);
+        for bad in ["a".repeat(101), "+C3+BC".into(), "+0A".into()] {
+            assert_eq!(parse_envid(&bad), None, "{bad}");
+        }
         assert_eq!(Ret::parse("full"), Some(Ret::Full));
         assert_eq!(Ret::parse("HDRS"), Some(Ret::Headers));
         assert_eq!(Ret::parse("HALF"), None);

@@ -25,7 +25,7 @@ pub(crate) enum Line {
     Complete,
     /// Ended, but over the limit: its text is gone.
     TooLong,
-    /// So far over the limit that waiting for the end is not worth it.
+    /// So far over the limit that waiting for the end, or going on behind it, is not worth it.
     Flood,
 }
 
@@ -41,12 +41,18 @@ impl LineReader {
             };
             if after_cr {
                 self.keep(&octets[..end], limit);
-                return (end, if self.skipped > 0 { Line::TooLong } else { Line::Complete });
+                let state = if self.skipped > 0 { Line::TooLong } else { Line::Complete };
+                return (end, self.unless_flood(state));
             }
             searched = end;
         }
         self.keep(octets, limit);
-        (octets.len(), if self.skipped > MAX_SKIPPED { Line::Flood } else { Line::Partial })
+        (octets.len(), self.unless_flood(Line::Partial))
+    }
+
+    /// Too much is too much even if the end comes with it: where the pieces of a line begin shall make no difference.
+    fn unless_flood(&self, state: Line) -> Line {
+        if self.skipped > MAX_SKIPPED { Line::Flood } else { state }
     }
 
     /// The text of a complete line, without its CRLF.
@@ -157,6 +163,18 @@ mod tests {
                 assert_eq!(reader.is_http(), is_http, "{start}");
                 reader.clear();
                 assert!(!reader.is_http());
+            }
+        }
+    }
+
+    #[test]
+    fn a_flood_is_one_in_whichever_pieces_it_comes() {
+        for (over, state) in [(0, Line::TooLong), (1, Line::Flood)] {
+            let line = [&vec![b'x'; MAX_SKIPPED + over - 2][..], b"\r\n"].concat();
+            for piece in [line.len(), 65_000, 4096, 1] {
+                let mut reader = LineReader::default();
+                let states: Vec<Line> = line.chunks(piece).map(|octets| reader.feed(octets, 2048).1).collect();
+                assert_eq!(states.last(), Some(&state), "{over} over, {piece} at a time");
             }
         }
     }

@@ -86,6 +86,8 @@ impl Client {
                 Ok(0) => return lines.join("\n") + "<closed>",
                 Ok(n) => self.unread.extend_from_slice(&octets[..n]),
                 Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return lines.join("\n") + "<closed>",
+                // The machine stood still for a while: a read that has a timeout does not go on by itself.
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => panic!("no reply: {e}"),
             }
         }

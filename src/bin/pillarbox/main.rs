@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Upstream, Users, handlers};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 mod certificate;
@@ -190,7 +190,7 @@ fn serve_with(
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
     let renewal = certificate.is_some().then_some(SIGHUP);
-    let signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(renewal))
+    let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
     let server = builder.serve(listener, handler).map_err(|e| match e {
         Error::Setting(problem) => usage(ErrorKind::ValueValidation, problem),
@@ -219,7 +219,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// SIGHUP renews the certificate; the first other signal is passed on, and a second one ends the process.
+/// SIGHUP renews the certificate; the first SIGINT or SIGTERM is passed on, and a second one ends the process.
 fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiver<()>, String> {
     let (sender, end) = channel();
     let wait = move || {
@@ -227,6 +227,8 @@ fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiv
         for signal in signals.forever() {
             match (signal, &certificate) {
                 (SIGHUP, Some(certificate)) => certificate.renew(),
+                // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
+                (SIGXFSZ, _) => {}
                 _ if is_ending => std::process::exit(1),
                 _ => {
                     is_ending = true;
