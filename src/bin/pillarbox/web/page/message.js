@@ -69,7 +69,7 @@ function linked(text) {
 
 /** Where the links of some HTML lead, each once. It is not parsed as a document, which a browser might act upon. */
 function targets(html) {
-  const found = [...html.matchAll(/\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))/gi)].map(([, ...value]) => value.find(Boolean) ?? '');
+  const found = [...html.matchAll(/\bx-href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))/gi)].map(([, ...value]) => value.find(Boolean) ?? '');
   const decoded = found.map((href) => href.trim().replace(/&amp;/gi, '&').replace(/&#(x?)([\da-f]{1,6});/gi,
     (all, hex, digits) => String.fromCharCode(parseInt(digits, hex ? 16 : 10))));
   return [...new Set(decoded)].filter((href) => /^https?:\/\//i.test(href)).slice(0, 500);
