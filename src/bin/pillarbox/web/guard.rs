@@ -22,7 +22,10 @@ impl Guard {
     /// Whether the request may be answered.
     pub fn check(&self, request: &Request) -> Result<(), Response> {
         let host = request.field("Host")?.unwrap_or_default();
-        let (name, port) = taken_apart(host).unwrap_or_default();
+        // RFC 9112 section 3.2.
+        let Some((name, port)) = taken_apart(host) else {
+            return Err(Response::error(400, "a request needs a valid Host"));
+        };
         let is_named = self.names.iter().any(|ours| ours.eq_ignore_ascii_case(name));
         if !is_named && !self.is_ours(name, port) {
             return Err(Response::error(421, "the inbox is not known by this name: see --http-host"));
