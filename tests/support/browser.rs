@@ -168,6 +168,17 @@ impl Browser {
         self.command(&format!("/element/{}/click", self.element(selector)), &json!({}));
     }
 
+    /// Clicks there, in CSS pixels from the page's upper left corner.
+    #[track_caller]
+    pub fn click_at(&self, x: i64, y: i64) {
+        let actions = json!([
+            { "type": "pointerMove", "x": x, "y": y },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pointerUp", "button": 0 },
+        ]);
+        self.command("/actions", &json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": actions }] }));
+    }
+
     /// Clicks into an element and writes, in the place of what was there.
     #[track_caller]
     pub fn write(&self, selector: &str, text: &str) {
@@ -256,11 +267,6 @@ impl Browser {
             assert!(begun.elapsed() < PATIENCE, "nothing is downloaded: {names:?}");
             thread::sleep(LOOK);
         }
-    }
-
-    /// A file for what Chromium notes down, which goes with it.
-    pub fn folder(&self) -> &std::path::Path {
-        self.folder.path()
     }
 }
 
