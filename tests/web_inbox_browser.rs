@@ -23,15 +23,15 @@ use serde_json::{Value, json};
 use web::{Inbox, deliver};
 
 /// Of all bodies and an attachment, which is to come out as it went in.
-const WELCOME: &str = "From: Acme <hello@acme.example>\r\nTo: Ann <ann@example.org>\r\n\
-    Subject: =?utf-8?q?Welcome=2C_J=C3=BCrgen=3A?= confirm your address\r\nDate: Wed, 25 Nov 2026 10:00:00 +0000\r\n\
+const WELCOME: &str = "From: Acme <hello@acme.example>\r\nTo: Zoe <zoe@example.org>\r\n\
+    Subject: =?utf-8?q?Welcome=2C_Zo=C3=AB=3A?= confirm your address\r\nDate: Wed, 25 Nov 2026 10:00:00 +0000\r\n\
     Message-ID: <1@acme.example>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=mixed\r\n\r\n\
     --mixed\r\nContent-Type: multipart/alternative; boundary=either\r\n\r\n\
     --either\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
-    Hello Ann,\r\n\r\nconfirm your address: https://acme.example/confirm?t=8Hq2\r\n\r\n\
+    Hello Zoë,\r\n\r\nconfirm your address: https://acme.example/confirm?t=8Hq2\r\n\r\n\
     --either\r\nContent-Type: text/html; charset=utf-8\r\n\r\n\
     <body style=\"margin:0;background:#f4f4f7;font-family:sans-serif\"><div style=\"max-width:520px;margin:24px auto;\
-    background:#fff;padding:28px;border-radius:8px\"><h1 style=\"margin-top:0\">Welcome, Ann</h1><p>Thank you for joining \
+    background:#fff;padding:28px;border-radius:8px\"><h1 style=\"margin-top:0\">Welcome, Zo&euml;</h1><p>Thank you for joining \
     Acme. One thing is left to do:</p><p><a href=\"https://acme.example/confirm?t=8Hq2\" style=\"display:inline-block;\
     padding:12px 22px;border-radius:6px;background:#2f6fed;color:#fff;text-decoration:none\">Confirm your address</a></p>\
     <p style=\"color:#555\">It is valid until <a href=\"#terms\">tomorrow</a>.</p></div>\r\n--either--\r\n\
@@ -41,7 +41,7 @@ const WELCOME: &str = "From: Acme <hello@acme.example>\r\nTo: Ann <ann@example.o
     a,b\r\n--mixed--\r\n";
 
 /// Its subject.
-const TITLE: &str = "Welcome, Jürgen: confirm your address";
+const TITLE: &str = "Welcome, Zoë: confirm your address";
 
 const ROWS: &str = "document.querySelectorAll('.row:not([hidden])').length";
 
@@ -112,12 +112,12 @@ fn mail_shows_as_it_comes() {
     browser.wait("document.querySelector('.links a')?.href === 'https://acme.example/confirm?t=8Hq2'");
 
     browser.click("#tab-text");
-    assert!(browser.text("#panel").contains("Hello Ann,\n\nconfirm your address: https://acme.example/confirm?t=8Hq2"));
+    assert!(browser.text("#panel").contains("Hello Zoë,\n\nconfirm your address: https://acme.example/confirm?t=8Hq2"));
     browser.click("#tab-headers");
     let headers = browser.text("#panel");
     assert!(headers.contains("Message-ID") && headers.contains("<1@acme.example>"), "{headers}");
     browser.click("#tab-source");
-    browser.wait("document.getElementById('panel').innerText.includes('=?utf-8?q?Welcome=2C_J=C3=BCrgen=3A?=')");
+    browser.wait("document.getElementById('panel').innerText.includes('=?utf-8?q?Welcome=2C_Zo=C3=AB=3A?=')");
     browser.click("#tab-conversation");
     let conversation = browser.text("#panel");
     for part in ["EHLO client.example", "RCPT TO:<recipient@example.org>", "250 2.0.0 OK"] {
@@ -234,7 +234,7 @@ fn a_keyboard_is_enough() {
     browser.press(&format!("{TAB}{TAB}"));
     assert_eq!(focus(&browser), "tab-html");
     browser.press(RIGHT);
-    assert_eq!((focus(&browser).as_str(), browser.text("#panel").contains("Hello Ann")), ("tab-text", true));
+    assert_eq!((focus(&browser).as_str(), browser.text("#panel").contains("Hello Zoë")), ("tab-text", true));
     browser.press(&format!("{LEFT}{LEFT}"));
     assert_eq!(focus(&browser), "tab-conversation");
     browser.press(TAB);
@@ -496,6 +496,37 @@ fn some_hundred_messages_at_once() {
 }
 
 #[test]
+fn a_full_inbox() {
+    let inbox = Inbox::start();
+    let Some(browser) = Browser::start() else { return };
+    let mut client = inbox.client();
+    let large = vec![b'x'; 30 * 1024 * 1024];
+    for _ in 0..8 {
+        deliver(&mut client, &large);
+    }
+    client.begin();
+    client.send(format!("BDAT {} LAST\r\n", large.len()));
+    client.send(&large);
+    client.expect_reply("452 4.3.1");
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        visit(&browser, &inbox);
+        let notice = "The inbox is full: 1 message was refused. Delete some to make room.";
+        browser.wait(&format!("document.getElementById('full').innerText === '{notice}'"));
+        expect_contrast(&browser, scheme);
+    }
+    // A message that large is shown in part, without a wait.
+    browser.click("#mail-3");
+    browser.wait("document.getElementById('panel').innerText.includes('Only the beginning is shown')");
+    browser.click("#delete");
+    browser.click("#confirm-yes");
+    wait_for_rows(&browser, 7);
+    assert_eq!(browser.run("return document.getElementById('full').checkVisibility();"), false);
+    deliver(&mut client, &large);
+    wait_for_rows(&browser, 8);
+}
+
+#[test]
 fn a_server_that_is_gone() {
     let inbox = Inbox::start();
     let Some(browser) = show(&inbox) else { return };
@@ -510,7 +541,7 @@ fn a_server_that_is_gone() {
 #[test]
 fn pictures() {
     let Some(folder) = std::env::var_os("PILLARBOX_SCREENSHOTS") else { return };
-    let inbox = Inbox::start();
+    let inbox = Inbox::start_with(&["--hostname", "mx.example.org"]);
     let Some(browser) = show(&inbox) else { return };
     for (from, subject) in [
         ("Billing <billing@acme.example>", "Invoice 2026-1103"),
