@@ -243,6 +243,8 @@ fn what_is_no_request() {
         (with("Transfer-Encoding: chunked\r\n") + "\r\n", 400),
         (with("Transfer-Encoding: chunked\r\n") + "+2\r\n[]\r\n0\r\n\r\n", 400),
         (with("Transfer-Encoding: chunked\r\n") + "0x2\r\n[]\r\n0\r\n\r\n", 400),
+        (with("Transfer-Encoding: chunked\r\n") + "2 2\r\n[]\r\n0\r\n\r\n", 400),
+        (with("Transfer-Encoding: chunked\r\n") + "2;\r;\r\n[]\r\n0\r\n\r\n", 400),
         (with("Transfer-Encoding: chunked\r\n") + "2\n[]\r\n0\r\n\r\n", 400),
         (with("Transfer-Encoding: chunked\r\n") + "2\r\n[]]\r\n0\r\n\r\n", 400),
         (with("Transfer-Encoding: chunked\r\n") + "10001\r\n", 413),

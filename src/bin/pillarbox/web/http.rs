@@ -176,9 +176,8 @@ impl<'a> Connection<'a> {
     fn chunks(&mut self, deadline: Instant) -> Result<Vec<u8>, Ended> {
         let mut body = Vec::new();
         loop {
-            let line = self.line(deadline)?;
-            let length = line.split(|b| matches!(b, b';' | b' ' | b'\t')).next().and_then(chunk_size);
-            let length = length.ok_or_else(|| bad(400, "a chunk must begin with its size"))?;
+            let length =
+                chunk_size(&self.line(deadline)?).ok_or_else(|| bad(400, "a chunk must begin with its size"))?;
             if length == 0 {
                 break;
             }
@@ -207,10 +206,10 @@ impl<'a> Connection<'a> {
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.unread) {
                 let mut line = self.octets(end + 1, deadline)?;
-                if !line.ends_with(b"\r\n") {
+                line.pop();
+                if line.pop() != Some(b'\r') || line.contains(&b'\r') {
                     return Err(bad(400, "a line must end with CRLF"));
                 }
-                line.truncate(end - 1);
                 return Ok(line);
             }
             if self.unread.len() > MAX_HEAD {
@@ -376,10 +375,13 @@ fn parse(octets: &[u8]) -> Result<Option<(Request, usize, Extent)>, Ended> {
     Ok(Some((request, head, extent)))
 }
 
-/// Digits to the base of sixteen, and nothing else.
-fn chunk_size(digits: &[u8]) -> Option<usize> {
-    let digits = str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()))?;
-    usize::from_str_radix(digits, 16).ok()
+/// The size that a chunk's line begins with, in digits to the base of sixteen; behind it there may be extensions.
+fn chunk_size(line: &[u8]) -> Option<usize> {
+    let digits = line.iter().position(|b| !b.is_ascii_hexdigit()).unwrap_or(line.len());
+    let (digits, behind) = line.split_at(digits);
+    let behind = behind.trim_ascii_start();
+    let size = usize::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    (behind.is_empty() || behind.starts_with(b";")).then_some(size)
 }
 
 fn reason(status: u16) -> &'static str {
