@@ -71,7 +71,8 @@ impl Browser {
         let driver = support::program("chromedriver")?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("a folder");
-        let driver = Driver::start(Command::new(driver).env("HOME", folder.path()));
+        // Whatever it writes goes with the folder, even if it is killed.
+        let driver = Driver::start(Command::new(driver).env("HOME", folder.path()).env("TMPDIR", folder.path()));
         let own = [
             "--headless",
             "--no-sandbox",
