@@ -41,7 +41,7 @@ fn the_page() {
         );
     }
     let server = inbox.get("/api/server").json();
-    assert_eq!(server, json!({"smtp": [inbox.server.endpoint], "version": env!("CARGO_PKG_VERSION")}));
+    assert_eq!(server, json!({"smtp": [inbox.server.endpoint], "version": env!("CARGO_PKG_VERSION"), "refused": 0}));
 }
 
 #[test]
@@ -59,6 +59,8 @@ fn messages_the_newest_first() {
         "received": received, "size": subject("one").len(), "attachments": 0,
     });
     assert_eq!(*first, expected);
+    // In this order too, for whoever reads it as it is.
+    assert_eq!(first.to_string(), expected.to_string());
     assert_eq!(second["from"], "Jürgen <j@example.org>");
 }
 
@@ -80,7 +82,7 @@ fn all_there_is_to_know_about_a_message() {
     assert_eq!((&message["tls"], &message["identity"]), (&json!(false), &Value::Null));
     assert_eq!(message["headers"], json!([["Subject", "hello"], ["X-Odd", "folded value"]]));
     assert_eq!(message["text"], "first\n.second\n");
-    assert_eq!((&message["html"], &message["attachments"]), (&json!(false), &json!([])));
+    assert_eq!((&message["html"], &message["attachments"]), (&Value::Null, &json!([])));
     let said = message["conversation"].as_array().expect("a list");
     let lines: Vec<_> =
         said.iter().map(|said| (said["from"].as_str().unwrap(), said["text"].as_str().unwrap())).collect();
@@ -299,19 +301,72 @@ fn who_waits_and_goes_leaves_a_place() {
 }
 
 #[test]
-fn the_oldest_go_when_there_are_a_thousand() {
+fn a_full_inbox_refuses_until_something_is_deleted() {
+    const ROOM: usize = 10_000;
     let inbox = Inbox::start();
     let mut client = inbox.client();
-    for _ in 0..1005 {
-        client.send("MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nBDAT 1 LAST\r\nx");
-    }
-    for _ in 0..3 * 1005 {
-        client.expect_reply("250");
+    let refused = || inbox.get("/api/server").json()["refused"].clone();
+    // Many at a time, but no more than sockets hold.
+    let mut taken = 0;
+    while taken < ROOM + 5 {
+        for _ in 0..5 {
+            client.send("MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nBDAT 1 LAST\r\nx");
+        }
+        for n in 0..5 {
+            let replies = [client.reply(), client.reply(), client.reply()];
+            let expected = if taken + n < ROOM { "250 2.0.0 OK" } else { "452 4.3.1 The inbox is full" };
+            assert!(replies[2].starts_with(expected), "{taken}: {replies:?}");
+        }
+        taken += 5;
     }
     let ids = inbox.ids();
-    assert_eq!((ids.len(), ids[0].as_str(), ids[999].as_str()), (1000, "1005", "6"));
-    assert_eq!(inbox.request("GET", "/api/messages/5", "", "").status, 404);
-    assert_eq!(inbox.get("/api/next?after=0").json()["id"], "6");
+    assert_eq!((ids.len(), ids[0].as_str(), ids[ROOM - 1].as_str(), refused()), (ROOM, "10000", "1", json!(5)));
+    assert_eq!(inbox.request("DELETE", "/api/messages/7", "", "").status, 204);
+    assert_eq!(refused(), json!(0));
+    assert_eq!(inbox.receive(subject("there was room")), "10001");
+    client.begin();
+    client.send("BDAT 1 LAST\r\nx");
+    client.expect_reply("452 4.3.1");
+    client.expect_in_step();
+    assert_eq!(inbox.request("DELETE", "/api/messages", "", "").status, 204);
+    assert_eq!(inbox.receive(subject("and now there is")), "10002");
+}
+
+#[test]
+fn the_largest_messages_fill_it_too() {
+    let inbox = Inbox::start();
+    let message = [b"Subject: large\r\n\r\n".to_vec(), vec![b'x'; 30 * 1024 * 1024], b"\r\n".to_vec()].concat();
+    let mut client = inbox.client();
+    for _ in 0..8 {
+        deliver(&mut client, &message);
+    }
+    client.begin();
+    client.send(format!("BDAT {} LAST\r\n", message.len()));
+    client.send(&message);
+    client.expect_reply("452 4.3.1");
+    assert_eq!(inbox.ids().len(), 8);
+    let listed = &inbox.get("/api/messages").json()[0];
+    assert_eq!((&listed["id"], &listed["size"]), (&json!("8"), &json!(message.len())));
+    let read = inbox.message("8");
+    assert_eq!((&read["text_complete"], read["text"].as_str().map(str::len)), (&json!(false), Some(1024 * 1024)));
+    assert!(inbox.get("/api/messages/8/source").body == message);
+    assert_eq!(inbox.request("DELETE", "/api/messages/3", "", "").status, 204);
+    deliver(&mut client, &message);
+    assert_eq!(inbox.ids(), ["9", "8", "7", "6", "5", "4", "2", "1"]);
+}
+
+#[test]
+fn html_is_in_the_answer_as_it_came_and_in_the_frame_without_what_reaches_out() {
+    let inbox = Inbox::start();
+    let html = "<p><a class=b HREF=\"https://a.example/?a=1&amp;b=2\">x</a><a href = '#there'>y</a><LINK rel=preconnect \
+        href=//a.example><svg><a xlink:href=//a.example><set attributeName=&#104;ref to=//a.example></svg>";
+    let id = inbox.receive(format!("Content-Type: text/html\r\n\r\n{html}"));
+    let message = inbox.message(&id);
+    assert_eq!((&message["html"], &message["html_complete"]), (&json!(html), &json!(true)));
+    let frame = inbox.get(&format!("/api/messages/{id}/html"));
+    let expected = "<p><a class=b x-HREF=\"https://a.example/?a=1&amp;b=2\">x</a><a href = '#there'>y</a><x-LINK rel=preconnect \
+        x-href=//a.example><svg><a xlink:x-href=//a.example><x-set attributeName=&#104;ref to=//a.example></svg>";
+    assert!(frame.text().starts_with(expected), "{}", frame.text());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
@@ -104,22 +104,45 @@ impl Answer {
         Answer::parse(&octets)
     }
 
+    /// What comes up to the end that its length says, from a server that may not close.
+    pub fn receive(stream: TcpStream) -> std::io::Result<Answer> {
+        let mut stream = BufReader::new(stream);
+        let mut octets = Vec::new();
+        while !octets.ends_with(b"\r\n\r\n") {
+            if stream.read_until(b'\n', &mut octets)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let (status, head) = Answer::head(&octets);
+        let mut answer = Answer { status, head, body: Vec::new() };
+        stream.take(answer.length()).read_to_end(&mut answer.body)?;
+        Ok(answer)
+    }
+
+    fn head(octets: &[u8]) -> (u16, String) {
+        let head = String::from_utf8(octets.to_vec()).expect("a head is ASCII");
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest[..3].parse().ok()).expect("a status");
+        (status, head)
+    }
+
+    fn length(&self) -> u64 {
+        self.field("Content-Length").map_or(0, |length| length.parse().expect("a number"))
+    }
+
     pub fn parse(octets: &[u8]) -> Answer {
         let end = octets.windows(4).position(|four| four == b"\r\n\r\n");
         let (head, body) = octets.split_at(end.unwrap_or_else(|| panic!("no answer: {}", octets.escape_ascii())) + 4);
-        let head = String::from_utf8(head.to_vec()).expect("a head is ASCII");
-        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest[..3].parse().ok()).expect("a status");
+        let (status, head) = Answer::head(head);
         let answer = Answer { status, head, body: body.to_vec() };
-        let length = answer.field("Content-Length").map_or(0, |length| length.parse().expect("a number"));
-        assert_eq!(answer.body.len(), length, "{}", answer.head);
+        assert_eq!(answer.body.len() as u64, answer.length(), "{}", answer.head);
         answer
     }
 
     /// # Panics
     /// If the field came more than once.
     pub fn field(&self, name: &str) -> Option<&str> {
-        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
-        let mut values = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let mut values = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
         let value = values.next();
         assert!(values.next().is_none(), "{name} twice: {}", self.head);
         value

@@ -95,7 +95,9 @@ impl Api {
                 false => Err(absent("message")),
             },
             (_, ["api", "server"]) => {
-                Ok(Response::json(&json!({ "smtp": self.endpoints, "version": env!("CARGO_PKG_VERSION") }), None))
+                let refused = self.store.refused();
+                let about = json!({ "smtp": self.endpoints, "version": env!("CARGO_PKG_VERSION"), "refused": refused });
+                Ok(Response::json(&about, None))
             }
             (_, ["api", "faults"]) => Ok(Response::json(self.rules.lock().put(), None)),
             (_, ["api", "next"]) => self.next(request, client),

@@ -22,9 +22,12 @@ impl Guard {
     /// Whether the request may be answered.
     pub fn check(&self, request: &Request) -> Result<(), Response> {
         let host = request.field("Host")?.unwrap_or_default();
-        let (name, port) = taken_apart(host).unwrap_or_default();
+        // RFC 9112 section 3.2.
+        let Some(name) = name_of(host) else {
+            return Err(Response::error(400, "a request needs a valid Host"));
+        };
         let is_named = self.names.iter().any(|ours| ours.eq_ignore_ascii_case(name));
-        if !is_named && !self.is_ours(name, port) {
+        if !is_named && !self.is_ours(name) {
             return Err(Response::error(421, "the inbox is not known by this name: see --http-host"));
         }
         if let Some(origin) = request.field("Origin")? {
@@ -42,15 +45,12 @@ impl Guard {
         }
     }
 
-    fn is_ours(&self, name: &str, port: u16) -> bool {
+    fn is_ours(&self, name: &str) -> bool {
         let ip = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name).parse::<IpAddr>();
         let is_local =
             name.eq_ignore_ascii_case("localhost") || ip.as_ref().is_ok_and(|ip| ip.to_canonical().is_loopback());
-        match self.is_public {
-            // No name can be made to stand for an address, and whoever forwards a port may have chosen another.
-            true => is_local || ip.is_ok(),
-            false => port == self.address.port() && (is_local || ip == Ok(self.address.ip())),
-        }
+        // No name can be made to stand for an address, and whoever forwards a port may have chosen another.
+        is_local || ip.is_ok_and(|ip| self.is_public || ip == self.address.ip())
     }
 }
 
@@ -62,13 +62,13 @@ fn is_visit(request: &Request) -> Result<bool, Response> {
         && request.field("Sec-Fetch-Dest")? == Some("document"))
 }
 
-/// The name and the port of a `Host` field.
-fn taken_apart(host: &str) -> Option<(&str, u16)> {
+/// The name in a `Host` field, with a port behind it or without.
+fn name_of(host: &str) -> Option<&str> {
     let name_ends = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
     let (name, port) = host.split_at(name_ends);
     match port.strip_prefix(':') {
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some((name, digits.parse().ok()?)),
-        None if port.is_empty() && !name.is_empty() => Some((name, 80)),
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse::<u16>().ok().map(|_| name),
+        None if port.is_empty() && !name.is_empty() => Some(name),
         _ => None,
     }
 }

@@ -1,8 +1,8 @@
 //! A message in HTML, for a frame that can neither run anything nor fetch anything.
 //!
 //! That is what the answer's Content-Security-Policy sees to. Here images of the message itself are put in their places, and
-//! the elements that reach out before any policy is asked are made harmless: a browser connects to the host of a
-//! `link rel=preconnect` or of an `iframe` though it may load nothing from there.
+//! what reaches out before any policy is asked is made harmless: a browser connects to the host of a `link rel=preconnect`, of
+//! an `iframe`, or of a link that is clicked, though it may load nothing from there.
 
 use std::collections::HashMap;
 
@@ -31,8 +31,15 @@ pub const MAX_FRAME: u64 = (6 * MAX_BODY + 2 * MAX_IMAGES) as u64;
 const IMAGES: [&str; 4] = ["image/gif", "image/jpeg", "image/png", "image/webp"];
 
 /// Elements for which a browser connects to their host, or looks up its name, before it asks the policy whether it may load
-/// them. The fourth is that of a frame set too.
-const REACHING: [&str; 6] = ["link", "meta", "iframe", "frame", "object", "embed"];
+/// them. The fourth is that of a frame set too; the last two can give an element of SVG a link that it does not have.
+const REACHING: [&str; 8] = ["link", "meta", "iframe", "frame", "object", "embed", "animate", "set"];
+
+/// The attribute of all links, and what stands before it where it leads out of the message.
+const LINK: &str = "href";
+const UNLINKED: &str = "x-";
+
+/// A link looks like one all the same, unless the message says how it looks: this comes last and yields to any rule.
+const LINKS: &str = "<style>:where(a[x-href]){color:#0645ad;text-decoration:underline}</style>";
 
 /// What stands for an image that is not there.
 const NOTHING: &str = "data:,";
@@ -40,7 +47,7 @@ const NOTHING: &str = "data:,";
 /// The frame's content, if the message is in HTML at all.
 pub fn frame(message: &[u8]) -> Option<String> {
     let mime = Mime::parse(message);
-    let (html, _) = mime.html()?.text(MAX_BODY);
+    let html = unlinked(&mime.html()?.text(MAX_BODY).0);
     let mut frame = String::with_capacity(html.len());
     let mut images = Images { mime: &mime, urls: HashMap::new(), room: MAX_IMAGES };
     let mut rest = &html[..];
@@ -62,7 +69,34 @@ pub fn frame(message: &[u8]) -> Option<String> {
         rest = &found[length..];
     }
     frame += rest;
+    frame += LINKS;
     Some(frame)
+}
+
+/// Without links, but for those to another place in it. Attributes have no other way to be written, and what is no attribute
+/// is text.
+fn unlinked(html: &str) -> String {
+    let mut unlinked = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some(at) = memchr::memchr2(b'h', b'H', rest.as_bytes()) {
+        let (before, found) = rest.split_at(at);
+        unlinked += before;
+        let length = if begins(found, LINK) { LINK.len() } else { 1 };
+        if length > 1 && !leads_inside(&found[length..]) {
+            unlinked += UNLINKED;
+        }
+        unlinked += &found[..length];
+        rest = &found[length..];
+    }
+    unlinked + rest
+}
+
+/// Whether an attribute's value begins as that of a link to another place in the document.
+fn leads_inside(behind: &str) -> bool {
+    const BLANK: [char; 5] = ['\t', '\n', '\u{c}', '\r', ' '];
+    let Some(value) = behind.trim_start_matches(BLANK).strip_prefix('=') else { return false };
+    let value = value.trim_start_matches(BLANK);
+    value.strip_prefix(['"', '\'']).unwrap_or(value).starts_with('#')
 }
 
 /// What stands before the name in a tag of such an element.

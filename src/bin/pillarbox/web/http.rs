@@ -140,7 +140,7 @@ impl<'a> Connection<'a> {
     /// The next request.
     pub fn request(&mut self) -> Result<Request, Ended> {
         let mut deadline = Instant::now() + if self.unread.is_empty() { IDLE } else { REQUEST };
-        let (mut request, head, length) = loop {
+        let (mut request, head, extent) = loop {
             if let Some(parsed) = parse(&self.unread)? {
                 break parsed;
             }
@@ -154,14 +154,69 @@ impl<'a> Connection<'a> {
             }
         };
         self.unread.drain(..head);
-        if length > 0 && self.unread.is_empty() && request.field("Expect").is_ok_and(|expected| expected.is_some()) {
+        let has_body = !matches!(extent, Extent::Octets(0));
+        if has_body && self.unread.is_empty() && request.field("Expect").is_ok_and(|expected| expected.is_some()) {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n", deadline)?;
         }
+        request.body = match extent {
+            Extent::Octets(length) => self.octets(length, deadline)?,
+            Extent::Chunked => self.chunks(deadline)?,
+        };
+        Ok(request)
+    }
+
+    fn octets(&mut self, length: usize, deadline: Instant) -> Result<Vec<u8>, Ended> {
         while self.unread.len() < length {
             self.read(deadline)?;
         }
-        request.body = self.unread.drain(..length).collect();
-        Ok(request)
+        Ok(self.unread.drain(..length).collect())
+    }
+
+    /// A body in chunks: RFC 9112 section 7.1. Extensions and trailers are passed over.
+    fn chunks(&mut self, deadline: Instant) -> Result<Vec<u8>, Ended> {
+        let mut body = Vec::new();
+        loop {
+            let length =
+                chunk_size(&self.line(deadline)?).ok_or_else(|| bad(400, "a chunk must begin with its size"))?;
+            if length == 0 {
+                break;
+            }
+            if length > MAX_BODY - body.len() {
+                return Err(bad(413, "the body is too long"));
+            }
+            body.append(&mut self.octets(length, deadline)?);
+            if self.octets(2, deadline)? != b"\r\n" {
+                return Err(bad(400, "a chunk must have the size that it says"));
+            }
+        }
+        let mut trailers = 0;
+        loop {
+            match self.line(deadline)?.len() {
+                0 => return Ok(body),
+                length => trailers += length + 2,
+            }
+            if trailers > MAX_HEAD {
+                return Err(bad(431, "the request's fields are too long"));
+            }
+        }
+    }
+
+    /// A line of a body in chunks, without its CRLF.
+    fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, Ended> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.unread) {
+                let mut line = self.octets(end + 1, deadline)?;
+                line.pop();
+                if line.pop() != Some(b'\r') || line.contains(&b'\r') {
+                    return Err(bad(400, "a line must end with CRLF"));
+                }
+                return Ok(line);
+            }
+            if self.unread.len() > MAX_HEAD {
+                return Err(bad(431, "a line is too long"));
+            }
+            self.read(deadline)?;
+        }
     }
 
     /// Sends the answer. Whether there may be another request.
@@ -261,9 +316,18 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     }
 }
 
-/// A request whose head is complete, the length of its head, and that of its body.
-fn parse(octets: &[u8]) -> Result<Option<(Request, usize, usize)>, Ended> {
-    let bad = |status, problem: &str| Ended::With(Response::error(status, problem));
+fn bad(status: u16, problem: &str) -> Ended {
+    Ended::With(Response::error(status, problem))
+}
+
+/// Where a body ends.
+enum Extent {
+    Octets(usize),
+    Chunked,
+}
+
+/// A request whose head is complete, the length of its head, and where its body ends.
+fn parse(octets: &[u8]) -> Result<Option<(Request, usize, Extent)>, Ended> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Request::new(&mut fields);
     let head = match parsed.parse(octets) {
@@ -289,22 +353,35 @@ fn parse(octets: &[u8]) -> Result<Option<(Request, usize, usize)>, Ended> {
         is_last: parsed.version != Some(1),
     };
     let field = |name| request.field(name).map_err(Ended::With);
-    if field("Transfer-Encoding")?.is_some() {
-        return Err(bad(501, "a body needs a Content-Length"));
-    }
-    let length = match field("Content-Length")? {
-        None => 0,
-        Some(digits) if digits.is_empty() || digits.bytes().any(|b| !b.is_ascii_digit()) => {
+    let extent = match (field("Transfer-Encoding")?, field("Content-Length")?) {
+        (None, None) => Extent::Octets(0),
+        (None, Some(digits)) if digits.is_empty() || digits.bytes().any(|b| !b.is_ascii_digit()) => {
             return Err(bad(400, "Content-Length must be a number"));
         }
-        Some(digits) => {
-            digits.parse().ok().filter(|length| *length <= MAX_BODY).ok_or_else(|| bad(413, "the body is too long"))?
+        (None, Some(digits)) => {
+            let length = digits.parse().ok().filter(|length| *length <= MAX_BODY);
+            Extent::Octets(length.ok_or_else(|| bad(413, "the body is too long"))?)
         }
+        // With both, or from HTTP/1.0, what is in front of us may have seen another end: RFC 9112 section 6.1.
+        (Some(_), length) if length.is_some() || request.is_last => {
+            return Err(bad(400, "Transfer-Encoding must stand alone, in HTTP/1.1"));
+        }
+        (Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => Extent::Chunked,
+        (Some(_), _) => return Err(bad(501, "the only Transfer-Encoding is chunked")),
     };
     let closes =
         field("Connection")?.is_some_and(|options| options.split(',').any(|o| o.trim().eq_ignore_ascii_case("close")));
     request.is_last |= closes;
-    Ok(Some((request, head, length)))
+    Ok(Some((request, head, extent)))
+}
+
+/// The size that a chunk's line begins with, in digits to the base of sixteen; behind it there may be extensions.
+fn chunk_size(line: &[u8]) -> Option<usize> {
+    let digits = line.iter().position(|b| !b.is_ascii_hexdigit()).unwrap_or(line.len());
+    let (digits, behind) = line.split_at(digits);
+    let behind = behind.trim_ascii_start();
+    let size = usize::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    (behind.is_empty() || behind.starts_with(b";")).then_some(size)
 }
 
 fn reason(status: u16) -> &'static str {

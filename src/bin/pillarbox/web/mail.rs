@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::mime::Mime;
 use super::store::Stored;
 
-/// In octets, of the text that is shown.
+/// In octets, of the text that is shown, and of the HTML.
 const MAX_TEXT: usize = 1024 * 1024;
 
 /// In octets, of the text that is searched.
@@ -24,7 +24,7 @@ const MAX_LINE: usize = 1000;
 const MAX_LISTED: usize = 100;
 
 /// In octets, the most that all there is to know takes beside the message's own octets.
-pub const MAX_COMPLETE: u64 = 16 * 1024 * 1024;
+pub const MAX_COMPLETE: u64 = 24 * 1024 * 1024;
 
 /// What a list shows of a message, and what a search looks at.
 pub struct Summary {
@@ -128,7 +128,9 @@ pub fn complete(message: &Stored, octets: &[u8]) -> Value {
     all["headers"] = json!(mime.header.decoded().collect::<Vec<_>>());
     all["text"] = if texts.is_empty() { Value::Null } else { json!(texts.join("\n")) };
     all["text_complete"] = json!(is_whole);
-    all["html"] = json!(mime.html().is_some());
+    let html = mime.html().map(|part| part.text(MAX_TEXT));
+    all["html_complete"] = json!(html.as_ref().is_none_or(|(_, is_all)| *is_all));
+    all["html"] = json!(html.map(|(html, _)| html));
     all["attachments"] = attachments.collect();
     all["conversation"] = entries.iter().map(said).collect();
     all

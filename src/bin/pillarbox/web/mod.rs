@@ -1,4 +1,4 @@
-//! The web inbox: the newest messages, to be looked at in a browser or by a test in any language.
+//! The web inbox: messages, to be looked at in a browser or by a test in any language.
 
 use std::fmt::Display;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -66,7 +66,7 @@ impl Web {
         builder.transcripts(true).faults(self.faults.clone()).memory_budget(store::MAX_OCTETS + ON_THEIR_WAY)
     }
 
-    /// Takes every message.
+    /// Takes every message for which there is room.
     pub fn handler(&self) -> impl Handler + 'static {
         let store = self.store.clone();
         move |mail: Envelope| store.push(mail)

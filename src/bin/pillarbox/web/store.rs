@@ -1,17 +1,17 @@
-//! The newest messages, and waiting for the next.
+//! The messages, and waiting for the next.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
-use pillarbox::Envelope;
+use pillarbox::{Envelope, Reply};
 
 use super::mail::Summary;
 
-/// How many messages are kept.
-const MAX_MESSAGES: usize = 1000;
+/// How many messages there can be.
+const MAX_MESSAGES: usize = 10_000;
 
-/// In octets, of all messages that are kept with what is known of them. One that is larger is kept alone.
+/// In octets, of all messages with what is known of them. One that is larger can be there alone.
 pub const MAX_OCTETS: u64 = 256 * 1024 * 1024;
 
 /// In octets, what a message takes beside what is counted.
@@ -26,7 +26,7 @@ pub struct Stored {
     cost: u64,
 }
 
-/// The newest messages: the oldest go when there is no room, so that nothing is ever refused.
+/// The messages. When there is no room further ones are refused until some are deleted: what was accepted stays.
 pub struct Store {
     max_messages: usize,
     max_octets: u64,
@@ -48,6 +48,8 @@ struct Kept {
     messages: VecDeque<Shared>,
     octets: u64,
     last: u64,
+    // Since there was room.
+    refused: u64,
 }
 
 impl Store {
@@ -55,21 +57,26 @@ impl Store {
         Store { max_messages, max_octets, kept: Mutex::default(), arrived: Condvar::new() }
     }
 
-    pub fn push(&self, envelope: Envelope) {
+    /// # Errors
+    /// If there is no room: what its client is told, which may try again.
+    pub fn push(&self, envelope: Envelope) -> Result<(), Reply> {
         let summary = Summary::of(&envelope);
         let said = envelope.transcript().map_or(0, |said| said.entries().iter().map(|e| e.octets.len() + 64).sum());
         let recipients: usize = envelope.recipients().iter().map(|to| to.as_str().len() + 256).sum();
         let cost = OVERHEAD + envelope.content().len() + (said + recipients + summary.len()) as u64;
         let mut kept = self.kept.lock();
+        let octets = kept.octets + cost;
+        if kept.messages.len() >= self.max_messages || (octets > self.max_octets && !kept.messages.is_empty()) {
+            kept.refused += 1;
+            return Err(Reply::new(452, "4.3.1", "The inbox is full"));
+        }
         kept.last += 1;
         let id = kept.last;
-        kept.octets += cost;
+        kept.octets = octets;
         kept.messages.push_back(Stored { id, envelope, summary, cost }.into());
-        while kept.messages.len() > 1 && (kept.messages.len() > self.max_messages || kept.octets > self.max_octets) {
-            kept.remove(0);
-        }
         drop(kept);
         self.arrived.notify_all();
+        Ok(())
     }
 
     /// All of them, the newest first.
@@ -92,6 +99,12 @@ impl Store {
         let mut kept = self.kept.lock();
         kept.messages.clear();
         kept.octets = 0;
+        kept.refused = 0;
+    }
+
+    /// How many messages were refused for want of room, since the last was deleted.
+    pub fn refused(&self) -> u64 {
+        self.kept.lock().refused
     }
 
     /// The id of the last message that came, or 0.
@@ -122,6 +135,7 @@ impl Kept {
     fn remove(&mut self, at: usize) {
         if let Some(message) = self.messages.remove(at) {
             self.octets -= message.cost;
+            self.refused = 0;
         }
     }
 }
@@ -150,34 +164,42 @@ mod tests {
         store.all().iter().map(|message| message.id).collect()
     }
 
+    /// Whether each is taken.
+    fn push(store: &Store, sizes: &[usize]) -> Vec<bool> {
+        envelopes(sizes).into_iter().map(|mail| store.push(mail).is_ok()).collect()
+    }
+
     #[test]
     fn octets_are_counted_and_given_back() {
         let store = Store::new(100, 60_000);
-        envelopes(&[10_000, 10_000, 10_000]).into_iter().for_each(|mail| store.push(mail));
-        assert_eq!(ids(&store), [3, 2]);
-        assert!(store.delete(3) && !store.delete(3));
-        envelopes(&[10_000]).into_iter().for_each(|mail| store.push(mail));
-        assert_eq!(ids(&store), [4, 2]);
+        assert_eq!(push(&store, &[10_000, 10_000, 10_000]), [true, true, false]);
+        assert_eq!((ids(&store), store.refused()), (vec![2, 1], 1));
+        assert!(store.delete(2) && !store.delete(2));
+        assert_eq!(store.refused(), 0);
+        assert_eq!(push(&store, &[10_000, 10_000]), [true, false]);
+        assert_eq!(ids(&store), [3, 1]);
         store.clear();
         assert_eq!(store.kept.lock().octets, 0);
-        // One that is too large is kept all the same.
-        envelopes(&[10, 100_000]).into_iter().for_each(|mail| store.push(mail));
-        assert_eq!(ids(&store), [6]);
+        assert_eq!(store.refused(), 0);
+        // One that is too large can be there alone.
+        assert_eq!(push(&store, &[100_000, 10]), [true, false]);
+        assert_eq!(ids(&store), [4]);
     }
 
     #[test]
     fn so_many_and_no_more() {
         let store = Store::new(2, u64::MAX);
-        envelopes(&[1, 1, 1]).into_iter().for_each(|mail| store.push(mail));
-        assert_eq!(ids(&store), [3, 2]);
-        assert!(store.get(1).is_none() && store.get(2).is_some());
+        assert_eq!(push(&store, &[1, 1, 1]), [true, true, false]);
+        assert_eq!(ids(&store), [2, 1]);
+        let refused = store.push(envelopes(&[1]).remove(0)).expect_err("it is full");
+        assert_eq!(refused.to_string().trim_end(), "452 4.3.1 The inbox is full");
     }
 
     #[test]
     fn the_next_is_the_oldest_of_those_behind() {
         let store = Store::default();
         assert!(store.next(0, Instant::now()).is_none());
-        envelopes(&[1, 1, 1]).into_iter().for_each(|mail| store.push(mail));
+        push(&store, &[1, 1, 1]);
         store.delete(2);
         let next = |after| store.next(after, Instant::now()).map(|message| message.id);
         assert_eq!([next(0), next(1), next(2), next(3)], [Some(1), Some(3), Some(3), None]);

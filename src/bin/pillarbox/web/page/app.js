@@ -133,6 +133,7 @@ async function follow() {
       if (!isKnown) {
         update(await read('/api/messages', { signal }));
         faults.count(await read('/api/faults', { signal }));
+        tellFull((await read('/api/server', { signal })).refused);
         fromHash();
         isKnown = true;
       }
@@ -169,6 +170,11 @@ function tellState(state, text) {
   $('state').dataset.state = state;
   $('state').lastElementChild.textContent = text;
   $('state').title = state === 'gone' ? 'The server does not answer. It is asked again every few seconds.' : '';
+}
+
+function tellFull(refused) {
+  $('full').hidden = refused === 0;
+  $('full').textContent = refused === 0 ? '' : `The inbox is full: ${refused} ${refused === 1 ? 'message was' : 'messages were'} refused. Delete some to make room.`;
 }
 
 // ---- Search
@@ -294,6 +300,7 @@ async function deleteOne() {
     if (error.status !== 404) return complain(error);
   }
   gone.add(id);
+  tellFull(0);
   const row = rowOf(id);
   const next = beside(row, 'nextElementSibling') ?? beside(row, 'previousElementSibling');
   remove(id);
@@ -308,6 +315,7 @@ async function deleteAll() {
   try {
     await ask('/api/messages', { method: 'DELETE' });
     update([]);
+    tellFull(0);
     list.focus();
   } catch (error) {
     complain(error);

@@ -7,7 +7,7 @@ import { $, ask, complain, line, make, size, some, time } from './page.js';
 const SHOWN = 200_000;
 
 export const TABS = [
-  ['html', 'HTML', (mail) => mail.html],
+  ['html', 'HTML', (mail) => mail.html !== null],
   ['text', 'Text', (mail) => mail.text !== null],
   ['headers', 'Headers', () => true],
   ['source', 'Source', () => true],
@@ -81,20 +81,16 @@ function cut(text) {
 }
 
 const panels = {
-  html(mail, base, signal) {
+  html(mail, base) {
     // Nothing is allowed in it, and the server's policy for it says so once more. Attributes first: src starts it.
     const frame = make('iframe', { sandbox: '', referrerpolicy: 'no-referrer', title: 'HTML body' });
     frame.src = `${base}/html`;
     // Nor can its links be followed there.
     const links = make('ul');
     const all = make('details', { class: 'links' }, make('summary', {}, 'Links'), links);
-    all.addEventListener('toggle', async () => {
-      try {
-        const found = targets(await (await ask(`${base}/html`, { signal })).text());
-        links.replaceChildren(...found.length ? found.map((href) => make('li', {}, ...linked(href))) : [make('li', {}, 'There are none.')]);
-      } catch (error) {
-        complain(error);
-      }
+    all.addEventListener('toggle', () => {
+      const found = targets(mail.html);
+      links.replaceChildren(...found.length ? found.map((href) => make('li', {}, ...linked(href))) : [make('li', {}, 'There are none.')]);
     }, { once: true });
     return [frame, all];
   },
