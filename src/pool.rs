@@ -1,63 +1,87 @@
-//! The worker threads: one connection each, handed over by rendezvous.
+//! The worker threads: one connection each, handed over to one that waits for it.
 
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::bounded;
 use parking_lot::{Condvar, Mutex};
 
 /// How long a worker without a connection waits for the next one before it ends.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// How long a free worker may take from one connection to the next: it only has to come round its loop.
-const TURN: Duration = Duration::from_millis(10);
-
 /// A bounded set of threads, each of which does one job at a time.
 ///
-/// A job never waits in a queue: it goes to a thread that is idle, or to a new one, or comes back.
-pub(crate) struct Pool<J> {
-    jobs: Sender<J>,
+/// A job never waits in a queue: it goes to the thread that became idle last, to a new one, or comes back.
+///
+/// Each thread waits at a seat of its own. At a channel that all wait at, each would look again and again before it sleeps,
+/// and be looked for among all the others: with hundreds of threads that cost half of the system calls of a connection.
+pub(crate) struct Pool<J: Send + 'static> {
     crew: Arc<Crew<J>>,
 }
 
 /// What the threads of a pool share.
 struct Crew<J> {
-    jobs: Receiver<J>,
     work: Box<dyn Fn(J) + Send + Sync>,
+    patience: Duration,
     max: usize,
     stack: usize,
     threads: Threads,
     serial: AtomicU64,
-    // At most `max`.
-    under_way: Arc<Jobs>,
+    staff: Arc<Staff<J>>,
 }
 
-/// The jobs that are under way.
-#[derive(Default)]
-pub(crate) struct Jobs {
-    count: Mutex<usize>,
-    ended: Condvar,
+/// Who works and who waits, apart from what they do: whoever only wants to know that keeps nothing alive that the work needs.
+struct Staff<J> {
+    now: Mutex<Now<J>>,
+    a_job_ended: Condvar,
 }
 
-impl Jobs {
+struct Now<J> {
+    // Who waits longest is first.
+    idle: Vec<Arc<Seat<J>>>,
+    // The jobs under way, at most `max`; all other threads are idle.
+    busy: usize,
+    is_dismissed: bool,
+}
+
+/// Where an idle thread waits.
+struct Seat<J> {
+    next: Mutex<Next<J>>,
+    changed: Condvar,
+}
+
+/// What a thread does next.
+enum Next<J> {
+    Wait,
+    Work(J),
+    Leave,
+}
+
+impl<J> Seat<J> {
+    fn tell(&self, next: Next<J>) {
+        *self.next.lock() = next;
+        self.changed.notify_one();
+    }
+}
+
+/// The jobs of a pool that are under way.
+pub(crate) struct Jobs<J>(Arc<Staff<J>>);
+
+impl<J> Jobs<J> {
     /// Waits until there is none; false if there still is one at the deadline.
     pub fn wait_for_none(&self, deadline: Instant) -> bool {
-        let mut count = self.count.lock();
-        while *count > 0 {
-            if self.ended.wait_until(&mut count, deadline).timed_out() {
-                return *count == 0;
+        let mut now = self.0.now.lock();
+        while now.busy > 0 {
+            if self.0.a_job_ended.wait_until(&mut now, deadline).timed_out() {
+                return now.busy == 0;
             }
         }
         true
-    }
-
-    fn end_one(&self) {
-        *self.count.lock() -= 1;
-        self.ended.notify_all();
     }
 }
 
@@ -73,67 +97,73 @@ pub(crate) enum Refusal {
 impl<J: Send + 'static> Pool<J> {
     /// A pool of at most `max` threads with `stack` octets of stack; no thread is started before there is a job.
     pub fn new(max: usize, stack: usize, work: impl Fn(J) + Send + Sync + 'static) -> Pool<J> {
-        let (jobs, receiver) = bounded(0);
+        Pool::with_patience(IDLE, max, stack, work)
+    }
+
+    fn with_patience(
+        patience: Duration,
+        max: usize,
+        stack: usize,
+        work: impl Fn(J) + Send + Sync + 'static,
+    ) -> Pool<J> {
         let crew = Crew {
-            jobs: receiver,
             work: Box::new(work),
+            patience,
             max,
             stack,
             threads: Threads::default(),
             serial: AtomicU64::new(0),
-            under_way: Arc::default(),
+            staff: Arc::new(Staff {
+                now: Mutex::new(Now { idle: Vec::new(), busy: 0, is_dismissed: false }),
+                a_job_ended: Condvar::new(),
+            }),
         };
-        Pool { jobs, crew: Arc::new(crew) }
+        Pool { crew: Arc::new(crew) }
     }
 
     /// Gives a job to a thread; it comes back if none can take it.
-    pub fn submit(&self, mut job: J) -> Result<(), (J, Refusal)> {
-        {
-            let mut busy = self.crew.under_way.count.lock();
-            if *busy >= self.crew.max {
-                return Err((job, Refusal::Full));
-            }
-            *busy += 1;
+    pub fn submit(&self, job: J) -> Result<(), (J, Refusal)> {
+        let mut now = self.crew.staff.now.lock();
+        if now.busy >= self.crew.max {
+            return Err((job, Refusal::Full));
         }
-        // A seat is free, but whoever had it may still be on the way back to its loop: then a moment's wait saves a
-        // thread more than there are seats.
-        let patience = Instant::now() + Duration::from_secs(1);
-        loop {
-            match self.jobs.try_send(job) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => job = back,
-            }
-            if self.crew.threads.count() < self.crew.max {
-                return self.crew.start(job).map_err(|(job, e)| {
-                    self.crew.under_way.end_one();
-                    (job, Refusal::NoThread(e))
-                });
-            }
-            match self.jobs.send_timeout(job, TURN) {
-                Ok(()) => return Ok(()),
-                Err(SendTimeoutError::Timeout(back) | SendTimeoutError::Disconnected(back)) => job = back,
-            }
-            if Instant::now() > patience {
-                self.crew.under_way.end_one();
-                return Err((job, Refusal::Full));
-            }
+        now.busy += 1;
+        let idle = now.idle.pop();
+        drop(now);
+        if let Some(seat) = idle {
+            seat.tell(Next::Work(job));
+            return Ok(());
         }
+        self.crew.start(job).map_err(|(job, e)| {
+            self.crew.staff.end_a_job(None);
+            (job, Refusal::NoThread(e))
+        })
     }
 
     /// Waits until a job ends, or for as long.
     pub fn wait_for_end_of_a_job(&self, timeout: Duration) {
-        let mut busy = self.crew.under_way.count.lock();
-        self.crew.under_way.ended.wait_for(&mut busy, timeout);
+        let staff = &self.crew.staff;
+        staff.a_job_ended.wait_for(&mut staff.now.lock(), timeout);
     }
 
     /// The jobs under way, to be waited for.
-    pub fn jobs(&self) -> Arc<Jobs> {
-        self.crew.under_way.clone()
+    pub fn jobs(&self) -> Jobs<J> {
+        Jobs(self.crew.staff.clone())
     }
 
     /// No job can come any more; threads end when they have done what they are at.
     pub fn close(self) -> Closed<J> {
-        Closed(self.crew)
+        Closed(self.crew.clone())
+    }
+}
+
+impl<J: Send + 'static> Drop for Pool<J> {
+    fn drop(&mut self) {
+        let mut now = self.crew.staff.now.lock();
+        now.is_dismissed = true;
+        let idle = mem::take(&mut now.idle);
+        drop(now);
+        idle.iter().for_each(|seat| seat.tell(Next::Leave));
     }
 }
 
@@ -171,26 +201,65 @@ impl<J: Send + 'static> Crew<J> {
         }
     }
 
-    fn run(&self, mut job: J) {
-        loop {
-            {
-                // Counts down even if the work should panic.
-                let _seat = Seat(self);
-                (self.work)(job);
-            }
-            job = match self.jobs.recv_timeout(IDLE) {
-                Ok(job) => job,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
-            };
+    fn run(&self, job: J) {
+        let seat = Arc::new(Seat { next: Mutex::new(Next::Wait), changed: Condvar::new() });
+        let mut job = Some(job);
+        while let Some(this) = job {
+            let panics = EndsByPanic(&self.staff);
+            (self.work)(this);
+            mem::forget(panics);
+            job = self.staff.end_a_job(Some(&seat)).then(|| self.staff.wait(&seat, self.patience)).flatten();
         }
     }
 }
 
-struct Seat<'a, J: Send + 'static>(&'a Crew<J>);
+impl<J> Staff<J> {
+    /// A job has ended, and its thread can be found from now on; false if nobody looks any more.
+    fn end_a_job(&self, seat: Option<&Arc<Seat<J>>>) -> bool {
+        let mut now = self.now.lock();
+        now.busy -= 1;
+        let stays = !now.is_dismissed;
+        if stays {
+            now.idle.extend(seat.cloned());
+        }
+        drop(now);
+        self.a_job_ended.notify_all();
+        stays
+    }
 
-impl<J: Send + 'static> Drop for Seat<'_, J> {
+    /// The next job, if one comes in time.
+    fn wait(&self, seat: &Arc<Seat<J>>, patience: Duration) -> Option<J> {
+        let end = Instant::now() + patience;
+        let mut is_bored = false;
+        let mut next = seat.next.lock();
+        loop {
+            match mem::replace(&mut *next, Next::Wait) {
+                Next::Work(job) => return Some(job),
+                Next::Leave => return None,
+                // Whoever has found this thread is about to say why.
+                Next::Wait if is_bored => seat.changed.wait(&mut next),
+                Next::Wait => is_bored = seat.changed.wait_until(&mut next, end).timed_out(),
+            }
+            if is_bored && self.stand_up(seat) {
+                return None;
+            }
+        }
+    }
+
+    /// The thread cannot be found from now on; false if it was found before.
+    fn stand_up(&self, seat: &Arc<Seat<J>>) -> bool {
+        let mut now = self.now.lock();
+        let at = now.idle.iter().position(|idle| Arc::ptr_eq(idle, seat));
+        at.map(|at| now.idle.remove(at)).is_some()
+    }
+}
+
+/// Sees that a job ends that panics, and its thread with it.
+struct EndsByPanic<'a, J>(&'a Staff<J>);
+
+impl<J> Drop for EndsByPanic<'_, J> {
     fn drop(&mut self) {
-        self.0.under_way.end_one();
+        self.0.end_a_job(None);
     }
 }
 
@@ -215,10 +284,6 @@ struct Handles {
 }
 
 impl Threads {
-    pub fn count(&self) -> usize {
-        self.roll.handles.lock().live.len()
-    }
-
     pub fn spawn(&self, builder: thread::Builder, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         // Held until the handle is in its place: the thread looks for it there at its end.
         let mut handles = self.roll.handles.lock();
@@ -302,7 +367,7 @@ mod tests {
             job = back;
         }
         assert_eq!(starts.recv(), Ok(4));
-        assert!(pool.crew.threads.count() <= 2);
+        assert_eq!(pool.crew.threads.roll.handles.lock().live.len(), 2);
         release.send(()).unwrap();
         release.send(()).unwrap();
         assert!(pool.close().join_by(Instant::now() + Duration::from_secs(30)));
@@ -318,6 +383,35 @@ mod tests {
             pool.wait_for_end_of_a_job(Duration::from_millis(10));
         }
         assert!(pool.close().join_by(deadline));
+    }
+
+    #[test]
+    fn threads_that_are_bored_lose_no_job() {
+        let done = Arc::new(AtomicU64::new(0));
+        let count = done.clone();
+        let pool = Pool::with_patience(Duration::from_micros(50), 4, 64 * 1024, move |()| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let mut taken = 0;
+        for turn in 0..2000 {
+            taken += u64::from(pool.submit(()).is_ok());
+            // About as long as they wait: some are found as they leave.
+            thread::sleep(Duration::from_micros(turn % 100));
+        }
+        assert!(taken > 0 && pool.jobs().wait_for_none(Instant::now() + Duration::from_secs(30)));
+        assert_eq!(done.load(Ordering::Relaxed), taken);
+        assert!(pool.close().join_by(Instant::now() + Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn who_waits_for_jobs_keeps_nothing_alive_that_they_need() {
+        let (needed, is_gone) = bounded::<()>(0);
+        let pool = Pool::new(1, 64 * 1024, move |()| assert_eq!(needed.len(), 0));
+        let jobs = pool.jobs();
+        pool.submit(()).unwrap();
+        drop(pool);
+        assert!(jobs.wait_for_none(Instant::now() + Duration::from_secs(30)));
+        assert!(is_gone.recv_timeout(Duration::from_secs(30)).unwrap_err().is_disconnected());
     }
 
     #[test]

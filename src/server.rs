@@ -89,7 +89,7 @@ struct Core {
     shared: Arc<Shared>,
     shutdown: Arc<Shutdown>,
     live: Arc<Live>,
-    jobs: Arc<Jobs>,
+    jobs: Jobs<Connection>,
     endpoints: Vec<Endpoint>,
     scheme: &'static str,
     accepting: Threads,

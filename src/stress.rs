@@ -19,8 +19,10 @@ pub(crate) struct Stress {
     seats: usize,
     // A client's time for a command under stress; none if there is never any.
     timeout: Option<Duration>,
-    // Looked at for each command, so apart from the lock.
+    // Looked at for each command, so apart from the lock: under stress, all workers would wait for each other there.
     is_on: AtomicBool,
+    // Whether that may end by time alone.
+    is_calm: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -38,7 +40,8 @@ pub(crate) struct Seat(Arc<Stress>);
 
 impl Stress {
     pub fn new(seats: usize, timeout: Option<Duration>) -> Stress {
-        Stress { seats, timeout, is_on: AtomicBool::new(false), state: Mutex::default() }
+        let (is_on, is_calm) = (AtomicBool::new(false), AtomicBool::new(false));
+        Stress { seats, timeout, is_on, is_calm, state: Mutex::default() }
     }
 
     /// One connection more.
@@ -53,7 +56,9 @@ impl Stress {
             return None;
         }
         // Nothing else may have happened since there was calm.
-        self.review(&mut self.state.lock(), Instant::now());
+        if self.is_calm.load(Ordering::Relaxed) {
+            self.review(&mut self.state.lock(), Instant::now());
+        }
         self.timeout.filter(|_| self.is_on())
     }
 
@@ -95,11 +100,13 @@ impl Stress {
                     self.seats
                 );
                 *state = State { taken: state.taken, ..State::default() };
+                self.is_calm.store(false, Ordering::Relaxed);
                 self.is_on.store(true, Ordering::Relaxed);
             }
             return;
         }
         state.calm_since = is_calm.then(|| state.calm_since.unwrap_or(now));
+        self.is_calm.store(is_calm, Ordering::Relaxed);
         if state.calm_since.is_some_and(|since| now.saturating_duration_since(since) >= timeout * CALM) {
             log::warn!("stress is over: {} of {} connections in use", state.taken, self.seats);
             self.is_on.store(false, Ordering::Relaxed);
