@@ -3,8 +3,13 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::hash::{Hash, Hasher};
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+
+mod grammar;
+mod literal;
+
+use grammar::Text;
+pub use literal::AddressLiteral;
 
 /// RFC 5321 section 4.5.3.1, in octets.
 const MAX_LOCAL_PART: usize = 64;
@@ -287,71 +292,6 @@ impl FromStr for ForwardPath {
     }
 }
 
-/// An address literal: an IP address, or something else with a tag, in a domain's place (RFC 5321 section 4.1.3).
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum AddressLiteral {
-    /// `[192.0.2.1]`
-    V4(Ipv4Addr),
-    /// `[IPv6:2001:db8::1]`
-    V6(Ipv6Addr),
-    /// `[tag:content]`
-    General {
-        /// What kind of address it is.
-        tag: String,
-        /// The address.
-        content: String,
-    },
-}
-
-impl FromStr for AddressLiteral {
-    type Err = AddressError;
-
-    /// Takes what stands between the square brackets.
-    fn from_str(text: &str) -> Result<AddressLiteral, AddressError> {
-        let Some((tag, content)) = text.split_once(':') else {
-            return parse_ipv4(text).map(AddressLiteral::V4).ok_or(AddressError::Literal);
-        };
-        if tag.eq_ignore_ascii_case("IPv6") {
-            return parse_ipv6(content).map(AddressLiteral::V6).ok_or(AddressError::Literal);
-        }
-        let tag_ok =
-            !tag.is_empty() && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !tag.ends_with('-');
-        let content_ok = !content.is_empty() && content.bytes().all(|b| matches!(b, 33..=90 | 94..=126));
-        if tag_ok && content_ok {
-            Ok(AddressLiteral::General { tag: tag.to_owned(), content: content.to_owned() })
-        } else {
-            Err(AddressError::Literal)
-        }
-    }
-}
-
-/// Four numbers of one to three digits: unlike std's, leading zeros are part of the grammar.
-fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
-    let mut octets = [0; 4];
-    let mut parts = text.split('.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        if !(1..=3).contains(&part.len()) || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        *octet = part.parse().ok()?;
-    }
-    parts.next().is_none().then(|| octets.into())
-}
-
-/// As std reads it, but for two things of the grammar: an IPv4 address at the end may have leading zeros, and `::` stands
-/// for at least two groups.
-fn parse_ipv6(text: &str) -> Option<Ipv6Addr> {
-    let v4 = text.rsplit_once(':').filter(|(_, last)| last.contains('.'));
-    let address = match v4 {
-        Some((groups, last)) => format!("{groups}:{}", parse_ipv4(last)?).parse().ok()?,
-        None => text.parse().ok()?,
-    };
-    let groups = text.split(':').filter(|group| !group.is_empty()).count() + usize::from(v4.is_some());
-    (!text.contains("::") || groups <= 6).then_some(address)
-}
-
 macro_rules! text_like {
     ($($type:ident)*) => {$(
         impl Display for $type {
@@ -455,132 +395,6 @@ fn parse_path<'a, T>(
 fn skip_blanks(text: &[u8]) -> &[u8] {
     let blanks = text.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
     &text[blanks..]
-}
-
-/// Octets that are an address up to somewhere. What is behind it, parameters, is checked elsewhere.
-#[derive(Clone, Copy)]
-struct Text<'a>(&'a [u8]);
-
-impl<'a> Text<'a> {
-    fn starts_with(self, octet: u8) -> bool {
-        self.0.first() == Some(&octet)
-    }
-
-    /// How far octets of a kind go, with dots between them.
-    fn length_of(self, is_of_kind: impl Fn(u8) -> bool) -> usize {
-        self.0.iter().position(|b| *b != b'.' && !is_of_kind(*b)).unwrap_or(self.0.len())
-    }
-
-    /// `@one.example,@two.example:`, which was once the way that mail should go, and is ignored (RFC 5321 appendix C).
-    fn skip_route(self) -> Result<Text<'a>, AddressError> {
-        let mut text = self;
-        if !text.starts_with(b'@') {
-            return Ok(text);
-        }
-        loop {
-            let domain = Text(&text.0[1..]);
-            let rest = &domain.0[domain.domain()?..];
-            match rest {
-                [b',', b'@', ..] => text = Text(&rest[1..]),
-                [b':', rest @ ..] => {
-                    self.checked(self.0.len() - rest.len())?;
-                    return Ok(Text(rest));
-                }
-                _ => return Err(AddressError::Route),
-            }
-        }
-    }
-
-    fn mailbox(self) -> Result<(Mailbox, Text<'a>), AddressError> {
-        if self.0.is_empty() {
-            return Err(AddressError::Empty);
-        }
-        let at = if self.starts_with(b'"') { self.quoted_string()? } else { self.dot_string()? };
-        if self.0.get(at) != Some(&b'@') {
-            return Err(AddressError::LocalPart);
-        }
-        if at > MAX_LOCAL_PART {
-            return Err(AddressError::LocalPartTooLong);
-        }
-        let end = at + 1 + Text(&self.0[at + 1..]).domain()?;
-        let mailbox = Mailbox { text: self.checked(end)?.into(), at: at as u8 };
-        Ok((mailbox, Text(&self.0[end..])))
-    }
-
-    /// What is before `end`, which the grammar took with any octet above 127, if it is UTF-8 indeed.
-    fn checked(self, end: usize) -> Result<&'a str, AddressError> {
-        let text = str::from_utf8(&self.0[..end]).map_err(|_| AddressError::NotUtf8)?;
-        // C1 in UTF-8; the others are in no part of the grammar.
-        if !text.is_ascii() && text.chars().any(char::is_control) {
-            Err(AddressError::ControlCharacter)
-        } else {
-            Ok(text)
-        }
-    }
-
-    /// Dot-string: atoms with dots between. Gives its length.
-    fn dot_string(self) -> Result<usize, AddressError> {
-        let length = self.length_of(is_atext);
-        if let Some(control) = self.0.get(length)
-            && control.is_ascii_control()
-            && *control != b'\t'
-        {
-            return Err(AddressError::ControlCharacter);
-        }
-        // Each dot stands between two atoms, and there is one at least.
-        let text = &self.0[..length];
-        let is_dotted = text.is_empty() || text.starts_with(b".") || text.ends_with(b".");
-        if is_dotted || text.windows(2).any(|pair| pair == b"..") { Err(AddressError::LocalPart) } else { Ok(length) }
-    }
-
-    /// Quoted-string. Gives its length, both quotes counted.
-    fn quoted_string(self) -> Result<usize, AddressError> {
-        let mut at = 1;
-        while let Some(&octet) = self.0.get(at) {
-            match octet {
-                b'"' => return Ok(at + 1),
-                b'\\' => match self.0.get(at + 1) {
-                    Some(32..=126) => at += 2,
-                    _ => return Err(AddressError::LocalPart),
-                },
-                octet if octet.is_ascii_control() => return Err(AddressError::ControlCharacter),
-                _ => at += 1,
-            }
-        }
-        Err(AddressError::LocalPart)
-    }
-
-    /// A domain or an address literal. Gives its length.
-    fn domain(self) -> Result<usize, AddressError> {
-        if self.starts_with(b'[') {
-            let end = self.0.iter().position(|b| *b == b']').ok_or(AddressError::Literal)?;
-            let literal = str::from_utf8(&self.0[1..end]).map_err(|_| AddressError::NotUtf8)?;
-            literal.parse::<AddressLiteral>()?;
-            return if end < MAX_DOMAIN { Ok(end + 1) } else { Err(AddressError::DomainTooLong) };
-        }
-        let length = self.length_of(is_label);
-        self.0[..length].split(|b| *b == b'.').try_for_each(check_label)?;
-        if length > MAX_DOMAIN { Err(AddressError::DomainTooLong) } else { Ok(length) }
-    }
-}
-
-/// A part of a domain: letters, digits and hyphens, with none of these at either end.
-fn check_label(label: &[u8]) -> Result<(), AddressError> {
-    if let [] | [b'-', ..] | [.., b'-'] = label {
-        return Err(AddressError::Domain);
-    }
-    // How long a label in UTF-8 is on the DNS's wire, only its A-label could tell.
-    if label.len() > MAX_LABEL && label.is_ascii() { Err(AddressError::DomainTooLong) } else { Ok(()) }
-}
-
-fn is_atext(octet: u8) -> bool {
-    matches!(octet,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`'
-        | b'{'..=b'~' | 0x80..)
-}
-
-fn is_label(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || octet == b'-' || !octet.is_ascii()
 }
 
 #[cfg(test)]

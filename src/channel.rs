@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io::{self, BufRead, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -16,7 +16,6 @@ use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE};
 use crate::delivery::Dispatch;
 use crate::envelope::{Endpoint, MessageId};
 use crate::escaped::Escaped;
-use crate::extension::{self, Facts};
 use crate::faults::Faults;
 use crate::reply::{Reply, Status};
 use crate::session::{Context, Phase, Session};
@@ -35,6 +34,7 @@ use crate::wire::line::{Line, LineReader};
 #[cfg(feature = "auth")]
 mod authenticate;
 mod faults;
+mod greeting;
 mod limits;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod memory;
@@ -414,57 +414,6 @@ impl<S: Stream> Channel<S> {
             }
             _ => self.answer(reply),
         }
-    }
-
-    /// The mechanisms of AUTH for EHLO.
-    #[cfg(feature = "auth")]
-    fn mechanism_names(&self) -> String {
-        self.mechanisms().iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>().join(" ")
-    }
-
-    #[cfg(not(feature = "auth"))]
-    fn mechanism_names(&self) -> String {
-        String::new()
-    }
-
-    /// What is true of this connection now, for EHLO.
-    fn facts(&self) -> Facts {
-        let encrypted = self.context.tls.is_some();
-        Facts {
-            encrypted,
-            starttls: self.shared.tls.is_some() && !encrypted,
-            #[cfg(feature = "auth")]
-            auth: self.shared.authenticator.is_some(),
-            #[cfg(not(feature = "auth"))]
-            auth: false,
-            xclient: self.may_xclient,
-            now: self.shared.config.future_release.map(|_| SystemTime::now()),
-        }
-    }
-
-    fn is_offered(&self, verb: Verb) -> bool {
-        let is_lmtp = self.shared.config.lmtp;
-        match verb {
-            Verb::Helo | Verb::Ehlo => !is_lmtp,
-            Verb::Lhlo => is_lmtp,
-            Verb::StartTls => self.facts().starttls,
-            Verb::Auth => !self.mechanism_names().is_empty(),
-            Verb::Xclient => self.may_xclient,
-            Verb::Expn => false,
-            _ => true,
-        }
-    }
-
-    fn greet(&mut self, name: &str, extended: bool) -> Result<Reply, Reply> {
-        self.session.helo(&self.context, name)?;
-        self.context.values = Values::default();
-        self.context.state.greet(self.xclient_helo.as_deref().unwrap_or(name), extended);
-        self.forget_chunks();
-        let text = match extended {
-            true => extension::ehlo(&self.shared.config, self.facts(), &self.mechanism_names()),
-            false => self.context.hostname().to_owned(),
-        };
-        Ok(Reply::bare(250, text.into()))
     }
 
     fn rset(&mut self) -> Reply {
