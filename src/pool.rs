@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_secs(20);
 /// A job never waits in a queue: it goes to the thread that became idle last, to a new one, or comes back.
 ///
 /// Each thread waits at a seat of its own. At a channel that all wait at, each would look again and again before it sleeps,
-/// and be looked for among all the others: with hundreds of threads that cost half of the system calls of a connection.
+/// and be looked for among all the others: that cost a third more calls into the scheduler.
 pub(crate) struct Pool<J: Send + 'static> {
     crew: Arc<Crew<J>>,
 }

@@ -45,7 +45,7 @@
 //!
 //! | tries to | what is done | setting and default |
 //! |---|---|---|
-//! | read and change what is in clear | TLS 1.2 or later, at once or by STARTTLS; by default neither is required, nor is there a certificate | [`tls`](Builder::tls): none, [`require_tls`](Builder::require_tls): false, [`Listener::implicit_tls`](crate::Listener::implicit_tls) |
+//! | read and change what is in clear | TLS 1.2, and 1.3 where the library does it (native-tls with OpenSSL does not), at once or by STARTTLS; by default neither is required, nor is there a certificate | [`tls`](Builder::tls): none, [`require_tls`](Builder::require_tls): false, [`Listener::implicit_tls`](crate::Listener::implicit_tls) |
 //! | take STARTTLS out of the reply to EHLO | with `require_tls` no mail is taken in clear (`530 5.7.0`), and with implicit TLS there is nothing to take out. Without either, clients that do not insist send in clear | |
 //! | put commands behind STARTTLS, to have them run within TLS | the connection is closed if anything is there already; what comes later is garbage to the handshake. All that was known before the handshake is forgotten | fixed |
 //! | cut a message short | the end of a stream, with close_notify or without, delivers nothing of what is not complete | fixed |
@@ -74,7 +74,7 @@
 //! `-c Inbox --http ADDR` has no password. It listens on this machine alone unless `--http-public` is said, and whoever can
 //! connect reads all mail, deletes it and scripts faults. Pages of other sites cannot reach it through a browser, by a name
 //! made to lead here neither: `Host`, `Origin` and `Sec-Fetch-Site` are checked. 128 visitors at once, 10 s for a request, a
-//! head of 16 KiB, the newest 1,000 messages or 256 MiB (all fixed). It is a tool for development, and speaks no TLS.
+//! head of 16 KiB, 10,000 messages or 256 MiB, beyond which mail is refused (all fixed). It is a tool for development, and speaks no TLS.
 //!
 //! # Somebody else on the machine
 //!
