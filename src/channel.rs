@@ -264,7 +264,7 @@ impl<S: Stream> Channel<S> {
     /// Makes ready for the next line. One that held a secret does not stay in memory.
     fn forget(&mut self, line: &mut LineReader) {
         #[cfg(feature = "auth")]
-        if self.is_behind_auth || Verb::parse(command::Line::new(line.line()).verb) == Some(Verb::Auth) {
+        if self.is_behind_auth {
             line.wipe();
             self.input.wipe();
         }
@@ -324,7 +324,7 @@ impl<S: Stream> Channel<S> {
         self.is_junk = false;
         let text = line;
         let line = command::Line::new(text);
-        let verb = Verb::parse(line.verb);
+        let verb = line.verb;
         let is_behind_auth = std::mem::replace(&mut self.is_behind_auth, verb == Some(Verb::Auth));
         if verb == Some(Verb::Auth) {
             let shown = without_secret(line.argument);
@@ -341,7 +341,7 @@ impl<S: Stream> Channel<S> {
         }
         let parsed = Command::parse(line, self.shared.config.strict_syntax);
         // However long: whoever leads a browser here chooses the path, and what comes behind it.
-        if command::is_http(line.verb) {
+        if line.is_http() {
             return self.answer(NOT_HTTP);
         }
         if text.len() + 2 > MAX_COMMAND_LINE && verb != Some(Verb::Auth) {
@@ -351,7 +351,7 @@ impl<S: Stream> Channel<S> {
             return self.answer(UNASKED);
         }
         let answered = match self.fault_at_command(verb, &parsed)? {
-            None => self.session.command(&self.context, line.verb, line.argument),
+            None => self.session.command(&self.context, line.word, line.argument),
             reply => reply,
         };
         if let Some(reply) = answered {

@@ -88,12 +88,12 @@ impl Verb {
 
     /// The verb that a word names, in any case of letters.
     pub(crate) fn parse(word: &[u8]) -> Option<Verb> {
-        // Of the longest verb, STARTTLS.
-        let mut upper = [0; 8];
-        let upper = upper.get_mut(..word.len())?;
-        upper.copy_from_slice(word);
-        upper.make_ascii_uppercase();
-        Some(match &*upper {
+        let Ok(letters) = <[u8; 4]>::try_from(word) else {
+            // All the others have four.
+            return [Verb::StartTls, Verb::Xclient].into_iter().find(|verb| verb.is_named(word));
+        };
+        // Of the octets, letters alone become letters without this bit: it is what makes them small.
+        Some(match &(u32::from_ne_bytes(letters) & !0x2020_2020).to_ne_bytes() {
             b"HELO" => Verb::Helo,
             b"EHLO" => Verb::Ehlo,
             b"LHLO" => Verb::Lhlo,
@@ -107,11 +107,13 @@ impl Verb {
             b"VRFY" => Verb::Vrfy,
             b"EXPN" => Verb::Expn,
             b"HELP" => Verb::Help,
-            b"STARTTLS" => Verb::StartTls,
             b"AUTH" => Verb::Auth,
-            b"XCLIENT" => Verb::Xclient,
             _ => return None,
         })
+    }
+
+    fn is_named(self, word: &[u8]) -> bool {
+        self.as_str().as_bytes().eq_ignore_ascii_case(word)
     }
 
     /// What HELP says of the verb.
@@ -180,7 +182,9 @@ const NO_ARGUMENT_ALLOWED: Reply = Reply::fixed(501, Status::new(5, 5, 4), "No a
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'a> {
     /// The first word, as sent.
-    pub verb: &'a [u8],
+    pub word: &'a [u8],
+    /// What the word names, if it is a verb.
+    pub verb: Option<Verb>,
     /// What follows, without blanks around it.
     pub argument: &'a [u8],
 }
@@ -192,9 +196,16 @@ impl<'a> Line<'a> {
         // it, is no blank.
         let length = line.iter().rposition(|b| !is_blank(b)).map_or(0, |last| last + 1);
         let line = &line[..length];
-        let end = memchr::memchr2(b' ', b'\t', line).unwrap_or(length);
-        let blanks = line[end..].iter().take_while(|b| is_blank(b)).count();
-        Line { verb: &line[..end], argument: &line[end + blanks..] }
+        let end = line.iter().position(is_blank).unwrap_or(length);
+        let (word, rest) = line.split_at(end);
+        let blanks = rest.iter().position(|b| !is_blank(b)).unwrap_or(0);
+        Line { word, verb: Verb::parse(word), argument: &rest[blanks..] }
+    }
+
+    /// Whether it is the beginning of an HTTP request: a browser that was led here, whose body must not run as commands.
+    pub fn is_http(&self) -> bool {
+        let methods = [&b"GET"[..], b"POST", b"PUT", b"CONNECT"];
+        self.verb.is_none() && methods.iter().any(|method| method.eq_ignore_ascii_case(self.word))
     }
 }
 
@@ -202,21 +213,16 @@ fn is_blank(octet: &u8) -> bool {
     matches!(octet, b' ' | b'\t')
 }
 
-/// Whether a line is the beginning of an HTTP request: a browser that was led here, whose body must not run as commands.
-pub(crate) fn is_http(verb: &[u8]) -> bool {
-    [&b"GET"[..], b"POST", b"PUT", b"CONNECT"].iter().any(|method| method.eq_ignore_ascii_case(verb))
-}
-
 impl<'a> Command<'a> {
     /// Parses a command line. `strict` takes no blank after `FROM:` and `TO:`, no path without angle brackets, and only
     /// a domain or an address literal as the argument of HELO and EHLO.
     pub fn parse(line: Line<'a>, strict: bool) -> Result<Command<'a>, Reply> {
-        let Line { verb, argument } = line;
+        let Line { word, verb, argument } = line;
         // None belongs into a command, and what passes here may end up in a header or a log.
-        if has_control(verb) || has_control(argument) {
+        if has_control(argument) || (verb.is_none() && has_control(word)) {
             return Err(CONTROL_CHARACTER);
         }
-        let verb = Verb::parse(verb).ok_or(NOT_RECOGNIZED)?;
+        let verb = verb.ok_or(NOT_RECOGNIZED)?;
         Ok(match verb {
             Verb::Helo => Command::Helo(parse_name(argument, strict)?),
             Verb::Ehlo => Command::Ehlo(parse_name(argument, strict)?),
@@ -262,9 +268,11 @@ pub(crate) fn help(argument: &[u8], is_offered: impl Fn(Verb) -> bool) -> Reply 
     }
 }
 
-/// Written without a branch, so that the compiler makes it look at many octets at once.
+/// Written without a branch, and in blocks, so that the compiler makes it look at many octets at once.
 fn has_control(text: &[u8]) -> bool {
-    text.iter().fold(false, |any, b| any | (*b < b' ') & (*b != b'\t') | (*b == 0x7f))
+    let any = |octets: &[u8]| octets.iter().fold(false, |any, b| any | (*b < b' ') & (*b != b'\t') | (*b == 0x7f));
+    let (blocks, rest) = text.as_chunks::<8>();
+    blocks.iter().fold(any(rest), |all, block| all | any(block))
 }
 
 /// The name a client gives itself. RFC 5321 section 4.1.4 has servers take names that prove wrong, and real clients send

@@ -124,9 +124,35 @@ pub struct MessageId {
     pub(crate) message: u32,
 }
 
+impl MessageId {
+    /// Has the id as text. Each acceptance says it: `fmt` would take more time than all else that a reply does.
+    pub(crate) fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
+        // Written from its end, each number with a hyphen before it, into room for the longest of each.
+        let mut text = [b'-'; 1 + 16 + 1 + 20 + 1 + 10];
+        let mut start = put_before::<10>(&mut text, u64::from(self.message));
+        start = put_before::<10>(&mut text[..start], self.connection);
+        start = put_before::<16>(&mut text[..start], self.server);
+        take(str::from_utf8(&text[start + 1..]).unwrap_or_default())
+    }
+}
+
+/// Puts a number at the end of `text`, and says where the octet before it is.
+fn put_before<const BASE: u64>(text: &mut [u8], number: u64) -> usize {
+    let mut rest = number;
+    let mut start = text.len();
+    loop {
+        start -= 1;
+        text[start] = b"0123456789abcdef"[(rest % BASE) as usize];
+        rest /= BASE;
+        if rest == 0 {
+            return start - 1;
+        }
+    }
+}
+
 impl Display for MessageId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{}-{}", self.server, self.connection, self.message)
+        self.with_text(|text| f.pad(text))
     }
 }
 
@@ -430,6 +456,14 @@ mod tests {
         );
         let two = envelope("[IPv6:::1]", tcp("[::1]:9"), &["a@b.example", "c@d.example"]).received_header();
         assert!(two.starts_with("Received: from [IPv6:::1] ([IPv6:::1])\r\n\tby") && !two.contains("for"), "{two}");
+    }
+
+    #[test]
+    fn ids_as_text() {
+        let text = |server, connection, message| MessageId { server, connection, message }.to_string();
+        assert_eq!(text(0xabc, 7, 10), "abc-7-10");
+        assert_eq!(text(0, 0, 0), "0-0-0");
+        assert_eq!(text(u64::MAX, u64::MAX, u32::MAX), "ffffffffffffffff-18446744073709551615-4294967295");
     }
 
     #[test]

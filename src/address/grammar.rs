@@ -11,9 +11,18 @@ impl<'a> Text<'a> {
         self.0.first() == Some(&octet)
     }
 
-    /// How far octets of a kind go, with dots between them.
-    fn length_of(self, is_of_kind: impl Fn(u8) -> bool) -> usize {
-        self.0.iter().position(|b| *b != b'.' && !is_of_kind(*b)).unwrap_or(self.0.len())
+    /// How far octets of a kind and dots go, and whether they are as they should be: something at each side of a dot, and
+    /// nothing of `unfit` beside a dot or at either end.
+    fn dotted(self, kind: &[bool; 256], unfit: u8) -> (usize, bool) {
+        // Before the first octet it is as behind a dot.
+        let (mut before, mut is_good, mut length) = (b'.', true, 0);
+        for &octet in self.0.iter().take_while(|octet| kind[usize::from(**octet)]) {
+            let (is_dot, is_behind_dot) = (octet == b'.', before == b'.');
+            is_good &= !(is_dot & (is_behind_dot | (before == unfit)) | (is_behind_dot & (octet == unfit)));
+            before = octet;
+            length += 1;
+        }
+        (length, is_good & (before != b'.') & (before != unfit))
     }
 
     /// `@one.example,@two.example:`, which was once the way that mail should go, and is ignored (RFC 5321 appendix C).
@@ -65,17 +74,12 @@ impl<'a> Text<'a> {
 
     /// Dot-string: atoms with dots between. Gives its length.
     fn dot_string(self) -> Result<usize, AddressError> {
-        let length = self.length_of(is_atext);
-        if let Some(control) = self.0.get(length)
-            && control.is_ascii_control()
-            && *control != b'\t'
-        {
-            return Err(AddressError::ControlCharacter);
+        let (length, is_good) = self.dotted(&ATEXT, b'.');
+        match self.0.get(length) {
+            Some(control) if control.is_ascii_control() && *control != b'\t' => Err(AddressError::ControlCharacter),
+            _ if is_good => Ok(length),
+            _ => Err(AddressError::LocalPart),
         }
-        // Each dot stands between two atoms, and there is one at least.
-        let text = &self.0[..length];
-        let is_dotted = text.is_empty() || text.starts_with(b".") || text.ends_with(b".");
-        if is_dotted || text.windows(2).any(|pair| pair == b"..") { Err(AddressError::LocalPart) } else { Ok(length) }
     }
 
     /// Quoted-string. Gives its length, both quotes counted.
@@ -103,27 +107,40 @@ impl<'a> Text<'a> {
             literal.parse::<AddressLiteral>()?;
             return if end < MAX_DOMAIN { Ok(end + 1) } else { Err(AddressError::DomainTooLong) };
         }
-        let length = self.length_of(is_label);
-        self.0[..length].split(|b| *b == b'.').try_for_each(check_label)?;
-        if length > MAX_DOMAIN { Err(AddressError::DomainTooLong) } else { Ok(length) }
+        let (length, is_good) = self.dotted(&LABEL, b'-');
+        let is_too_long = || self.0[..length].split(|b| *b == b'.').any(is_label_too_long);
+        if !is_good {
+            Err(AddressError::Domain)
+        } else if length > MAX_LABEL && (length > MAX_DOMAIN || is_too_long()) {
+            Err(AddressError::DomainTooLong)
+        } else {
+            Ok(length)
+        }
     }
 }
 
-/// A part of a domain: letters, digits and hyphens, with none of these at either end.
-fn check_label(label: &[u8]) -> Result<(), AddressError> {
-    if let [] | [b'-', ..] | [.., b'-'] = label {
-        return Err(AddressError::Domain);
+/// How long a label in UTF-8 is on the DNS's wire, only its A-label could tell.
+fn is_label_too_long(label: &[u8]) -> bool {
+    label.len() > MAX_LABEL && label.is_ascii()
+}
+
+/// What atoms are made of, and the dot.
+static ATEXT: [bool; 256] = kind(b"!#$%&'*+-/=?^_`{|}~");
+/// What the labels of a domain are made of, and the dot.
+static LABEL: [bool; 256] = kind(b"-");
+
+/// Letters, digits, UTF-8 beyond ASCII, the dot, and `others`.
+const fn kind(others: &[u8]) -> [bool; 256] {
+    let mut kind = [false; 256];
+    let mut octet = 0;
+    while octet < kind.len() {
+        kind[octet] = (octet as u8).is_ascii_alphanumeric() || octet >= 0x80 || octet == b'.' as usize;
+        octet += 1;
     }
-    // How long a label in UTF-8 is on the DNS's wire, only its A-label could tell.
-    if label.len() > MAX_LABEL && label.is_ascii() { Err(AddressError::DomainTooLong) } else { Ok(()) }
-}
-
-fn is_atext(octet: u8) -> bool {
-    matches!(octet,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`'
-        | b'{'..=b'~' | 0x80..)
-}
-
-fn is_label(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || octet == b'-' || !octet.is_ascii()
+    let mut at = 0;
+    while at < others.len() {
+        kind[others[at] as usize] = true;
+        at += 1;
+    }
+    kind
 }

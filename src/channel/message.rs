@@ -300,43 +300,27 @@ impl<S: Stream> Channel<S> {
         recipients: usize,
         delivered: Option<Delivered>,
     ) -> io::Result<Flow> {
-        let replies = match &delivered {
-            // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
-            _ if self.shared.config.lmtp => response.into_each(recipients),
-            // One for each recipient, and one for all behind them.
-            Some(Delivered { prdr: true, .. }) if !matches!(response, Response::All(_)) => {
-                self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
-                let mut each = response.into_each(recipients);
-                each.push(
-                    each.iter().find(|reply| reply.is_positive()).or(each.first()).cloned().unwrap_or(UNANSWERED),
-                );
-                each
-            }
-            _ => vec![response.into_one(recipients)],
-        };
-        let accepted = replies.iter().any(Reply::is_positive);
-        match &delivered {
-            Some(Delivered { id, octets, .. }) if accepted => {
-                log::info!("[{}] {id} accepted: {octets} octets, {recipients} recipients", self.context.connection);
-                self.shared.counters.accepted_messages.add(1);
-                self.shared.counters.accepted_octets.add(*octets);
-                (self.errors, self.junk, self.overshoot) = (0, 0, 0);
-                self.unconfirmed = Some(*id);
-            }
-            _ => {
-                if let Some(reply) = replies.first() {
-                    self.lose(reply);
-                }
-            }
+        let is_each_asked = matches!(delivered, Some(Delivered { prdr: true, .. })) && !matches!(response, Response::All(_));
+        if !self.shared.config.lmtp && !is_each_asked {
+            let reply = response.into_one(recipients);
+            self.settle(&reply, recipients, &delivered);
+            self.say_outcome(&reply, &delivered)?;
+            return self.judge(&reply);
+        }
+        // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
+        let mut replies = response.into_each(recipients);
+        let outcome = replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(UNANSWERED);
+        self.settle(&outcome, recipients, &delivered);
+        if is_each_asked {
+            self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
+            // And one for all behind them.
+            replies.push(outcome);
         }
         // However many say no, it is the refusal of one message: the count must not end the connection before the last has
         // been heard.
         let mut refusal = None;
         for reply in replies {
-            match &delivered {
-                Some(Delivered { id, .. }) if reply == Reply::ok() => self.say(&Reply::accepted(id))?,
-                _ => self.say(&reply)?,
-            }
+            self.say_outcome(&reply, &delivered)?;
             if reply.is_closing() {
                 return Ok(Flow::Close);
             }
@@ -345,6 +329,28 @@ impl<S: Stream> Channel<S> {
             }
         }
         refusal.map_or(Ok(Flow::Next), |refusal| self.judge(&refusal))
+    }
+
+    /// Keeps account of a message whose outcome is known, and is about to be said.
+    fn settle(&mut self, outcome: &Reply, recipients: usize, delivered: &Option<Delivered>) {
+        match delivered {
+            Some(Delivered { id, octets, .. }) if outcome.is_positive() => {
+                log::info!("[{}] {id} accepted: {octets} octets, {recipients} recipients", self.context.connection);
+                self.shared.counters.accepted_messages.add(1);
+                self.shared.counters.accepted_octets.add(*octets);
+                (self.errors, self.junk, self.overshoot) = (0, 0, 0);
+                self.unconfirmed = Some(*id);
+            }
+            _ => self.lose(outcome),
+        }
+    }
+
+    /// Says one reply to a message; the usual acceptance names it.
+    fn say_outcome(&mut self, reply: &Reply, delivered: &Option<Delivered>) -> io::Result<()> {
+        match delivered {
+            Some(Delivered { id, .. }) if *reply == Reply::ok() => self.say(&id.with_text(Reply::accepted)),
+            _ => self.say(reply),
+        }
     }
 
     /// A message is refused after its content was read.

@@ -1,6 +1,6 @@
 //! Command lines: RFC 5321 section 2.3.8. Only CRLF ends one.
 
-use crate::command::{self, is_http};
+use crate::command;
 use crate::config::MAX_SKIPPED;
 
 /// The octets of HTTP's CONNECT.
@@ -86,7 +86,7 @@ impl LineReader {
         }
         if self.skipped == 0 {
             let start: Vec<u8> = self.line.iter().chain(octets).take(LONGEST_METHOD + 1).copied().collect();
-            self.is_http = is_http(command::Line::new(&start).verb);
+            self.is_http = command::Line::new(&start).is_http();
             self.skipped = self.line.len();
         }
         // The last octet alone is kept: it may be the CR of the CRLF that ends this.
