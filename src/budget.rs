@@ -1,6 +1,5 @@
 //! Octets that all messages of a server have to share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many octets of content may be held at once, over all connections and all envelopes that are still there.
@@ -11,8 +10,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub fn new(limit: u64) -> Arc<Budget> {
-        Arc::new(Budget { limit, used: AtomicU64::new(0) })
+    pub fn new(limit: u64) -> Budget {
+        Budget { limit, used: AtomicU64::new(0) }
     }
 
     /// Whether nothing is left.
@@ -29,61 +28,30 @@ impl Budget {
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
-}
 
-/// One message's share of the [`Budget`]; given back on drop.
-#[derive(Default, Debug)]
-pub(crate) struct Share {
-    budget: Option<Arc<Budget>>,
-    octets: u64,
-}
-
-impl Share {
-    pub fn of(budget: &Arc<Budget>) -> Share {
-        Share { budget: Some(budget.clone()), octets: 0 }
-    }
-
-    /// Takes as much more as is needed for `total` octets; false if the budget does not have it.
-    pub fn grow_to(&mut self, total: u64) -> bool {
-        let Some(budget) = &self.budget else { return true };
-        let more = total.saturating_sub(self.octets);
+    /// Makes one message's share `total` octets if that is more; false if the budget does not have so many.
+    pub fn grow(&self, share: &mut u64, total: u64) -> bool {
+        let more = total.saturating_sub(*share);
         if more == 0 {
             return true;
         }
-        let before = budget.used.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > budget.limit {
-            budget.used.fetch_sub(more, Ordering::Relaxed);
+        let before = self.used.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > self.limit {
+            self.used.fetch_sub(more, Ordering::Relaxed);
             return false;
         }
-        self.octets += more;
+        *share += more;
         true
     }
 
-    /// Makes it `total` octets, whether the budget has them or not.
-    pub fn set_to(&mut self, total: u64) {
-        if let Some(budget) = &self.budget
-            && total > self.octets
-        {
-            budget.used.fetch_add(total - self.octets, Ordering::Relaxed);
-            self.octets = total;
+    /// Makes one message's share `total` octets, whether the budget has them or not.
+    pub fn set(&self, share: &mut u64, total: u64) {
+        match total.checked_sub(*share) {
+            Some(0) => {}
+            Some(more) => _ = self.used.fetch_add(more, Ordering::Relaxed),
+            None => _ = self.used.fetch_sub(*share - total, Ordering::Relaxed),
         }
-        self.shrink_to(total);
-    }
-
-    fn shrink_to(&mut self, total: u64) {
-        let less = self.octets.saturating_sub(total);
-        self.octets -= less;
-        if let Some(budget) = &self.budget
-            && less > 0
-        {
-            budget.used.fetch_sub(less, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.shrink_to(0);
+        *share = total;
     }
 }
 
@@ -94,26 +62,26 @@ mod tests {
     #[test]
     fn it_is_shared_and_given_back() {
         let budget = Budget::new(10);
-        let mut one = Share::of(&budget);
-        let mut two = Share::of(&budget);
-        assert!(one.grow_to(6) && budget.has(4) && !budget.has(5) && !budget.is_exhausted());
-        assert!(two.grow_to(4) && budget.is_exhausted());
-        assert!(!two.grow_to(5) && one.grow_to(6));
-        drop(one);
-        assert_eq!(budget.used(), 4);
-        assert!(two.grow_to(10));
-        drop(two);
+        let (mut one, mut two) = (0, 0);
+        assert!(budget.grow(&mut one, 6) && budget.has(4) && !budget.has(5) && !budget.is_exhausted());
+        assert!(budget.grow(&mut two, 4) && budget.is_exhausted());
+        assert!(!budget.grow(&mut two, 5) && budget.grow(&mut one, 6) && budget.grow(&mut one, 5));
+        assert_eq!((one, two, budget.used()), (6, 4, 10));
+        budget.set(&mut one, 0);
+        assert_eq!((one, budget.used()), (0, 4));
+        assert!(budget.grow(&mut two, 10));
+        budget.set(&mut two, 0);
         assert_eq!(budget.used(), 0);
     }
 
     #[test]
     fn what_cannot_be_refused_counts_all_the_same() {
         let budget = Budget::new(10);
-        let mut share = Share::of(&budget);
-        share.set_to(12);
-        assert_eq!(budget.used(), 12);
-        assert!(!Share::of(&budget).grow_to(1));
-        share.set_to(9);
-        assert_eq!(budget.used(), 9);
+        let mut share = 0;
+        budget.set(&mut share, 12);
+        assert_eq!((share, budget.used()), (12, 12));
+        assert!(!budget.grow(&mut 0, 1));
+        budget.set(&mut share, 9);
+        assert_eq!((share, budget.used()), (9, 9));
     }
 }

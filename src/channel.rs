@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 
 use crate::address::{ForwardPath, ReversePath};
 use crate::addresses::{Addresses, Place};
-use crate::budget::Budget;
 use crate::command::{self, Command, Verb};
 use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE};
 use crate::delivery::Dispatch;
@@ -20,8 +19,8 @@ use crate::faults::Faults;
 use crate::reply::{Reply, Status};
 use crate::session::{Context, Phase, Session};
 use crate::shutdown::{Activity, Wait};
-use crate::spool::Spool;
 use crate::stats::Counters;
+use crate::store::Store;
 use crate::stream::Stream;
 use crate::stress::Stress;
 use crate::tls::Tls;
@@ -64,8 +63,7 @@ const NOT_OFFERED: Reply = Reply::fixed(502, Status::new(5, 5, 1), "Command not 
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub config: Arc<Config>,
-    pub budget: Arc<Budget>,
-    pub spool: Arc<Spool>,
+    pub store: Arc<Store>,
     pub counters: Counters,
     pub stress: Arc<Stress>,
     pub addresses: Addresses,

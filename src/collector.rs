@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::budget::{Budget, Share};
-use crate::content::{Content, Shares};
-use crate::pieces::{PIECE, Pieces};
-use crate::spool::{Spool, SpoolFile, is_out_of_resources};
+use crate::content::Content;
+use crate::pieces::PIECE;
+use crate::spool::{SpoolFile, is_out_of_resources};
+use crate::store::{Room, Store};
 use crate::wire::data::Sink;
 
 /// Why content is no longer kept.
@@ -23,13 +23,11 @@ pub(crate) enum Overflow {
 /// be read to its end, or what is left of it would be taken for commands.
 #[derive(Debug)]
 pub(crate) struct Collector {
-    // All, or if there is a file those that are not in it yet.
-    pieces: Pieces,
+    // With all octets, or if there is a file with those that are not in it yet.
+    room: Room,
     file: Option<SpoolFile>,
     // Whether memory was there for the last piece; else it is taken while the content is small.
     is_granted: bool,
-    shares: Shares,
-    spool: Arc<Spool>,
     limit: u64,
     hint: usize,
     total: u64,
@@ -38,13 +36,11 @@ pub(crate) struct Collector {
 
 impl Collector {
     /// `limit` is in octets, 0 is none; `hint` is the size that the client announced.
-    pub fn new(budget: &Arc<Budget>, spool: &Arc<Spool>, limit: u64, hint: Option<u64>) -> Collector {
+    pub fn new(store: &Arc<Store>, limit: u64, hint: Option<u64>) -> Collector {
         Collector {
-            pieces: Pieces::new(&spool.stock),
+            room: Room::of(store),
             file: None,
             is_granted: false,
-            shares: Shares { held: Share::of(budget), memory: Share::of(&spool.memory) },
-            spool: spool.clone(),
             limit,
             // Up to a piece it is believed without proof, and beyond there is no regrowth to be saved.
             hint: hint.and_then(|hint| usize::try_from(hint).ok()).filter(|hint| *hint <= PIECE).unwrap_or(0),
@@ -73,31 +69,32 @@ impl Collector {
         if let Some(why) = self.overflow() {
             return Err(why);
         }
+        let store = self.room.store();
         // It may have outgrown the threshold within the last piece.
-        let is_too_much = self.total > self.spool.threshold && !self.is_granted && self.spool.memory.is_exhausted();
+        let is_too_much = self.total > store.spool.threshold && !self.is_granted && store.memory.is_exhausted();
         if self.file.is_some() || is_too_much {
             return self.finish_on_disk();
         }
-        Ok(Content::in_memory(self.pieces, self.shares))
+        Ok(Content::in_memory(self.room))
     }
 
     fn finish_on_disk(mut self) -> Result<Content, Overflow> {
         let file = self.write()?;
-        self.spool.has_worked();
-        self.shares.memory.set_to(0);
-        self.shares.held.set_to(self.total);
-        Ok(Content::on_disk(file, self.shares))
+        self.room.store().spool.has_worked();
+        self.room.clear_memory();
+        self.room.set_held(self.total);
+        Ok(Content::on_disk(file, self.room))
     }
 
     fn keep(&mut self, octets: &[u8]) -> Result<(), Overflow> {
         let mut rest = octets;
         while !rest.is_empty() {
-            if self.pieces.last().len() == PIECE {
+            if self.room.pieces.last().len() == PIECE {
                 self.begin_piece()?;
             }
-            let (now, later) = rest.split_at(rest.len().min(PIECE - self.pieces.last().len()));
+            let (now, later) = rest.split_at(rest.len().min(PIECE - self.room.pieces.last().len()));
             self.reserve(now.len())?;
-            self.pieces.extend(now);
+            self.room.pieces.extend(now);
             rest = later;
         }
         Ok(())
@@ -105,11 +102,11 @@ impl Collector {
 
     /// The last piece is full, and more is there: in memory, if it may, or on disk.
     fn begin_piece(&mut self) -> Result<(), Overflow> {
-        let with_next = self.pieces.len() + PIECE as u64;
+        let with_next = self.room.pieces.len() + PIECE as u64;
         if self.file.is_none() {
-            self.is_granted = self.shares.memory.grow_to(with_next);
-            if self.is_granted || self.total <= self.spool.threshold {
-                self.pieces.begin();
+            self.is_granted = self.room.grow_in_memory(with_next);
+            if self.is_granted || self.total <= self.room.store().spool.threshold {
+                self.room.pieces.begin();
                 return Ok(());
             }
         }
@@ -119,52 +116,51 @@ impl Collector {
 
     /// Makes room for `more` octets in the last piece.
     fn reserve(&mut self, more: usize) -> Result<(), Overflow> {
-        let (needed, capacity) = (self.pieces.last().len() + more, self.pieces.last().capacity());
+        let (needed, capacity) = (self.room.pieces.last().len() + more, self.room.pieces.last().capacity());
         if needed <= capacity {
             return Ok(());
         }
-        let before = self.pieces.before_last();
+        let before = self.room.pieces.before_last();
         let preferred = match before {
             0 if self.hint >= needed => self.hint,
             0 => needed.max(capacity * 2).min(PIECE),
             _ => PIECE,
         };
         // Where the budget ends, what is just needed may still fit.
-        let fits = |size: &usize| self.shares.held.grow_to(before + *size as u64);
+        let fits = |size: &usize| self.room.hold(before + *size as u64);
         let sizes = [preferred, (needed + needed / 8).min(preferred), needed];
         let size = sizes.into_iter().find(fits).ok_or(Overflow::NoRoom)?;
-        self.shares.memory.set_to(before + size as u64);
-        self.pieces.enlarge_last(size);
+        self.room.set_in_memory(before + size as u64);
+        self.room.enlarge_last(size);
         Ok(())
     }
 
     /// Writes to disk what is in memory.
     fn write(&mut self) -> Result<SpoolFile, Overflow> {
         let on_disk = self.file.as_ref().map_or(0, SpoolFile::len);
-        let held = &mut self.shares.held;
-        if !held.grow_to(on_disk + self.pieces.len() + PIECE as u64) && !held.grow_to(self.total) {
+        let room = &mut self.room;
+        if !room.hold(on_disk + room.pieces.len() + PIECE as u64) && !room.hold(self.total) {
             return Err(Overflow::NoRoom);
         }
         let file = match self.file.take() {
             Some(file) => Ok(file),
-            None => self.spool.create(),
+            None => room.store().spool.create(),
         };
         let written = file.and_then(|mut file| {
-            self.pieces.write_to(&mut file)?;
+            room.write_to(&mut file)?;
             Ok(file)
         });
         let file = written.map_err(|e| {
-            self.spool.has_failed(&e);
+            room.store().spool.has_failed(&e);
             if is_out_of_resources(&e) { Overflow::NoRoom } else { Overflow::NotStored }
         })?;
-        self.shares.memory.set_to(self.pieces.last().capacity() as u64);
+        room.set_in_memory(room.pieces.last().capacity() as u64);
         Ok(file)
     }
 
     fn give_up(&mut self, why: Overflow) {
-        self.pieces = Pieces::default();
+        self.room.clear();
         self.file = None;
-        self.shares = Shares::default();
         self.overflow = Some((why, self.total));
     }
 }
@@ -189,15 +185,19 @@ mod tests {
     use crate::config::Config;
     use std::path::Path;
 
-    /// A spool for what is over 1,000 octets, once four pieces of memory are in use.
-    fn spool(folder: &Path) -> Arc<Spool> {
+    /// A store of so many octets that spools what is over 1,000 octets once four pieces of memory are in use.
+    fn spooling(folder: &Path, octets: u64) -> Arc<Store> {
         let config = Config { spool_threshold: 1000, memory_budget: 4 * PIECE as u64, ..Config::default() };
-        Arc::new(Spool::new(&Config { spool_folder: Some(folder.to_owned()), ..config }))
+        Store::new(&Config { spool_folder: Some(folder.to_owned()), buffer_budget: octets, ..config })
     }
 
     /// One that has no folder.
-    fn no_spool() -> Arc<Spool> {
-        spool(Path::new("/does/not/exist"))
+    fn not_spooling(octets: u64) -> Arc<Store> {
+        spooling(Path::new("/does/not/exist"), octets)
+    }
+
+    fn used(store: &Store) -> (u64, u64) {
+        (store.held.used(), store.memory.used())
     }
 
     fn collect(collector: &mut Collector, octets: usize) {
@@ -207,127 +207,125 @@ mod tests {
 
     #[test]
     fn exactly_the_limit_passes() {
-        let budget = Budget::new(1000);
-        let mut collector = Collector::new(&budget, &no_spool(), 10, None);
+        let store = not_spooling(1000);
+        let mut collector = Collector::new(&store, 10, None);
         collector.put(b"12345");
         collector.put(b"67890");
         assert_eq!(collector.finish().unwrap().len(), 10);
-        let mut collector = Collector::new(&budget, &no_spool(), 10, Some(4));
+        let mut collector = Collector::new(&store, 10, Some(4));
         collector.put(b"1234567890");
         collector.put(b"1");
         collector.put(b"23");
         assert_eq!((collector.total(), collector.swallowed()), (13, 2));
         assert_eq!(collector.finish().unwrap_err(), Overflow::TooBig);
-        assert_eq!(budget.used(), 0);
+        assert_eq!(used(&store), (0, 0));
     }
 
     #[test]
     fn the_budget_is_what_is_allocated() {
-        let budget = Budget::new(100);
-        let spool = no_spool();
-        let mut one = Collector::new(&budget, &spool, 0, Some(60));
+        let store = not_spooling(100);
+        let mut one = Collector::new(&store, 0, Some(60));
         one.put(b"x");
-        assert_eq!((budget.used(), spool.memory.used()), (60, 60));
-        let mut two = Collector::new(&budget, &spool, 0, None);
+        assert_eq!(used(&store), (60, 60));
+        let mut two = Collector::new(&store, 0, None);
         two.put(&[0; 41]);
         assert_eq!(two.finish().unwrap_err(), Overflow::NoRoom);
-        assert_eq!((budget.used(), spool.memory.used()), (60, 60));
+        assert_eq!(used(&store), (60, 60));
         drop(one);
-        assert_eq!((budget.used(), spool.memory.used()), (0, 0));
+        assert_eq!(used(&store), (0, 0));
     }
 
     #[test]
     fn a_large_announcement_is_not_believed() {
-        let budget = Budget::new(1 << 30);
-        let mut collector = Collector::new(&budget, &no_spool(), 1 << 25, Some(1 << 25));
+        let store = not_spooling(1 << 30);
+        let mut collector = Collector::new(&store, 1 << 25, Some(1 << 25));
         collector.put(b"x");
-        assert!(budget.used() < 1024);
+        assert!(store.held.used() < 1024);
     }
 
     #[test]
     fn memory_is_taken_by_the_piece() {
-        let budget = Budget::new(1 << 30);
-        let spool = Arc::new(Spool::new(&Config::default()));
-        let mut collector = Collector::new(&budget, &spool, 0, None);
+        let store = Store::new(&Config::default());
+        let mut collector = Collector::new(&store, 0, None);
         for (total, allocated) in [(1, 1), (3, 3), (4, 6), (40_000, 40_000), (40_001, PIECE), (PIECE + 1, 2 * PIECE)] {
             collector.put(&vec![0; total - collector.total() as usize]);
-            assert_eq!((budget.used(), spool.memory.used()), (allocated as u64, allocated as u64), "{total}");
+            assert_eq!(used(&store), (allocated as u64, allocated as u64), "{total}");
         }
         // What is left is less than a piece, and is used to the last octet.
-        let budget = Budget::new(100_000);
-        let mut collector = Collector::new(&budget, &spool, 0, None);
+        let store = Store::new(&Config { buffer_budget: 100_000, ..Config::default() });
+        let mut collector = Collector::new(&store, 0, None);
         collect(&mut collector, 100_000);
-        assert_eq!((collector.overflow(), budget.used()), (None, 100_000));
+        assert_eq!((collector.overflow(), store.held.used()), (None, 100_000));
         collector.put(b"x");
-        assert_eq!((collector.overflow(), budget.used()), (Some(Overflow::NoRoom), 0));
+        assert_eq!((collector.overflow(), store.held.used()), (Some(Overflow::NoRoom), 0));
     }
 
     #[test]
     fn content_goes_to_disk_when_it_is_large_and_memory_is_used_up() {
         let folder = tempfile::tempdir().unwrap();
-        let (budget, spool) = (Budget::new(1 << 30), spool(folder.path()));
-        let mut alone = Collector::new(&budget, &spool, 0, None);
+        let store = spooling(folder.path(), 1 << 30);
+        let mut alone = Collector::new(&store, 0, None);
         collect(&mut alone, 4 * PIECE);
         assert!(alone.file.is_none(), "it is over the threshold, but memory is there");
         // These are small, and stay in memory whatever is in use.
         let small: Vec<Content> = (0..5)
             .map(|_| {
-                let mut small = Collector::new(&budget, &spool, 0, None);
+                let mut small = Collector::new(&store, 0, None);
                 collect(&mut small, 1000);
                 small.finish().unwrap()
             })
             .collect();
-        assert!(spool.memory.used() >= 4 * PIECE as u64 + 5000);
+        assert!(store.memory.used() >= 4 * PIECE as u64 + 5000);
         for octets in [1001, PIECE, PIECE + 1, 3 * PIECE + 17] {
-            let (held, memory) = (budget.used(), spool.memory.used());
-            let mut large = Collector::new(&budget, &spool, 0, None);
+            let (held, memory) = used(&store);
+            let mut large = Collector::new(&store, 0, None);
             collect(&mut large, octets);
             assert_eq!(large.file.is_some(), octets > PIECE);
-            assert!(spool.memory.used() <= memory + PIECE as u64, "more than its buffer");
+            assert!(store.memory.used() <= memory + PIECE as u64, "more than its buffer");
             let content = large.finish().unwrap();
-            assert_eq!((budget.used(), spool.memory.used()), (held + octets as u64, memory), "{octets}");
+            assert_eq!(used(&store), (held + octets as u64, memory), "{octets}");
             assert!(content.bytes().unwrap().iter().enumerate().all(|(n, octet)| usize::from(*octet) == n % 251));
             drop(content);
-            assert_eq!(budget.used(), held);
+            assert_eq!(store.held.used(), held);
         }
         drop((alone, small));
-        assert_eq!((budget.used(), spool.memory.used()), (0, 0));
+        assert_eq!(used(&store), (0, 0));
     }
 
     #[test]
     fn what_grew_in_memory_goes_to_disk_as_well() {
         let folder = tempfile::tempdir().unwrap();
-        let (budget, spool) = (Budget::new(1 << 30), spool(folder.path()));
-        let mut collector = Collector::new(&budget, &spool, 0, None);
+        let store = spooling(folder.path(), 1 << 30);
+        let mut collector = Collector::new(&store, 0, None);
         collect(&mut collector, 4 * PIECE);
         assert!(collector.file.is_none());
         collector.put(b"x");
         assert_eq!(collector.file.as_ref().map(SpoolFile::len), Some(4 * PIECE as u64));
-        assert_eq!(spool.memory.used(), PIECE as u64);
+        assert_eq!(store.memory.used(), PIECE as u64);
         assert_eq!(collector.finish().unwrap().len(), 4 * PIECE as u64 + 1);
     }
 
     #[test]
     fn the_budget_holds_on_disk_too() {
         let folder = tempfile::tempdir().unwrap();
-        let (budget, spool) = (Budget::new(500_000), spool(folder.path()));
+        let store = spooling(folder.path(), 500_000);
         for (octets, fits) in [(500_000, true), (500_001, false)] {
-            let mut collector = Collector::new(&budget, &spool, 0, None);
+            let mut collector = Collector::new(&store, 0, None);
             collect(&mut collector, 400_000);
             assert!(collector.file.is_some());
             collect(&mut collector, octets - 400_000);
             assert_eq!(collector.finish().err(), if fits { None } else { Some(Overflow::NoRoom) });
-            assert_eq!((budget.used(), spool.memory.used()), (0, 0));
+            assert_eq!(used(&store), (0, 0));
         }
     }
 
     #[test]
     fn a_disk_that_fails() {
-        let (budget, spool) = (Budget::new(1 << 30), no_spool());
-        let mut collector = Collector::new(&budget, &spool, 0, None);
+        let store = not_spooling(1 << 30);
+        let mut collector = Collector::new(&store, 0, None);
         collect(&mut collector, 5 * PIECE);
         assert!(collector.swallowed() > 0);
         assert_eq!(collector.finish().unwrap_err(), Overflow::NotStored);
-        assert_eq!((budget.used(), spool.memory.used()), (0, 0));
+        assert_eq!(used(&store), (0, 0));
     }
 }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
-use crate::budget::Share;
 use crate::pieces::{PIECE, Pieces};
 use crate::spool::{SpoolFile, SpoolReader};
+use crate::store::Room;
 
 /// The octets of the longest character.
 const MAX_UTF8: usize = 4;
@@ -16,56 +16,53 @@ const MAX_UTF8: usize = 4;
 /// It is in memory, or in a file without a name that is gone with this value: see
 /// [`Builder::spool_threshold`](crate::Builder::spool_threshold). It is read the same way in either case, but reading from
 /// disk may fail.
-#[derive(Default)]
 pub struct Content {
-    octets: Octets,
-    // Gives the octets back to the budgets when the content is dropped.
-    _shares: Shares,
+    place: Place,
 }
 
 /// Where content is.
 #[derive(Debug)]
-enum Octets {
-    InMemory(Pieces),
-    OnDisk(SpoolFile),
+enum Place {
+    Memory(Room),
+    // The room has no octets, but they count against its budget.
+    Disk(SpoolFile, #[expect(dead_code, reason = "it is there to be dropped")] Room),
+    // Octets that came from elsewhere than a client, and count against no budget.
+    Elsewhere(Pieces),
 }
 
-impl Default for Octets {
-    fn default() -> Octets {
-        Octets::InMemory(Pieces::default())
+impl Default for Content {
+    fn default() -> Content {
+        Content { place: Place::Elsewhere(Pieces::default()) }
     }
 }
 
-/// What one message has of what all messages have to share.
-#[derive(Default, Debug)]
-pub(crate) struct Shares {
-    /// All octets of content that are held.
-    pub held: Share,
-    /// Those in memory.
-    pub memory: Share,
-}
-
 impl Content {
-    pub(crate) fn in_memory(pieces: Pieces, shares: Shares) -> Content {
-        Content { octets: Octets::InMemory(pieces), _shares: shares }
+    pub(crate) fn in_memory(room: Room) -> Content {
+        Content { place: Place::Memory(room) }
     }
 
     /// Octets that came from elsewhere than a client, and count against no budget.
     #[cfg(feature = "redis")]
     pub(crate) fn from_octets(octets: Vec<u8>) -> Content {
-        Content::in_memory(Pieces::whole(octets), Shares::default())
+        Content { place: Place::Elsewhere(Pieces::whole(octets)) }
     }
 
-    pub(crate) fn on_disk(file: SpoolFile, shares: Shares) -> Content {
-        Content { octets: Octets::OnDisk(file), _shares: shares }
+    pub(crate) fn on_disk(file: SpoolFile, room: Room) -> Content {
+        Content { place: Place::Disk(file, room) }
+    }
+
+    /// What is in memory, or else the file.
+    fn pieces(&self) -> Result<&Pieces, &SpoolFile> {
+        match &self.place {
+            Place::Memory(room) => Ok(&room.pieces),
+            Place::Disk(file, _) => Err(file),
+            Place::Elsewhere(pieces) => Ok(pieces),
+        }
     }
 
     /// How many octets there are.
     pub fn len(&self) -> u64 {
-        match &self.octets {
-            Octets::InMemory(pieces) => pieces.len(),
-            Octets::OnDisk(file) => file.len(),
-        }
+        self.pieces().map_or_else(SpoolFile::len, Pieces::len)
     }
 
     /// Whether there are none: a client may send an empty message.
@@ -79,35 +76,32 @@ impl Content {
     /// # Errors
     /// Those of reading content that is on disk.
     pub fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
-        match &self.octets {
-            Octets::InMemory(pieces) => Ok(match pieces.as_slices() {
-                [] => Cow::Borrowed(&[]),
-                [octets] => Cow::Borrowed(octets),
-                pieces => Cow::Owned(pieces.concat()),
-            }),
-            Octets::OnDisk(file) => {
-                let mut octets = Vec::with_capacity(usize::try_from(file.len()).unwrap_or(0));
-                file.reader().read_to_end(&mut octets)?;
-                Ok(Cow::Owned(octets))
-            }
+        if let Ok(pieces) = self.pieces()
+            && let (only, []) = pieces.as_slices()
+        {
+            return Ok(Cow::Borrowed(only));
         }
+        let mut octets = Vec::with_capacity(usize::try_from(self.len()).unwrap_or(0));
+        self.reader().read_to_end(&mut octets)?;
+        Ok(Cow::Owned(octets))
     }
 
     /// A reader from the start, for those who copy the content on without having all of it in memory. Each call gives
     /// another one, and they do not disturb each other.
     pub fn reader(&self) -> ContentReader<'_> {
-        ContentReader(match &self.octets {
-            Octets::InMemory(pieces) => Source::Memory(pieces.as_slices(), 0),
-            Octets::OnDisk(file) => Source::Disk(BufReader::with_capacity(PIECE, file.reader())),
+        ContentReader(match self.pieces() {
+            Ok(pieces) => {
+                let (first, others) = pieces.as_slices();
+                Source::Memory(first, others)
+            }
+            Err(file) => Source::Disk(BufReader::with_capacity(PIECE, file.reader())),
         })
     }
 
     /// Whether it is UTF-8, without having all of it in memory.
     pub(crate) fn is_utf8(&self) -> io::Result<bool> {
-        match &self.octets {
-            Octets::InMemory(pieces) if pieces.as_slices().len() == 1 => {
-                Ok(str::from_utf8(&pieces.as_slices()[0]).is_ok())
-            }
+        match self.pieces().map(Pieces::as_slices) {
+            Ok((only, [])) => Ok(str::from_utf8(only).is_ok()),
             _ => is_utf8(self.reader(), PIECE),
         }
     }
@@ -158,8 +152,8 @@ pub struct ContentReader<'a>(Source<'a>);
 
 #[derive(Debug)]
 enum Source<'a> {
-    // The pieces, and what was read of the first.
-    Memory(&'a [Vec<u8>], usize),
+    // What was not read of a piece, and the pieces behind it.
+    Memory(&'a [u8], &'a [Vec<u8>]),
     Disk(BufReader<SpoolReader<'a>>),
 }
 
@@ -178,17 +172,17 @@ impl Read for ContentReader<'_> {
 impl BufRead for ContentReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match &mut self.0 {
-            Source::Memory(pieces, at) => Ok(pieces.first().map_or(&[], |piece| &piece[*at..])),
+            Source::Memory(piece, _) => Ok(piece),
             Source::Disk(file) => file.fill_buf(),
         }
     }
 
     fn consume(&mut self, amount: usize) {
         match &mut self.0 {
-            Source::Memory(pieces, at) => {
-                *at += amount;
-                if pieces.first().is_some_and(|piece| *at >= piece.len()) {
-                    (*pieces, *at) = (&pieces[1..], 0);
+            Source::Memory(piece, behind) => {
+                *piece = &piece[amount..];
+                if let (true, Some((next, others))) = (piece.is_empty(), behind.split_first()) {
+                    (*piece, *behind) = (next, others);
                 }
             }
             Source::Disk(file) => file.consume(amount),
@@ -227,26 +221,28 @@ impl std::error::Error for TextError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
     use crate::config::Config;
-    use crate::spool::Spool;
+    use crate::store::Store;
     use proptest::prelude::*;
     use std::io::Write;
 
     fn in_memory(octets: &[u8]) -> Content {
-        let mut pieces = Pieces::default();
-        for piece in octets.chunks(PIECE) {
-            pieces.begin();
-            pieces.enlarge_last(piece.len());
-            pieces.extend(piece);
+        let mut room = Room::of(&Store::new(&Config::default()));
+        for (at, piece) in octets.chunks(PIECE).enumerate() {
+            if at > 0 {
+                room.pieces.begin();
+            }
+            room.enlarge_last(piece.len());
+            room.pieces.extend(piece);
         }
-        Content::in_memory(pieces, Shares::default())
+        Content::in_memory(room)
     }
 
     fn on_disk(octets: &[u8]) -> Content {
-        let mut file = Spool::new(&Config::default()).create().unwrap();
+        let room = Room::of(&Store::new(&Config::default()));
+        let mut file = room.store().spool.create().unwrap();
         file.write_all(octets).unwrap();
-        Content::on_disk(file, Shares::default())
+        Content::on_disk(file, room)
     }
 
     #[test]
@@ -305,11 +301,13 @@ mod tests {
 
     #[test]
     fn what_it_shared_is_given_back() {
-        let budget = Budget::new(10);
-        let mut held = Share::of(&budget);
-        assert!(held.grow_to(10));
-        drop(Content::in_memory(Pieces::default(), Shares { held, ..Shares::default() }));
-        assert_eq!(budget.used(), 0);
+        let store = Store::new(&Config::default());
+        let mut room = Room::of(&store);
+        assert!(room.hold(10) && room.grow_in_memory(7));
+        let content = Content::in_memory(room);
+        assert_eq!((store.held.used(), store.memory.used()), (10, 7));
+        drop(content);
+        assert_eq!((store.held.used(), store.memory.used()), (0, 0));
     }
 
     #[test]

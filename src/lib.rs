@@ -141,6 +141,7 @@ mod envelope;
 mod extension;
 mod pieces;
 mod spool;
+mod store;
 mod tls_info;
 mod transaction;
 mod transcript;

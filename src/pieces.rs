@@ -5,7 +5,6 @@
 
 use std::io::{self, Write};
 use std::mem;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -37,23 +36,21 @@ impl Stock {
 /// Octets in memory. All pieces but the last are full; the last may be smaller than the others will be.
 #[derive(Default, Debug)]
 pub(crate) struct Pieces {
-    pieces: Vec<Vec<u8>>,
-    stock: Arc<Stock>,
+    // Apart from the others: of most messages it is the only one.
+    first: Vec<u8>,
+    others: Vec<Vec<u8>>,
 }
 
 impl Pieces {
-    pub fn new(stock: &Arc<Stock>) -> Pieces {
-        Pieces { pieces: Vec::new(), stock: stock.clone() }
-    }
-
     /// Octets that are in one piece already, however large, to which none are added.
     #[cfg(feature = "redis")]
     pub fn whole(octets: Vec<u8>) -> Pieces {
-        Pieces { pieces: vec![octets], stock: Arc::default() }
+        Pieces { first: octets, others: Vec::new() }
     }
 
-    pub fn as_slices(&self) -> &[Vec<u8>] {
-        &self.pieces
+    /// The first piece, and those behind it.
+    pub fn as_slices(&self) -> (&[u8], &[Vec<u8>]) {
+        (&self.first, &self.others)
     }
 
     /// The octets that are there.
@@ -63,30 +60,30 @@ impl Pieces {
 
     /// The octets in all pieces but the last.
     pub fn before_last(&self) -> u64 {
-        self.pieces.len().saturating_sub(1) as u64 * PIECE as u64
+        self.others.len() as u64 * PIECE as u64
     }
 
-    /// The last piece, if there is one.
+    /// The last piece.
     pub fn last(&self) -> &Vec<u8> {
-        static NONE: Vec<u8> = Vec::new();
-        self.pieces.last().unwrap_or(&NONE)
+        self.others.last().unwrap_or(&self.first)
+    }
+
+    fn last_mut(&mut self) -> &mut Vec<u8> {
+        self.others.last_mut().unwrap_or(&mut self.first)
     }
 
     /// Begins another piece; the last one is full.
     pub fn begin(&mut self) {
-        self.pieces.push(Vec::new());
+        self.others.push(Vec::new());
     }
 
     /// Makes the last piece large enough for `size` octets, at most [`PIECE`].
-    pub fn enlarge_last(&mut self, size: usize) {
-        if self.pieces.is_empty() {
-            self.begin();
-        }
-        let Some(last) = self.pieces.last_mut() else { return };
+    pub fn enlarge_last(&mut self, size: usize, stock: &Stock) {
+        let last = self.last_mut();
         if size < PIECE {
             last.reserve_exact(size - last.len());
         } else {
-            let mut whole = self.stock.take();
+            let mut whole = stock.take();
             whole.extend_from_slice(last);
             *last = whole;
         }
@@ -94,26 +91,25 @@ impl Pieces {
 
     /// Adds octets to the last piece, which is large enough.
     pub fn extend(&mut self, octets: &[u8]) {
-        if let Some(last) = self.pieces.last_mut() {
-            last.extend_from_slice(octets);
-        }
+        self.last_mut().extend_from_slice(octets);
     }
 
     /// Writes all, and leaves the room of one piece for what is written next.
-    pub fn write_to(&mut self, out: &mut impl Write) -> io::Result<()> {
-        self.pieces.iter().try_for_each(|piece| out.write_all(piece))?;
-        self.stock.put_back(self.pieces.drain(1.min(self.pieces.len())..));
-        self.pieces.iter_mut().for_each(Vec::clear);
+    pub fn write_to(&mut self, out: &mut impl Write, stock: &Stock) -> io::Result<()> {
+        out.write_all(&self.first)?;
+        self.others.iter().try_for_each(|piece| out.write_all(piece))?;
+        stock.put_back(self.others.drain(..));
+        self.first.clear();
         Ok(())
     }
-}
 
-impl Drop for Pieces {
-    fn drop(&mut self) {
+    /// Gives what others can use to the stock, and the rest to the allocator.
+    pub fn clear(&mut self, stock: &Stock) {
         // A small message has nothing that others could use.
-        if self.pieces.first().is_some_and(|piece| piece.capacity() == PIECE) {
-            self.stock.put_back(mem::take(&mut self.pieces).into_iter());
+        if self.first.capacity() == PIECE {
+            stock.put_back([mem::take(&mut self.first)].into_iter().chain(self.others.drain(..)));
         }
+        *self = Pieces::default();
     }
 }
 
@@ -125,51 +121,54 @@ mod tests {
         stock.0.lock().iter().map(|piece| piece.as_ptr()).collect()
     }
 
-    fn fill(pieces: &mut Pieces, sizes: &[usize]) {
-        for size in sizes {
-            pieces.begin();
-            pieces.enlarge_last(*size);
+    /// Pieces of these sizes.
+    fn filled(sizes: &[usize], stock: &Stock) -> Pieces {
+        let mut pieces = Pieces::default();
+        for (at, size) in sizes.iter().enumerate() {
+            if at > 0 {
+                pieces.begin();
+            }
+            pieces.enlarge_last(*size, stock);
             pieces.extend(&vec![b'x'; *size]);
         }
+        pieces
     }
 
     #[test]
     fn whole_pieces_are_handed_on() {
-        let stock = Arc::<Stock>::default();
-        let mut pieces = Pieces::new(&stock);
-        fill(&mut pieces, &[PIECE, PIECE, 3]);
+        let stock = Stock::default();
+        let mut pieces = filled(&[PIECE, PIECE, 3], &stock);
         assert_eq!((pieces.len(), pieces.before_last()), (2 * PIECE as u64 + 3, 2 * PIECE as u64));
-        let places: Vec<*const u8> = pieces.as_slices()[..2].iter().map(|piece| piece.as_ptr()).collect();
-        drop(pieces);
-        assert_eq!(in_stock(&stock), places);
-        let mut pieces = Pieces::new(&stock);
-        fill(&mut pieces, &[PIECE]);
+        let (first, others) = pieces.as_slices();
+        let places = [first.as_ptr(), others[0].as_ptr()];
+        pieces.clear(&stock);
+        assert_eq!((in_stock(&stock), pieces.len()), (places.to_vec(), 0));
+        let pieces = filled(&[PIECE], &stock);
         assert_eq!((pieces.last().as_ptr(), pieces.len()), (places[1], PIECE as u64));
         assert_eq!(in_stock(&stock), places[..1]);
     }
 
     #[test]
     fn a_piece_keeps_its_octets_when_it_becomes_larger() {
-        let mut pieces = Pieces::default();
-        fill(&mut pieces, &[10]);
+        let stock = Stock::default();
+        let mut pieces = filled(&[10], &stock);
         for size in [20, PIECE] {
-            pieces.enlarge_last(size);
+            pieces.enlarge_last(size, &stock);
             assert_eq!((&pieces.last()[..], pieces.last().capacity()), (&b"xxxxxxxxxx"[..], size));
         }
     }
 
     #[test]
     fn what_was_written_makes_room() {
-        let stock = Arc::<Stock>::default();
-        let mut pieces = Pieces::new(&stock);
-        fill(&mut pieces, &[PIECE, PIECE, PIECE]);
+        let stock = Stock::default();
+        let mut pieces = filled(&[PIECE, PIECE, PIECE], &stock);
         let mut out = Vec::new();
-        pieces.write_to(&mut out).unwrap();
+        pieces.write_to(&mut out, &stock).unwrap();
         assert_eq!(
             (out.len(), pieces.len(), pieces.last().capacity(), in_stock(&stock).len()),
             (3 * PIECE, 0, PIECE, 2)
         );
-        Pieces::default().write_to(&mut out).unwrap();
+        Pieces::default().write_to(&mut out, &stock).unwrap();
     }
 
     #[test]

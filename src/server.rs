@@ -12,7 +12,6 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::acceptor::Acceptor;
 use crate::addresses::Addresses;
-use crate::budget::Budget;
 use crate::channel::Shared;
 use crate::config::Config;
 use crate::consumer::{Handler, consume};
@@ -24,8 +23,8 @@ use crate::listener::{Bound, Listener};
 use crate::pool::{Jobs, Pool, Threads};
 use crate::session::SessionFactory;
 use crate::shutdown::Shutdown;
-use crate::spool::Spool;
 use crate::stats::{Counters, Stats};
+use crate::store::Store;
 use crate::stress::Stress;
 use crate::tls::Tls;
 use crate::transcript::{Transcript, Transcripts};
@@ -130,8 +129,7 @@ impl Server {
         let (deliveries, receiver) = bounded(config.queue_capacity);
         let config = Arc::new(config);
         let shared = Arc::new(Shared {
-            budget: Budget::new(config.buffer_budget),
-            spool: Arc::new(Spool::new(&config)),
+            store: Store::new(&config),
             config: config.clone(),
             counters: Counters::default(),
             stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
@@ -307,8 +305,8 @@ impl Core {
             refused_messages: refused_messages.get(),
             lost_messages: lost_messages.get(),
             accepted_octets: accepted_octets.get(),
-            buffered_octets: self.shared.budget.used(),
-            memory_octets: self.shared.spool.memory.used(),
+            buffered_octets: self.shared.store.held.used(),
+            memory_octets: self.shared.store.memory.used(),
         }
     }
 

@@ -3,23 +3,16 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::budget::Budget;
 use crate::config::Config;
-use crate::pieces::Stock;
 
-/// What it goes by whether content is kept in memory, and where it goes if it is not.
+/// Where content goes that is not kept in memory.
 #[derive(Debug)]
 pub(crate) struct Spool {
     folder: PathBuf,
     /// Content up to so many octets stays in memory.
     pub threshold: u64,
-    /// What all content in memory comes to. Larger content stays there too while this has room.
-    pub memory: Arc<Budget>,
-    /// The memory that messages hand on to each other.
-    pub stock: Arc<Stock>,
     // So that a full disk is logged once, and not for each message that it refuses.
     is_failing: AtomicBool,
 }
@@ -29,8 +22,6 @@ impl Spool {
         Spool {
             folder: config.spool_folder.clone().unwrap_or_else(std::env::temp_dir),
             threshold: config.spool_threshold,
-            memory: Budget::new(config.memory_budget),
-            stock: Arc::default(),
             is_failing: AtomicBool::new(false),
         }
     }

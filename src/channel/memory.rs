@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, bounded};
 use super::*;
 use crate::delivery::Delivery;
 use crate::shutdown::Shutdown;
-use crate::spool::Spool;
+use crate::store::Store;
 use crate::tls::TlsAcceptor;
 use crate::tls_info::TlsInfo;
 
@@ -97,8 +97,7 @@ pub struct Message {
 /// accepted.
 pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
     let shared = Arc::new(Shared {
-        budget: Budget::new(config.buffer_budget),
-        spool: Arc::new(Spool::new(&config)),
+        store: Store::new(&config),
         stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
         addresses: Addresses::new(&config),
         config: Arc::new(config),

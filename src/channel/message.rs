@@ -150,7 +150,7 @@ impl<S: Stream> Channel<S> {
         self.session.data(&self.context).map_err(Reply::into_refusal)?;
         // Known to be too much before it comes, if the client said how much.
         let announced = self.context.mail_parameters().and_then(MailParameters::size).unwrap_or(0);
-        if !self.shared.budget.has(announced.max(1)) {
+        if !self.shared.store.held.has(announced.max(1)) {
             return Err(NO_ROOM);
         }
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
@@ -158,8 +158,8 @@ impl<S: Stream> Channel<S> {
 
     fn begin(&self, reader: DataReader) -> Chunks {
         let hint = self.context.mail_parameters().and_then(MailParameters::size);
-        let Shared { budget, spool, config, .. } = &*self.shared;
-        let collector = Collector::new(budget, spool, config.data_size_limit, hint);
+        let Shared { store, config, .. } = &*self.shared;
+        let collector = Collector::new(store, config.data_size_limit, hint);
         let now = Instant::now();
         Chunks { collector, reader, since: now, paused: now }
     }
@@ -300,7 +300,8 @@ impl<S: Stream> Channel<S> {
         recipients: usize,
         delivered: Option<Delivered>,
     ) -> io::Result<Flow> {
-        let is_each_asked = matches!(delivered, Some(Delivered { prdr: true, .. })) && !matches!(response, Response::All(_));
+        let is_each_asked =
+            matches!(delivered, Some(Delivered { prdr: true, .. })) && !matches!(response, Response::All(_));
         if !self.shared.config.lmtp && !is_each_asked {
             let reply = response.into_one(recipients);
             self.settle(&reply, recipients, &delivered);
@@ -309,7 +310,8 @@ impl<S: Stream> Channel<S> {
         }
         // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
         let mut replies = response.into_each(recipients);
-        let outcome = replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(UNANSWERED);
+        let outcome =
+            replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(UNANSWERED);
         self.settle(&outcome, recipients, &delivered);
         if is_each_asked {
             self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
