@@ -113,6 +113,10 @@ impl State {
     /// RCPT is accepted.
     pub fn add(&mut self, recipient: Recipient) {
         if let Some(transaction) = &mut self.transaction {
+            // Most messages have just one, and four are what would be made room for.
+            if transaction.recipients.is_empty() {
+                transaction.recipients.reserve_exact(1);
+            }
             transaction.recipients.push(recipient);
         }
     }

@@ -11,18 +11,20 @@ impl<'a> Text<'a> {
         self.0.first() == Some(&octet)
     }
 
-    /// How far octets of a kind and dots go, and whether they are as they should be: something at each side of a dot, and
-    /// nothing of `unfit` beside a dot or at either end.
-    fn dotted(self, kind: &[bool; 256], unfit: u8) -> (usize, bool) {
-        // Before the first octet it is as behind a dot.
-        let (mut before, mut is_good, mut length) = (b'.', true, 0);
-        for &octet in self.0.iter().take_while(|octet| kind[usize::from(**octet)]) {
-            let (is_dot, is_behind_dot) = (octet == b'.', before == b'.');
-            is_good &= !(is_dot & (is_behind_dot | (before == unfit)) | (is_behind_dot & (octet == unfit)));
-            before = octet;
-            length += 1;
+    /// How far parts of a kind go that have dots between them; or, if one of them does not `fit`, where that ends.
+    fn dotted(self, kind: &[bool; 256], fits: impl Fn(&[u8]) -> bool) -> Result<usize, usize> {
+        let mut start = 0;
+        loop {
+            let rest = &self.0[start..];
+            let end = start + rest.iter().take_while(|octet| kind[usize::from(**octet)]).count();
+            if !fits(&self.0[start..end]) {
+                return Err(end);
+            }
+            if self.0.get(end) != Some(&b'.') {
+                return Ok(end);
+            }
+            start = end + 1;
         }
-        (length, is_good & (before != b'.') & (before != unfit))
     }
 
     /// `@one.example,@two.example:`, which was once the way that mail should go, and is ignored (RFC 5321 appendix C).
@@ -74,11 +76,11 @@ impl<'a> Text<'a> {
 
     /// Dot-string: atoms with dots between. Gives its length.
     fn dot_string(self) -> Result<usize, AddressError> {
-        let (length, is_good) = self.dotted(&ATEXT, b'.');
-        match self.0.get(length) {
+        let found = self.dotted(&ATEXT, |atom| !atom.is_empty());
+        let (Ok(end) | Err(end)) = found;
+        match self.0.get(end) {
             Some(control) if control.is_ascii_control() && *control != b'\t' => Err(AddressError::ControlCharacter),
-            _ if is_good => Ok(length),
-            _ => Err(AddressError::LocalPart),
+            _ => found.map_err(|_| AddressError::LocalPart),
         }
     }
 
@@ -107,15 +109,13 @@ impl<'a> Text<'a> {
             literal.parse::<AddressLiteral>()?;
             return if end < MAX_DOMAIN { Ok(end + 1) } else { Err(AddressError::DomainTooLong) };
         }
-        let (length, is_good) = self.dotted(&LABEL, b'-');
+        let is_label = |label: &[u8]| !matches!(label, [] | [b'-', ..] | [.., b'-']);
+        let length = self.dotted(&LABEL, is_label).map_err(|_| AddressError::Domain)?;
         let is_too_long = || self.0[..length].split(|b| *b == b'.').any(is_label_too_long);
-        if !is_good {
-            Err(AddressError::Domain)
-        } else if length > MAX_LABEL && (length > MAX_DOMAIN || is_too_long()) {
-            Err(AddressError::DomainTooLong)
-        } else {
-            Ok(length)
+        if length > MAX_LABEL && (length > MAX_DOMAIN || is_too_long()) {
+            return Err(AddressError::DomainTooLong);
         }
+        Ok(length)
     }
 }
 
@@ -124,17 +124,17 @@ fn is_label_too_long(label: &[u8]) -> bool {
     label.len() > MAX_LABEL && label.is_ascii()
 }
 
-/// What atoms are made of, and the dot.
+/// What atoms are made of.
 static ATEXT: [bool; 256] = kind(b"!#$%&'*+-/=?^_`{|}~");
-/// What the labels of a domain are made of, and the dot.
+/// What the labels of a domain are made of: letters, digits and hyphens.
 static LABEL: [bool; 256] = kind(b"-");
 
-/// Letters, digits, UTF-8 beyond ASCII, the dot, and `others`.
+/// Letters, digits, UTF-8 beyond ASCII, and `others`.
 const fn kind(others: &[u8]) -> [bool; 256] {
     let mut kind = [false; 256];
     let mut octet = 0;
     while octet < kind.len() {
-        kind[octet] = (octet as u8).is_ascii_alphanumeric() || octet >= 0x80 || octet == b'.' as usize;
+        kind[octet] = (octet as u8).is_ascii_alphanumeric() || octet >= 0x80;
         octet += 1;
     }
     let mut at = 0;
