@@ -231,26 +231,19 @@ impl Reply {
         let prefix = prefix.octets();
         let room = MAX_LINE - 2 - prefix.len();
         let mut rest = self.text.as_bytes();
-        // What nearly every reply is.
-        if rest.len() <= room && is_printable(rest) {
-            for part in [prefix, rest, b"\r\n"] {
-                out.extend_from_slice(part);
-            }
-            return;
-        }
         loop {
             let (line, next) = first_line(rest, room);
             let start = out.len();
-            out.extend_from_slice(prefix);
-            if next.is_some() {
-                out[start + 3] = b'-';
+            for part in [prefix, line, b"\r\n"] {
+                out.extend_from_slice(part);
             }
-            out.extend(line.iter().map(|octet| if is_printable(&[*octet]) { *octet } else { b'?' }));
-            out.extend_from_slice(b"\r\n");
-            match next {
-                Some(next) => rest = next,
-                None => return,
+            if !is_printable(line) {
+                let line = out[start + prefix.len()..].iter_mut().take(line.len());
+                line.filter(|octet| !is_printable(&[**octet])).for_each(|octet| *octet = b'?');
             }
+            let Some(next) = next else { return };
+            out[start + 3] = b'-';
+            rest = next;
         }
     }
 }
