@@ -7,6 +7,7 @@ use crossbeam_channel::Receiver;
 use crate::channel::panic_text;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
+use crate::receive::receive;
 use crate::session::SessionFactory;
 
 /// Takes complete messages and answers for each.
@@ -62,7 +63,7 @@ where
 
 /// Gives messages to a handler until no more can come.
 pub(crate) fn consume(handler: &mut dyn Handler, deliveries: &Receiver<Delivery>) {
-    for delivery in deliveries {
+    while let Ok(delivery) = receive(deliveries, None) {
         let id = delivery.envelope().id();
         // The delivery, dropped by a panic, answers 451. The handler stays in use: whether its own state is in order is
         // its own business, as it would be after any early return.

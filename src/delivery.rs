@@ -6,6 +6,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 
 use crate::envelope::Envelope;
+use crate::receive::receive;
 use crate::reply::{Reply, Status};
 
 /// What becomes of a message: the reply that its client reads.
@@ -254,7 +255,7 @@ impl Dispatch {
             Err(SendTimeoutError::Timeout(_)) => return Err(self.renew(Undelivered::Late)),
             Err(SendTimeoutError::Disconnected(_)) => return Err(self.renew(Undelivered::Dropped)),
         }
-        match self.answers.1.recv_deadline(deadline) {
+        match receive(&self.answers.1, Some(deadline)) {
             Ok(Answer::Response(response)) => Ok(response),
             Ok(Answer::Dropped) => Err(Undelivered::Dropped),
             Ok(Answer::Cut) => Err(self.renew(Undelivered::Cut)),

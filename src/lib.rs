@@ -156,6 +156,7 @@ mod collector;
 mod delivery;
 mod faults;
 mod rate;
+mod receive;
 mod session;
 mod shutdown;
 mod stats;
