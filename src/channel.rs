@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::{self, BufRead, ErrorKind};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +35,7 @@ use crate::wire::line::{Line, LineReader};
 mod authenticate;
 mod faults;
 mod greeting;
+mod kit;
 mod limits;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod memory;
@@ -42,6 +44,7 @@ mod replies;
 mod secure;
 
 use faults::Scripted;
+pub(crate) use kit::Kit;
 use message::Chunks;
 
 const SHUTTING_DOWN: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Service shutting down");
@@ -80,6 +83,7 @@ pub(crate) struct Shared {
 pub(crate) struct Channel<S> {
     shared: Arc<Shared>,
     input: Input<S>,
+    line: LineReader,
     replies: Vec<u8>,
     session: Box<dyn Session>,
     context: Context,
@@ -139,10 +143,11 @@ impl<S: Stream> Channel<S> {
         session: Box<dyn Session>,
         ends: (Endpoint, Endpoint),
         connection: u64,
-        dispatch: Dispatch,
+        kit: Kit,
         activity: Arc<Activity>,
     ) -> Channel<S> {
         let (peer, local) = ends;
+        let Kit { dispatch, input, line, replies } = kit;
         let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
         let trusted = &shared.config.xclient;
@@ -162,8 +167,9 @@ impl<S: Stream> Channel<S> {
         };
         Channel {
             shared,
-            input: Input::new(stream),
-            replies: Vec::with_capacity(512),
+            input: Input::new(stream, input),
+            line,
+            replies,
             session,
             context,
             dispatch,
@@ -189,14 +195,16 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Holds the whole conversation, beginning with a TLS handshake if it is `implicit_tls`. When it returns the
-    /// connection can be dropped.
-    pub fn run(&mut self, implicit_tls: bool) {
+    /// connection is closed; what is left can be used for the next one.
+    pub fn run(mut self, implicit_tls: bool) -> Kit {
         let id = self.context.connection;
         log::debug!("[{id}] connection from {}", self.context.peer);
-        let ended = match catch_unwind(AssertUnwindSafe(|| self.converse(implicit_tls))) {
+        let mut line = mem::take(&mut self.line);
+        let ended = match catch_unwind(AssertUnwindSafe(|| self.converse(implicit_tls, &mut line))) {
             Ok(ended) => ended,
             Err(panic) => {
                 log::error!("[{id}] session panicked: {}", panic_text(&*panic));
+                self.dispatch.renew();
                 self.close_with(BROKEN)
             }
         };
@@ -212,9 +220,12 @@ impl<S: Stream> Channel<S> {
         }
         log::debug!("[{id}] connection closed");
         self.record.event(format_args!("connection closed"));
+        self.forget(&mut line);
+        let Channel { dispatch, input, replies, .. } = self;
+        Kit { dispatch, input: input.into_buffer(), line, replies }.cleared()
     }
 
-    fn converse(&mut self, implicit_tls: bool) -> io::Result<()> {
+    fn converse(&mut self, implicit_tls: bool, line: &mut LineReader) -> io::Result<()> {
         if implicit_tls {
             self.handshake()?;
         }
@@ -230,9 +241,8 @@ impl<S: Stream> Channel<S> {
             Some(reply) if reply.is_positive() => self.say(&reply)?,
             Some(reply) => return self.close_with(reply.into_refusal()),
         }
-        let mut line = LineReader::default();
         loop {
-            let flow = match self.wait_for_line(&mut line, MAX_AUTH_LINE)? {
+            let flow = match self.wait_for_line(line, MAX_AUTH_LINE)? {
                 Waited::Line(Line::Complete) => self.command(line.line())?,
                 Waited::Line(Line::TooLong) if line.is_http() => self.answer(NOT_HTTP)?,
                 Waited::Line(Line::TooLong) => {
@@ -255,7 +265,7 @@ impl<S: Stream> Channel<S> {
                 Flow::Quit if self.input.buffered().is_empty() => return self.hang_up(),
                 Flow::Quit | Flow::Close => return self.close(),
             }
-            self.forget(&mut line);
+            self.forget(line);
         }
     }
 
@@ -323,7 +333,7 @@ impl<S: Stream> Channel<S> {
         let text = line;
         let line = command::Line::new(text);
         let verb = line.verb;
-        let is_behind_auth = std::mem::replace(&mut self.is_behind_auth, verb == Some(Verb::Auth));
+        let is_behind_auth = mem::replace(&mut self.is_behind_auth, verb == Some(Verb::Auth));
         if verb == Some(Verb::Auth) {
             let shown = without_secret(line.argument);
             log::trace!("[{}] C: {shown}", self.context.connection);

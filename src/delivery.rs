@@ -252,20 +252,24 @@ impl Dispatch {
         match self.deliveries.send_deadline(Delivery { envelope, answer }, deadline) {
             Ok(()) => {}
             // The delivery that comes back drops its slot; that answer must not be taken for the next message's.
-            Err(SendTimeoutError::Timeout(_)) => return Err(self.renew(Undelivered::Late)),
-            Err(SendTimeoutError::Disconnected(_)) => return Err(self.renew(Undelivered::Dropped)),
+            Err(SendTimeoutError::Timeout(_)) => return Err(self.renewed(Undelivered::Late)),
+            Err(SendTimeoutError::Disconnected(_)) => return Err(self.renewed(Undelivered::Dropped)),
         }
         match receive(&self.answers.1, Some(deadline)) {
             Ok(Answer::Response(response)) => Ok(response),
             Ok(Answer::Dropped) => Err(Undelivered::Dropped),
-            Ok(Answer::Cut) => Err(self.renew(Undelivered::Cut)),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(self.renew(Undelivered::Late)),
+            Ok(Answer::Cut) => Err(self.renewed(Undelivered::Cut)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(self.renewed(Undelivered::Late)),
         }
     }
 
     /// An answer may still be under way: nobody shall hear it.
-    fn renew(&mut self, why: Undelivered) -> Undelivered {
+    pub fn renew(&mut self) {
         self.answers = answer_channel();
+    }
+
+    fn renewed(&mut self, why: Undelivered) -> Undelivered {
+        self.renew();
         why
     }
 }

@@ -24,9 +24,12 @@ pub(crate) struct Pool<J: Send + 'static> {
     crew: Arc<Crew<J>>,
 }
 
+/// What one thread does with its jobs. It may keep something from one to the next.
+pub(crate) type Work<J> = Box<dyn FnMut(J)>;
+
 /// What the threads of a pool share.
 struct Crew<J> {
-    work: Box<dyn Fn(J) + Send + Sync>,
+    hire: Box<dyn Fn() -> Work<J> + Send + Sync>,
     patience: Duration,
     max: usize,
     stack: usize,
@@ -97,17 +100,22 @@ pub(crate) enum Refusal {
 impl<J: Send + 'static> Pool<J> {
     /// A pool of at most `max` threads with `stack` octets of stack; no thread is started before there is a job.
     pub fn new(max: usize, stack: usize, work: impl Fn(J) + Send + Sync + 'static) -> Pool<J> {
-        Pool::with_patience(IDLE, max, stack, work)
+        Pool::with_patience(IDLE, max, stack, sharing(work))
+    }
+
+    /// As [`new`](Pool::new), where each thread has work of its own: `hire` is asked in each for what that does.
+    pub fn hiring(max: usize, stack: usize, hire: impl Fn() -> Work<J> + Send + Sync + 'static) -> Pool<J> {
+        Pool::with_patience(IDLE, max, stack, hire)
     }
 
     fn with_patience(
         patience: Duration,
         max: usize,
         stack: usize,
-        work: impl Fn(J) + Send + Sync + 'static,
+        hire: impl Fn() -> Work<J> + Send + Sync + 'static,
     ) -> Pool<J> {
         let crew = Crew {
-            work: Box::new(work),
+            hire: Box::new(hire),
             patience,
             max,
             stack,
@@ -167,6 +175,15 @@ impl<J: Send + 'static> Drop for Pool<J> {
     }
 }
 
+/// Work that all threads do alike.
+fn sharing<J: 'static>(work: impl Fn(J) + Send + Sync + 'static) -> impl Fn() -> Work<J> + Send + Sync + 'static {
+    let work = Arc::new(work);
+    move || {
+        let work = work.clone();
+        Box::new(move |job| work(job))
+    }
+}
+
 /// A pool that takes no more jobs.
 pub(crate) struct Closed<J>(Arc<Crew<J>>);
 
@@ -204,9 +221,10 @@ impl<J: Send + 'static> Crew<J> {
     fn run(&self, job: J) {
         let seat = Arc::new(Seat { next: Mutex::new(Next::Wait), changed: Condvar::new() });
         let mut job = Some(job);
+        let mut work = None;
         while let Some(this) = job {
             let panics = EndsByPanic(&self.staff);
-            (self.work)(this);
+            work.get_or_insert_with(&self.hire)(this);
             mem::forget(panics);
             job = self.staff.end_a_job(Some(&seat)).then(|| self.staff.wait(&seat, self.patience)).flatten();
         }
@@ -389,9 +407,8 @@ mod tests {
     fn threads_that_are_bored_lose_no_job() {
         let done = Arc::new(AtomicU64::new(0));
         let count = done.clone();
-        let pool = Pool::with_patience(Duration::from_micros(50), 4, 64 * 1024, move |()| {
-            count.fetch_add(1, Ordering::Relaxed);
-        });
+        let work = sharing(move |()| _ = count.fetch_add(1, Ordering::Relaxed));
+        let pool = Pool::with_patience(Duration::from_micros(50), 4, 64 * 1024, work);
         let mut taken = 0;
         for turn in 0..2000 {
             taken += u64::from(pool.submit(()).is_ok());
@@ -401,6 +418,23 @@ mod tests {
         assert!(taken > 0 && pool.jobs().wait_for_none(Instant::now() + Duration::from_secs(30)));
         assert_eq!(done.load(Ordering::Relaxed), taken);
         assert!(pool.close().join_by(Instant::now() + Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn each_thread_keeps_its_own_from_job_to_job() {
+        let (done, counts) = bounded(1);
+        let pool = Pool::hiring(1, 64 * 1024, move || {
+            let (done, mut count) = (done.clone(), 0);
+            Box::new(move |add: u32| {
+                count += add;
+                done.send(count).unwrap();
+            })
+        });
+        for (add, count) in [(1, 1), (2, 3), (3, 6)] {
+            pool.submit(add).unwrap();
+            assert_eq!(counts.recv(), Ok(count));
+            assert!(pool.jobs().wait_for_none(Instant::now() + Duration::from_secs(30)));
+        }
     }
 
     #[test]

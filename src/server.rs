@@ -150,8 +150,10 @@ impl Server {
             session,
             deliveries: deliveries.clone(),
         };
-        let pool = Arc::new(Pool::new(config.max_connections, config.worker_stack, move |connection| {
-            worker.serve(connection)
+        let worker = Arc::new(worker);
+        let pool = Arc::new(Pool::hiring(config.max_connections, config.worker_stack, move || {
+            let (worker, mut kit) = (worker.clone(), None);
+            Box::new(move |connection| worker.serve(connection, &mut kit))
         }));
         let server = Server {
             core: Arc::new(Core {

@@ -1,6 +1,5 @@
 //! What a worker thread does with a connection: from the PROXY header that may come first to its end.
 
-use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,9 +9,9 @@ use parking_lot::Mutex;
 use socket2::Socket;
 
 use crate::addresses::Place;
-use crate::channel::{Channel, Shared};
+use crate::channel::{Channel, Kit, Shared};
 use crate::config::{Config, PROXY_TIMEOUT};
-use crate::delivery::{Delivery, Dispatch};
+use crate::delivery::Delivery;
 use crate::envelope::Endpoint;
 use crate::proxy_protocol::{self, Header, Source};
 use crate::reply::Reply;
@@ -37,7 +36,14 @@ pub(crate) struct Connection {
 /// The connections that workers serve now, for those who want them ended.
 #[derive(Default)]
 pub(crate) struct Live {
-    by_id: Mutex<HashMap<u64, LiveConnection>>,
+    table: Mutex<Table>,
+}
+
+/// Each connection has a place, and one that comes has that of one that went.
+#[derive(Default)]
+struct Table {
+    places: Vec<Option<LiveConnection>>,
+    free: Vec<usize>,
 }
 
 struct LiveConnection {
@@ -47,13 +53,31 @@ struct LiveConnection {
 
 impl Live {
     pub fn count(&self) -> usize {
-        self.by_id.lock().len()
+        let table = self.table.lock();
+        table.places.len() - table.free.len()
     }
 
     pub fn each(&self, mut act: impl FnMut(&Socket, &Activity)) {
-        for LiveConnection { socket, activity } in self.by_id.lock().values() {
+        for LiveConnection { socket, activity } in self.table.lock().places.iter().flatten() {
             act(socket, activity);
         }
+    }
+
+    /// Takes a connection in, and says where it is.
+    fn insert(&self, connection: LiveConnection) -> usize {
+        let mut table = self.table.lock();
+        if let Some(at) = table.free.pop() {
+            table.places[at] = Some(connection);
+            return at;
+        }
+        table.places.push(Some(connection));
+        table.places.len() - 1
+    }
+
+    fn remove(&self, at: usize) -> Option<LiveConnection> {
+        let mut table = self.table.lock();
+        table.free.push(at);
+        table.places[at].take()
     }
 
     /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake, since
@@ -78,12 +102,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub fn serve(&self, connection: Connection) {
+    /// Serves a connection to its end, with what the one before has left if there was one.
+    pub fn serve(&self, connection: Connection, left: &mut Option<Kit>) {
         let Connection { id, socket, peer, local, implicit_tls, place: _place, seat: _seat } = connection;
         let socket = Arc::new(socket);
-        let dispatch = Dispatch::new(self.deliveries.clone());
-        let activity = Arc::new(Activity::new(self.shutdown.clone(), dispatch.canceller()));
-        let _entry = Entry::new(self, id, &socket, &activity);
+        let kit = left.take().unwrap_or_else(|| Kit::new(self.deliveries.clone()));
+        let activity = Arc::new(Activity::new(self.shutdown.clone(), kit.canceller()));
+        let _entry = Entry::new(self, &socket, &activity);
         let transport = match self.transport(socket, &peer) {
             Ok(transport) => transport,
             Err(e) => return log::info!("[{id}] connection lost: {e}"),
@@ -109,8 +134,8 @@ impl Worker {
             Some(make) => make(&ends.0),
             None => Box::new(()),
         };
-        let mut channel = Channel::new(self.shared.clone(), stream, session, ends, id, dispatch, activity);
-        channel.run(implicit_tls);
+        let channel = Channel::new(self.shared.clone(), stream, session, ends, id, kit, activity);
+        *left = Some(channel.run(implicit_tls));
     }
 
     fn transport(&self, socket: Arc<Socket>, peer: &Endpoint) -> io::Result<Transport> {
@@ -165,21 +190,21 @@ fn refuse_client(shared: &Shared, stream: &mut stream::Connection, peer: &Endpoi
 /// A connection's entry among the live ones; gone on drop, so that a panic leaves none behind.
 struct Entry<'a> {
     worker: &'a Worker,
-    id: u64,
+    at: usize,
 }
 
 impl<'a> Entry<'a> {
-    fn new(worker: &'a Worker, id: u64, socket: &Arc<Socket>, activity: &Arc<Activity>) -> Entry<'a> {
+    fn new(worker: &'a Worker, socket: &Arc<Socket>, activity: &Arc<Activity>) -> Entry<'a> {
         worker.shared.counters.open_connections.add(1);
         let connection = LiveConnection { socket: socket.clone(), activity: activity.clone() };
-        worker.live.by_id.lock().insert(id, connection);
-        Entry { worker, id }
+        Entry { worker, at: worker.live.insert(connection) }
     }
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.worker.live.by_id.lock().remove(&self.id);
+        // Closes the socket, so not while others wait for the table.
+        drop(self.worker.live.remove(self.at));
         self.worker.shared.counters.open_connections.subtract(1);
     }
 }

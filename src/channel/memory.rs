@@ -123,14 +123,13 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
         }
         messages
     });
-    let dispatch = Dispatch::new(deliveries);
-    let activity = Arc::new(Activity::new(Arc::<Shutdown>::default(), dispatch.canceller()));
+    let kit = Kit::new(deliveries);
+    let activity = Arc::new(Activity::new(Arc::<Shutdown>::default(), kit.canceller()));
     let ends = (Endpoint::Unix(None), Endpoint::Unix(None));
     let packets = packets.iter().filter(|p| !p.is_empty()).map(|p| p.to_vec()).collect();
     let mut memory = Memory { packets, written: Vec::new() };
-    let mut channel = Channel::new(shared, &mut memory, Box::new(()), ends, 1, dispatch, activity);
-    channel.run(false);
-    drop(channel);
+    // Nothing more comes once the kit is gone.
+    drop(Channel::new(shared, &mut memory, Box::new(()), ends, 1, kit, activity).run(false));
     Outcome {
         replies: String::from_utf8_lossy(&memory.written.concat()).into_owned(),
         writes: memory.written.len(),

@@ -232,7 +232,7 @@ impl Upstream {
         let timeout = self.command_timeout.max(Duration::from_millis(1));
         let transport = Transport::new(socket, timeout, timeout).map_err(ClientError::Connect)?;
         Ok(Client {
-            input: Input::new(Connection::new(transport)),
+            input: Input::new(Connection::new(transport), Vec::new()),
             line: LineReader::default(),
             is_lmtp: self.is_lmtp,
             offers: String::new(),

@@ -21,8 +21,15 @@ pub(crate) struct Input<S> {
 }
 
 impl<S: Stream> Input<S> {
-    pub fn new(stream: S) -> Input<S> {
-        Input { stream, buffer: vec![0; SMALL], start: 0, end: 0, was_full: false }
+    /// `buffer` is what [`into_buffer`](Input::into_buffer) gave, or empty.
+    pub fn new(stream: S, buffer: Vec<u8>) -> Input<S> {
+        let buffer = if buffer.len() == SMALL { buffer } else { vec![0; SMALL] };
+        Input { stream, buffer, start: 0, end: 0, was_full: false }
+    }
+
+    /// The room that it had, for the next connection.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
     }
 
     /// What was read and not consumed yet.

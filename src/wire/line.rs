@@ -3,6 +3,9 @@
 use crate::command;
 use crate::config::MAX_SKIPPED;
 
+/// The octets that commands have without extensions: RFC 5321 section 4.5.3.1.4.
+const USUAL: usize = 512;
+
 /// The octets of HTTP's CONNECT.
 const LONGEST_METHOD: usize = 7;
 
@@ -70,6 +73,11 @@ impl LineReader {
         self.line.clear();
         self.skipped = 0;
         self.is_http = false;
+    }
+
+    /// Gives back the room of a line that was longer than most.
+    pub fn shrink(&mut self) {
+        self.line.shrink_to(USUAL);
     }
 
     /// As [`clear`](LineReader::clear), for a line that was a secret.
