@@ -44,6 +44,7 @@ mod replies;
 mod secure;
 
 use faults::Scripted;
+pub(crate) use greeting::Offers;
 pub(crate) use kit::Kit;
 use message::Chunks;
 
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     pub counters: Counters,
     pub stress: Arc<Stress>,
     pub addresses: Addresses,
+    pub offers: Offers,
     /// The part of message ids that tells this server from others.
     pub server: u64,
     pub tls: Option<Tls>,
@@ -281,7 +283,7 @@ impl<S: Stream> Channel<S> {
 
     fn say_banner(&mut self) -> io::Result<()> {
         let protocol = if self.shared.config.lmtp { "LMTP" } else { "ESMTP" };
-        self.say(&Reply::bare(220, format!("{} {protocol} pillarbox", self.context.hostname()).into()))
+        self.say(&Reply::bare(220, [self.context.hostname(), " ", protocol, " pillarbox"].concat().into()))
     }
 
     /// Reads up to the end of a command line. Replies go out before it waits, and only then.
@@ -389,9 +391,9 @@ impl<S: Stream> Channel<S> {
                 self.say(&GOODBYE)?;
                 return Ok(Flow::Quit);
             }
-            Command::Lhlo(name) if is_lmtp => self.greet(name, true),
-            Command::Helo(name) if !is_lmtp => self.greet(name, false),
-            Command::Ehlo(name) if !is_lmtp => self.greet(name, true),
+            Command::Lhlo(name) if is_lmtp => return self.greet(name, true),
+            Command::Helo(name) if !is_lmtp => return self.greet(name, false),
+            Command::Ehlo(name) if !is_lmtp => return self.greet(name, true),
             Command::Lhlo(_) => Err(NOT_OFFERED),
             Command::Helo(_) | Command::Ehlo(_) => Err(WRONG_GREETING),
             #[cfg(feature = "auth")]

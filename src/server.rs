@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::acceptor::Acceptor;
 use crate::addresses::Addresses;
-use crate::channel::Shared;
+use crate::channel::{Offers, Shared};
 use crate::config::Config;
 use crate::consumer::{Handler, consume};
 use crate::delivery::Delivery;
@@ -134,6 +134,7 @@ impl Server {
             counters: Counters::default(),
             stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
             addresses: Addresses::new(&config),
+            offers: Offers::default(),
             server: server_id(),
             tls: settings.tls,
             transcripts: settings.transcripts.then(Transcripts::default),

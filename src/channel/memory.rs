@@ -100,6 +100,7 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
         store: Store::new(&config),
         stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
         addresses: Addresses::new(&config),
+        offers: Offers::default(),
         config: Arc::new(config),
         counters: Counters::default(),
         server: 0xabc,

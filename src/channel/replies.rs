@@ -31,12 +31,21 @@ impl<S: Stream> Channel<S> {
 
     /// Puts a reply behind those that wait to be sent.
     pub(super) fn say(&mut self, reply: &Reply) -> io::Result<()> {
+        self.say_as(reply, |out| reply.render(out))
+    }
+
+    /// As [`say`](Channel::say), for a reply of which is known already how it goes over the wire.
+    pub(super) fn say_rendered(&mut self, reply: &Reply, wire: &[u8]) -> io::Result<()> {
+        self.say_as(reply, |out| out.extend_from_slice(wire))
+    }
+
+    fn say_as(&mut self, reply: &Reply, render: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         log::trace!("[{}] S: {reply}", self.context.connection);
         if self.say_as_scripted(reply)? {
             return Ok(());
         }
         let before = self.replies.len();
-        reply.render(&mut self.replies);
+        render(&mut self.replies);
         self.record.server(&self.replies[before..]);
         self.flush_if_many()
     }
