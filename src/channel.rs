@@ -301,7 +301,7 @@ impl<S: Stream> Channel<S> {
                 self.input.shrink();
                 let since = *since.get_or_insert_with(|| {
                     let now = Instant::now();
-                    self.input.stream_mut().set_read_deadline(now + self.shared.command_timeout());
+                    self.input.stream_mut().allow_read(now, self.shared.command_timeout());
                     now
                 });
                 self.activity.set_wait(Wait::Read(since));

@@ -341,23 +341,23 @@ impl Core {
         else {
             return ShutdownReport { cut: self.live.count(), joined: false };
         };
-        self.live.each(|socket, activity| {
+        self.live.each(|transport, activity| {
             if !activity.has_message() {
                 // Wakes a worker that reads, and leaves it the way back to say goodbye.
-                let _ = socket.shutdown(std::net::Shutdown::Read);
+                let _ = transport.close(std::net::Shutdown::Read);
             }
         });
         let mut cut = 0;
         if !pool.join_by(deadline) {
             cut = self.live.count();
             self.shutdown.cut();
-            self.live.each(|socket, activity| {
+            self.live.each(|transport, activity| {
                 activity.cancel();
-                let _ = socket.shutdown(std::net::Shutdown::Read);
+                let _ = transport.close(std::net::Shutdown::Read);
             });
             let farewell = Instant::now() + FAREWELL;
             if !pool.join_by(farewell - FAREWELL / 2) {
-                self.live.each(|socket, _| drop(socket.shutdown(std::net::Shutdown::Both)));
+                self.live.each(|transport, _| drop(transport.close(std::net::Shutdown::Both)));
                 joined &= pool.join_by(farewell);
             }
             log::warn!("shutdown: {cut} connections cut");

@@ -14,6 +14,10 @@ use crate::transport::Transport;
 pub(crate) trait Stream: Read + Write {
     fn set_read_deadline(&mut self, deadline: Instant);
     fn set_write_deadline(&mut self, deadline: Instant);
+    /// As [`set_read_deadline`](Stream::set_read_deadline), for who reads at once and knows what time it is.
+    fn allow_read(&mut self, now: Instant, time: Duration);
+    /// As [`set_write_deadline`](Stream::set_write_deadline), for who writes at once and knows what time it is.
+    fn allow_write(&mut self, now: Instant, time: Duration);
     /// Sends the end of the stream; reading goes on.
     fn close_writing(&mut self) -> io::Result<()>;
     /// What was received so far can be read, then comes the end of the stream.
@@ -81,6 +85,14 @@ impl Stream for Connection {
 
     fn set_write_deadline(&mut self, deadline: Instant) {
         self.transport.set_write_deadline(deadline);
+    }
+
+    fn allow_read(&mut self, now: Instant, time: Duration) {
+        self.transport.allow_read(now, time);
+    }
+
+    fn allow_write(&mut self, now: Instant, time: Duration) {
+        self.transport.allow_write(now, time);
     }
 
     fn close_writing(&mut self) -> io::Result<()> {

@@ -15,72 +15,101 @@ use socket2::Socket;
 /// Its clones are the same socket with the same deadlines. A read or write past its deadline fails with
 /// [`ErrorKind::TimedOut`]; none fails with [`ErrorKind::WouldBlock`].
 #[derive(Clone)]
-pub struct Transport {
-    socket: Arc<Socket>,
-    clock: Arc<Mutex<Clock>>,
+pub struct Transport(Arc<Shared>);
+
+/// What the clones have in common.
+struct Shared {
+    socket: Socket,
+    clocks: Mutex<Clocks>,
 }
 
-/// The deadlines, and what the socket's own timeouts are set to now.
-#[derive(Debug)]
-struct Clock {
-    read_deadline: Instant,
-    write_deadline: Instant,
-    read_timeout: Duration,
-    write_timeout: Duration,
+struct Clocks {
+    read: Clock,
+    write: Clock,
     // What was read too much, to be read again first.
     unread: Vec<u8>,
+}
+
+/// The deadline for one direction, and what the socket's own timeout is set to now.
+struct Clock {
+    deadline: Instant,
+    timeout: Duration,
+    // What is left, if that was told just now: to ask for the time costs about as much as all else here.
+    left: Option<Duration>,
 }
 
 /// How late a read may notice its deadline: setting the socket's timeout exactly, before each read, would double the
 /// system calls.
 const SLACK: Duration = Duration::from_millis(20);
 
+impl Clock {
+    fn new(now: Instant, timeout: Duration) -> Clock {
+        Clock { deadline: now + timeout, timeout, left: None }
+    }
+
+    fn set(&mut self, deadline: Instant) {
+        (self.deadline, self.left) = (deadline, None);
+    }
+
+    fn start(&mut self, now: Instant, time: Duration) {
+        (self.deadline, self.left) = (now + time, Some(time));
+    }
+
+    /// What the socket's timeout has to be lowered to, if it would let a read or write pass its deadline. Once `woken` too
+    /// early, by a timeout left over from a shorter deadline, it is raised as well: else this thread would wake again and
+    /// again.
+    fn change(&mut self, woken: bool) -> io::Result<Option<Duration>> {
+        let left = match self.left.take() {
+            Some(left) => left,
+            None => self.deadline.saturating_duration_since(Instant::now()),
+        };
+        // A timeout of less than a microsecond would count as none at all.
+        if left < Duration::from_micros(1) {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        if self.timeout > left + SLACK || (woken && left > self.timeout + SLACK) {
+            self.timeout = left;
+            return Ok(Some(left));
+        }
+        Ok(None)
+    }
+}
+
 impl Transport {
     /// Sets the socket's timeouts, best to the shortest that is usual: then they rarely need to be set again.
-    pub(crate) fn new(socket: Arc<Socket>, read_timeout: Duration, write_timeout: Duration) -> io::Result<Transport> {
+    pub(crate) fn new(socket: Socket, read_timeout: Duration, write_timeout: Duration) -> io::Result<Transport> {
         socket.set_read_timeout(Some(read_timeout))?;
         socket.set_write_timeout(Some(write_timeout))?;
         let now = Instant::now();
-        let clock = Clock {
-            read_deadline: now + read_timeout,
-            write_deadline: now + write_timeout,
-            read_timeout,
-            write_timeout,
-            unread: Vec::new(),
-        };
-        Ok(Transport { socket, clock: Arc::new(Mutex::new(clock)) })
+        let (read, write) = (Clock::new(now, read_timeout), Clock::new(now, write_timeout));
+        let clocks = Mutex::new(Clocks { read, write, unread: Vec::new() });
+        Ok(Transport(Arc::new(Shared { socket, clocks })))
     }
 
     /// Gives octets back that belong to whoever reads next.
     pub(crate) fn unread(&self, octets: &[u8]) {
-        self.clock.lock().unread.extend_from_slice(octets);
+        self.0.clocks.lock().unread.extend_from_slice(octets);
     }
 
     /// Lowers the socket's timeout if it would let a read pass its deadline; gives what was unread, if anything was.
     fn arm_read(&self, buf: &mut [u8], woken: bool) -> io::Result<usize> {
-        let mut clock = self.clock.lock();
-        if !clock.unread.is_empty() {
-            let n = clock.unread.len().min(buf.len());
-            buf[..n].copy_from_slice(&clock.unread[..n]);
-            clock.unread.drain(..n);
+        let mut clocks = self.0.clocks.lock();
+        let Clocks { read, unread, .. } = &mut *clocks;
+        if !unread.is_empty() {
+            let n = unread.len().min(buf.len());
+            buf[..n].copy_from_slice(&unread[..n]);
+            unread.drain(..n);
             return Ok(n);
         }
-        let left = remaining(clock.read_deadline)?;
-        // Once woken too early, by a timeout left over from a shorter deadline, it is raised as well: else this thread
-        // would wake again and again.
-        if clock.read_timeout > left + SLACK || (woken && left > clock.read_timeout + SLACK) {
-            clock.read_timeout = left;
-            self.socket.set_read_timeout(Some(left))?;
+        if let Some(left) = read.change(woken)? {
+            self.0.socket.set_read_timeout(Some(left))?;
         }
         Ok(0)
     }
 
     fn arm_write(&self) -> io::Result<()> {
-        let mut clock = self.clock.lock();
-        let left = remaining(clock.write_deadline)?;
-        if clock.write_timeout > left + SLACK {
-            clock.write_timeout = left;
-            self.socket.set_write_timeout(Some(left))?;
+        if let Some(left) = self.0.clocks.lock().write.change(false)? {
+            self.0.socket.set_write_timeout(Some(left))?;
         }
         Ok(())
     }
@@ -88,11 +117,21 @@ impl Transport {
 
 impl Transport {
     pub(crate) fn set_read_deadline(&self, deadline: Instant) {
-        self.clock.lock().read_deadline = deadline;
+        self.0.clocks.lock().read.set(deadline);
     }
 
     pub(crate) fn set_write_deadline(&self, deadline: Instant) {
-        self.clock.lock().write_deadline = deadline;
+        self.0.clocks.lock().write.set(deadline);
+    }
+
+    /// As [`set_read_deadline`](Transport::set_read_deadline), for who reads at once and knows what time it is.
+    pub(crate) fn allow_read(&self, now: Instant, time: Duration) {
+        self.0.clocks.lock().read.start(now, time);
+    }
+
+    /// As [`set_write_deadline`](Transport::set_write_deadline), for who writes at once and knows what time it is.
+    pub(crate) fn allow_write(&self, now: Instant, time: Duration) {
+        self.0.clocks.lock().write.start(now, time);
     }
 
     /// Whether octets are there to be read. Does not wait.
@@ -107,12 +146,12 @@ impl Transport {
 
     /// How many octets a read of one would bring now; none if it would wait.
     fn peek(&self) -> io::Result<Option<usize>> {
-        if !self.clock.lock().unread.is_empty() {
+        if !self.0.clocks.lock().unread.is_empty() {
             return Ok(Some(1));
         }
-        self.socket.set_nonblocking(true)?;
-        let peeked = self.socket.peek(&mut [MaybeUninit::uninit()]);
-        self.socket.set_nonblocking(false)?;
+        self.0.socket.set_nonblocking(true)?;
+        let peeked = self.0.socket.peek(&mut [MaybeUninit::uninit()]);
+        self.0.socket.set_nonblocking(false)?;
         match peeked {
             Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(None),
             peeked => peeked.map(Some),
@@ -122,18 +161,18 @@ impl Transport {
     /// Whether the other end is on this machine.
     #[cfg(feature = "auth")]
     pub(crate) fn is_local(&self) -> bool {
-        let peer = self.socket.peer_addr();
+        let peer = self.0.socket.peer_addr();
         peer.is_ok_and(|peer| peer.as_socket().is_none_or(|peer| peer.ip().to_canonical().is_loopback()))
     }
 
     /// Has the last clone, when it is dropped, throw away what was not sent and reset the connection.
     pub(crate) fn reset_at_close(&self) -> io::Result<()> {
-        self.socket.set_linger(Some(Duration::ZERO))
+        self.0.socket.set_linger(Some(Duration::ZERO))
     }
 
     /// Sends the end of the stream, or lets the end come behind what was received, or both.
     pub(crate) fn close(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.shutdown(how)
+        self.0.socket.shutdown(how)
     }
 }
 
@@ -145,7 +184,7 @@ impl Read for Transport {
             if unread > 0 {
                 return Ok(unread);
             }
-            match (&*self.socket).read(buf) {
+            match (&self.0.socket).read(buf) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if is_timeout(&e) => woken = true,
                 result => return result,
@@ -158,7 +197,7 @@ impl Write for Transport {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         loop {
             self.arm_write()?;
-            match (&*self.socket).write(buf) {
+            match (&self.0.socket).write(buf) {
                 Err(e) if e.kind() == ErrorKind::Interrupted || is_timeout(&e) => {}
                 result => return result,
             }
@@ -176,12 +215,6 @@ impl Debug for Transport {
     }
 }
 
-fn remaining(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    // A timeout of less than a microsecond would count as none at all.
-    if left < Duration::from_micros(1) { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
-}
-
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
@@ -194,13 +227,13 @@ mod tests {
     #[test]
     fn input_is_seen_and_left_where_it_is() {
         let (own, mut other) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
-        let (own, minute) = (Arc::new(own), Duration::from_secs(60));
-        let mut transport = Transport::new(own.clone(), minute, minute).unwrap();
+        let minute = Duration::from_secs(60);
+        let mut transport = Transport::new(own, minute, minute).unwrap();
         assert!(!transport.has_input().unwrap());
         other.write_all(b"ab").unwrap();
         assert!(transport.has_input().unwrap());
         // Or its reads would not wait any more.
-        assert!(!own.nonblocking().unwrap());
+        assert!(!transport.0.socket.nonblocking().unwrap());
         let mut octets = [0; 2];
         transport.read_exact(&mut octets).unwrap();
         transport.unread(&octets);
@@ -209,5 +242,27 @@ mod tests {
         drop(other);
         assert!(!transport.has_input().unwrap());
         assert_eq!(&octets, b"ab");
+    }
+
+    #[test]
+    fn reads_end_at_their_deadline_however_it_was_told() {
+        let (own, _other) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
+        let (short, minute) = (Duration::from_millis(30), Duration::from_secs(60));
+        let mut transport = Transport::new(own, minute, minute).unwrap();
+        for is_known in [true, false] {
+            let now = Instant::now();
+            match is_known {
+                true => transport.allow_read(now, short),
+                false => transport.set_read_deadline(now + short),
+            }
+            assert_eq!(transport.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+            assert!((short..minute).contains(&now.elapsed()));
+            // It is over, until another is set.
+            assert_eq!(transport.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+        }
+        transport.allow_write(Instant::now(), Duration::ZERO);
+        assert_eq!(transport.write(b"x").unwrap_err().kind(), ErrorKind::TimedOut);
+        transport.allow_write(Instant::now(), minute);
+        assert_eq!(transport.write(b"x").unwrap(), 1);
     }
 }

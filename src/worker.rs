@@ -47,7 +47,7 @@ struct Table {
 }
 
 struct LiveConnection {
-    socket: Arc<Socket>,
+    transport: Transport,
     activity: Arc<Activity>,
 }
 
@@ -57,9 +57,9 @@ impl Live {
         table.places.len() - table.free.len()
     }
 
-    pub fn each(&self, mut act: impl FnMut(&Socket, &Activity)) {
-        for LiveConnection { socket, activity } in self.table.lock().places.iter().flatten() {
-            act(socket, activity);
+    pub fn each(&self, mut act: impl FnMut(&Transport, &Activity)) {
+        for LiveConnection { transport, activity } in self.table.lock().places.iter().flatten() {
+            act(transport, activity);
         }
     }
 
@@ -83,10 +83,10 @@ impl Live {
     /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake, since
     /// `earliest` or for longer.
     pub fn give_up_waiting(&self, earliest: Instant) {
-        self.each(|socket, activity| {
+        self.each(|transport, activity| {
             if let Some(how) = activity.give_up(earliest) {
                 // It may have ended by itself.
-                let _ = socket.shutdown(how);
+                let _ = transport.close(how);
             }
         });
     }
@@ -105,14 +105,13 @@ impl Worker {
     /// Serves a connection to its end, with what the one before has left if there was one.
     pub fn serve(&self, connection: Connection, left: &mut Option<Kit>) {
         let Connection { id, socket, peer, local, implicit_tls, place: _place, seat: _seat } = connection;
-        let socket = Arc::new(socket);
-        let kit = left.take().unwrap_or_else(|| Kit::new(self.deliveries.clone()));
-        let activity = Arc::new(Activity::new(self.shutdown.clone(), kit.canceller()));
-        let _entry = Entry::new(self, &socket, &activity);
         let transport = match self.transport(socket, &peer) {
             Ok(transport) => transport,
             Err(e) => return log::info!("[{id}] connection lost: {e}"),
         };
+        let kit = left.take().unwrap_or_else(|| Kit::new(self.deliveries.clone()));
+        let activity = Arc::new(Activity::new(self.shutdown.clone(), kit.canceller()));
+        let _entry = Entry::new(self, &transport, &activity);
         let mut stream = stream::Connection::new(transport.clone());
         let mut ends = (peer, local);
         let mut _client_place = None;
@@ -138,7 +137,7 @@ impl Worker {
         *left = Some(channel.run(implicit_tls));
     }
 
-    fn transport(&self, socket: Arc<Socket>, peer: &Endpoint) -> io::Result<Transport> {
+    fn transport(&self, socket: Socket, peer: &Endpoint) -> io::Result<Transport> {
         if matches!(peer, Endpoint::Tcp(_)) {
             // Replies are written whole; waiting to fill a segment would only delay them.
             socket.set_tcp_nodelay(true)?;
@@ -194,9 +193,9 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn new(worker: &'a Worker, socket: &Arc<Socket>, activity: &Arc<Activity>) -> Entry<'a> {
+    fn new(worker: &'a Worker, transport: &Transport, activity: &Arc<Activity>) -> Entry<'a> {
         worker.shared.counters.open_connections.add(1);
-        let connection = LiveConnection { socket: socket.clone(), activity: activity.clone() };
+        let connection = LiveConnection { transport: transport.clone(), activity: activity.clone() };
         Entry { worker, at: worker.live.insert(connection) }
     }
 }

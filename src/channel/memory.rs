@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 
@@ -49,6 +50,10 @@ impl Stream for &mut Memory {
     fn set_read_deadline(&mut self, _: Instant) {}
 
     fn set_write_deadline(&mut self, _: Instant) {}
+
+    fn allow_read(&mut self, _: Instant, _: Duration) {}
+
+    fn allow_write(&mut self, _: Instant, _: Duration) {}
 
     fn close_writing(&mut self) -> io::Result<()> {
         Ok(())

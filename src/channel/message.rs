@@ -204,9 +204,10 @@ impl<S: Stream> Channel<S> {
         }
         // Content may drip, but not below the floor rate for long.
         let floor = Duration::from_secs(message.collector.total() / config.data_rate.max(1));
-        let deadline = (message.since + floor).min(Instant::now()) + config.data_timeout;
+        let now = Instant::now();
+        let deadline = (message.since + floor).min(now) + config.data_timeout;
         self.flush()?;
-        self.input.stream_mut().set_read_deadline(deadline);
+        self.input.stream_mut().allow_read(now, deadline.saturating_duration_since(now));
         match self.input.fill_buf() {
             Ok([]) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
             Ok([]) => Err(Cut::Lost(ErrorKind::UnexpectedEof.into())),

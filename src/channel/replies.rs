@@ -70,7 +70,7 @@ impl<S: Stream> Channel<S> {
         let now = Instant::now();
         self.activity.set_wait(Wait::Write(now));
         let stream = self.input.stream_mut();
-        stream.set_write_deadline(now + self.shared.command_timeout());
+        stream.allow_write(now, self.shared.command_timeout());
         let written = stream.write_all(&self.replies);
         self.activity.set_wait(Wait::None);
         written?;

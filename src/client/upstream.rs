@@ -4,7 +4,6 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 #[cfg(unix)]
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -228,7 +227,7 @@ impl Upstream {
 
     /// A connection, on which nothing was said yet.
     pub(super) fn reach(&self, deadline: Instant) -> Result<Client, ClientError> {
-        let socket = Arc::new(self.reach_socket(deadline).map_err(ClientError::Connect)?);
+        let socket = self.reach_socket(deadline).map_err(ClientError::Connect)?;
         let timeout = self.command_timeout.max(Duration::from_millis(1));
         let transport = Transport::new(socket, timeout, timeout).map_err(ClientError::Connect)?;
         Ok(Client {
