@@ -38,6 +38,9 @@ impl<S> Channel<S> {
             self.overshoot += 1;
             is_error = false;
         }
+        if !is_error && !self.is_junk {
+            return None;
+        }
         self.errors += usize::from(is_error);
         let (max_errors, max_junk) = self.shared.max_errors_and_junk();
         if is_error && self.shared.addresses.count_error(&self.context.peer) {
