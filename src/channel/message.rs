@@ -195,18 +195,18 @@ impl<S: Stream> Channel<S> {
 
     /// Waits until octets of content are there, within the limits of time and number.
     fn wait_for_content(&mut self, message: &Chunks) -> Result<(), Cut> {
-        let config = &self.shared.config;
-        if message.collector.swallowed() > config.swallow_limit() {
+        if message.collector.swallowed() > self.shared.config.swallow_limit() {
             return Err(Cut::With(CONTENT_FLOOD));
         }
         if !self.input.buffered().is_empty() {
             return Ok(());
         }
+        self.flush()?;
         // Content may drip, but not below the floor rate for long.
+        let config = &self.shared.config;
         let floor = Duration::from_secs(message.collector.total() / config.data_rate.max(1));
         let now = Instant::now();
         let deadline = (message.since + floor).min(now) + config.data_timeout;
-        self.flush()?;
         self.input.stream_mut().allow_read(now, deadline.saturating_duration_since(now));
         match self.input.fill_buf() {
             Ok([]) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
@@ -254,7 +254,7 @@ impl<S: Stream> Channel<S> {
         };
         let id = envelope.id();
         let deadline = Instant::now() + self.shared.config.handler_timeout;
-        let response = match self.dispatch.deliver(Box::new(envelope), deadline) {
+        let response = match self.dispatch.deliver(envelope, deadline) {
             Ok(response) => response,
             Err(Undelivered::Cut) => return self.answer(SHUTTING_DOWN),
             Err(why) => {
@@ -364,7 +364,7 @@ impl<S: Stream> Channel<S> {
         self.activity.end_message();
     }
 
-    fn envelope(&mut self, content: Content) -> Option<Envelope> {
+    fn envelope(&mut self, content: Content) -> Option<Box<Envelope>> {
         let transaction = self.context.state.transaction.take()?;
         let greeting = self.context.state.greeting.as_ref()?;
         self.messages = self.messages.wrapping_add(1);
@@ -375,7 +375,7 @@ impl<S: Stream> Channel<S> {
             self.context.tls.is_some(),
             self.context.identity.is_some(),
         );
-        Some(Envelope {
+        Some(Box::new(Envelope {
             id: MessageId { server: self.shared.server, connection: self.context.connection, message: self.messages },
             peer: self.context.peer.clone(),
             local: self.context.local.clone(),
@@ -392,7 +392,7 @@ impl<S: Stream> Channel<S> {
             values: std::mem::take(&mut self.context.values),
             connection_values: self.context.connection_values.clone(),
             transcript: self.record.of_message(),
-        })
+        }))
     }
 }
 
