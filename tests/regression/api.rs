@@ -1,0 +1,1 @@
+//! What programs found that they could not do or rely on.

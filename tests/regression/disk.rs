@@ -1,0 +1,1 @@
+//! Maildirs, Unix sockets and files of keys.

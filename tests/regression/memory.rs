@@ -1,0 +1,1 @@
+//! What one client, or many, may make the server hold or do.

@@ -1,0 +1,1 @@
+//! What messages say, and how much it may cost to read them.

@@ -1,0 +1,1 @@
+//! Users, their verifiers, and what it may cost to check them.
