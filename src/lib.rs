@@ -1,9 +1,12 @@
 //! A blocking SMTP server library: receive mail in a few lines, without an async runtime.
 //!
+//! Use it in tests, to look at the mail that your code sends, and in programs that receive mail. Each connection has a
+//! thread of its own; your code is plain blocking Rust. If you know Python's `smtpd` or `aiosmtpd`, start at
+//! [`guide::from_smtpd`] or [`guide::from_aiosmtpd`].
+//!
 //! # A first test
 //!
-//! A test looks at the mail that its code has sent. The server is in the test's own process, at any free port, and gone when
-//! the inbox is dropped:
+//! The server runs in the test's own process, on any free port, and is gone when the inbox is dropped:
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,10 +28,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The inbox accepts a message before the test looks at it, so the code under test never waits. [`Inbox`] has more ways to
+//! wait and to assert. [`testing`] has servers that fail on purpose, both sides of each conversation, expectations, and
+//! certificates.
+//!
 //! # A first program
 //!
-//! After `cargo new postbox`, `cd postbox` and `cargo add pillarbox` (or, with a clone beside it,
-//! `cargo add --path ../pillarbox`) this is all of `src/main.rs`:
+//! Run `cargo new postbox`, `cd postbox` and `cargo add pillarbox` (or `cargo add --path ../pillarbox` if you have a clone
+//! beside it). On Linux the default features need OpenSSL's headers: `apt install libssl-dev pkg-config` on Debian. This is
+//! all of `src/main.rs`:
 //!
 //! ```no_run
 //! use pillarbox::{Envelope, Server};
@@ -43,15 +51,15 @@
 //! }
 //! ```
 //!
-//! `cargo run` starts it, and in another terminal curl sends it a message:
+//! Start it with `cargo run`, and send it a message from another terminal:
 //!
 //! ```text
 //! printf 'Subject: hello\r\n\r\nHello!\r\n' |
 //!     curl -T - smtp://localhost:8025 --mail-from alice@example.org --mail-rcpt bob@example.org
 //! ```
 //!
-//! What the closure returns is what the client reads: `()` accepts the message, which is then the program's to keep. A program
-//! that stores mail says so only once it has:
+//! The client gets what the closure returns. `()` accepts the message, and from then on it is your program's to keep. So if
+//! your program stores mail, accept a message only when it is stored:
 //!
 //! ```no_run
 //! use pillarbox::{Envelope, Reply, Server};
@@ -69,56 +77,64 @@
 //! # Ok::<(), pillarbox::Error>(())
 //! ```
 //!
-//! # The map
+//! Before you let strangers connect, read the checklist in [`guide::threat_model`].
 //!
-//! A listener thread accepts connections and hands each to a worker thread, which holds the conversation: one thread for
-//! each connection, up to [`max_connections`](Builder::max_connections). A message that is complete becomes an
-//! [`Envelope`] and goes over a bounded channel to whoever consumes it, while the worker waits for the answer that its
-//! client will read.
+//! # How it works
 //!
-//! | for | there is |
+//! A listener thread accepts connections and gives each to a worker thread, which holds the conversation: one thread a
+//! connection, up to [`max_connections`](Builder::max_connections). A complete message becomes an [`Envelope`] and goes over
+//! a bounded channel to a consumer thread, which calls your handler. The worker waits for the answer and sends it to the
+//! client. With the default of one consumer your handler sees one message at a time and needs no locks.
+//!
+//! # Where to find what
+//!
+//! | you want to | use |
 //! |---|---|
-//! | settings, their defaults and units | [`Builder`], from [`Server::builder`] |
-//! | a message and how it came | [`Envelope`], its [`Content`], [`Recipient`]s and [`MailParameters`] |
-//! | taking messages | a [`Handler`], or a closure, by [`Builder::serve`]; several at once by [`Builder::serve_with`]; a loop of your own by [`Builder::deliveries`] |
-//! | answering them | [`Response`] and [`Reply`] |
-//! | messages printed, stored, relayed | the ready-made [`handlers`] |
-//! | a say in the conversation: clients, senders, recipients, verbs | a [`Session`] for each connection, by [`Builder::session`], which sees a [`Context`] |
-//! | TLS and users | [`Tls`], [`Authenticator`], [`Users`] |
-//! | several ports, Unix sockets, sockets passed in | [`Listener`], [`Builder::listen`] |
-//! | the end | [`Server::shutdown`], [`Server::handle`] |
-//! | tests | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`]: faults on purpose, transcripts, expectations, certificates |
-//!
-//! And to read: [`promises`] says what can be relied on, [`threats`] who may attack and what is done about it, [`peers`] what
-//! other servers have, [`scaling_out`] how to go beyond one process. Who knows Python's `smtpd` or `aiosmtpd` finds the way in
-//! [`from_smtpd`] and [`from_aiosmtpd`].
+//! | set limits, timeouts, extensions | [`Builder`], from [`Server::builder`]; [`guide::defaults`] has all defaults |
+//! | read a message | [`Envelope`], its [`Content`], [`Recipient`]s and [`MailParameters`] |
+//! | take messages | a [`Handler`] or a closure, by [`Builder::serve`]; several at once by [`Builder::serve_with`]; your own loop by [`Builder::deliveries`] |
+//! | answer them | [`Response`] and [`Reply`] |
+//! | print, store or relay them | the ready-made [`handlers`] |
+//! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
+//! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
+//! | listen on several ports, Unix sockets, or sockets passed in | [`Listener`], [`Builder::listen`] |
+//! | stop | [`Server::shutdown`], [`Server::handle`] |
+//! | test code that sends mail | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`] |
+//! | know what to rely on, and why | the pages of the [`guide`] |
 //!
 //! # Features
 //!
-//! | feature | brings | |
-//! |---|---|---|
-//! | `tls` | STARTTLS and implicit TLS by native-tls: OpenSSL on Linux | by default |
-//! | `auth` | AUTH: [`Authenticator`], [`Users`] | by default |
-//! | `mime` | `Envelope::parsed`: subject, addresses, bodies, links, attachments; and `testing::Expected` | |
-//! | `testing-tls` | `testing::Authority`: certificates for tests | |
-//! | `redis` | `handlers::RedisStream` | |
-//! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone | |
+//! `tls` and `auth` are on by default.
 //!
-//! # What goes over the wire
+//! | feature | adds |
+//! |---|---|
+//! | `tls` | STARTTLS and implicit TLS by native-tls, which is OpenSSL on Linux. Without it you can still bring another TLS library: [`TlsAcceptor`] |
+//! | `auth` | AUTH: [`Authenticator`], [`Users`] |
+//! | `mime` | `Envelope::parsed`, which decodes subject, addresses, bodies, links and attachments; `testing::Expected` |
+//! | `testing-tls` | `testing::Authority`: certificates for tests |
+//! | `redis` | `handlers::RedisStream` |
+//! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone |
 //!
-//! RFC 5321 with PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531),
-//! ENHANCEDSTATUSCODES (RFC 2034), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), STARTTLS (RFC 3207), AUTH
-//! (RFC 4954), REQUIRETLS (RFC 8689) and LIMITS (RFC 9422), and on request PRDR, MT-PRIORITY (RFC 6710), DELIVERBY
-//! (RFC 2852) and FUTURERELEASE (RFC 4865); LMTP (RFC 2033) in SMTP's place. Only CRLF ends a line and only CRLF.CRLF ends
-//! a message, so that no message can be smuggled inside another. Whatever happens to a message, none of its octets is ever
-//! taken for a command.
+//! # What it speaks
+//!
+//! SMTP as of RFC 5321, or LMTP (RFC 2033), with these extensions:
+//!
+//! - by default: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), ENHANCEDSTATUSCODES (RFC 2034), CHUNKING and
+//!   BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422), and REQUIRETLS (RFC 8689) under TLS;
+//! - with a certificate or an authenticator: STARTTLS (RFC 3207), AUTH (RFC 4954);
+//! - on request: SMTPUTF8 (RFC 6531), MT-PRIORITY (RFC 6710), DELIVERBY (RFC 2852), FUTURERELEASE (RFC 4865), PRDR (a
+//!   draft), and for listed networks the PROXY protocol and XCLIENT.
+//!
+//! Only CRLF ends a line and only CRLF.CRLF ends a message, so no message can be smuggled inside another. Whatever happens
+//! to a message, the server never takes its octets for a command.
 //!
 //! # Logging
 //!
-//! The crate speaks to [`log`]: what goes wrong in the server at `error` and `warn`, what became of each message and which
-//! clients misbehaved at `info`, connections at `debug`, every command and reply at `trace`. A number in brackets tells the
-//! connections apart. Message content is never logged, and what a client sent is shown [`Escaped`].
+//! The crate logs through [`log`]: faults of the server at `error` and `warn`, the fate of each message and misbehaving
+//! clients at `info`, connections at `debug`, every command and reply at `trace`. A number in brackets identifies the
+//! connection. It never logs message content, and shows what a client sent only [`Escaped`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -184,12 +200,7 @@ mod inbox;
 pub mod mime;
 pub mod testing;
 
-pub mod from_aiosmtpd;
-pub mod from_smtpd;
-pub mod peers;
-pub mod promises;
-pub mod scaling_out;
-pub mod threats;
+pub mod guide;
 
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -229,9 +240,9 @@ pub use tls_info::TlsInfo;
 pub use transport::Transport;
 pub use values::Values;
 
-/// The TLS library whose acceptor turns into a [`Tls`].
+/// The TLS library of the feature `tls`: its acceptor converts to a [`Tls`].
 #[cfg(feature = "tls")]
 pub use native_tls;
 
-/// The channel crate whose [`Receiver`](crossbeam_channel::Receiver) comes out of [`Builder::deliveries`].
+/// The channel crate: [`Builder::deliveries`] returns its [`Receiver`](crossbeam_channel::Receiver).
 pub use crossbeam_channel;

@@ -29,7 +29,7 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 /// Puts each message into a Redis stream, and accepts it once Redis has it.
 ///
 /// Several servers on several machines may share a stream, and workers take the messages off, to store or relay them:
-/// [`scaling_out`](crate::scaling_out) shows the whole, and what is lost when what dies. It takes Redis 6.2 or later, or
+/// [`scaling_out`](crate::guide::scaling_out) shows the whole, and what is lost when what dies. It takes Redis 6.2 or later, or
 /// Valkey.
 ///
 /// # What 250 means
@@ -171,7 +171,7 @@ impl RedisStream {
     /// out again. Default: it does not wait.
     ///
     /// The replicas have it in memory then; on their disk only if they flush as well. And a failover may still choose a
-    /// replica that has it not: see [`scaling_out`](crate::scaling_out).
+    /// replica that has it not: see [`scaling_out`](crate::guide::scaling_out).
     pub fn wait_replicas(mut self, replicas: usize, timeout: Duration) -> RedisStream {
         Arc::make_mut(&mut self.settings).replicas = Some((replicas, timeout)).filter(|(replicas, _)| *replicas > 0);
         self

@@ -2,7 +2,7 @@
 //!
 //! Trusted are the program with its handlers and hooks, the machine's administrator, the operating system and the
 //! dependencies. Nothing is trusted that comes over a connection. What is promised to whom all is well with is in
-//! [`promises`](crate::promises); this page is about those who want harm. Numbers are defaults, and each is a setting unless
+//! [the guarantees](crate::guide::guarantees); this page is about those who want harm. Numbers are defaults, and each is a setting unless
 //! it says "fixed".
 //!
 //! # A stranger who can connect

@@ -1,7 +1,7 @@
 //! What pillarbox promises to those who run it, and what it does not.
 //!
 //! Each promise names what it depends on, and the numbers that it holds with by default. Who may attack, and what is not
-//! defended against, is in [`threats`](crate::threats).
+//! defended against, is in [the threat model](crate::guide::threat_model).
 //!
 //! # A message that was acknowledged is safe
 //!
@@ -9,7 +9,7 @@
 //! once the file is flushed to the disk, moved to `new`, and the folder flushed too: after `kill -9` or a power cut at any
 //! moment, each acknowledged message is there, whole. Nothing partial is ever in `new`. [`handlers::Proxy`] accepts once
 //! the next server has, and in that server's words. `handlers::RedisStream` accepts once Redis has: what that is worth is in
-//! [`scaling_out`](crate::scaling_out).
+//! [`scaling_out`](crate::guide::scaling_out).
 //!
 //! A message may arrive twice. If the reply to it was lost on the way, its client sends it again, as RFC 5321 section 6.1
 //! wants it to. So it does if it was refused while the handler was still at work, at the end of

@@ -41,7 +41,7 @@
 //! This is `examples/haproxy.cfg`, with which the tests run:
 //!
 //! ```text
-#![doc = include_str!("../examples/haproxy.cfg")]
+#![doc = include_str!("../../examples/haproxy.cfg")]
 //! ```
 //!
 //! - `send-proxy-v2` tells who the client is; [`proxy_protocol`](Builder::proxy_protocol) believes it of the addresses that it

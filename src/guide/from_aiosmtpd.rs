@@ -192,7 +192,7 @@
 //! - Control characters in a command are refused; aiosmtpd takes them in addresses and repeats them in replies.
 //! - HELP answers 214, as RFC 5321 section 4.2.2 has it, and not 250.
 //! - AUTH is offered if there is somebody who checks it, and is not offered else.
-//! - Recipients, connections and memory have limits: see [`Builder`] and [`promises`](crate::promises).
+//! - Recipients, connections and memory have limits: see [`Builder`] and [the guarantees](crate::guide::guarantees).
 //! - A stop lets messages in progress finish.
 
 #[cfg(doc)]
