@@ -1,7 +1,14 @@
-//! What pillarbox promises to those who run it, and what it does not.
+//! What you can rely on, and what you cannot.
 //!
-//! Each promise names what it depends on, and the numbers that it holds with by default. Who may attack, and what is not
-//! defended against, is in [the threat model](crate::guide::threat_model).
+//! Three things are yours to do, and the rest of this page depends on them:
+//!
+//! - Return an acceptance from a handler only when the message is where it must be: on disk, in the database, at the next
+//!   server. The client deletes its copy when it sees your `250`.
+//! - Answer within [`handler_timeout`](Builder::handler_timeout), and let the message be handled twice without harm.
+//! - Stop a server with [`shutdown`](Server::shutdown), and give clients time to finish.
+//!
+//! Each promise names what it depends on, and the default numbers; [`defaults`](crate::guide::defaults) has their reasons.
+//! [The threat model](crate::guide::threat_model) says who may attack, and what is not defended against.
 //!
 //! # A message that was acknowledged is safe
 //!

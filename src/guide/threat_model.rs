@@ -1,9 +1,33 @@
-//! The threat model: who may attack a server, what each could try, what is done about it, and what is not.
+//! The threat model: who may attack a server, what each may try, what the server does about it, and what it does not.
+//!
+//! # Before you put it on the Internet
+//!
+//! 1. Limit each client: [`max_connections_per_network`](Builder::max_connections_per_network), say 50, and
+//!    [`max_connection_rate`](Builder::max_connection_rate). By default one client may take all connections.
+//! 2. Limit guessing: [`max_error_rate`](Builder::max_error_rate), since three failed logins end a connection but not an
+//!    attack.
+//! 3. Set [`hostname`](Builder::hostname), and a certificate with [`tls`](Builder::tls).
+//! 4. On a port for submission (587, 465) use [`require_tls`](Builder::require_tls) or
+//!    [`implicit_tls`](crate::Listener::implicit_tls), and [`require_auth`](Builder::require_auth). Leave
+//!    [`clear_text_auth`](Builder::clear_text_auth) off.
+//! 5. Refuse unknown recipients at RCPT, with [`Session::rcpt`](crate::Session::rcpt), not after you have accepted the
+//!    message.
+//! 6. If you relay, list the fewest networks and domains that will do, and require TLS to the upstream if it is not on this
+//!    machine: [`Upstream::tls`](crate::Upstream::tls).
+//! 7. Behind a load balancer, set [`proxy_protocol`](Builder::proxy_protocol) to the balancer's address alone, and let a
+//!    firewall keep others away from the port. Otherwise all clients look like the balancer, and limits and relays trust them
+//!    alike.
+//! 8. Run it without root: `examples/deploy/` has a systemd service whose socket is opened for it. Give the spool folder and
+//!    the Maildir a file system with a quota, and watch how full it is.
+//! 9. Accept a message only when it is safe, keep handlers quick, and treat what the message says, its headers included, as
+//!    a stranger's claim.
+//! 10. Build with `panic = "unwind"`, the default. Keep OpenSSL and the dependencies current.
+//!
+//! # What is trusted
 //!
 //! Trusted are the program with its handlers and hooks, the machine's administrator, the operating system and the
-//! dependencies. Nothing is trusted that comes over a connection. What is promised to whom all is well with is in
-//! [the guarantees](crate::guide::guarantees); this page is about those who want harm. Numbers are defaults, and each is a setting unless
-//! it says "fixed".
+//! dependencies. Nothing is trusted that comes over a connection. Numbers are defaults, and each is a setting unless
+//! it says "fixed". [The guarantees](crate::guide::guarantees) say what holds when nobody attacks.
 //!
 //! # A stranger who can connect
 //!
