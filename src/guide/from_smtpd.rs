@@ -1,4 +1,15 @@
-//! Coming from Python's `smtpd`: what takes the place of each thing that it had, as of CPython 3.11, the last with it.
+//! Coming from Python's `smtpd`: the replacement for each thing that it had, as of CPython 3.11, the last version with it.
+//!
+//! To port a program:
+//!
+//! 1. Turn `process_message` into a closure that takes an [`Envelope`](crate::Envelope). Return `()` for `None`, and a
+//!    [`Reply`](crate::Reply) for a string.
+//! 2. Turn the constructor's arguments into methods of [`Builder`](crate::Builder), and start with
+//!    [`serve`](crate::Builder::serve). No loop has to run.
+//! 3. If you had a subclass of `SMTPChannel`, make it a [`Session`](crate::Session).
+//! 4. Check what your program does with line ends: content has CRLF here, and [`text`](crate::Envelope::text) has `\n`.
+//!
+//! To replace `python -m smtpd`, run `pillarbox` with the same arguments.
 //!
 //! # Before and after
 //!
@@ -40,32 +51,32 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A recipient is better refused when it is named, by [`Session::rcpt`](crate::Session::rcpt); that took a subclass of
-//! `SMTPChannel`.
+//! It is better to refuse a recipient when it is named, with [`Session::rcpt`](crate::Session::rcpt). In `smtpd` that took a
+//! subclass of `SMTPChannel`.
 //!
 //! # The module
 //!
 //! | smtpd | pillarbox |
 //! |---|---|
-//! | `SMTPServer(localaddr, remoteaddr, ...)` | [`Server::builder`](crate::Server::builder), then [`serve`](crate::Builder::serve) with the address and a handler. `remoteaddr` was for the relaying subclasses: it is [`Proxy::to`](crate::handlers::Proxy::to) now |
+//! | `SMTPServer(localaddr, remoteaddr, ...)` | [`Server::builder`](crate::Server::builder), then [`serve`](crate::Builder::serve) with the address and a handler. `remoteaddr`, which the relaying subclasses used, is now [`Proxy::to`](crate::handlers::Proxy::to) |
 //! | `process_message(peer, mailfrom, rcpttos, data, **kwargs)` | [`Handler::process_message`](crate::Handler::process_message), or a closure; all of the arguments are in the [`Envelope`](crate::Envelope) |
 //! | `mail_options`, `rcpt_options` | [`Envelope::mail_options`](crate::Envelope::mail_options), and typed [`mail_parameters`](crate::Envelope::mail_parameters); each [`Recipient`](crate::Recipient) has its own |
 //! | its return value: `None` or a reply | [`Response`](crate::Response): `()`, `None`, a [`Reply`](crate::Reply), or a `Result` |
 //! | `data_size_limit` | [`Builder::data_size_limit`](crate::Builder::data_size_limit), with the same default; `None` is 0 here |
 //! | `enable_SMTPUTF8` | [`Builder::smtputf8`](crate::Builder::smtputf8); with `decode_data` it is an error of [`serve`](crate::Builder::serve), as it was a `ValueError` |
-//! | `decode_data` | [`Builder::decode_data`](crate::Builder::decode_data), with the same effect: no 8BITMIME, and text for certain; what is not UTF-8 is refused with `554 5.6.0`, where smtpd lost it in an exception. Without it both views of the content are always there: [`bytes`](crate::Envelope::bytes) and [`text`](crate::Envelope::text) |
+//! | `decode_data` | [`Builder::decode_data`](crate::Builder::decode_data), with the same effect: no 8BITMIME, and the content is text; a message that is not UTF-8 is refused with `554 5.6.0`, where smtpd lost it in an exception. Without it you have both views of the content: [`bytes`](crate::Envelope::bytes) and [`text`](crate::Envelope::text) |
 //! | `map` (asyncore's sockets) | none: a thread serves each connection, and no loop has to run |
 //! | `channel_class` | [`Builder::session`](crate::Builder::session) makes a [`Session`](crate::Session) for each connection |
-//! | `smtp_HELO`, `smtp_EHLO`, `smtp_MAIL`, `smtp_RCPT`, `smtp_DATA`, `smtp_RSET`, `smtp_VRFY`, `smtp_EXPN`, `smtp_HELP` in a subclass | the hook of that name in [`Session`](crate::Session), EHLO's being [`helo`](crate::Session::helo): it decides, and the server does the rest |
+//! | `smtp_HELO`, `smtp_EHLO`, `smtp_MAIL`, `smtp_RCPT`, `smtp_DATA`, `smtp_RSET`, `smtp_VRFY`, `smtp_EXPN`, `smtp_HELP` in a subclass | the hook of that name in [`Session`](crate::Session), for EHLO [`helo`](crate::Session::helo): the hook decides, and the server does the rest |
 //! | `smtp_NOOP`, `smtp_QUIT`, and methods for verbs of your own | [`Session::command`](crate::Session::command), which sees every line first; the end of a connection is [`disconnect`](crate::Session::disconnect) |
-//! | `SMTPChannel`'s `smtp_server`, `conn`, `addr`, `peer` | [`Context::peer`](crate::Context::peer), [`local`](crate::Context::local), [`connection_id`](crate::Context::connection_id); the socket itself stays with the library, and the program's own state travels in the `Session` |
+//! | `SMTPChannel`'s `smtp_server`, `conn`, `addr`, `peer` | [`Context::peer`](crate::Context::peer), [`local`](crate::Context::local), [`connection_id`](crate::Context::connection_id); the socket stays with the library, and your own state goes into the `Session` |
 //! | `smtp_state` | [`Context::phase`](crate::Context::phase) |
 //! | `seen_greeting`, `extended_smtp` | [`Context::helo`](crate::Context::helo), [`is_extended`](crate::Context::is_extended) |
 //! | `require_SMTPUTF8` | [`MailParameters::smtputf8`](crate::MailParameters::smtputf8) of [`Context::mail_parameters`](crate::Context::mail_parameters) |
 //! | `mailfrom`, `rcpttos` | [`Context::mail_from`](crate::Context::mail_from), [`recipients`](crate::Context::recipients) |
 //! | `command_size_limit`, `command_size_limits` | none: a command line has 2,048 octets, one of AUTH 12,288 |
 //! | `push(line)` | the [`Reply`](crate::Reply) that a hook returns |
-//! | `received_lines`, `received_data`, `num_bytes` | none: content is seen when it is complete, as an [`Envelope`](crate::Envelope) |
+//! | `received_lines`, `received_data`, `num_bytes` | none: you get the content when it is complete, as an [`Envelope`](crate::Envelope) |
 //! | `fqdn` | [`Context::hostname`](crate::Context::hostname), set by [`Builder::hostname`](crate::Builder::hostname); it is never looked up in the DNS |
 //! | `DebuggingServer` | [`handlers::Debugging`](crate::handlers::Debugging) |
 //! | `PureProxy` | [`handlers::Proxy`](crate::handlers::Proxy) |
@@ -75,14 +86,14 @@
 //!
 //! # The command
 //!
-//! `pillarbox [-n] [-V] [-c NAME] [-s BYTES] [-u] [-d] [LOCALADDR [REMOTEADDR]]` has the words of `python -m smtpd`:
+//! `pillarbox [-n] [-V] [-c NAME] [-s BYTES] [-u] [-d] [LOCALADDR [REMOTEADDR]]` takes the arguments of `python -m smtpd`:
 //!
 //! | `python -m smtpd` | `pillarbox` |
 //! |---|---|
-//! | `-n`, `--nosetuid` | the same: without it, root becomes the user nobody once it listens |
+//! | `-n`, `--nosetuid` | the same: without it, a server started by root becomes the user nobody once it listens |
 //! | `-V`, `--version` | the same |
-//! | `-c`, `--class NAME` | DebuggingServer, PureProxy or MailmanProxy, with a module before it or not, and Maildir, Sink and Inbox. The default is DebuggingServer; smtpd's was PureProxy, which has failed at every message since Python 3.5 |
-//! | `-s`, `--size BYTES` | the same. If it is not said the limit is 33,554,432, as smtpd's help had it; in truth that had none |
+//! | `-c`, `--class NAME` | DebuggingServer, PureProxy or MailmanProxy, with or without a module in front, and Maildir, Sink and Inbox. The default is DebuggingServer; smtpd's was PureProxy, which has failed at every message since Python 3.5 |
+//! | `-s`, `--size BYTES` | the same. The default is 33,554,432, as smtpd's help said; smtpd itself had no limit by default |
 //! | `-u`, `--smtputf8`; `-d`, `--debug` | the same |
 //! | `localhost:port`, `remotehost:port` | the same, with the same defaults localhost:8025 and localhost:25; also `[IPV6]:PORT`, `unix:PATH` and `systemd:` |
 //! | a usage error: exit status 1 | exit status 2 |
@@ -95,24 +106,24 @@
 //! - NOOP takes an argument; HELP answers 214; a tab ends a verb as well as a blank.
 //! - Replies carry enhanced status codes.
 //! - RCPT may have parameters, such as DSN's `NOTIFY`; smtpd answered 555, and a client that wanted a notice got nowhere.
-//! - A message may begin with a line of one dot, which ends it; smtpd waited for ever.
-//! - The null reverse-path is [`ReversePath::Null`](crate::ReversePath::Null), which prints as the empty text; smtpd stored `<>`.
-//! - Content has CRLF line ends and its last one; smtpd's had `\n`, and the last was missing.
+//! - A message may be empty, its first line being the dot that ends it; smtpd waited for ever.
+//! - The null reverse-path is [`ReversePath::Null`](crate::ReversePath::Null), which prints as the empty string; smtpd stored `<>`.
+//! - Content has CRLF line ends, the last one included; smtpd's had `\n`, and the last was missing.
 //!   [`Envelope::text`](crate::Envelope::text) gives `\n`.
-//! - A message over the size limit is read to its end and then refused, and what follows it is commands again.
-//! - Addresses that are none (`a@b@c`, `@`, other octets than UTF-8) are refused with a reply; smtpd dropped the connection. So
+//! - A message over the size limit is read to its end and then refused, and the connection goes on with the next command.
+//! - Invalid addresses (`a@b@c`, `@`, octets that are not UTF-8) are refused with a reply; smtpd dropped the connection. So
 //!   are addresses with a control character or without the closing `>`.
-//! - A handler that panics costs its client a `451`; smtpd dropped the connection.
-//! - Recipients, connections, commands and times have limits: see [`Builder`](crate::Builder).
+//! - If a handler panics its client gets a `451`; smtpd dropped the connection.
+//! - Recipients, connections, commands and times have limits: see [`defaults`](crate::guide::defaults).
 //!
-//! What smtpd let pass and many clients send is still taken, unless
-//! [`strict_syntax`](crate::Builder::strict_syntax) is set: a path without angle brackets, blanks behind the colon.
+//! Many clients send what RFC 5321 does not allow and smtpd accepted: a path without angle brackets, blanks after the colon,
+//! an address without a domain. pillarbox accepts it too, unless [`strict_syntax`](crate::Builder::strict_syntax) is set.
 //!
 //! # What is different in relaying
 //!
-//! smtpd's `PureProxy` answered 250 even if the upstream had refused every recipient, or was down. The one here asks the
-//! upstream about each recipient while the client waits, and says what the upstream says. It is no open relay: see
-//! [`handlers::Proxy`](crate::handlers::Proxy). `X-Peer` is there as before, and a `Received` line with it.
+//! smtpd's `PureProxy` answered 250 even if the upstream had refused every recipient, or was down. This one asks the
+//! upstream about each recipient while the client waits, and passes its replies on. It is not an open relay: see
+//! [`handlers::Proxy`](crate::handlers::Proxy). It adds `X-Peer` as before, and a `Received` line.
 //!
 //! # What is different in the output of DebuggingServer
 //!

@@ -1,7 +1,15 @@
-//! More than one process: for those who outgrow one, or one machine.
+//! More than one process or machine: how to set it up, and what is lost when one fails.
 //!
-//! A process of pillarbox uses all cores that it finds, and writes to a disk as fast as that can flush. Several are for what
-//! one cannot do: outlive its machine, be replaced without a pause, or take more than one disk does.
+//! You need this page only if one process is not enough. One process uses all cores, and writes to a disk as fast as the
+//! disk can flush. Several processes can survive the loss of a machine, be replaced without a pause, and use more than one
+//! disk. To set them up:
+//!
+//! 1. Put a Redis where all of them reach it, with [the settings below](#redis): its defaults lose mail.
+//! 2. Run one pillarbox a machine, with [`handlers::RedisStream`] as its handler.
+//! 3. Put HAProxy in front and list its address in [`proxy_protocol`](Builder::proxy_protocol), or publish an MX record for
+//!    each machine.
+//! 4. Run workers that read the stream and store or relay each message.
+//! 5. Read [what is lost](#what-is-lost-when-what-fails), and decide about replicas.
 //!
 //! ```text
 //!                         ┌─▶ pillarbox ─┐                ┌─▶ worker ─▶ Maildir
@@ -9,9 +17,9 @@
 //!                         └─▶ pillarbox ─┘                └─▶ worker ─▶ next server
 //! ```
 //!
-//! The processes that take mail have no state of their own. Each says 250 once the message is in a Redis stream, and workers,
-//! wherever they are, take the messages off it. `examples/redis_server.rs` and `examples/redis_worker.rs` are two small
-//! programs that do this; what is said here of kills and restarts the tests do with them, a real HAProxy and a real Redis.
+//! The processes that receive mail have no state of their own. Each answers 250 once the message is in a Redis stream, and
+//! workers on any machine take the messages off it. `examples/redis_server.rs` and `examples/redis_worker.rs` are two small
+//! programs that do this. The tests run them with a real HAProxy and a real Redis, and kill and restart each.
 //!
 //! ```no_run
 //! # #[cfg(feature = "redis")]
@@ -26,14 +34,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Limits are each process's own: [`max_connections`](Builder::max_connections), those for an address or a network, the
-//! budgets. Behind something that spreads connections evenly, N processes allow N times as much.
+//! Each process has its own limits: [`max_connections`](Builder::max_connections), those for an address or a network, the
+//! budgets. Behind a balancer that spreads connections evenly, N processes allow N times as much.
 //!
 //! # On one machine
 //!
 //! With [`reuse_port`](Builder::reuse_port) several processes of one user listen at one port (`SO_REUSEPORT`), and Linux gives
-//! each connection to one of them, by a hash of its addresses and not by who has time. To replace a program, start the new
-//! one, then stop the old one with [`shutdown`](Server::shutdown). Connections that wait in the old one's queue when its
+//! each connection to one of them by a hash of its addresses, whatever their load. To replace a program, start the new
+//! one, then stop the old one with [`shutdown`](Server::shutdown). Connections that wait in the old one's backlog when its
 //! socket closes are reset, and their clients try again.
 //!
 //! # Behind HAProxy
@@ -44,14 +52,14 @@
 #![doc = include_str!("../../examples/haproxy.cfg")]
 //! ```
 //!
-//! - `send-proxy-v2` tells who the client is; [`proxy_protocol`](Builder::proxy_protocol) believes it of the addresses that it
-//!   lists, and of no other. Without it every client would seem to be HAProxy, which matters to limits and to relays.
-//!   Whoever else can connect to the processes is a client like any other: let a firewall keep them off.
-//! - TLS passes through: STARTTLS and certificates are pillarbox's.
-//! - The health check says EHLO, behind a PROXY header of its own. A process that hangs is found as well as one that is gone.
-//!   Whether Redis can be written to it does not ask: while it cannot, clients read a 4xx from each process.
-//! - Sessions take seconds or minutes, so `leastconn` spreads them better than turns do.
-//! - HAProxy itself is one process on one machine. Have two, at two addresses, with an MX record each.
+//! - `send-proxy-v2` names the client; [`proxy_protocol`](Builder::proxy_protocol) lists the addresses whose headers are
+//!   believed. Without it every client would seem to be HAProxy, which breaks limits and relays.
+//!   Others who can connect to the processes are ordinary clients: keep them off with a firewall.
+//! - TLS passes through: pillarbox does STARTTLS and has the certificates.
+//! - The health check sends EHLO, after a PROXY header of its own, so it finds a process that hangs as well as one that is
+//!   gone. It does not check Redis: while Redis fails, clients get a 4xx from each process.
+//! - Sessions take seconds or minutes, so `leastconn` spreads them better than `roundrobin` does.
+//! - HAProxy itself is one process on one machine. Run two, at two addresses, with an MX record each.
 //!
 //! # MX and SRV records
 //!
@@ -62,72 +70,73 @@
 //! _submissions._tcp.example.org.  SRV  0 50 465 mail2.example.org.
 //! ```
 //!
-//! Mail servers choose by chance among MX records of equal preference, and go on to the next if one does not answer (RFC 5321
-//! section 5.1): that spreads the load with nothing in between, and a machine that is gone costs its clients a time-out.
-//! They know nothing of SRV records. Programs that submit mail may (RFC 6186 and RFC 8314), by priority and weight.
+//! Mail servers choose at random among MX records of equal preference, and try the next if one does not answer (RFC 5321
+//! section 5.1). That spreads the load without a balancer; when a machine is gone, its clients wait for one timeout.
+//! Mail servers ignore SRV records. Programs that submit mail may use them (RFC 6186 and RFC 8314), by priority and weight.
 //!
 //! # Redis
 //!
-//! A 250 is worth what Redis keeps. Its defaults keep less than mail needs:
+//! A 250 promises no more than Redis keeps, and its defaults keep less than mail needs:
 //!
-//! | setting | value | else |
+//! | setting | value | otherwise |
 //! |---|---|---|
 //! | `appendonly` | `yes` | a crash loses all since the last snapshot: minutes, or everything |
 //! | `appendfsync` | `always` | `everysec` loses up to two seconds of acknowledged mail when the machine fails, and may when the process does: while a flush takes long it answers before it has written. `no` loses what the kernel has not written yet, often half a minute |
 //! | `no-appendfsync-on-rewrite` | `no` (its default) | `always` does not hold while the file is rewritten |
-//! | `maxmemory-policy` | `noeviction` (its default) | Redis makes room by throwing away the stream |
-//! | `maxmemory` | well below the machine's | the kernel ends Redis. With it clients read `452 4.3.1` |
-//! | `proto-max-bulk-len` | at least [`data_size_limit`](Builder::data_size_limit) | larger messages are a 451 for ever. 512 MiB by default |
+//! | `maxmemory-policy` | `noeviction` (its default) | Redis makes room by deleting the stream |
+//! | `maxmemory` | well below the machine's | the kernel kills Redis. With the limit, clients get `452 4.3.1` |
+//! | `proto-max-bulk-len` | at least [`data_size_limit`](Builder::data_size_limit) | larger messages always get a 451. Redis's default is 512 MiB |
 //!
-//! `always` costs one flush of the disk for all messages that arrive meanwhile, which is what a Maildir costs too. `everysec`
-//! costs nothing, and the mail above. All messages that wait are in Redis's memory, and one that arrives is there
-//! several times for a moment.
+//! `always` costs one flush of the disk for all messages that arrive meanwhile, as a Maildir does. `everysec` costs no time,
+//! and loses the mail above. Redis holds all waiting messages in memory, and an arriving one several times for a moment.
 //!
-//! [`capacity`](handlers::RedisStream::capacity) should be passed only when workers have stopped: the number of messages of
-//! the time in which somebody will notice, so far as their content fits into `maxmemory`.
+//! Choose [`capacity`](handlers::RedisStream::capacity) so that the stream fills up only when workers have stopped: the number
+//! of messages that arrive until somebody notices, if their content fits into `maxmemory`.
 //!
 //! ## Replication and failover
 //!
-//! Replication is asynchronous: the primary answers, and its replicas hear of it afterwards. If it fails and a replica takes
-//! its place, what that had not heard yet is lost, although it was acknowledged; and when the old primary comes back, it
-//! throws away what the new one does not have.
+//! Replication is asynchronous: the primary answers first, and its replicas get the data afterwards. If the primary fails and
+//! a replica replaces it, acknowledged mail that had not reached the replica is lost. When the old primary comes back, it
+//! discards what the new one does not have.
 //!
-//! [`wait_replicas`](handlers::RedisStream::wait_replicas) has each message wait (`WAIT`) until so many replicas have it, and
-//! a message for which too few answer is refused. That narrows the gap and does not close it, since `WAIT` is no consensus:
+//! [`wait_replicas`](handlers::RedisStream::wait_replicas) makes each message wait (`WAIT`) until that many replicas have it,
+//! and refuses a message for which too few answer. That narrows the gap but does not close it, since `WAIT` is not a
+//! consensus protocol:
 //!
-//! - replicas say that they have received it, not that it is on their disks;
-//! - a failover chooses among the replicas that can be reached. Sentinel prefers the one that has heard most, but if those
-//!   that have the message are the ones that are cut off, it chooses another;
-//! - a primary that is cut off and does not know it goes on. With `wait_replicas` it acknowledges nothing that none of its
-//!   replicas has; without, or without `min-replicas-to-write`, all that it acknowledges is lost.
+//! - replicas confirm that they have received the message, not that it is on their disks;
+//! - a failover chooses among the replicas that can be reached. Sentinel prefers the one with the most data, but if those
+//!   that have the message are cut off, it chooses another;
+//! - a primary that is cut off without knowing goes on. With `wait_replicas` it acknowledges nothing that no replica
+//!   has; without it, or without `min-replicas-to-write`, all that it acknowledges is lost.
 //!
-//! With two replicas and `wait_replicas(2, ...)` any one machine can be lost for good; but then no replica may be down, or mail
-//! waits. Consider, too, not to fail over by itself: mail servers keep trying for days (RFC 5321 section 4.5.4.1). A
-//! primary that is started again with its disk has lost nothing, and mail was late.
+//! With two replicas and `wait_replicas(2, ...)` you can lose any one machine for good; but then no replica may be down, or
+//! mail waits. Consider not failing over automatically: mail servers keep trying for days (RFC 5321 section 4.5.4.1). If
+//! you restart the primary with its disk, mail was late and none is lost.
 //!
-//! After a failover the URL has to lead to the new primary: by a name, an address that moves, or an HAProxy that asks each
-//! Redis for its role. A connection to a primary that has become a replica is given up, and the message goes over a new one.
+//! After a failover the URL must lead to the new primary: by a name, an address that moves, or an HAProxy that asks each
+//! Redis for its role. pillarbox drops a connection to a primary that has become a replica, and sends the message on a new
+//! one.
 //!
 //! ## Cluster
 //!
 //! A stream is one key, a key is in one slot, and a slot is on one node: a Cluster makes one stream neither larger nor faster.
-//! Give processes streams with different keys, whose slots are on different nodes, and each the URL of its node.
-//! Redirections are not followed: they are a 451, and a line in the log that names the node. Messages have nothing to do with
-//! each other, so several Redises without a Cluster, each with its own stream and workers, do the same with less.
+//! Give the processes streams with different keys, whose slots are on different nodes, and give each the URL of its node.
+//! Redirections are not followed: clients get a 451, and a line in the log names the node. Messages are independent of each
+//! other, so several Redis servers without a Cluster, each with its own stream and workers, do the same and are simpler.
 //!
 //! # Workers
 //!
 //! A worker reads as a member of a consumer group, has the message on disk, and only then acknowledges and deletes the entry
-//! (XACK and XDEL; without XDEL the stream fills up). What it had not finished when it was killed it is given again, or
-//! another takes it over. So the same entry may be handled twice: its `id` says that it is the same, and
+//! (XACK and XDEL; without XDEL the stream fills up). After a kill, the same worker gets its unfinished entries again, or
+//! another worker claims them. So one entry may be handled twice: its `id` identifies it, and
 //! [`Maildir::once`](handlers::Maildir::once) stores it once.
 //!
-//! A message that its client sent twice, since it could not know that the first had arrived, is two messages with two ids,
-//! as with any mail server.
+//! If a client sends a message twice, because it cannot know that the first copy arrived, these are two messages with two
+//! ids, as with any mail server.
 //!
-//! # What is lost when what dies
+//! # What is lost when what fails
 //!
-//! | what | acknowledged messages that are lost | what clients see |
+//! | what fails | acknowledged messages that are lost | what clients see |
 //! |---|---|---|
 //! | a pillarbox process, or its machine | none | connections end; the others are there |
 //! | HAProxy, or its machine | none | connections end; the other MX is there |
@@ -138,13 +147,13 @@
 //! | Redis's process, no `appendonly` | all since the last snapshot | the same |
 //! | Redis's machine, back with its disk | as its process | the same |
 //! | Redis's machine for good, no replica | all that no worker had finished | the same |
-//! | the same, replicas, a failover | what the new primary had not heard: most often some milliseconds' | the same, until the URL leads to the new one |
+//! | the same, replicas, a failover | what had not reached the new primary: usually some milliseconds' | the same, until the URL leads to the new one |
 //! | the same, and `wait_replicas(n, ...)` | none, if the new primary is one of the n, and stayed up | the same |
 //! | primary and replicas at once (power) | none if the primary comes back as the primary, with its disk; else what was not on the new one's | the same |
 //! | a network between primary and replicas, no `wait_replicas` | all that the old primary acknowledged from then on, if it is replaced | nothing |
 //! | the same, and `wait_replicas` | none that a replica on the new primary's side has | `451 4.3.0` |
 //!
-//! Whatever was not acknowledged is still its client's.
+//! A message that was not acknowledged is still at its client.
 
 #[cfg(doc)]
 use crate::{Builder, Server, handlers};
