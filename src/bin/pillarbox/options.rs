@@ -1,4 +1,4 @@
-//! The words of the command line.
+//! The command line: options, their help, the manual page.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -12,18 +12,18 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use pillarbox::{Network, UpstreamTls};
 
-/// In LOCALADDR's place: the socket that whoever started us has opened.
+/// As LOCALADDR: the socket that the parent process has opened.
 pub const PASSED_IN: &str = "systemd:";
 
-/// Receives mail by SMTP, and prints it, stores it, relays it or throws it away.
+/// Receives mail by SMTP and prints, shows, stores, relays or discards it.
 #[derive(Parser)]
 #[command(name = "pillarbox", version, disable_version_flag = true, after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for its socket; port 0 is any free one
+    /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for a socket passed in; port 0 takes any free one
     #[arg(value_name = "LOCALADDR", default_value = "localhost:8025", value_parser = parse_listener)]
     pub local: String,
 
-    /// Where the proxies relay to: HOST:PORT or unix:PATH; with lmtp: before it, by LMTP
+    /// Where PureProxy and MailmanProxy relay to: HOST:PORT or unix:PATH; lmtp: in front selects LMTP
     #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
     pub remote: String,
 
@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,
 
-    /// Most octets of a message; 0 is no limit
+    /// Largest message, in octets; 0 is unlimited
     #[arg(short = 's', long, value_name = "BYTES", default_value_t = 33_554_432, value_parser = parse_size)]
     pub size: u64,
 
@@ -52,35 +52,35 @@ pub struct Arguments {
     #[arg(short = 'd', long)]
     pub debug: bool,
 
-    /// Where the class Inbox is seen: HOST:PORT, by browser or JSON
+    /// Serve the class Inbox here, as web page and JSON: HOST:PORT
     #[arg(long, value_name = "ADDR", value_parser = parse_tcp)]
     pub http: Option<String>,
 
-    /// Let others than this machine look at it: there is no password
+    /// Let other machines reach it; there is no password
     #[arg(long, requires = "http")]
     pub http_public: bool,
 
-    /// A further name that it is reached by, as through a proxy
+    /// Another name under which it is reached, as through a proxy
     #[arg(long, value_name = "NAME", requires = "http", value_parser = parse_name)]
     pub http_host: Vec<String>,
 
-    /// The folder of the class Maildir; made if it is not there
+    /// The folder of the class Maildir; created if missing
     #[arg(long, value_name = "DIR")]
     pub maildir: Option<PathBuf>,
 
-    /// Mailman's LMTP runner
+    /// Address of Mailman's LMTP runner
     #[arg(long, value_name = "ADDR", default_value = "localhost:8024", value_parser = parse_local)]
     pub mailman: String,
 
-    /// Relay for the clients of these networks too
+    /// Also relay for clients in these networks
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     pub relay_networks: Vec<Network>,
 
-    /// Relay for everybody to these domains
+    /// Relay to these domains for everybody
     #[arg(long, value_name = "DOMAINS", value_delimiter = ',')]
     pub relay_domains: Vec<String>,
 
-    /// Relay for everybody to anywhere
+    /// Relay anything for everybody
     #[arg(long)]
     pub open_relay: bool,
 
@@ -93,16 +93,16 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
     pub max_connections: usize,
 
-    /// Most connections at once from one address
+    /// Maximum connections at once from one address
     // By the library's name as well, which would leave the list of options no room for what they do.
     #[arg(long, alias = "max-connections-per-address", value_name = "N", value_parser = parse_positive)]
     pub max_per_address: Option<usize>,
 
-    /// Most recipients of a message
+    /// Maximum recipients of a message
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
     pub max_recipients: usize,
 
-    /// Longest wait for a client to send or to read
+    /// Maximum wait for a client to send or read
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub timeout: Option<Duration>,
 
@@ -110,7 +110,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub hostname: Option<String>,
 
-    /// Offer STARTTLS by this certificate chain; SIGHUP renews it
+    /// Offer STARTTLS with this certificate chain; SIGHUP reloads it
     #[arg(long, value_name = "PEM", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
@@ -118,11 +118,11 @@ pub struct Arguments {
     #[arg(long, value_name = "PEM", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
-    /// Begin with TLS at once, and not by STARTTLS
+    /// Use implicit TLS instead of STARTTLS
     #[arg(long, requires = "tls_cert")]
     pub smtps: bool,
 
-    /// Take no mail without TLS
+    /// Refuse mail without TLS
     #[arg(long, requires = "tls_cert")]
     pub require_tls: bool,
 
@@ -130,7 +130,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
 
-    /// Take no mail from clients that are not authenticated
+    /// Refuse mail from clients that have not authenticated
     #[arg(long, requires = "users")]
     pub require_auth: bool,
 
@@ -155,20 +155,20 @@ Examples:
   pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
                                         relay what comes from this machine";
 
-/// What the manual page has beside the options, in roff.
+/// The manual page after the options, in roff.
 const MORE_OF_THE_PAGE: &str = r#".SH SIGNALS
 .TP
 SIGINT, SIGTERM
-End it: idle clients are told, messages in progress have fifteen seconds. The second one ends it at once.
+Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
 Reads the certificate and its key again, if there are any; else it ends it.
 .SH ENVIRONMENT
 .TP
 RUST_LOG
-What is logged on stderr: off, error, warn (the default), info, debug or trace (as by \-\-debug).
+The level of the log on stderr: off, error, warn (the default), info, debug or trace (as with \-\-debug).
 .SH EXIT STATUS
-0 once it was told to end, 1 if it cannot start or was told twice, 2 if the words of the command line make no sense.
+0 after a signal to stop, 1 if it cannot start or got a second signal, 2 for errors in the command line.
 .SH SEE ALSO
 curl(1), swaks(1), systemd.socket(5)"#;
 
@@ -218,7 +218,7 @@ impl Generated {
 }
 
 impl Arguments {
-    /// What the command was called with; it ends where that cannot be understood.
+    /// The arguments of the process, which ends if they are invalid.
     pub fn read() -> Arguments {
         Arguments::parse_from(with_networks_joined(std::env::args_os()))
     }
