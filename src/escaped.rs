@@ -1,12 +1,12 @@
-//! Bytes of a client made fit for a log, a terminal or a reply.
+//! Octets of a client made safe for a log, a terminal or a reply.
 
 use std::fmt::{self, Display, Formatter, Write};
 
-/// Shows bytes that came from a peer so that they can neither drive a terminal nor look like a line of ours.
+/// Displays octets from a client so that they can neither control a terminal nor look like a line of the server.
 ///
-/// Printable text stays as it is, UTF-8 included. Control characters (C0, DEL, and C1 in whichever form), bytes that are
-/// not UTF-8, line and paragraph separators and the controls that turn the direction of writing are written as `\n`, `\t`,
-/// `\x1b` or `\u{202e}`. A backslash is left alone: this is for reading, not for parsing back.
+/// Printable text stays as it is, UTF-8 included. Control characters (C0, DEL, and C1 in either form), octets that are not
+/// UTF-8, line and paragraph separators, and the controls of writing direction become `\n`, `\t`, `\x1b` or `\u{202e}`. A
+/// backslash stays as it is: the result is for people to read, not for programs to parse.
 ///
 /// ```
 /// use pillarbox::Escaped;
@@ -18,7 +18,7 @@ use std::fmt::{self, Display, Formatter, Write};
 pub struct Escaped<'a>(&'a [u8]);
 
 impl<'a> Escaped<'a> {
-    /// Wraps bytes or text to be shown with [`Display`].
+    /// Wraps octets or text for [`Display`].
     pub fn new<B: AsRef<[u8]> + ?Sized>(bytes: &'a B) -> Escaped<'a> {
         Escaped(bytes.as_ref())
     }

@@ -1,15 +1,16 @@
-//! What tests of mail clients need beside an [`Inbox`](crate::Inbox): faults on purpose, what was said, and what arrived.
+//! What tests of mail clients need besides an [`Inbox`](crate::Inbox): faults on purpose, transcripts, expectations,
+//! certificates.
 //!
-//! | to | there is |
+//! | you want to | use |
 //! |---|---|
-//! | have a server that is busy, slow, broken or gone | [`Faults`], made of occasions ([`On`]) and what is done then ([`Do`]) |
-//! | see what was said on a connection, or what brought a message | [`Transcript`]; [`Report`] is what an inbox tells when no message came |
-//! | say what a message should be, and read how it differs | `Expected` (feature `mime`) |
-//! | test TLS, and certificates that must not be trusted | `Authority` (feature `testing-tls`) |
-//! | look at a message before its client is answered | [`Builder::manual_inbox`](crate::Builder::manual_inbox) |
+//! | test against a server that is busy, slow, broken or gone | [`Faults`], which pair occasions ([`On`]) with actions ([`Do`]) |
+//! | see the conversation on a connection, or the one that brought a message | [`Transcript`]; [`Report`] is what an inbox knows when no message came |
+//! | compare a message with what you expect, and see every difference | `Expected` (feature `mime`) |
+//! | test TLS, and certificates that a client must not trust | `Authority` (feature `testing-tls`) |
+//! | look at a message before the server answers | [`Builder::manual_inbox`](crate::Builder::manual_inbox) |
 //!
 //! `examples/retries.rs`, `refused_recipients.rs`, `require_tls.rs` and `reset_password.rs` are programs that send mail, each
-//! with the tests that its author would write.
+//! with its tests.
 
 pub use crate::faults::{Chance, Do, Event, Faults, Fired, Moment, Occurrence, On};
 pub use crate::inbox::{Arrived, Messages, Report};

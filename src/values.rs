@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 /// Typed values that travel from a [`Session`](crate::Session)'s hooks to the [`Handler`](crate::Handler): at most one
 /// of each type.
 ///
-/// A hook finds two of these in its [`Context`](crate::Context): the transaction's, which go along with the one envelope
-/// that the transaction becomes, and the connection's, which every envelope of the connection shows. Make a type of your
-/// own for what you attach, so that nobody else's value is of the same.
+/// A hook has two sets of them in its [`Context`](crate::Context): the transaction's, which go into the envelope that the
+/// transaction becomes, and the connection's, which every envelope of the connection has. Attach a type of your own, so that
+/// no other code's value has the same type.
 ///
 /// ```
 /// use pillarbox::Values;
@@ -33,19 +33,19 @@ pub struct Values {
 type ByType = HashMap<TypeId, Box<dyn Any + Send>>;
 
 impl Values {
-    /// Attaches a value and gives back the one of the same type that was there before.
+    /// Attaches a value, and returns the previous one of the same type.
     pub fn insert<T: Send + 'static>(&self, value: T) -> Option<T> {
         let before = self.by_type.lock().get_or_insert_default().insert(TypeId::of::<T>(), Box::new(value));
         before.and_then(downcast)
     }
 
-    /// Takes the value of a type out.
+    /// Removes and returns the value of a type.
     pub fn take<T: Send + 'static>(&self) -> Option<T> {
         let value = self.by_type.lock().as_mut()?.remove(&TypeId::of::<T>());
         value.and_then(downcast)
     }
 
-    /// Works on the value of a type where it is. While `work` runs, this set holds no value of that type.
+    /// Calls `work` with the value of a type, in place. While `work` runs, this set holds no value of that type.
     pub fn with<T: Send + 'static, R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         // Taken out meanwhile, so that `work` may use this set without a deadlock.
         let mut value = self.take::<T>()?;
@@ -54,7 +54,7 @@ impl Values {
         Some(result)
     }
 
-    /// Whether a value of a type is there.
+    /// Whether there is a value of a type.
     pub fn contains<T: Send + 'static>(&self) -> bool {
         self.by_type.lock().as_ref().is_some_and(|map| map.contains_key(&TypeId::of::<T>()))
     }

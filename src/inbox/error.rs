@@ -1,4 +1,4 @@
-//! What an inbox says when a message does not come: what came instead, and what was said.
+//! What an inbox reports when a message does not come: what came instead, and the conversations.
 
 use std::fmt::{self, Debug, Display, Formatter};
 use std::io::BufRead;
@@ -14,22 +14,22 @@ const SHOWN: usize = 5;
 
 /// Why an [`Inbox`](crate::Inbox) gave no message.
 ///
-/// Shown in either way, as by `unwrap`, it tells what arrived instead and what was said on the last connections.
+/// `Display` and `Debug` (which `unwrap` prints) both show what arrived instead and the last conversations.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// None was there.
+    /// There was no message.
     Empty,
-    /// What was waited for did not come in this time.
+    /// The message did not come in this time.
     Timeout(Duration, Box<Report>),
-    /// The server was shut down, and what was waited for is not here.
+    /// The server was shut down, and the message is not here.
     Closed(Box<Report>),
     /// After this time a client was still connected.
     Busy(Duration, Box<Report>),
 }
 
 impl RecvError {
-    /// What the inbox held, and what was said; nothing for [`RecvError::Empty`], which is no failure.
+    /// What the inbox held, and the conversations. `None` for [`RecvError::Empty`], which is not a failure.
     pub fn report(&self) -> Option<&Report> {
         match self {
             RecvError::Empty => None,
@@ -50,7 +50,7 @@ impl Display for RecvError {
 }
 
 impl Debug for RecvError {
-    /// As it is displayed: what a failing test prints is this.
+    /// As `Display`, since a failing test prints this.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
@@ -58,7 +58,7 @@ impl Debug for RecvError {
 
 impl std::error::Error for RecvError {}
 
-/// What an [`Inbox`](crate::Inbox) held, and what was said to its server, when a message did not come.
+/// What an [`Inbox`](crate::Inbox) held, and the conversations with its server, when a message did not come.
 #[derive(Clone)]
 pub struct Report {
     wanted: String,
@@ -90,12 +90,12 @@ impl Report {
         self.nearest = Some(nearest);
     }
 
-    /// What is in the inbox.
+    /// The messages that were in the inbox.
     pub fn messages(&self) -> &[Arrived] {
         &self.messages
     }
 
-    /// What was said on the last hundred connections, the oldest first.
+    /// The conversations of the last hundred connections, the oldest first.
     pub fn transcripts(&self) -> &[Transcript] {
         &self.transcripts
     }
@@ -131,7 +131,7 @@ impl Debug for Report {
     }
 }
 
-/// A message by its outside.
+/// A summary of a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Arrived {

@@ -6,10 +6,10 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 
 use crate::tls::{Tls, TlsError};
 
-/// A certification authority for one test: it makes servers' certificates, and clients can be told to trust it.
+/// A certificate authority for one test: it issues servers' certificates, and the client under test can be told to trust it.
 ///
-/// It is made in a few milliseconds at most, and so is each certificate. Nothing is written to disk, and its key
-/// is gone with it: no program that does not get [`pem`](Authority::pem) handed trusts what it signed.
+/// Making it takes a few milliseconds at most, and so does each certificate. Nothing is written to disk, and its key is gone
+/// when it is dropped: only a program to which you give [`pem`](Authority::pem) trusts what it signed.
 ///
 /// ```
 /// use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
@@ -32,16 +32,16 @@ use crate::tls::{Tls, TlsError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// For clients that must refuse a server there are certificates that have [`expired`](Authority::expired), those
-/// [for another name](Authority::server_for), and those of an authority that the client was not told of. While a server
-/// runs, [`Do::Certificate`](crate::testing::Do::Certificate) brings them in.
+/// To test that a client refuses a server, use a certificate that has [`expired`](Authority::expired), one
+/// [for another name](Authority::server_for), or one of an authority that the client does not know.
+/// [`Do::Certificate`](crate::testing::Do::Certificate) presents them while a server runs.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    /// A new authority, of a new key.
+    /// A new authority with a new key.
     ///
     /// # Errors
     /// [`AuthorityError`], if the system gives no random numbers.
@@ -55,7 +55,7 @@ impl Authority {
         Ok(Authority { issuer: Issuer::new(params, key), pem })
     }
 
-    /// The authority's own certificate in PEM, for the client that shall trust it.
+    /// The authority's own certificate in PEM, for the client that is to trust it.
     pub fn pem(&self) -> &str {
         &self.pem
     }
@@ -71,12 +71,12 @@ impl Authority {
     /// A certificate for these names and IP addresses, and no others.
     ///
     /// # Errors
-    /// [`AuthorityError`], if one of them is no name, or native-tls does not take the certificate.
+    /// [`AuthorityError`], if one of them is not a valid name, or native-tls does not accept the certificate.
     pub fn server_for<N: Into<String>>(&self, names: impl IntoIterator<Item = N>) -> Result<Tls, AuthorityError> {
         self.sign(CertificateParams::new(names.into_iter().map(Into::into).collect::<Vec<String>>())?)
     }
 
-    /// One as [`server`](Authority::server) makes it, that was good in the year 2020 only.
+    /// Like [`server`](Authority::server), but valid in the year 2020 only.
     ///
     /// # Errors
     /// [`AuthorityError`], if native-tls does not take it.
@@ -106,9 +106,9 @@ impl fmt::Debug for Authority {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AuthorityError {
-    /// It cannot be signed: a name that is none, or no random numbers.
+    /// It cannot be signed: a name is invalid, or there are no random numbers.
     Sign(Box<dyn std::error::Error + Send + Sync>),
-    /// native-tls does not take it.
+    /// native-tls does not accept it.
     Tls(TlsError),
 }
 
