@@ -12,15 +12,15 @@ use crate::session::SessionFactory;
 
 /// Takes complete messages and answers for each.
 ///
-/// A handler lives on a consumer thread of its own and owns its state: one that has a database connection or a file needs
-/// no lock. While it works on a message, that message's client waits, and so do the messages behind it; connections go on.
-/// With [`Builder::consumers`](crate::Builder::consumers) there are several, each with its own handler.
+/// A handler runs on a consumer thread of its own and owns its state, so a database connection or a file needs no lock.
+/// While it works on a message, the client of that message waits, and so do further messages; connections go on.
+/// With [`Builder::consumers`](crate::Builder::consumers) there are several threads, each with its own handler.
 ///
-/// Returning an acceptance *is* the promise that the message is safe: the client deletes its copy. Return only once it
-/// is on disk, or wherever it is to be. A panic is caught: the client reads `451 4.3.0` and tries again later, and the
-/// next message is served.
+/// To return an acceptance *is* to promise that the message is safe: the client deletes its copy. Return only when the message
+/// is on disk, or wherever it must be. A panic is caught: the client gets `451 4.3.0` and tries again later, and the
+/// handler goes on with the next message.
 ///
-/// Closures are handlers, if they return something that a [`Response`] is made from:
+/// A closure is a handler if its result converts to a [`Response`]:
 ///
 /// ```
 /// use pillarbox::{Envelope, Reply, Server};
@@ -32,20 +32,20 @@ use crate::session::SessionFactory;
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
 pub trait Handler: Send {
-    /// Takes a message, and says what its client is told.
+    /// Takes a message and returns the answer to its client.
     fn process_message(&mut self, mail: Envelope) -> Response;
 
-    /// Takes a message off the channel and has it answered, now or later: for a handler that passes its messages on to
-    /// threads of its own, so that one that takes long does not hold up those behind it. By default
-    /// [`process_message`](Handler::process_message) answers at once.
+    /// Takes a message and answers it now or later. Implement this if your handler gives messages to threads of its own, so
+    /// that a slow one does not delay those after it. By default it answers with
+    /// [`process_message`](Handler::process_message).
     fn process_delivery(&mut self, delivery: Delivery) {
         let (mail, answer) = delivery.take();
         answer.respond(self.process_message(mail));
     }
 
-    /// The hooks that this handler has in the conversation itself, if it needs any: a relay asks its upstream about each
-    /// recipient while the client waits. They are asked after those of [`Builder::session`](crate::Builder::session).
-    /// With several consumers the first handler's are taken for all. By default there are none.
+    /// The hooks of this handler in the conversation, if it has any: a relay asks its upstream about each recipient while
+    /// the client waits. They run after those of [`Builder::session`](crate::Builder::session). With several consumers,
+    /// the first handler's hooks serve all. Default: none.
     fn session(&self) -> Option<SessionFactory> {
         None
     }

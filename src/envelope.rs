@@ -1,4 +1,4 @@
-//! A message and all that is known of how it came.
+//! A message, and what is known about how it arrived.
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Formatter};
@@ -57,8 +57,8 @@ impl Display for Endpoint {
     }
 }
 
-/// The protocol that brought a message, by the names that RFC 3848 and RFC 6531 section 4.3 give them in Received lines:
-/// an `S` at the end stands for TLS, an `A` for a client that has authenticated itself, `UTF8` for SMTPUTF8.
+/// The protocol that brought a message, by its name in Received lines (RFC 3848 and RFC 6531 section 4.3): a final `S` stands
+/// for TLS, `A` for an authenticated client, `UTF8` for SMTPUTF8.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the names are the documentation")]
@@ -115,8 +115,7 @@ impl Display for Protocol {
     }
 }
 
-/// Names a message in the 250 reply, the Received line and the log: unique on this machine, and hardly ever the same on
-/// another.
+/// Identifies a message in the 250 reply, the Received line and the log: unique on this machine, and most likely everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MessageId {
     pub(crate) server: u64,
@@ -125,7 +124,7 @@ pub struct MessageId {
 }
 
 impl MessageId {
-    /// Has the id as text. Each acceptance says it: `fmt` would take more time than all else that a reply does.
+    /// Has the id as text. Each acceptance contains it, and `fmt` would take more time than the rest of the reply.
     pub(crate) fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
         // Written from its end, each number with a hyphen before it, into room for the longest of each.
         let mut text = [b'-'; 1 + 16 + 1 + 20 + 1 + 10];
@@ -215,10 +214,10 @@ impl PartialEq<String> for Recipient {
     }
 }
 
-/// A complete message with everything that is known of how it came: what a [`Handler`](crate::Handler) gets.
+/// A complete message, and what is known about how it arrived. This is what a [`Handler`](crate::Handler) gets.
 ///
-/// The content is as the client sent it, with CRLF at the line ends, leading dots undone and without the line that ended
-/// it. No header is added: [`received_header`](Envelope::received_header) makes the trace line for those who store or relay.
+/// The content is as the client sent it, with CRLF line ends, dots unstuffed, and without the final dot. No header is added;
+/// [`received_header`](Envelope::received_header) makes the trace line that you need if you store or relay the message.
 ///
 /// ```
 /// use std::io::Write;
@@ -258,7 +257,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// Names this message in the log, in its Received line and in the 250 that the client reads.
+    /// Identifies this message in the log, in its Received line and in the client's 250.
     pub fn id(&self) -> MessageId {
         self.id
     }
@@ -278,27 +277,27 @@ impl Envelope {
         &self.hostname
     }
 
-    /// The name that the client gave itself with HELO or EHLO. It is a claim, and may be any printable ASCII.
+    /// The name that the client gave in HELO or EHLO. It is a claim, and may be any printable ASCII.
     pub fn helo(&self) -> &str {
         &self.helo
     }
 
-    /// The protocol that was spoken.
+    /// The protocol that the client used.
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// The TLS session that it came in, if it did.
+    /// The TLS session, if it came over TLS.
     pub fn tls(&self) -> Option<&TlsInfo> {
         self.tls.as_deref()
     }
 
-    /// Who the client is, if it has authenticated itself (RFC 4954).
+    /// The user, if the client has authenticated (RFC 4954).
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
     }
 
-    /// The reverse-path: where notices about this message go. Compares with `&str`; the null reverse-path equals `""`.
+    /// The reverse-path, to which notices about this message go. Compares with `&str`; the null reverse-path equals `""`.
     pub fn mail_from(&self) -> &ReversePath {
         &self.reverse_path
     }
@@ -313,7 +312,7 @@ impl Envelope {
         self.parameters.options().collect()
     }
 
-    /// Whom it is for: every recipient that was accepted, in order, at least one. Each compares with `&str`.
+    /// The recipients that were accepted, in order; at least one. Each compares with `&str`.
     pub fn recipients(&self) -> &[Recipient] {
         &self.recipients
     }
@@ -323,16 +322,16 @@ impl Envelope {
         &self.content
     }
 
-    /// The whole message as bytes: short for [`Content::bytes`].
+    /// The whole message as octets: short for [`Content::bytes`].
     ///
     /// # Errors
-    /// Those of reading content that is not kept in memory.
+    /// Reading content that is on disk may fail.
     pub fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
         self.content.bytes()
     }
 
-    /// The whole message as text with `\n` line ends: short for [`Content::text`]. Nothing in it is decoded but UTF-8;
-    /// headers and MIME parts stay encoded as the client sent them.
+    /// The whole message as text with `\n` line ends: short for [`Content::text`]. Headers and MIME parts stay encoded as the
+    /// client sent them; `parsed` (feature `mime`) decodes them.
     ///
     /// # Errors
     /// [`TextError::NotUtf8`] if it is not UTF-8; [`TextError::Io`] if it cannot be read.
@@ -340,7 +339,7 @@ impl Envelope {
         self.content.text()
     }
 
-    /// When its last octet came.
+    /// When its last octet arrived.
     pub fn received_at(&self) -> SystemTime {
         self.received_at
     }
@@ -355,8 +354,8 @@ impl Envelope {
         &self.connection_values
     }
 
-    /// What was said about this message: from the end of the one before, or the connection's beginning, to its last octet.
-    /// None unless [`transcripts`](crate::Builder::transcripts) are made.
+    /// The conversation that brought this message: from the end of the previous one, or the start of the connection, to its last
+    /// octet. `None` unless [`transcripts`](crate::Builder::transcripts) are recorded.
     pub fn transcript(&self) -> Option<&Transcript> {
         self.transcript.as_ref()
     }
@@ -369,10 +368,10 @@ impl Envelope {
         }
     }
 
-    /// The trace line of RFC 5321 section 4.4 for this message, folded, with CRLF at its ends: whoever stores or relays
-    /// the message puts it before the content.
+    /// The trace line of RFC 5321 section 4.4 for this message, folded, with CRLF line ends. Put it before the content if you
+    /// store or relay the message.
     ///
-    /// It is made of parsed values only. The recipient is named if there is just one, so that no blind copy is given away.
+    /// It contains parsed values only. It names the recipient only if there is just one, so that it reveals no blind copy.
     pub fn received_header(&self) -> String {
         let name = if is_helo_name(self.helo.as_bytes()) { Some(&*self.helo) } else { None };
         let mut line = String::from("Received: from ");

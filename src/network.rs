@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// An IP network such as `192.0.2.0/24` or `2001:db8::/32`, or a single address.
 ///
-/// An IPv4 address that arrives mapped into IPv6 counts as the IPv4 address that it is.
+/// An IPv4 address mapped into IPv6 counts as the IPv4 address.
 ///
 /// ```
 /// use pillarbox::Network;
@@ -22,7 +22,7 @@ pub struct Network {
     prefix: u8,
 }
 
-/// Text that is no network: an IP address, and perhaps `/` and the length of its prefix.
+/// The text is not a network: an IP address, optionally with `/` and a prefix length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NetworkError;
 
@@ -35,7 +35,7 @@ impl Display for NetworkError {
 impl std::error::Error for NetworkError {}
 
 impl Network {
-    /// Both loopback networks: the machine itself.
+    /// The loopback networks of IPv4 and IPv6: this machine.
     pub fn loopback() -> [Network; 2] {
         [
             Network { address: IpAddr::from([127, 0, 0, 0]), prefix: 8 },
@@ -43,8 +43,8 @@ impl Network {
         ]
     }
 
-    /// What usually belongs to one client: an IPv4 address, or 64 bits of an IPv6 address, since a machine chooses the
-    /// others as it likes (RFC 4291 section 2.5.1).
+    /// The network that usually belongs to one client: an IPv4 address, or the first 64 bits of an IPv6 address, since a
+    /// machine chooses the others itself (RFC 4291 section 2.5.1).
     pub(crate) fn of_client(address: IpAddr) -> Network {
         match address.to_canonical() {
             IpAddr::V6(ip) => Network { address: Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(), prefix: 64 },
@@ -52,7 +52,7 @@ impl Network {
         }
     }
 
-    /// Whether an address is of this network.
+    /// Whether an address is in this network.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {

@@ -27,9 +27,9 @@ pub struct Status {
 }
 
 impl Status {
-    /// A status code of its three numbers: class (2 success, 4 for now, 5 for good), subject and detail.
+    /// A status code of three numbers: class (2 success, 4 temporary failure, 5 permanent failure), subject and detail.
     ///
-    /// The numbers are taken as they are; a [`Reply`] makes sure that what it sends is of its own class.
+    /// The numbers are not checked; a [`Reply`] replaces a status that does not match its class.
     pub const fn new(class: u8, subject: u16, detail: u16) -> Status {
         Status { class, subject, detail }
     }
@@ -56,8 +56,8 @@ impl Display for Status {
     }
 }
 
-/// Text that is no enhanced status code: three numbers with dots between, the first one 2, 4 or 5, the others of at most
-/// three digits (RFC 3463 section 2).
+/// The text is not an enhanced status code: three numbers with dots in between, the first one 2, 4 or 5, the others of at
+/// most three digits (RFC 3463 section 2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StatusError;
 
@@ -87,10 +87,10 @@ impl FromStr for Status {
     }
 }
 
-/// What the server answers: a three-digit code, an enhanced status code and a text.
+/// A reply of the server: a three-digit code, an enhanced status code and a text.
 ///
-/// The text should be one short phrase. Whatever it holds, what goes out is valid: a `\n` begins a further line of a
-/// multi-line reply, lines that would pass 512 octets are broken, and anything but printable ASCII becomes `?`, so that
+/// The text should be one short phrase. Whatever it contains, the reply on the wire is valid: a `\n` begins a further line
+/// of a multi-line reply, lines over 512 octets are broken, and anything but printable ASCII becomes `?`, so that
 /// text which quotes a client cannot forge a reply.
 ///
 /// ```
@@ -136,7 +136,7 @@ impl Reply {
         Reply { code, status: None, text }
     }
 
-    /// `250 2.0.0 OK`: accepted. As the answer to a message the envelope's id is added to it.
+    /// `250 2.0.0 OK`: accepted. As the answer to a message it also has the envelope's id.
     pub const fn ok() -> Reply {
         Reply::fixed(250, Status::new(2, 0, 0), "OK")
     }
@@ -146,12 +146,12 @@ impl Reply {
         Reply { code: 250, status: Some(Status::new(2, 0, 0)), text: ["OK ", name].concat().into() }
     }
 
-    /// `451 4.3.0` with a text: not now, the client shall try again later.
+    /// `451 4.3.0` with a text: refused for now; the client will try again later.
     pub fn temporary(text: impl Into<Cow<'static, str>>) -> Reply {
         Reply { code: 451, status: Some(Status::new(4, 3, 0)), text: text.into() }
     }
 
-    /// `554 5.0.0` with a text: no, and trying again will not help.
+    /// `554 5.0.0` with a text: refused for good; the client will not try again.
     pub fn permanent(text: impl Into<Cow<'static, str>>) -> Reply {
         Reply { code: 554, status: Some(Status::new(5, 0, 0)), text: text.into() }
     }
@@ -186,7 +186,7 @@ impl Reply {
         self.code / 100 == 5
     }
 
-    /// Whether the connection ends behind this reply: 221 and 421.
+    /// Whether the connection ends after this reply: 221 and 421.
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.code, 221 | 421)
     }

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a server has done so far: see [`Server::stats`](crate::Server::stats).
+/// Counters of a server: see [`Server::stats`](crate::Server::stats).
 ///
-/// The numbers are taken one after the other while the server goes on, so that they need not add up to the last one.
+/// They are read one after the other while the server runs, so sums may be off by what happens meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -12,9 +12,9 @@ pub struct Stats {
     pub connections: u64,
     /// Connections that are open now.
     pub open_connections: u64,
-    /// Connections that were refused with a 421: too many at once or in a time, or no thread to be had.
+    /// Connections that were refused with a 421: too many at once or in a time, or no thread available.
     pub refused_connections: u64,
-    /// Whether nearly all connections are in use, so that clients have to hurry: see
+    /// Whether nearly all connections are in use, so that clients get less time: see
     /// [`stress_timeout`](crate::Builder::stress_timeout).
     pub is_under_stress: bool,
     /// Messages that were answered with a 2xx.
@@ -28,7 +28,7 @@ pub struct Stats {
     /// Octets of content held now, in memory or on disk: what counts towards
     /// [`buffer_budget`](crate::Builder::buffer_budget).
     pub buffered_octets: u64,
-    /// Those of them in memory, and the room kept there for what is written to disk: what counts towards
+    /// The part of them that is in memory, and buffers for what is written to disk: what counts towards
     /// [`memory_budget`](crate::Builder::memory_budget).
     pub memory_octets: u64,
 }
