@@ -1,4 +1,4 @@
-//! A loop of one's own over the channel that messages come out of.
+//! Your own loop over the channel that messages come out of.
 //!
 //! `cargo run --example deliveries [ADDRESS:PORT]`
 
@@ -11,7 +11,7 @@ fn main() -> Result<(), Error> {
     for delivery in &deliveries {
         let mail = delivery.envelope();
         println!("{}: {} octets from <{}>", mail.id(), mail.content().len(), mail.mail_from());
-        // Dropped unanswered, it would be a 451.
+        // If it were dropped unanswered, the client would get a 451.
         if mail.content().is_empty() {
             delivery.respond(Reply::permanent("there is nothing in it"));
         } else {

@@ -11,7 +11,7 @@ fn send_welcome_mail(server: SocketAddr, to: &str) -> io::Result<()> {
         "HELO app.example\r\nMAIL FROM:<noreply@example.org>\r\nRCPT TO:<{to}>\r\nDATA\r\n\
          Subject: Welcome\r\n\r\nWelcome to the club!\r\n.\r\nQUIT\r\n"
     )?;
-    // What the server answers, a better program would read.
+    // A better program would read the replies.
     io::copy(&mut server, &mut io::sink()).map(drop)
 }
 

@@ -1,16 +1,16 @@
-//! Refuses recipients as they are named: a session has a say in each connection.
+//! Refuses recipients as they are named, with a session for each connection.
 //!
 //! `cargo run --example local_domains [ADDRESS:PORT]`
 
 use pillarbox::{Context, Envelope, Error, Recipient, Reply, Server, Session};
 
-/// Takes mail for one domain, and from there gives the number of refusals to the handler.
+/// Accepts mail for one domain, and passes the number of refusals to the handler.
 #[derive(Default)]
 struct Local {
     refused: u32,
 }
 
-/// What the handler is told.
+/// What the handler gets.
 struct Refused(u32);
 
 impl Session for Local {

@@ -1,11 +1,11 @@
-//! Takes mail into a Redis stream, as any number of such processes may, on one machine or on many. `redis_worker` is the
-//! far end of it.
+//! Puts mail into a Redis stream. Any number of such processes may do so, on one machine or on many. `redis_worker` reads the
+//! stream.
 //!
 //! `cargo run --features redis --example redis_server ADDRESS:PORT URL [--stream KEY] [--capacity ENTRIES]
 //! [--wait-replicas COUNT] [--proxy NETWORK] [--reuse-port]`
 //!
-//! `--proxy` says from where HAProxy connects, which then has to send the PROXY protocol; `--reuse-port` lets several
-//! processes listen at one port.
+//! `--proxy` names the network from which HAProxy connects, which then must send the PROXY protocol; `--reuse-port` lets
+//! several processes listen on one port.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use pillarbox::{Network, Server, handlers::RedisStream};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Shows what the library warns of: what is wrong with Redis, and what can be done about it.
+/// Prints the library's warnings: what is wrong with Redis, and what to do about it.
 struct Stderr;
 
 impl log::Log for Stderr {

@@ -1,10 +1,10 @@
-//! Takes messages off a Redis stream and stores them in a Maildir: the far end of `redis_server`.
+//! Takes messages off the Redis stream of `redis_server` and stores them in a Maildir.
 //!
 //! `cargo run --features redis --example redis_worker URL NAME MAILDIR [--stream KEY] [--dead-after SECONDS]`
 //!
-//! Any number of them may work together, each with a NAME of its own, which it should have again when it is started again. A
-//! message is deleted from the stream once it is on disk. One that a worker has had for a minute (or as `--dead-after` says)
-//! goes to another. So a message may be stored a second time, which the Maildir sees by its id.
+//! Any number of workers may run, each with a NAME of its own, which it keeps when it is restarted. A message is deleted from
+//! the stream once it is on disk. If a worker has had one for a minute (see `--dead-after`), another worker takes it over. So
+//! a message may come twice; the Maildir recognizes it by its id.
 
 use std::error::Error;
 use std::io;
@@ -21,16 +21,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 const GROUP: &str = "maildir";
 
-/// The messages that are in memory at once.
+/// How many messages are in memory at once.
 const BATCH: usize = 8;
 
-/// How long to wait for a message, and to pause after something failed: a signal may have to wait as long.
+/// How long to wait for a message, and to pause after a failure. A signal may take this long to have its effect.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long Redis may take to connect and to answer, beyond the wait for a message.
+/// How long Redis may take to connect and to answer, in addition to the wait for a message.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An entry's id and its fields; it has none any more if it was deleted.
+/// An entry's id and its fields; no fields if it was deleted.
 type Entry = (String, Option<Vec<(Vec<u8>, Vec<u8>)>>);
 
 struct Worker {
@@ -54,7 +54,7 @@ impl Worker {
             Err(e) if e.code() != Some("BUSYGROUP") => return Err(e.into()),
             _ => {}
         }
-        // First what a worker of this name took and did not finish: after which entry to go on with that.
+        // First the entries that a worker of this name took and did not finish: the entry to go on after.
         let mut unfinished = Some("0".to_owned());
         while !self.is_stopped() {
             let entries = match &unfinished {
@@ -82,13 +82,13 @@ impl Worker {
         Ok(())
     }
 
-    /// Stores a message; true if it is on disk, so that it may be deleted.
+    /// Stores a message. True if it is on disk, so that it may be deleted from the stream.
     fn store(&mut self, id: &str, fields: Option<Vec<(Vec<u8>, Vec<u8>)>>) -> Result<bool, Box<dyn Error>> {
         let Some(fields) = fields else { return Ok(true) };
         let mail = match RedisStream::read(fields) {
             Ok(mail) => mail,
             Err(e) => {
-                // It stays in the stream for somebody to look at.
+                // It stays in the stream, for a person to look at.
                 eprintln!("{id} is no message: {e}");
                 return Ok(false);
             }
@@ -99,7 +99,7 @@ impl Worker {
         }
     }
 
-    /// Entries that are this worker's: those behind an id that it has taken already, or new ones for `>`.
+    /// Entries for this worker: those after an id that it has taken already, or new ones for `>`.
     fn take(&self, redis: &mut Connection, after: &str) -> RedisResult<Vec<Entry>> {
         let mut command = cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(&self.name).arg("COUNT").arg(BATCH);
@@ -108,12 +108,12 @@ impl Worker {
         Ok(streams.into_iter().flatten().flat_map(|(_, entries)| entries).collect())
     }
 
-    /// Takes over what dead workers have not finished, if there is any.
+    /// Takes over the entries that dead workers have not finished.
     fn claim(&self, redis: &mut Connection) -> RedisResult<bool> {
         let mut command = cmd("XAUTOCLAIM");
         command.arg(&self.stream).arg(GROUP).arg(&self.name).arg(self.dead_after.as_millis().to_string());
         command.arg("0").arg("COUNT").arg(BATCH).arg("JUSTID");
-        // Where to go on, the ids, and from Redis 7 on those that were deleted.
+        // Where to go on, the entries, and from Redis 7 on the ids of deleted ones.
         let answer: Vec<Value> = command.query(redis)?;
         Ok(matches!(answer.get(1), Some(Value::Array(ids)) if !ids.is_empty()))
     }

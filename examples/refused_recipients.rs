@@ -1,4 +1,5 @@
-//! A program that writes to many, of whom some cannot be reached, and its test: `cargo test --example refused_recipients`.
+//! A program that writes to many people, some of whom cannot be reached, and its test:
+//! `cargo test --example refused_recipients`.
 
 use lettre::{Message, SmtpTransport, Transport};
 
@@ -8,13 +9,13 @@ type Error = Box<dyn std::error::Error>;
 #[derive(Default, PartialEq, Debug)]
 struct Report {
     sent: usize,
-    /// To be struck off the list: refused for good.
+    /// Refused for good: to be removed from the list.
     gone: Vec<String>,
-    /// To be written to another time.
+    /// To be tried again later.
     later: Vec<String>,
 }
 
-/// Writes to each by itself: whoever is refused does not keep it from the others.
+/// Sends to each recipient separately, so that a refusal does not affect the others.
 fn send_newsletter(mailer: &SmtpTransport, subscribers: &[&str]) -> Result<Report, Error> {
     let mut report = Report::default();
     for subscriber in subscribers {

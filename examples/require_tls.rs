@@ -1,4 +1,4 @@
-//! A program that sends nothing in clear, and the tests in which others would have it so.
+//! A program that sends nothing in clear, and tests that try to make it do so.
 //!
 //! cargo test --features testing-tls --example require_tls
 
@@ -7,7 +7,7 @@ use lettre::{Message, SmtpTransport, Transport};
 
 type Error = Box<dyn std::error::Error>;
 
-/// Sends by STARTTLS or not at all. `root` is trusted beside the system's own certificates; in production there is none.
+/// Sends by STARTTLS or not at all. `root` is trusted in addition to the system's certificates; in production it is `None`.
 fn send_secret(host: &str, port: u16, root: Option<&str>) -> Result<(), Error> {
     let mut parameters = TlsParameters::builder(host.to_owned());
     if let Some(pem) = root {
@@ -53,7 +53,7 @@ mod tests {
         assert!(mail.text().unwrap().contains("8315"));
     }
 
-    /// As somebody in between would do it.
+    /// What an attacker in between would do.
     #[test]
     fn nothing_is_sent_if_starttls_is_taken_away() {
         let authority = Authority::new().unwrap();

@@ -1,4 +1,4 @@
-//! A program that mails a link to whoever forgot a password, and the test that follows the link.
+//! A program that mails a link to a user who forgot the password, and a test that follows the link.
 //!
 //! cargo test --features mime --example reset_password
 
@@ -14,7 +14,7 @@ struct Accounts {
 }
 
 impl Accounts {
-    /// Somebody says to have forgotten a password. Whether there is such an account is nobody's business.
+    /// Somebody claims to have forgotten a password. The answer does not reveal whether the account exists.
     fn forgot(&mut self, email: &str) -> Result<(), Box<dyn std::error::Error>> {
         if !self.passwords.contains_key(email) {
             return Ok(());
@@ -33,7 +33,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// The link was followed and a password chosen; a link works once.
+    /// The user followed the link and chose a password. A link works once.
     fn reset(&mut self, link: &str, password: &str) -> bool {
         let token = link.split_once("?token=").map_or("", |(_, token)| token);
         let Some(email) = self.tokens.remove(token) else { return false };

@@ -6,16 +6,16 @@ use std::time::Duration;
 use lettre::transport::smtp::Error;
 use lettre::{Message, SmtpTransport, Transport};
 
-/// Sends, and waits and tries again where another time may help: after a 4xx, or when the connection broke. A 5xx is final.
+/// Sends, and tries again after a wait where that may help: after a 4xx, or when the connection broke. A 5xx is final.
 struct Retrying {
     transport: SmtpTransport,
     tries: u32,
-    /// Doubled with each try. Greylisting usually lasts some minutes.
+    /// Doubles with each try. Greylisting usually lasts some minutes.
     pause: Duration,
 }
 
 impl Retrying {
-    /// Gives the number of the try that was successful.
+    /// Returns the number of the successful try.
     fn send(&self, message: &Message) -> Result<u32, Error> {
         let mut pause = self.pause;
         for number in 1.. {
@@ -78,7 +78,7 @@ mod tests {
         assert!(inbox.is_empty());
     }
 
-    /// The server has the message, and its client cannot know: better twice than never.
+    /// The server has the message, but the client cannot know: better twice than never.
     #[test]
     fn a_lost_reply_brings_the_message_twice() {
         let inbox = Server::builder().faults(Faults::new().accept_then_hang_up(1)).inbox("127.0.0.1:0").unwrap();

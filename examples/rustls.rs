@@ -1,7 +1,7 @@
-//! Another TLS library in native-tls's place: rustls, which asks clients for a certificate and tells more of the session.
+//! Another TLS library instead of native-tls: rustls, which asks clients for a certificate and tells more about the session.
 //!
-//! `cargo run --example rustls [ADDRESS:PORT]` makes its certificates itself and writes them to the current folder:
-//! `openssl s_client -connect localhost:8465 -cert client.pem -key client.pem -CAfile server.pem -quiet`, and then
+//! `cargo run --example rustls [ADDRESS:PORT]` makes its own certificates and writes them to the current folder. Connect with
+//! `openssl s_client -connect localhost:8465 -cert client.pem -key client.pem -CAfile server.pem -quiet`, then say
 //! `AUTH EXTERNAL =`.
 
 use std::error::Error;
@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-/// What rustls needs for its side of a handshake.
+/// What rustls needs for the server's side of a handshake.
 struct Rustls(Arc<ServerConfig>);
 
 impl TlsAcceptor for Rustls {
@@ -41,7 +41,7 @@ impl Read for Session {
 impl Write for Session {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let written = self.0.write(buf)?;
-        // rustls keeps what it encrypted until it is flushed.
+        // rustls keeps encrypted octets until it is flushed.
         self.0.flush()?;
         Ok(written)
     }
@@ -59,7 +59,7 @@ impl TlsStream for Session {
         info.cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
         info.server_name = connection.server_name().map(str::to_owned);
         info.client_certificate = connection.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec()));
-        // RFC 9266: what SCRAM-SHA-256-PLUS can be tied to.
+        // RFC 9266: the channel binding for SCRAM-SHA-256-PLUS.
         info.exporter =
             connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).map(Vec::from).ok();
         info
@@ -71,7 +71,7 @@ impl TlsStream for Session {
     }
 }
 
-/// Takes AUTH EXTERNAL from whoever has the one client certificate.
+/// Accepts AUTH EXTERNAL from clients with the one client certificate.
 struct OneClient(Vec<u8>);
 
 impl Authenticator for OneClient {
@@ -87,7 +87,7 @@ impl Authenticator for OneClient {
     }
 }
 
-/// A server that wants clients to show the certificate `client`; others get in, but cannot authenticate themselves.
+/// A server that asks clients for the certificate `client`. Others may connect, but cannot authenticate.
 fn serve(
     at: &str,
     server: (CertificateDer<'static>, PrivateKeyDer<'static>),

@@ -1,4 +1,4 @@
-//! Takes its listening socket from systemd, or whoever else passes one in; without one it makes its own.
+//! Takes its listening socket from systemd or another parent process; without one it opens its own.
 //!
 //! `systemd-socket-activate -l 8025 target/debug/examples/socket_activation`, once it was built, or
 //! `cargo run --example socket_activation [ADDRESS:PORT]`

@@ -5,7 +5,7 @@
 use pillarbox::{Envelope, Reply, Server};
 use rusqlite::{Connection, params};
 
-/// One row a message, in a transaction that is on disk when this returns.
+/// One row for each message, in a transaction that is on disk when this returns.
 fn store(db: &mut Connection, mail: &Envelope) -> Result<(), Box<dyn std::error::Error>> {
     let recipients: Vec<&str> = mail.recipients().iter().map(|to| to.as_str()).collect();
     db.execute(
@@ -19,11 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "localhost:8025".to_owned());
     let mut db = Connection::open(arguments.next().unwrap_or_else(|| "mail.db".to_owned()))?;
-    // By default a power cut can undo the last transaction: its journal's removal would not be on disk yet.
+    // By default a power cut can undo the last transaction, since the removal of its journal may not be on disk yet.
     db.pragma_update(None, "synchronous", "EXTRA")?;
     db.execute("CREATE TABLE IF NOT EXISTS mail (id TEXT, sender TEXT, recipients TEXT, content BLOB)", [])?;
 
-    // A connection can be sent to another thread, but not shared: it lives in its consumer thread.
+    // A connection may be sent to another thread, but not shared: it moves to its consumer thread.
     let server = Server::builder().serve(address, move |mail: Envelope| match store(&mut db, &mail) {
         Ok(()) => Reply::ok(),
         Err(e) => {

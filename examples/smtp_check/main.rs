@@ -1,10 +1,10 @@
-//! What SMTP promises on the wire, tried against a server that you own: where messages and commands end, that a refusal
-//! leaves nothing to run, that nothing said in clear gets into TLS, and the order and the form of it all.
+//! Checks whether a server that you own keeps the rules of SMTP: where messages and commands end, that nothing of a refused
+//! message runs, that nothing sent in clear gets into TLS, and the order and form of commands and replies.
 //!
 //! `cargo run --example smtp_check HOST:PORT [--rcpt ADDRESS] [--from ADDRESS]` prints a line for each check: `pass`, `FAIL`
-//! or `skip`, the rule, where it is written, and what was seen. The recipient gets a few dozen test messages; without one
-//! the checks that send any are skipped. Without a sender they come from the null reverse-path, so that nobody gets a
-//! bounce. It exits with 1 if a check failed, and with 2 if it could not begin.
+//! or `skip`, the rule, where it is written, and what was seen. The recipient gets a few dozen test messages; without a
+//! recipient, the checks that send messages are skipped. Without a sender they use the null reverse-path, so that nobody
+//! gets a bounce. It exits with 1 if a check failed, and with 2 if it could not start.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
