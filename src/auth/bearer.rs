@@ -5,9 +5,9 @@ use std::fmt::{self, Debug, Formatter, Write};
 use super::scram::{Binding, gs2_header};
 use super::{AuthFailure, Authenticator};
 
-/// What a client of OAUTHBEARER or XOAUTH2 shows: a token, and what it says about it.
+/// What a client of OAUTHBEARER or XOAUTH2 sends: a token, and what it says about it.
 ///
-/// [`Debug`] leaves the token out.
+/// [`Debug`] does not show the token.
 #[derive(Clone, Copy)]
 pub struct Bearer<'a> {
     pub(super) user: Option<&'a str>,
@@ -17,12 +17,12 @@ pub struct Bearer<'a> {
 }
 
 impl<'a> Bearer<'a> {
-    /// The identity that the client asks for: always there in XOAUTH2, a client's choice in OAUTHBEARER.
+    /// The identity that the client asks for: always present in XOAUTH2, optional in OAUTHBEARER.
     pub fn user(&self) -> Option<&'a str> {
         self.user
     }
 
-    /// The OAuth 2.0 access token (RFC 6750). It is made of visible ASCII.
+    /// The OAuth 2.0 access token (RFC 6750), in visible ASCII.
     pub fn token(&self) -> &'a str {
         self.token
     }

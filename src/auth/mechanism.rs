@@ -8,17 +8,17 @@ use std::fmt::{self, Display, Formatter};
 pub enum Mechanism {
     /// PLAIN (RFC 4616): user and password in one message.
     Plain,
-    /// LOGIN: user and password one after the other. No standard, but older clients know nothing else.
+    /// LOGIN: user and password one after the other. Not a standard, but older clients know nothing else.
     Login,
-    /// SCRAM-SHA-256 (RFC 5802, RFC 7677): both sides prove to know the password, and neither sends it.
+    /// SCRAM-SHA-256 (RFC 5802, RFC 7677): both sides prove that they know the password, and neither sends it.
     ScramSha256,
-    /// SCRAM-SHA-256-PLUS: the same, tied to the TLS connection that it runs in.
+    /// SCRAM-SHA-256-PLUS: the same, bound to its TLS connection.
     ScramSha256Plus,
     /// OAUTHBEARER (RFC 7628): an OAuth 2.0 token.
     OAuthBearer,
-    /// XOAUTH2: the same in the form that Google and Microsoft had before the standard.
+    /// XOAUTH2: the same in the form that Google and Microsoft used before the standard.
     XOAuth2,
-    /// EXTERNAL (RFC 4422 appendix A): the certificate that the client showed in TLS.
+    /// EXTERNAL (RFC 4422 appendix A): the client's TLS certificate.
     External,
 }
 
@@ -60,8 +60,8 @@ impl Mechanism {
         Mechanism::ALL.into_iter().find(|mechanism| mechanism.name().as_bytes().eq_ignore_ascii_case(name))
     }
 
-    /// Whether the secret itself crosses the connection, so that whoever reads along has it: PLAIN, LOGIN and the
-    /// bearer mechanisms. They want TLS.
+    /// Whether the secret itself crosses the connection, where others may read it: PLAIN, LOGIN and the
+    /// bearer mechanisms. Use them with TLS.
     pub const fn is_clear_text(self) -> bool {
         match self {
             Mechanism::Plain | Mechanism::Login | Mechanism::OAuthBearer | Mechanism::XOAuth2 => true,

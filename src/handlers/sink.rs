@@ -1,10 +1,10 @@
-//! A handler that throws messages away.
+//! A handler that discards messages.
 
 use crate::consumer::Handler;
 use crate::delivery::Response;
 use crate::envelope::Envelope;
 
-/// Accepts every message and drops it: for measuring, and for programs that must not send real mail.
+/// Accepts every message and discards it: for measurements, and where programs must not send real mail.
 ///
 /// ```
 /// let server = pillarbox::Server::builder().serve("127.0.0.1:0", pillarbox::handlers::Sink)?;
