@@ -63,9 +63,11 @@ impl Stream for &mut Memory {
         Ok(())
     }
 
-    fn has_input(&self) -> io::Result<bool> {
+    fn has_input(&mut self) -> io::Result<bool> {
         Ok(!self.packets.is_empty())
     }
+
+    fn acknowledge(&mut self) {}
 
     fn reset_at_close(&mut self) -> io::Result<()> {
         Ok(())

@@ -18,13 +18,24 @@ pub(crate) struct Input<S> {
     end: usize,
     // The last read filled the buffer: more room would have saved a call.
     was_full: bool,
+    unanswered: Unanswered,
+}
+
+/// What was read since something was written: without an acknowledgement, a client whose system has Nagle's algorithm may
+/// keep the rest back, and the acknowledgement waits for a reply that waits for the rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Unanswered {
+    Nothing,
+    Octets,
+    /// Octets, and the stream acknowledges them at once.
+    Acknowledged,
 }
 
 impl<S: Stream> Input<S> {
     /// `buffer` is what [`into_buffer`](Input::into_buffer) gave, or empty.
     pub fn new(stream: S, buffer: Vec<u8>) -> Input<S> {
         let buffer = if buffer.len() == SMALL { buffer } else { vec![0; SMALL] };
-        Input { stream, buffer, start: 0, end: 0, was_full: false }
+        Input { stream, buffer, start: 0, end: 0, was_full: false, unanswered: Unanswered::Nothing }
     }
 
     /// The room that it had, for the next connection.
@@ -37,12 +48,29 @@ impl<S: Stream> Input<S> {
         &self.buffer[self.start..self.end]
     }
 
-    pub fn stream(&self) -> &S {
-        &self.stream
-    }
-
     pub fn stream_mut(&mut self) -> &mut S {
         &mut self.stream
+    }
+
+    /// Whether more was sent than was consumed. Does not wait.
+    pub fn has_more(&mut self) -> io::Result<bool> {
+        Ok(self.start < self.end || self.stream.has_input()?)
+    }
+
+    /// Writes replies to what was read.
+    pub fn answer(&mut self, replies: &[u8]) -> io::Result<()> {
+        self.stream.write_all(replies)?;
+        self.unanswered = Unanswered::Nothing;
+        Ok(())
+    }
+
+    /// Has octets acknowledged as soon as they are read, up to the next answer. Reads do so by themselves from the second
+    /// one on.
+    pub fn acknowledge(&mut self) {
+        if self.unanswered != Unanswered::Acknowledged {
+            self.stream.acknowledge();
+            self.unanswered = Unanswered::Acknowledged;
+        }
     }
 
     /// Overwrites what was consumed: it was a secret.
@@ -67,8 +95,14 @@ impl<S: Stream> BufRead for Input<S> {
                 // Zeroed by the allocator; growing in place would copy as well.
                 self.buffer = vec![0; (self.buffer.len() * 4).min(LARGE)];
             }
+            if self.unanswered == Unanswered::Octets {
+                self.acknowledge();
+            }
             (self.start, self.end) = (0, 0);
             self.end = self.stream.read(&mut self.buffer)?;
+            if self.unanswered == Unanswered::Nothing {
+                self.unanswered = Unanswered::Octets;
+            }
             self.was_full = self.end == self.buffer.len();
         }
         Ok(&self.buffer[self.start..self.end])
