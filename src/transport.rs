@@ -252,6 +252,20 @@ mod tests {
         assert_eq!(&octets, b"ab");
     }
 
+    /// The system says what it will do with the next octets.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn acknowledgements_need_not_wait() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::from(listener.accept().unwrap().0);
+        socket.set_tcp_quickack(false).unwrap();
+        let minute = Duration::from_secs(60);
+        let transport = Transport::new(socket, minute, minute).unwrap();
+        transport.acknowledge();
+        assert!(transport.0.socket.tcp_quickack().unwrap());
+    }
+
     #[test]
     fn reads_end_at_their_deadline_however_it_was_told() {
         let (own, _other) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();

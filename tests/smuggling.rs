@@ -145,12 +145,12 @@ fn refused_data_leaves_nothing_to_run() {
     client.expect_reply("550 5.7.1");
     client.expect_reply("421 4.7.0");
     client.expect_close();
-    // Commands that have no effect may follow.
+    // Nor do commands that look harmless: whatever follows them comes out of the same content.
     let mut client = Client::envelope(inbox.local_addr());
     client.send("DATA\r\nRSET\r\nQUIT\r\n");
-    for reply in ["550 5.7.1", "250", "221"] {
-        client.expect_reply(reply);
-    }
+    client.expect_reply("550 5.7.1");
+    client.expect_reply("421 4.7.0");
+    client.expect_close();
 }
 
 #[test]
