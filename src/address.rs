@@ -374,8 +374,7 @@ fn parse_path<'a, T>(
     strict: bool,
     inner: impl FnOnce(Text<'a>, Grammar, bool) -> Result<(T, Text<'a>), AddressError>,
 ) -> Result<(T, &'a [u8]), AddressError> {
-    let (input, grammar) =
-        if strict { (input, Grammar::Strict) } else { (skip_blanks(input), Grammar::Lenient) };
+    let (input, grammar) = if strict { (input, Grammar::Strict) } else { (skip_blanks(input), Grammar::Lenient) };
     let (taken, rest, left_out) = match input.strip_prefix(b"<") {
         Some(bracketed) => {
             let (taken, rest) = parse_bracketed(bracketed, grammar, inner).map_err(|e| unclosed(e, bracketed))?;

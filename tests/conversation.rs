@@ -231,7 +231,8 @@ fn strict_syntax() {
             ("RCPT TO:<Postmaster>", "250"),
         ],
     );
-    client.expect(format!("RCPT TO:<{}@b.example>", "a".repeat(65)), "501 5.1.3 Bad address syntax: local part too long");
+    client
+        .expect(format!("RCPT TO:<{}@b.example>", "a".repeat(65)), "501 5.1.3 Bad address syntax: local part too long");
 }
 
 #[test]

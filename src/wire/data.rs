@@ -286,7 +286,9 @@ mod tests {
         let text = b"a\n..b\n.c\r..d\r.e\n...\n.\nf\n.\r.\r\n..g\r\n.\n.\rh\r\n.\r\r\n..\n..\r\n.\r\n";
         assert_eq!(
             read(&[text], LineEnds::Normalize).0.escape_ascii().to_string(),
-            b"a\r\n.b\r\nc\r\n.d\r\ne\r\n..\r\n.\r\nf\r\n.\r\n.\r\n.g\r\n.\r\n.\r\nh\r\n.\r\n\r\n.\r\n.\r\n".escape_ascii().to_string()
+            b"a\r\n.b\r\nc\r\n.d\r\ne\r\n..\r\n.\r\nf\r\n.\r\n.\r\n.g\r\n.\r\n.\r\nh\r\n.\r\n\r\n.\r\n.\r\n"
+                .escape_ascii()
+                .to_string()
         );
         assert_eq!(
             read(&[text], LineEnds::Keep).0,

@@ -105,7 +105,8 @@ fn what_is_no_domain_is_called_one_that_is_bad() {
     for strict in [false, true] {
         let inbox = inbox(Server::builder().strict_syntax(strict));
         let mut client = Client::ehlo(inbox.local_addr());
-        for address in ["a@b/c", "a@b:25", "a@b@c", "a@[192.0.2.1]:25", "a@b,c@d", "a@", "a@b..c", "a@-b", "a@b.", "a@b!c"]
+        for address in
+            ["a@b/c", "a@b:25", "a@b@c", "a@[192.0.2.1]:25", "a@b,c@d", "a@", "a@b..c", "a@-b", "a@b.", "a@b!c"]
         {
             refuses(&mut client, address, "bad domain");
         }
@@ -219,7 +220,8 @@ fn long_noop() -> String {
 /// it, let harmless commands run, and so came to the message, which was delivered.
 #[test]
 fn nothing_behind_refused_data_is_run() {
-    let message = "RSET\r\nMAIL FROM:<evil@client.example>\r\nRCPT TO:<victim@example.org>\r\nDATA\r\nsmuggled\r\n.\r\n";
+    let message =
+        "RSET\r\nMAIL FROM:<evil@client.example>\r\nRCPT TO:<victim@example.org>\r\nDATA\r\nsmuggled\r\n.\r\n";
     let tails = [
         long_noop().repeat(4) + message,
         message.to_owned(),
@@ -287,7 +289,8 @@ fn what_waits_in_the_socket_behind_refused_data_counts() {
             };
         }
         assert_eq!(packet.len() + 6, octets);
-        packet += "DATA\r\nMAIL FROM:<evil@client.example>\r\nRCPT TO:<victim@example.org>\r\nDATA\r\nsmuggled\r\n.\r\n";
+        packet +=
+            "DATA\r\nMAIL FROM:<evil@client.example>\r\nRCPT TO:<victim@example.org>\r\nDATA\r\nsmuggled\r\n.\r\n";
         client.send(packet);
         let all = String::from_utf8(client.closed()).expect("replies are ASCII");
         assert!(all.contains("\r\n503 5.5.1") && all.ends_with("421 4.7.0 Content was not asked for\r\n"), "{all}");
