@@ -75,7 +75,11 @@ impl<'a> Text<'a> {
                 }
                 end
             }
-            None | Some(b'>' | b' ' | b'\t') if grammar == Grammar::Lenient && !has_route => at,
+            None | Some(b'>' | b' ' | b'\t')
+                if grammar == Grammar::Lenient && !has_route && self.0[..at] != *b"\"\"" =>
+            {
+                at
+            }
             _ => return Err(AddressError::LocalPart),
         };
         let max = if grammar == Grammar::Strict { MAX_LOCAL_PART } else { MAX_PATH };
@@ -99,17 +103,26 @@ impl<'a> Text<'a> {
 
     /// Dot-string: atoms with dots between, or leniently dots anywhere. Gives its length.
     fn dot_string(self, grammar: Grammar) -> Result<usize, AddressError> {
-        let found = match grammar {
-            Grammar::Strict => self.dotted(&ATEXT, |atom| !atom.is_empty()),
-            Grammar::Lenient => match self.run(&DOTTED_ATEXT) {
-                0 => Err(0),
-                length => Ok(length),
-            },
+        let found = match self.dotted(&ATEXT, |atom| !atom.is_empty()) {
+            Err(_) if grammar == Grammar::Lenient => self.odd_dot_string(),
+            found => found,
         };
         let (Ok(end) | Err(end)) = found;
         match self.0.get(end) {
             Some(control) if control.is_ascii_control() && *control != b'\t' => Err(AddressError::ControlCharacter),
             _ => found.map_err(|_| AddressError::LocalPart),
+        }
+    }
+
+    /// A dot-string with dots in odd places; or, if it is none, where that ends. Nothing between slashes is nothing but dots:
+    /// no address is sent that way, and whoever makes a path of a local part must not be led out of a folder.
+    fn odd_dot_string(self) -> Result<usize, usize> {
+        let length = self.run(&DOTTED_ATEXT);
+        let mut pieces = self.0[..length].split(|octet| *octet == b'/');
+        if length == 0 || pieces.any(|piece| !piece.is_empty() && piece.iter().all(|octet| *octet == b'.')) {
+            Err(length)
+        } else {
+            Ok(length)
         }
     }
 
