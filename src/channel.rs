@@ -352,17 +352,17 @@ impl<S: Stream> Channel<S> {
         };
         if let Some(reply) = answered {
             let valid = reply.code() / 100 != 3;
-            return self.refuse(verb, parsed, if valid { reply } else { reply.into_refusal() });
+            return self.refuse(line, parsed, if valid { reply } else { reply.into_refusal() });
         }
         let command = match parsed {
             Ok(command) => command,
-            Err(reply) => return self.refuse(verb, Err(()), reply),
+            Err(reply) => return self.refuse(line, Err(()), reply),
         };
         if self.shared.config.require_tls && self.context.tls.is_none() && !is_allowed_in_clear(&command) {
-            return self.refuse(verb, Ok::<_, ()>(command), TLS_REQUIRED);
+            return self.refuse(line, Ok::<_, ()>(command), TLS_REQUIRED);
         }
         if self.shared.config.require_auth && self.context.identity.is_none() && needs_auth(&command) {
-            return self.refuse(verb, Ok::<_, ()>(command), AUTH_REQUIRED);
+            return self.refuse(line, Ok::<_, ()>(command), AUTH_REQUIRED);
         }
         self.is_junk = is_junk(&command);
         self.junk += usize::from(self.is_junk);
@@ -400,11 +400,11 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Answers a line that has no other effect; the content that may follow it is not to be taken for commands.
-    fn refuse<E>(&mut self, verb: Option<Verb>, parsed: Result<Command<'_>, E>, reply: Reply) -> io::Result<Flow> {
-        match (verb, parsed) {
-            (_, Ok(Command::Bdat(octets, _))) => self.drop_chunk(octets, reply),
-            (Some(Verb::Bdat), _) => self.refuse_and_close(reply),
-            (Some(Verb::Data), _) => self.refuse_data(reply),
+    fn refuse<E>(&mut self, line: command::Line<'_>, parsed: Result<Command<'_>, E>, reply: Reply) -> io::Result<Flow> {
+        match parsed {
+            Ok(Command::Bdat(octets, _)) => self.drop_chunk(octets, reply),
+            _ if line.announces_chunk() => self.refuse_and_close(reply),
+            _ if line.announces_content() => self.refuse_data(reply),
             _ => self.answer(reply),
         }
     }

@@ -212,7 +212,13 @@ impl<'a> Line<'a> {
 
     /// Whether content follows it that must not run as commands, however the line goes on.
     pub fn announces_content(&self) -> bool {
-        matches!(self.verb, Some(Verb::Data | Verb::Bdat))
+        self.verb == Some(Verb::Data) || self.announces_chunk()
+    }
+
+    /// Whether that is a chunk. `BDAT10` is no command, but who sends it means one.
+    pub fn announces_chunk(&self) -> bool {
+        let behind = strip_prefix(self.word, b"BDAT");
+        behind.is_some_and(|behind| !behind.first().is_some_and(u8::is_ascii_alphabetic))
     }
 }
 

@@ -171,7 +171,8 @@ mod tests {
             ("NOOP ", " HTTP/1.1.", false, false),
             ("bdat 1", "", false, true),
             ("DATA\t", " HTTP/1.1", true, true),
-            ("BDAT1", "", false, false),
+            ("BDAT1", "", false, true),
+            ("BDATA 1", "", false, false),
             ("NOOP BDAT ", "", false, false),
         ] {
             let line = format!("{start}{}{end}\r\n", "x".repeat(100));

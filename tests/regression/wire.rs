@@ -260,7 +260,7 @@ fn nothing_behind_refused_data_is_run() {
         // Who waits for the reply goes on, whatever it is, and however DATA was cut.
         let mut client = Client::connect(inbox.local_addr());
         client.expect(if n == 4 { "LHLO client.example" } else { "EHLO client.example" }, "250");
-        client.send(format!("MAIL FROM:<a@client.example>\r\n{recipient}DA"));
+        client.send(format!("MAIL FROM:<a@client.example> SIZE=5\r\n{recipient}DA"));
         client.expect_reply("250");
         if !recipient.is_empty() {
             client.expect_reply("250");
@@ -339,6 +339,10 @@ fn a_chunk_of_unknown_length_ends_the_connection() {
         ("BDAT LAST", "501 5.5.4"),
         ("BDAT", "501 5.5.4"),
         ("BDAT \t", "501 5.5.4"),
+        ("BDAT10 LAST", "500 5.5.2"),
+        ("bdat+10", "500 5.5.2"),
+        ("BDAT\0 10", "500 5.5.2"),
+        ("BDAT\x0b10", "500 5.5.2"),
         ("BDAT 10\x0bLAST", "500 5.5.2"),
         ("BDAT 10\0", "500 5.5.2"),
         (&long, "500 5.5.2 Line too long"),
@@ -360,6 +364,10 @@ fn a_chunk_of_unknown_length_ends_the_connection() {
             }
         }
     }
+    // Another word is none of these.
+    let mut client = Client::envelope(inbox.local_addr());
+    client.expect("BDATA 10", "500 5.5.2");
+    client.expect_in_step();
     assert!(inbox.is_empty());
 }
 
