@@ -38,7 +38,7 @@
 //!   [`max_connections_per_address`](Builder::max_connections_per_address) and
 //!   [`max_connections_per_network`](Builder::max_connections_per_network) say; by default as many as it likes.
 //! - Stress: while over nine tenths of the connections are in use, clients have [`stress_timeout`](Builder::stress_timeout)
-//!   (30 s) for a command, 3 errors and 10 commands that bring no mail.
+//!   (30 s) for a command, and 3 errors, as which each command counts that brings no mail beyond the tenth.
 //! - Time: a command has [`command_timeout`](Builder::command_timeout) (300 s) from the wait for it to its last octet, content
 //!   [`data_timeout`](Builder::data_timeout) (180 s) between its parts and no less than 500 octets a second, a reply to be
 //!   read the command's time, a TLS handshake 60 s, a PROXY header 10 s. All of them hold in total: octets that drip win
