@@ -69,6 +69,10 @@ impl TlsStream for Session {
         self.0.conn.send_close_notify();
         self.0.flush()
     }
+
+    fn buffered_octets(&mut self) -> usize {
+        self.0.conn.process_new_packets().map_or(0, |state| state.plaintext_bytes_to_read())
+    }
 }
 
 /// Accepts AUTH EXTERNAL from clients with the one client certificate.

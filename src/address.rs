@@ -8,7 +8,7 @@ use std::str::FromStr;
 mod grammar;
 mod literal;
 
-use grammar::Text;
+use grammar::{Grammar, Text};
 pub use literal::AddressLiteral;
 
 /// RFC 5321 section 4.5.3.1, in octets.
@@ -25,9 +25,9 @@ pub enum AddressError {
     Empty,
     /// An angle bracket is missing.
     MissingBracket,
-    /// The local part is no dot-string and no quoted string, or no `@` follows it.
+    /// The local part is neither a dot-string nor a quoted string, or has no domain where it needs one.
     LocalPart,
-    /// The domain is none.
+    /// The domain is missing or malformed.
     Domain,
     /// What stands in square brackets is no address literal.
     Literal,
@@ -35,7 +35,7 @@ pub enum AddressError {
     Route,
     /// Something else follows directly behind the address.
     Trailing,
-    /// The local part has more than 64 octets.
+    /// The local part has more than 64 octets, where the grammar is strict; otherwise more than a path can hold.
     LocalPartTooLong,
     /// The domain has more than 255 octets, or one of its labels more than 63.
     DomainTooLong,
@@ -68,7 +68,12 @@ impl Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
-/// An address: a local part and a domain, as the client sent them.
+/// An address: a local part and, as a rule, a domain, as the client sent them.
+///
+/// `FromStr` takes every address that a server takes by default. That is more than RFC 5321 section 4.1.2 has: a local part
+/// of more than 64 octets or with dots in odd places (`a..b@example.jp`, `x.@example.com`), but not one that leads out of a
+/// folder (`../x`), `_` in a domain (`root@my_host`), and an address without a domain (`root`). [`strict_syntax`](crate::Builder::strict_syntax) makes a
+/// server refuse these.
 ///
 /// Two are equal if they mean the same: the domain in whichever case of letters, the local part to the letter (RFC 5321
 /// section 2.4), whether or not it is quoted. So do they compare with text.
@@ -86,8 +91,8 @@ impl std::error::Error for AddressError {}
 #[derive(Clone, Debug)]
 pub struct Mailbox {
     text: Box<str>,
-    // Where the `@` is: at most the 64th octet.
-    at: u8,
+    // Where the local part ends.
+    at: u16,
 }
 
 impl Mailbox {
@@ -96,7 +101,7 @@ impl Mailbox {
         &self.text
     }
 
-    /// What is before the `@`, as sent: a quoted string keeps its quotes.
+    /// What is before the `@`, as sent: a quoted string keeps its quotes. All of an address that has no domain.
     pub fn local_part(&self) -> &str {
         &self.text[..usize::from(self.at)]
     }
@@ -116,9 +121,10 @@ impl Mailbox {
             .into()
     }
 
-    /// What is behind the `@`, as sent: a domain, or an address literal in its square brackets.
+    /// What follows the `@`, as sent: a domain, or an address literal in its square brackets. Empty for an address without a
+    /// domain, such as `root`.
     pub fn domain(&self) -> &str {
-        &self.text[usize::from(self.at) + 1..]
+        self.text.get(usize::from(self.at) + 1..).unwrap_or_default()
     }
 
     /// The address literal that stands in the domain's place, if one does.
@@ -154,8 +160,9 @@ impl Hash for Mailbox {
 impl FromStr for Mailbox {
     type Err = AddressError;
 
+    /// Takes an address without angle brackets.
     fn from_str(text: &str) -> Result<Mailbox, AddressError> {
-        let (mailbox, rest) = Text(text.as_bytes()).mailbox()?;
+        let (mailbox, rest) = Text(text.as_bytes()).mailbox(Grammar::Lenient, false)?;
         if rest.0.is_empty() { Ok(mailbox) } else { Err(AddressError::Trailing) }
     }
 }
@@ -194,9 +201,9 @@ impl ReversePath {
         self.mailbox().map_or("", Mailbox::as_str)
     }
 
-    /// The address's domain, as sent.
+    /// The address's domain, as sent, if it has one.
     pub fn domain(&self) -> Option<&str> {
-        self.mailbox().map(Mailbox::domain)
+        self.mailbox().map(Mailbox::domain).filter(|domain| !domain.is_empty())
     }
 
     /// Whether it needs no SMTPUTF8.
@@ -206,9 +213,9 @@ impl ReversePath {
 
     /// Parses the path that begins `input` and gives what is behind it: nothing, or a blank and more.
     pub(crate) fn parse(input: &[u8], strict: bool) -> Result<(ReversePath, &[u8]), AddressError> {
-        parse_path(input, strict, |inner, has_route| match inner.0.first() {
+        parse_path(input, strict, |inner, grammar, has_route| match inner.0.first() {
             Some(b'>') if !has_route => Ok((ReversePath::Null, inner)),
-            _ => inner.mailbox().map(|(mailbox, rest)| (ReversePath::Mailbox(mailbox), rest)),
+            _ => inner.mailbox(grammar, has_route).map(|(mailbox, rest)| (ReversePath::Mailbox(mailbox), rest)),
         })
     }
 }
@@ -257,9 +264,9 @@ impl ForwardPath {
         self.mailbox().map_or("Postmaster", Mailbox::as_str)
     }
 
-    /// The address's domain, as sent.
+    /// The address's domain, as sent, if it has one.
     pub fn domain(&self) -> Option<&str> {
-        self.mailbox().map(Mailbox::domain)
+        self.mailbox().map(Mailbox::domain).filter(|domain| !domain.is_empty())
     }
 
     /// Whether it needs no SMTPUTF8.
@@ -269,7 +276,7 @@ impl ForwardPath {
 
     /// Parses the path that begins `input` and gives what is behind it: nothing, or a blank and more.
     pub(crate) fn parse(input: &[u8], strict: bool) -> Result<(ForwardPath, &[u8]), AddressError> {
-        parse_path(input, strict, |inner, has_route| {
+        parse_path(input, strict, |inner, grammar, has_route| {
             const NAME: &[u8] = b"Postmaster";
             if let Some((name, rest)) = inner.0.split_at_checked(NAME.len())
                 && !has_route
@@ -278,7 +285,7 @@ impl ForwardPath {
             {
                 return Ok((ForwardPath::Postmaster, Text(rest)));
             }
-            inner.mailbox().map(|(mailbox, rest)| (ForwardPath::Mailbox(mailbox), rest))
+            inner.mailbox(grammar, has_route).map(|(mailbox, rest)| (ForwardPath::Mailbox(mailbox), rest))
         })
     }
 }
@@ -342,7 +349,7 @@ text_like!(Mailbox ReversePath ForwardPath);
 
 /// Whether octets are a domain or an address literal: what RFC 5321 section 4.1.1.1 wants as the argument of HELO and EHLO.
 pub(crate) fn is_helo_name(name: &[u8]) -> bool {
-    name.is_ascii() && Text(name).domain().is_ok_and(|length| length == name.len())
+    name.is_ascii() && Text(name).domain(Grammar::Strict).is_ok_and(|length| length == name.len())
 }
 
 /// A path, with or without brackets, and nothing around it.
@@ -354,31 +361,30 @@ fn parse_whole<'a, T>(
     if text.starts_with([' ', '\t']) {
         return Err(AddressError::LocalPart);
     }
-    match parse(text.as_bytes(), text.starts_with('<'))? {
+    match parse(text.as_bytes(), false)? {
         (path, []) => Ok(path),
         _ => Err(AddressError::Trailing),
     }
 }
 
-/// A path, its brackets and its source route, around whatever `inner` takes, which is told whether there was a route:
-/// behind one there must be a mailbox.
+/// A path, its brackets and its source route, around whatever `inner` takes, which is told the grammar and whether there was
+/// a route: behind one there must be a mailbox.
 fn parse_path<'a, T>(
     input: &'a [u8],
     strict: bool,
-    inner: impl FnOnce(Text<'a>, bool) -> Result<(T, Text<'a>), AddressError>,
+    inner: impl FnOnce(Text<'a>, Grammar, bool) -> Result<(T, Text<'a>), AddressError>,
 ) -> Result<(T, &'a [u8]), AddressError> {
-    let input = if strict { input } else { skip_blanks(input) };
+    let (input, grammar) = if strict { (input, Grammar::Strict) } else { (skip_blanks(input), Grammar::Lenient) };
     let (taken, rest, left_out) = match input.strip_prefix(b"<") {
         Some(bracketed) => {
-            let behind_route = Text(bracketed).skip_route()?;
-            let (taken, rest) = inner(behind_route, behind_route.0.len() < bracketed.len())?;
-            (taken, rest.0.strip_prefix(b">").ok_or(AddressError::MissingBracket)?, 0)
+            let (taken, rest) = parse_bracketed(bracketed, grammar, inner).map_err(|e| unclosed(e, bracketed))?;
+            (taken, rest, 0)
         }
         None if strict => return Err(AddressError::MissingBracket),
         // Without brackets there is no null path.
         None if matches!(input, [] | [b'>', ..]) => return Err(AddressError::Empty),
         None => {
-            let (taken, rest) = inner(Text(input), false)?;
+            let (taken, rest) = inner(Text(input), grammar, false)?;
             (taken, rest.0, "<>".len())
         }
     };
@@ -390,6 +396,31 @@ fn parse_path<'a, T>(
         return Err(AddressError::PathTooLong);
     }
     Ok((taken, rest))
+}
+
+/// What follows the opening bracket, up to behind the closing one.
+fn parse_bracketed<'a, T>(
+    bracketed: &'a [u8],
+    grammar: Grammar,
+    inner: impl FnOnce(Text<'a>, Grammar, bool) -> Result<(T, Text<'a>), AddressError>,
+) -> Result<(T, &'a [u8]), AddressError> {
+    let behind_route = Text(bracketed).skip_route(grammar)?;
+    let (taken, rest) = inner(behind_route, grammar, behind_route.0.len() < bracketed.len())?;
+    match rest.0 {
+        [b'>', rest @ ..] => Ok((taken, rest)),
+        // `<a b@c>`: what was taken for an address without a domain is the beginning of a local part.
+        [_, ..] if !bracketed[..bracketed.len() - rest.0.len()].contains(&b'@') => Err(AddressError::LocalPart),
+        _ => Err(AddressError::MissingBracket),
+    }
+}
+
+/// Says that the closing bracket is missing rather than that the local part looks odd without it.
+fn unclosed(error: AddressError, bracketed: &[u8]) -> AddressError {
+    if error == AddressError::LocalPart && !bracketed.is_empty() && !bracketed.contains(&b'>') {
+        AddressError::MissingBracket
+    } else {
+        error
+    }
 }
 
 fn skip_blanks(text: &[u8]) -> &[u8] {

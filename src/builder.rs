@@ -163,8 +163,10 @@ impl Builder {
         self
     }
 
-    /// How many commands that bring no message forward (NOOP, RSET, VRFY, EHLO, an empty BDAT ...) end a connection with
-    /// `421 4.7.0`; an accepted message sets the count back. 0 is no limit. Default: 100.
+    /// How many commands that bring no message forward (NOOP, RSET, VRFY, EHLO, an empty BDAT ...) a connection may send;
+    /// each further one counts as an error, so that the connection ends with `421 4.7.0` after
+    /// [`max_errors`](Builder::max_errors) more. A connection pool that keeps its connections alive by NOOP sends some. An
+    /// accepted message sets the count back. 0 is no limit. Default: 100.
     pub fn max_junk(mut self, commands: usize) -> Builder {
         self.config.max_junk = commands;
         self
@@ -230,8 +232,10 @@ impl Builder {
         self
     }
 
-    /// Whether what smtpd let pass is refused: a path without angle brackets, a blank behind `FROM:` or `TO:`, and a name
-    /// in HELO and EHLO that is neither domain nor address literal. Default: false.
+    /// Whether commands have to keep to the grammar of RFC 5321. By default a server also takes what smtpd took and real
+    /// programs send: a path without angle brackets, a blank behind `FROM:` or `TO:`, a local part of more than 64 octets or
+    /// with dots in odd places, `_` in a domain, an address without a domain (`<root>`), and a name in HELO and EHLO that is
+    /// neither domain nor address literal. Default: false.
     pub fn strict_syntax(mut self, strict: bool) -> Builder {
         self.config.strict_syntax = strict;
         self

@@ -50,7 +50,6 @@ use message::Chunks;
 
 const SHUTTING_DOWN: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Service shutting down");
 const NOT_HTTP: Reply = Reply::fixed(421, Status::new(4, 7, 0), "This is not an HTTP server");
-const UNASKED: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Content was not asked for");
 const IDLE: Reply = Reply::fixed(421, Status::new(4, 4, 2), "Timeout");
 const LINE_TOO_LONG: Reply = Reply::fixed(500, Status::new(5, 5, 2), "Line too long");
 const FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Line too long");
@@ -101,10 +100,6 @@ pub(crate) struct Channel<S> {
     messages: u32,
     // The message of which chunks have come.
     chunks: Option<Chunks>,
-    // Octets that came behind a DATA that was refused.
-    unasked: usize,
-    // Whether the line that is read began with one of them.
-    is_unasked: bool,
     // Whether the client is trusted to speak for others.
     may_xclient: bool,
     // Of the client that XCLIENT has named.
@@ -184,8 +179,6 @@ impl<S: Stream> Channel<S> {
             overshoot: 0,
             messages: 0,
             chunks: None,
-            unasked: 0,
-            is_unasked: false,
             may_xclient,
             place: Place::default(),
             xclient_helo: None,
@@ -235,7 +228,7 @@ impl<S: Stream> Channel<S> {
             return self.close_with(reply.into_refusal());
         }
         // RFC 5321 section 3.1: the server speaks first. It takes system calls to know, so only if somebody wants to.
-        if log::log_enabled!(log::Level::Info) && !implicit_tls && self.input.stream().has_input()? {
+        if log::log_enabled!(log::Level::Info) && !implicit_tls && self.input.has_more()? {
             log::info!("[{}] {} did not wait for the banner", self.context.connection, self.context.peer);
         }
         match self.fault_at_connect()? {
@@ -246,10 +239,9 @@ impl<S: Stream> Channel<S> {
         loop {
             let flow = match self.wait_for_line(line, MAX_AUTH_LINE)? {
                 Waited::Line(Line::Complete) => self.command(line.line())?,
-                Waited::Line(Line::TooLong) if line.is_http() => self.answer(NOT_HTTP)?,
                 Waited::Line(Line::TooLong) => {
                     self.record.event(format_args!("the client's line is too long"));
-                    self.answer(LINE_TOO_LONG)?
+                    self.too_long(command::Line::new(line.line()))?
                 }
                 Waited::Line(Line::Flood | Line::Partial) => return self.close_with(FLOOD),
                 Waited::Late => {
@@ -288,7 +280,6 @@ impl<S: Stream> Channel<S> {
 
     /// Reads up to the end of a command line. Replies go out before it waits, and only then.
     fn wait_for_line(&mut self, line: &mut LineReader, limit: usize) -> io::Result<Waited> {
-        self.is_unasked = self.unasked > 0;
         let mut since = None;
         loop {
             // A message whose first chunk was taken may go on to its last.
@@ -323,7 +314,6 @@ impl<S: Stream> Channel<S> {
             };
             let (taken, state) = line.feed(octets, limit);
             self.input.consume(taken);
-            self.unasked = self.unasked.saturating_sub(taken);
             if state != Line::Partial {
                 return Ok(Waited::Line(state));
             }
@@ -350,15 +340,11 @@ impl<S: Stream> Channel<S> {
             self.record.client(text);
         }
         let parsed = Command::parse(line, self.shared.config.strict_syntax);
-        // However long: whoever leads a browser here chooses the path, and what comes behind it.
+        if text.len() + 2 > MAX_COMMAND_LINE && verb != Some(Verb::Auth) {
+            return self.too_long(line);
+        }
         if line.is_http() {
             return self.answer(NOT_HTTP);
-        }
-        if text.len() + 2 > MAX_COMMAND_LINE && verb != Some(Verb::Auth) {
-            return self.refuse(verb, parsed, LINE_TOO_LONG);
-        }
-        if self.is_unasked && !matches!(verb, Some(Verb::Rset | Verb::Noop | Verb::Quit)) {
-            return self.answer(UNASKED);
         }
         let answered = match self.fault_at_command(verb, &parsed)? {
             None => self.session.command(&self.context, line.word, line.argument),
@@ -366,17 +352,17 @@ impl<S: Stream> Channel<S> {
         };
         if let Some(reply) = answered {
             let valid = reply.code() / 100 != 3;
-            return self.refuse(verb, parsed, if valid { reply } else { reply.into_refusal() });
+            return self.refuse(line, parsed, if valid { reply } else { reply.into_refusal() });
         }
         let command = match parsed {
             Ok(command) => command,
-            Err(reply) => return self.refuse(verb, Err(()), reply),
+            Err(reply) => return self.refuse(line, Err(()), reply),
         };
         if self.shared.config.require_tls && self.context.tls.is_none() && !is_allowed_in_clear(&command) {
-            return self.refuse(verb, Ok::<_, ()>(command), TLS_REQUIRED);
+            return self.refuse(line, Ok::<_, ()>(command), TLS_REQUIRED);
         }
         if self.shared.config.require_auth && self.context.identity.is_none() && needs_auth(&command) {
-            return self.refuse(verb, Ok::<_, ()>(command), AUTH_REQUIRED);
+            return self.refuse(line, Ok::<_, ()>(command), AUTH_REQUIRED);
         }
         self.is_junk = is_junk(&command);
         self.junk += usize::from(self.is_junk);
@@ -413,16 +399,25 @@ impl<S: Stream> Channel<S> {
         self.answer(done.unwrap_or_else(Reply::into_refusal))
     }
 
-    /// Answers a line that has no other effect; the content that may be behind it is not to be taken for commands.
-    fn refuse<E>(&mut self, verb: Option<Verb>, parsed: Result<Command<'_>, E>, reply: Reply) -> io::Result<Flow> {
-        match (verb, parsed) {
-            (_, Ok(Command::Bdat(octets, _))) => self.drop_chunk(octets, reply),
-            (Some(Verb::Data | Verb::Bdat), _) => {
-                // How much of what came with it is content, nobody can tell.
-                self.unasked = self.input.buffered().len();
-                self.answer(reply)
-            }
+    /// Answers a line that has no other effect; the content that may follow it is not to be taken for commands.
+    fn refuse<E>(&mut self, line: command::Line<'_>, parsed: Result<Command<'_>, E>, reply: Reply) -> io::Result<Flow> {
+        match parsed {
+            Ok(Command::Bdat(octets, _)) => self.drop_chunk(octets, reply),
+            _ if line.announces_chunk() => self.refuse_and_close(reply),
+            _ if line.announces_content() => self.refuse_data(reply),
             _ => self.answer(reply),
+        }
+    }
+
+    /// Refuses a line that is too long, of which `line` is the start and the end, or all.
+    fn too_long(&mut self, line: command::Line<'_>) -> io::Result<Flow> {
+        // However long: whoever leads a browser here chooses the path, and what comes behind it.
+        if line.is_http() {
+            self.answer(NOT_HTTP)
+        } else if line.announces_content() {
+            self.refuse_and_close(LINE_TOO_LONG)
+        } else {
+            self.answer(LINE_TOO_LONG)
         }
     }
 

@@ -203,10 +203,36 @@ impl<'a> Line<'a> {
     }
 
     /// Whether it is the beginning of an HTTP request: a browser that was led here, whose body must not run as commands.
+    /// Some methods tell by themselves; any other may, since a page chooses it, and then the version at the end does.
     pub fn is_http(&self) -> bool {
         let methods = [&b"GET"[..], b"POST", b"PUT", b"CONNECT"];
-        self.verb.is_none() && methods.iter().any(|method| method.eq_ignore_ascii_case(self.word))
+        (self.verb.is_none() && methods.iter().any(|method| method.eq_ignore_ascii_case(self.word)))
+            || ends_with_http_version(self.argument)
     }
+
+    /// Whether content follows it that must not run as commands, however the line goes on.
+    pub fn announces_content(&self) -> bool {
+        self.verb == Some(Verb::Data) || self.announces_chunk()
+    }
+
+    /// Whether that is a chunk. `BDAT10` is no command, but who sends it means one.
+    pub fn announces_chunk(&self) -> bool {
+        let behind = strip_prefix(self.word, b"BDAT");
+        behind.is_some_and(|behind| !behind.first().is_some_and(u8::is_ascii_alphabetic))
+    }
+}
+
+/// Whether the last word is HTTP's version: RFC 9112 section 2.3. Most lines are told by their last octet.
+fn ends_with_http_version(argument: &[u8]) -> bool {
+    if !argument.last().is_some_and(u8::is_ascii_digit) {
+        return false;
+    }
+    let start = argument.iter().rposition(is_blank).map_or(0, |blank| blank + 1);
+    strip_prefix(&argument[start..], b"HTTP/").is_some_and(|version| {
+        let mut numbers = version.split(|b| *b == b'.');
+        let mut is_number = || numbers.next().is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit));
+        is_number() && is_number() && numbers.next().is_none()
+    })
 }
 
 fn is_blank(octet: &u8) -> bool {
@@ -214,8 +240,8 @@ fn is_blank(octet: &u8) -> bool {
 }
 
 impl<'a> Command<'a> {
-    /// Parses a command line. `strict` takes no blank after `FROM:` and `TO:`, no path without angle brackets, and only
-    /// a domain or an address literal as the argument of HELO and EHLO.
+    /// Parses a command line. `strict` takes no blank after `FROM:` and `TO:`, no path without angle brackets, only addresses
+    /// of RFC 5321's grammar, and only a domain or an address literal as the argument of HELO and EHLO.
     pub fn parse(line: Line<'a>, strict: bool) -> Result<Command<'a>, Reply> {
         let Line { word, verb, argument } = line;
         // None belongs into a command, and what passes here may end up in a header or a log.
@@ -372,7 +398,15 @@ mod tests {
 
     #[test]
     fn strictness_is_about_what_smtpd_let_pass() {
-        for line in [&b"MAIL FROM: <a@b>"[..], b"MAIL FROM:a@b", b"RCPT TO: a@b", b"HELO not_a_domain", b"EHLO a b"] {
+        for line in [
+            &b"MAIL FROM: <a@b>"[..],
+            b"MAIL FROM:a@b",
+            b"RCPT TO: a@b",
+            b"MAIL FROM:<root>",
+            b"RCPT TO:<a..b@c_d>",
+            b"HELO not_a_domain",
+            b"EHLO a b",
+        ] {
             assert_eq!((code(line, false), code(line, true)), (250, 501), "{}", line.escape_ascii());
         }
         for line in [&b"mail from:<a@b>"[..], b"RCPT TO:<@r.example:a@b>", b"EHLO [127.0.0.1]", b"HELO a.example"] {
@@ -381,6 +415,49 @@ mod tests {
         // Neither takes names that no line can hold.
         assert_eq!(code(&[b"HELO ", &b"a".repeat(256)[..]].concat(), false), 501);
         assert_eq!(code("HELO b\u{fc}cher.example".as_bytes(), false), 501);
+    }
+
+    #[test]
+    fn http_is_told_by_a_method_or_by_its_version() {
+        for line in [
+            "GET",
+            "get /",
+            "POST / HTTP/1.1",
+            "CONNECT a:25",
+            "PATCH / HTTP/1.1",
+            "OPTIONS * HTTP/1.0",
+            "PRI * HTTP/2.0",
+            "REPORT\t/x?a=b\tHTTP/1.1 ",
+            "M-SEARCH  *  http/1.1",
+            "NOOP / HTTP/1.1",
+            "DATA / HTTP/1.1",
+            "MAIL /FROM:<a@b> HTTP/1.1",
+            "NOOP HTTP/1.",
+            "\u{16} / HTTP/1.1",
+        ] {
+            let is_http = Line::new(line.as_bytes()).is_http();
+            // No digit at its end, no version.
+            assert_eq!(is_http, !line.ends_with('.'), "{line}");
+        }
+        for line in [
+            "",
+            "HTTP/1.1",
+            "NOOP",
+            "NOOP xHTTP/1.1",
+            "NOOP HTTP/1.1 200",
+            "NOOP HTTP/1",
+            "NOOP HTTP/.1",
+            "NOOP HTTP/a.1",
+            "NOOP HTTP/1.1.1",
+            "NOOP HTTP/1.a1",
+            "NOOP HTTPS/1.1",
+            "NOOP TTP/1.1",
+            "NOOP 1",
+            "MAIL FROM:<a@b> SIZE=1",
+            "GETS /",
+        ] {
+            assert!(!Line::new(line.as_bytes()).is_http(), "{line}");
+        }
     }
 
     #[test]

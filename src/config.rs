@@ -12,7 +12,10 @@ use crate::network::Network;
 /// a second message inside the first.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum LineEnds {
-    /// Each becomes CRLF, so that whoever reads the message later sees the same lines as everybody else. The default.
+    /// Each becomes CRLF, so that whoever reads the message later sees the same lines as everybody else. The dot that a client
+    /// puts before a line that begins with one (RFC 5321 section 4.5.2) is taken away in the lines that this makes as well,
+    /// since clients that leave a lone LF in a message (Python's smtplib, with bytes) double the dot behind it; a line of
+    /// nothing but a dot, which ends nothing here, stays. The default.
     #[default]
     Normalize,
     /// The message is read to its end and refused with `550 5.5.2`.

@@ -179,7 +179,8 @@ impl Recipient {
         self.path.as_str()
     }
 
-    /// The domain, as the client sent it; `<Postmaster>` has none.
+    /// The domain, as the client sent it. `<Postmaster>` has none, and neither has an address such as `<root>`, which only
+    /// [`strict_syntax`](crate::Builder::strict_syntax) refuses.
     pub fn domain(&self) -> Option<&str> {
         self.path.domain()
     }

@@ -24,8 +24,10 @@ pub(crate) trait Stream: Read + Write {
     fn close_reading(&mut self) -> io::Result<()>;
     /// Lets the connection end with a reset.
     fn reset_at_close(&mut self) -> io::Result<()>;
-    /// Whether octets are there to be read, below TLS if there is any. Does not wait.
-    fn has_input(&self) -> io::Result<bool>;
+    /// Whether octets are there to be read, in TLS's buffer or below. Does not wait.
+    fn has_input(&mut self) -> io::Result<bool>;
+    /// Acknowledges what was read now and, up to the next write, what comes as soon as it is read.
+    fn acknowledge(&mut self);
     /// Goes over to TLS.
     fn start_tls(&mut self, acceptor: &dyn TlsAcceptor) -> io::Result<TlsInfo>;
 }
@@ -110,8 +112,12 @@ impl Stream for Connection {
         self.transport.reset_at_close()
     }
 
-    fn has_input(&self) -> io::Result<bool> {
-        self.transport.has_input()
+    fn has_input(&mut self) -> io::Result<bool> {
+        Ok(self.tls.as_mut().is_some_and(|tls| tls.buffered_octets() > 0) || self.transport.has_input()?)
+    }
+
+    fn acknowledge(&mut self) {
+        self.transport.acknowledge();
     }
 
     fn start_tls(&mut self, acceptor: &dyn TlsAcceptor) -> io::Result<TlsInfo> {

@@ -31,6 +31,12 @@ pub trait TlsStream: Read + Write + Send {
     /// # Errors
     /// Those of writing it.
     fn close(&mut self) -> io::Result<()>;
+
+    /// How many octets were decrypted and not yet read: a server must know whether a client has waited for a reply. The
+    /// default is 0, for libraries that cannot tell.
+    fn buffered_octets(&mut self) -> usize {
+        0
+    }
 }
 
 /// What a server's TLS is made of: a certificate with its key, or any [`TlsAcceptor`].
@@ -187,6 +193,10 @@ mod native {
 
         fn close(&mut self) -> io::Result<()> {
             self.shutdown()
+        }
+
+        fn buffered_octets(&mut self) -> usize {
+            self.buffered_read_size().unwrap_or(0)
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::reply::{Reply, Status};
 
 const BAD_SEQUENCE: Status = Status::new(5, 5, 1);
 const NO_GREETING: Reply = Reply::fixed(503, BAD_SEQUENCE, "Send HELO or EHLO first");
+const NO_LMTP_GREETING: Reply = Reply::fixed(503, BAD_SEQUENCE, "Send LHLO first");
 const NESTED_MAIL: Reply = Reply::fixed(503, BAD_SEQUENCE, "Transaction already begun");
 const NO_MAIL: Reply = Reply::fixed(503, BAD_SEQUENCE, "Send MAIL first");
 const BINARY_NEEDS_CHUNKS: Reply = Reply::fixed(503, BAD_SEQUENCE, "BINARYMIME needs BDAT");
@@ -68,7 +69,8 @@ impl State {
         path: &ReversePath,
         parameters: &[u8],
     ) -> Result<MailParameters, Reply> {
-        let greeting = self.greeting.as_ref().ok_or(NO_GREETING)?;
+        let no_greeting = if config.lmtp { NO_LMTP_GREETING } else { NO_GREETING };
+        let greeting = self.greeting.as_ref().ok_or(no_greeting)?;
         if self.transaction.is_some() {
             return Err(NESTED_MAIL);
         }

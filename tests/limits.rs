@@ -77,18 +77,26 @@ fn errors_and_junk_until_a_message_is_accepted() {
     client.expect("NONSENSE", "500");
     client.expect_reply("421 4.7.0");
     client.expect_close();
+    // Beyond the fifth each counts as an error.
     let mut client = Client::connect(inbox.local_addr());
-    for _ in 0..5 {
+    for _ in 0..5 + 3 {
         client.expect("NOOP", "250");
     }
-    client.expect_reply("421 4.7.0");
+    client.expect_reply("421 4.7.0 Too many commands without mail");
+    client.expect_close();
+    let mut client = Client::connect(inbox.local_addr());
+    for _ in 0..5 + 2 {
+        client.expect("NOOP", "250");
+    }
+    client.expect("NONSENSE", "500");
+    client.expect_reply("421 4.7.0 Too many errors");
     client.expect_close();
     // EHLO was the first.
     let mut client = Client::envelope(inbox.local_addr());
     client.send("BDAT 1\r\nxBDAT 1\r\nx");
     client.expect_reply("250");
     client.expect_reply("250");
-    for _ in 0..4 {
+    for _ in 0..4 + 3 {
         client.expect("BDAT 0", "250 2.0.0 0 octets");
     }
     client.expect_reply("421 4.7.0");

@@ -6,7 +6,7 @@ use super::probe::{Check, Seen, Stop, Target, fail, skip};
 use super::refusals::{MOST_SENT, limit};
 
 /// Numbers that are none.
-const NOT_NUMBERS: &[&str] = &["-1", "+1", "", "LAST", "5 LAST x", "5 5", "0x5", "1.0", "5LAST"];
+const NOT_NUMBERS: &[&str] = &["-1", "+1", "", "LAST", "5 LAST x", "5 5", "5 FIRST", "0x5", "1.0", "5x", "5LAST"];
 
 /// Numbers that pass 32, 64 and 128 bits, by 4 or less.
 const HUGE: &[&str] =
@@ -18,8 +18,12 @@ pub fn checks() -> Vec<Check> {
     };
     let mut checks = Vec::new();
     for words in NOT_NUMBERS {
-        let rule = format!("chunks: BDAT {words:?} is refused");
+        let rule = format!("chunks: nothing behind BDAT {words:?} is run");
         checks.push(Check::new(rule, "RFC 3030 2", move |target| not_a_number(target, words)));
+    }
+    for octets in [3_000, 20_000] {
+        let rule = format!("chunks: nothing behind a BDAT of {octets} octets is run");
+        checks.push(Check::new(rule, "RFC 3030 2", move |target| not_a_number(target, &"5".repeat(octets))));
     }
     for number in HUGE {
         let rule = format!("chunks: {number} octets are not a few");
@@ -165,17 +169,20 @@ fn no_last(target: &Target) -> Seen {
     nothing_done(&begun(target)?.end()?)
 }
 
-/// How much is content behind a number that is none, nobody knows; so nothing is sent but QUIT, which a server that takes any
-/// of it for content does not answer.
+/// How much is content behind a number that is none, nobody knows, and so nothing may be run: neither what comes with it nor
+/// what comes after the refusal.
 fn not_a_number(target: &Target, words: &str) -> Seen {
-    let mut connection = chunking(target, Connection::envelope)?;
-    connection.send(format!("BDAT {words}\r\nQUIT\r\n"));
-    match &connection.end()?[..] {
-        [] => Ok("closed".to_owned()),
-        [reply] if reply.is(&[5]) => Ok(format!("{reply}, then closed")),
-        [reply, goodbye] if reply.is(&[5]) && goodbye.is(&[221, 421]) => Ok(format!("{reply}, then in step")),
-        [.., last] => fail(last.to_string()),
+    let mut seen = String::new();
+    for at_once in [true, false] {
+        let mut connection = chunking(target, Connection::envelope)?;
+        connection.send(format!("BDAT {words}\r\n"));
+        match at_once {
+            true => connection.send(SMUGGLED),
+            false => connection.send_later(SMUGGLED),
+        }
+        seen = nothing_done(&connection.end()?)?;
     }
+    Ok(seen)
 }
 
 /// Whether the number is refused, or its octets are waited for until the client has gone: the few there are make no message

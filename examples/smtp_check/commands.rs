@@ -1,6 +1,6 @@
 //! Where a command line ends, and what may stand in it.
 
-use super::connection::{Connection, wrong};
+use super::connection::{Connection, SMUGGLED, wrong};
 use super::ends::nothing_done;
 use super::probe::{Check, Seen, Stop, Target, fail};
 
@@ -25,6 +25,9 @@ const STRANGE: &[(&str, &[u8])] = &[
     ("8 bits that are no UTF-8 in an address", b"MAIL FROM:<\xc0\xaf@example.net>"),
 ];
 
+/// Requests by which a page has its reader's browser speak to a server.
+const REQUESTS: &[&str] = &["GET /", "POST /", "PUT /", "PATCH /", "DELETE /", "OPTIONS *", "REPORT /", "NOOP /"];
+
 pub fn checks() -> Vec<Check> {
     let mut checks = Vec::new();
     for (name, end) in FALSE_ENDS {
@@ -36,6 +39,15 @@ pub fn checks() -> Vec<Check> {
         checks.push(Check::new(rule, "RFC 5321 2.3.8", move |target| {
             let mut connection = Connection::ehlo(target)?;
             connection.send(line);
+            nothing_done(&connection.end()?)
+        }));
+    }
+    for request in REQUESTS {
+        let rule = format!("lines: nothing behind {request} HTTP/1.1 is run");
+        checks.push(Check::new(rule, "RFC 9112 3", move |target| {
+            let mut connection = Connection::open(target)?;
+            connection.send(format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            connection.send_later(SMUGGLED);
             nothing_done(&connection.end()?)
         }));
     }

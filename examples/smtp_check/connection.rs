@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// but says nothing wrong.
 const PAUSE: Duration = Duration::from_millis(3);
 
+/// How long a client waits that has got a refusal and goes on all the same: longer than a packet is under way.
+const LATER: Duration = Duration::from_millis(150);
+
 /// What the test messages begin with.
 pub const HEADER: &[u8] = b"Subject: smtp_check\r\n\r\nA harmless message that tests the server's wire.\r\n";
 
@@ -154,6 +157,12 @@ impl Connection {
             self.send([*octet]);
         }
         thread::sleep(PAUSE);
+    }
+
+    /// Sends octets that are not there yet when the server looks for more.
+    pub fn send_later(&mut self, octets: impl AsRef<[u8]>) {
+        thread::sleep(LATER);
+        self.send(octets);
     }
 
     /// Ends what is sent, and reads whatever is still answered.

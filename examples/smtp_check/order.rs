@@ -9,6 +9,8 @@ const MAIL: &str = "MAIL FROM:<>";
 /// Lines and the codes of their replies, where one digit stands for its class.
 type Lines = &'static [(&'static str, &'static [u16])];
 
+const HUNDRED_NOOPS: [(&str, &[u16]); 100] = [("NOOP", &[250]); 100];
+
 pub fn checks() -> Vec<Check> {
     let said = |rule, section, open: fn(&Target) -> Result<Connection, Stop>, lines: Lines| {
         Check::new(format!("order: {rule}"), section, move |target| {
@@ -58,6 +60,7 @@ pub fn checks() -> Vec<Check> {
         said("Postmaster is a recipient", "RFC 5321 4.5.1", mail, &[("RCPT TO:<postmaster>", &[250, 251, 4])]),
         said("NOOP", "RFC 5321 4.1.1.9", ehlo, &[("NOOP", &[250])]),
         said("NOOP ignores its argument", "RFC 5321 4.1.1.9", ehlo, &[("NOOP argument", &[250])]),
+        said("NOOP a hundred times, as pools keep a connection", "RFC 5321 4.1.1.9", ehlo, &HUNDRED_NOOPS),
         said("NOOP leaves the transaction", "RFC 5321 4.1.1.9", mail, &[("NOOP", &[250]), (MAIL, &[503])]),
         said("VRFY", "RFC 5321 3.5.3", ehlo, &[("VRFY postmaster", &[250, 251, 252, 450, 502, 550, 551, 553])]),
         said("HELP", "RFC 5321 4.1.1.8", ehlo, &[("HELP", &[211, 214, 500, 502, 504])]),

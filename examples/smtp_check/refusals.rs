@@ -1,6 +1,7 @@
 //! What follows a refusal: no command of the group behind it is lost, and none too many is run.
 
-use super::connection::{Connection, HEADER};
+use super::connection::{Connection, HEADER, SMUGGLED};
+use super::ends::nothing_done;
 use super::probe::{Check, Seen, Stop, Target, fail, skip};
 
 /// A message over the announced limit is sent only where the limit is not above this.
@@ -42,6 +43,7 @@ pub fn checks() -> Vec<Check> {
         rcpt("RCPT with the null path", "RFC 5321 4.1.2", "RCPT TO:<>", &[4, 5]),
         rcpt("RCPT with an unknown parameter", "RFC 5321 4.1.1.11", "RCPT TO:<a@example.net> X-NO-SUCH=1", &[4, 5]),
         refusal("DATA without RCPT", "RFC 5321 3.3", |target| no_recipient(&mut Connection::mail(target)?)),
+        refusal("nothing behind a refused DATA, in its packet, is run", "RFC 2920 3.1", behind_data),
         refusal("a refused RCPT leaves those before it", "RFC 5321 3.3", |target| {
             let mut connection = Connection::envelope(target)?;
             connection.group(&[("RCPT TO:<a@example.net", &[4, 5]), ("DATA", &[354])])?;
@@ -77,6 +79,24 @@ fn no_recipient(connection: &mut Connection) -> Seen {
         return connection.one_reply(&[5]);
     }
     if reply.is(&[5]) { Ok(format!("{reply}, then {}", connection.in_step()?)) } else { fail(reply.to_string()) }
+}
+
+/// A client that waits for the reply to DATA, as it must, has sent nothing more: what is there is content. It is more than a
+/// server reads at once, and ends where commands begin.
+fn behind_data(target: &Target) -> Seen {
+    let mut connection = Connection::mail(target)?;
+    let content = format!("NOOP {}\r\n", "x".repeat(598)).repeat(4);
+    connection.send([b"DATA\r\n", content.as_bytes(), SMUGGLED].concat());
+    let reply = connection.reply()?;
+    if reply.code == 354 {
+        connection.send(".\r\n");
+        return connection.one_reply(&[5]);
+    }
+    if !reply.is(&[4, 5]) {
+        return fail(reply.to_string());
+    }
+    nothing_done(&connection.end()?)?;
+    Ok(format!("{reply}, then closed"))
 }
 
 fn too_big(target: &Target) -> Seen {

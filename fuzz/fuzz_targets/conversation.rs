@@ -86,7 +86,19 @@ fn normalized(octets: &[u8]) -> Vec<u8> {
     lines
 }
 
-/// A dot before each that begins a line, and the end.
+/// Lines without the dot that each begins with which has anything else.
+fn undone(mut lines: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    while !lines.is_empty() {
+        let end = lines.windows(2).position(|pair| pair == b"\r\n").map_or(lines.len(), |end| end + 2);
+        let line = &lines[..end];
+        content.extend_from_slice(if line == b".\r\n" { line } else { line.strip_prefix(b".").unwrap_or(line) });
+        lines = &lines[end..];
+    }
+    content
+}
+
+/// A dot before each that begins a line.
 fn stuffed(content: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     for (at, octet) in content.iter().enumerate() {
@@ -98,12 +110,13 @@ fn stuffed(content: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// What stays within its line.
+/// What stays within its line, and does not make it HTTP's.
 fn argument(octets: &[u8]) -> Vec<u8> {
     let mut text = octets[..octets.len().min(500)].to_vec();
     while let Some(at) = text.windows(2).position(|pair| pair == b"\r\n") {
         text.remove(at);
     }
+    text.iter_mut().filter(|octet| **octet == b'/').for_each(|slash| *slash = b'|');
     // It would make a line end together with ours.
     while text.last() == Some(&b'\r') {
         text.pop();
@@ -165,9 +178,10 @@ libfuzzer_sys::fuzz_target!(|input: Input| {
                         content.extend_from_slice(b"\r\n");
                     }
                     let turn = turns.last_mut().expect("never empty");
-                    turn.extend_from_slice(&stuffed(&content));
+                    let wire = stuffed(&content);
+                    turn.extend_from_slice(&wire);
                     turn.extend_from_slice(b".\r\n");
-                    reference.deliver(read(content));
+                    reference.deliver(undone(&read(wire)));
                 } else {
                     reference.replies += "5";
                 }

@@ -1,22 +1,36 @@
 //! What an address is made of: RFC 5321 section 4.1.2, with the UTF-8 of RFC 6531 section 3.3.
 
-use super::{AddressError, AddressLiteral, MAX_DOMAIN, MAX_LABEL, MAX_LOCAL_PART, Mailbox};
+use super::{AddressError, AddressLiteral, MAX_DOMAIN, MAX_LABEL, MAX_LOCAL_PART, MAX_PATH, Mailbox};
 
-/// Octets that are an address up to somewhere. What is behind it, parameters, is checked elsewhere.
+/// Octets that begin with an address. What follows it, the parameters, is checked elsewhere.
 #[derive(Clone, Copy)]
 pub(super) struct Text<'a>(pub &'a [u8]);
+
+/// Which addresses are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Grammar {
+    /// Those of RFC 5321.
+    Strict,
+    /// Also what real programs send and no server has to refuse: a long local part, dots anywhere in it, `_` in a domain,
+    /// and no domain at all.
+    Lenient,
+}
 
 impl<'a> Text<'a> {
     fn starts_with(self, octet: u8) -> bool {
         self.0.first() == Some(&octet)
     }
 
+    /// How many octets of a kind it begins with.
+    fn run(self, kind: &[bool; 256]) -> usize {
+        self.0.iter().take_while(|octet| kind[usize::from(**octet)]).count()
+    }
+
     /// How far parts of a kind go that have dots between them; or, if one of them does not `fit`, where that ends.
     fn dotted(self, kind: &[bool; 256], fits: impl Fn(&[u8]) -> bool) -> Result<usize, usize> {
         let mut start = 0;
         loop {
-            let rest = &self.0[start..];
-            let end = start + rest.iter().take_while(|octet| kind[usize::from(**octet)]).count();
+            let end = start + Text(&self.0[start..]).run(kind);
             if !fits(&self.0[start..end]) {
                 return Err(end);
             }
@@ -28,14 +42,14 @@ impl<'a> Text<'a> {
     }
 
     /// `@one.example,@two.example:`, which was once the way that mail should go, and is ignored (RFC 5321 appendix C).
-    pub fn skip_route(self) -> Result<Text<'a>, AddressError> {
+    pub fn skip_route(self, grammar: Grammar) -> Result<Text<'a>, AddressError> {
         let mut text = self;
         if !text.starts_with(b'@') {
             return Ok(text);
         }
         loop {
             let domain = Text(&text.0[1..]);
-            let rest = &domain.0[domain.domain()?..];
+            let rest = &domain.0[domain.domain(grammar)?..];
             match rest {
                 [b',', b'@', ..] => text = Text(&rest[1..]),
                 [b':', rest @ ..] => {
@@ -47,19 +61,32 @@ impl<'a> Text<'a> {
         }
     }
 
-    pub fn mailbox(self) -> Result<(Mailbox, Text<'a>), AddressError> {
+    /// A mailbox. With `has_route` it needs a domain: a route to nowhere in particular means nothing.
+    pub fn mailbox(self, grammar: Grammar, has_route: bool) -> Result<(Mailbox, Text<'a>), AddressError> {
         if self.0.is_empty() {
             return Err(AddressError::Empty);
         }
-        let at = if self.starts_with(b'"') { self.quoted_string()? } else { self.dot_string()? };
-        if self.0.get(at) != Some(&b'@') {
-            return Err(AddressError::LocalPart);
-        }
-        if at > MAX_LOCAL_PART {
+        let at = if self.starts_with(b'"') { self.quoted_string()? } else { self.dot_string(grammar)? };
+        let end = match self.0.get(at) {
+            Some(b'@') => {
+                let end = at + 1 + Text(&self.0[at + 1..]).domain(grammar)?;
+                if !matches!(self.0.get(end), None | Some(b'>' | b' ' | b'\t')) {
+                    return Err(AddressError::Domain);
+                }
+                end
+            }
+            None | Some(b'>' | b' ' | b'\t')
+                if grammar == Grammar::Lenient && !has_route && self.0[..at] != *b"\"\"" =>
+            {
+                at
+            }
+            _ => return Err(AddressError::LocalPart),
+        };
+        let max = if grammar == Grammar::Strict { MAX_LOCAL_PART } else { MAX_PATH };
+        if at > max {
             return Err(AddressError::LocalPartTooLong);
         }
-        let end = at + 1 + Text(&self.0[at + 1..]).domain()?;
-        let mailbox = Mailbox { text: self.checked(end)?.into(), at: at as u8 };
+        let mailbox = Mailbox { text: self.checked(end)?.into(), at: at as u16 };
         Ok((mailbox, Text(&self.0[end..])))
     }
 
@@ -74,13 +101,28 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Dot-string: atoms with dots between. Gives its length.
-    fn dot_string(self) -> Result<usize, AddressError> {
-        let found = self.dotted(&ATEXT, |atom| !atom.is_empty());
+    /// Dot-string: atoms with dots between, or leniently dots anywhere. Gives its length.
+    fn dot_string(self, grammar: Grammar) -> Result<usize, AddressError> {
+        let found = match self.dotted(&ATEXT, |atom| !atom.is_empty()) {
+            Err(_) if grammar == Grammar::Lenient => self.odd_dot_string(),
+            found => found,
+        };
         let (Ok(end) | Err(end)) = found;
         match self.0.get(end) {
             Some(control) if control.is_ascii_control() && *control != b'\t' => Err(AddressError::ControlCharacter),
             _ => found.map_err(|_| AddressError::LocalPart),
+        }
+    }
+
+    /// A dot-string with dots in odd places; or, if it is none, where that ends. Nothing between slashes is nothing but dots:
+    /// no address is sent that way, and whoever makes a path of a local part must not be led out of a folder.
+    fn odd_dot_string(self) -> Result<usize, usize> {
+        let length = self.run(&DOTTED_ATEXT);
+        let mut pieces = self.0[..length].split(|octet| *octet == b'/');
+        if length == 0 || pieces.any(|piece| !piece.is_empty() && piece.iter().all(|octet| *octet == b'.')) {
+            Err(length)
+        } else {
+            Ok(length)
         }
     }
 
@@ -102,7 +144,7 @@ impl<'a> Text<'a> {
     }
 
     /// A domain or an address literal. Gives its length.
-    pub fn domain(self) -> Result<usize, AddressError> {
+    pub fn domain(self, grammar: Grammar) -> Result<usize, AddressError> {
         if self.starts_with(b'[') {
             let end = self.0.iter().position(|b| *b == b']').ok_or(AddressError::Literal)?;
             let literal = str::from_utf8(&self.0[1..end]).map_err(|_| AddressError::NotUtf8)?;
@@ -110,7 +152,8 @@ impl<'a> Text<'a> {
             return if end < MAX_DOMAIN { Ok(end + 1) } else { Err(AddressError::DomainTooLong) };
         }
         let is_label = |label: &[u8]| !matches!(label, [] | [b'-', ..] | [.., b'-']);
-        let length = self.dotted(&LABEL, is_label).map_err(|_| AddressError::Domain)?;
+        let label = if grammar == Grammar::Strict { &LABEL } else { &LENIENT_LABEL };
+        let length = self.dotted(label, is_label).map_err(|_| AddressError::Domain)?;
         let is_too_long = || self.0[..length].split(|b| *b == b'.').any(is_label_too_long);
         if length > MAX_LABEL && (length > MAX_DOMAIN || is_too_long()) {
             return Err(AddressError::DomainTooLong);
@@ -126,8 +169,12 @@ fn is_label_too_long(label: &[u8]) -> bool {
 
 /// What atoms are made of.
 static ATEXT: [bool; 256] = kind(b"!#$%&'*+-/=?^_`{|}~");
+/// The same with dots anywhere.
+static DOTTED_ATEXT: [bool; 256] = kind(b".!#$%&'*+-/=?^_`{|}~");
 /// What the labels of a domain are made of: letters, digits and hyphens.
 static LABEL: [bool; 256] = kind(b"-");
+/// The same with the underscores that names of hosts and containers have.
+static LENIENT_LABEL: [bool; 256] = kind(b"-_");
 
 /// Letters, digits, UTF-8 beyond ASCII, and `others`.
 const fn kind(others: &[u8]) -> [bool; 256] {

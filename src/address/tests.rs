@@ -18,6 +18,14 @@ fn mailbox(text: &str) -> Result<Mailbox, AddressError> {
     text.parse()
 }
 
+/// By the grammar of RFC 5321.
+fn strict_mailbox(text: &str) -> Result<Mailbox, AddressError> {
+    match Text(text.as_bytes()).mailbox(Grammar::Strict, false)? {
+        (mailbox, Text([])) => Ok(mailbox),
+        _ => Err(AddressError::Trailing),
+    }
+}
+
 fn hash(of: &Mailbox) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
@@ -83,15 +91,33 @@ fn invalid_mailboxes() {
     use AddressError::*;
     for (text, error) in [
         ("", Empty),
-        ("a", LocalPart),
         ("@", LocalPart),
         ("@b.example", LocalPart),
         ("a@", Domain),
-        ("a@b@c", Trailing),
-        (".a@b", LocalPart),
-        ("a.@b", LocalPart),
-        ("a..b@c", LocalPart),
-        ("a b@c", LocalPart),
+        ("a@b@c", Domain),
+        ("a@b/c", Domain),
+        ("a@b:25", Domain),
+        ("a@b,c", Domain),
+        ("a@b;c", Domain),
+        ("a@b!c", Domain),
+        ("a@b%c", Domain),
+        ("a@[192.0.2.1]:25", Domain),
+        ("a@b\0", Domain),
+        ("a@b\r", Domain),
+        ("(a)", LocalPart),
+        ("a:b", LocalPart),
+        ("a,b", LocalPart),
+        ("\"a\"b", LocalPart),
+        ("\"a\".b@c", LocalPart),
+        // Which would be paths out of a folder.
+        ("..@c", LocalPart),
+        (".@c", LocalPart),
+        ("...", LocalPart),
+        ("../a@c", LocalPart),
+        ("a/../b@c", LocalPart),
+        ("/..", LocalPart),
+        ("a./..@c", LocalPart),
+        ("\"\"", LocalPart),
         ("\"a@b", LocalPart),
         ("\"a\"b@c", LocalPart),
         ("\"a\\", LocalPart),
@@ -102,7 +128,8 @@ fn invalid_mailboxes() {
         ("a@b..c", Domain),
         ("a@.b", Domain),
         ("a@b.", Domain),
-        ("a@b_c", Trailing),
+        ("a@_-", Domain),
+        ("a@b_c-.d", Domain),
         ("a@[192.0.2]", Literal),
         ("a@[192.0.2.256]", Literal),
         ("a@[192.0.2.1.1]", Literal),
@@ -129,7 +156,44 @@ fn invalid_mailboxes() {
         ("a@b\u{9b}", ControlCharacter),
     ] {
         assert_eq!(mailbox(text), Err(error), "{}", text.escape_debug());
+        assert_eq!(strict_mailbox(text), Err(error), "{}", text.escape_debug());
     }
+    for text in ["a b@c", "a b", "a "] {
+        assert_eq!(mailbox(text), Err(Trailing), "{text}");
+    }
+}
+
+#[test]
+fn mailboxes_that_only_the_strict_refuse() {
+    use AddressError::*;
+    let long = "a".repeat(71) + "@b.example";
+    for (text, local_part, domain, error) in [
+        (".a@b", ".a", "b", LocalPart),
+        ("a.@b", "a.", "b", LocalPart),
+        ("a..b@c", "a..b", "c", LocalPart),
+        ("..a/.b./c..@d", "..a/.b./c..", "d", LocalPart),
+        ("a@b_c", "a", "b_c", Domain),
+        ("a@_b._c_.d_", "a", "_b._c_.d_", Domain),
+        ("root", "root", "", LocalPart),
+        (".profile", ".profile", "", LocalPart),
+        ("\"a b\"", "\"a b\"", "", LocalPart),
+        ("b\u{fc}rger", "b\u{fc}rger", "", LocalPart),
+        (&long, &long[..71], "b.example", LocalPartTooLong),
+    ] {
+        let parsed = mailbox(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!((parsed.as_str(), parsed.local_part(), parsed.domain()), (text, local_part, domain));
+        assert_eq!(parsed, mailbox(&text.to_owned()).unwrap());
+        assert_eq!(parsed.domain_literal(), None);
+        assert_eq!(strict_mailbox(text), Err(error), "{text}");
+        let bracketed = format!("<{text}> SIZE=1");
+        assert_eq!(reverse(bracketed.as_bytes(), false), Ok((text.into(), " SIZE=1".into())));
+        assert_eq!(reverse(bracketed.as_bytes(), true), Err(error), "{text}");
+        assert_eq!(forward(format!("{text}\tNOTIFY=NEVER").as_bytes()).as_deref(), Ok(text));
+        let path: ForwardPath = text.parse().unwrap();
+        assert_eq!(path.domain(), Some(domain).filter(|domain| !domain.is_empty()));
+    }
+    assert!(mailbox("root").unwrap() != mailbox("root@b").unwrap());
+    assert_eq!(mailbox("\"root\"").unwrap(), mailbox("root").unwrap());
 }
 
 #[test]
@@ -162,6 +226,20 @@ fn paths() {
         ("<", false, Err(Empty)),
         ("< >", false, Err(LocalPart)),
         ("<a@b", false, Err(MissingBracket)),
+        ("<b", false, Err(MissingBracket)),
+        ("<b", true, Err(MissingBracket)),
+        ("<b SIZE=1", false, Err(MissingBracket)),
+        ("<b SIZE=1", true, Err(MissingBracket)),
+        ("<\"b", false, Err(MissingBracket)),
+        ("<(b)@c", true, Err(MissingBracket)),
+        ("<a b@c>", false, Err(LocalPart)),
+        ("<a b@c>", true, Err(LocalPart)),
+        ("<a\0", false, Err(ControlCharacter)),
+        ("<root >", false, Err(LocalPart)),
+        ("root>", false, Err(Trailing)),
+        ("<@one:root>", false, Err(LocalPart)),
+        ("<@one_two:a@b>", false, Ok(("a@b", ""))),
+        ("<@one_two:a@b>", true, Err(Route)),
         ("a@b>", false, Err(Trailing)),
         ("<a@b>>", false, Err(Trailing)),
         ("<a@b>x", false, Err(Trailing)),
@@ -206,18 +284,26 @@ fn postmasters() {
     }
     assert_eq!(forward(b"<postmaster@b.example>").as_deref(), Ok("postmaster@b.example"));
     assert!(forward(b"<@one:Postmaster>").is_err());
-    assert!(forward(b"<Postmasters>").is_err() && forward(b"<>").is_err() && forward(b"<Postmaster").is_err());
-    assert!(reverse(b"<Postmaster>", false).is_err());
+    assert!(matches!("<Postmasters>".parse(), Ok(ForwardPath::Mailbox(_))));
+    assert!(forward(b"<>").is_err() && forward(b"<Postmaster").is_err());
+    assert_eq!(reverse(b"<Postmaster>", false), Ok(("Postmaster".into(), String::new())));
+    assert!(reverse(b"<Postmaster>", true).is_err());
 }
 
 #[test]
 fn lengths() {
     use AddressError::*;
     let local = |n: usize| format!("{}@b", "a".repeat(n));
-    assert!(mailbox(&local(64)).is_ok());
-    assert_eq!(mailbox(&local(65)), Err(LocalPartTooLong));
+    assert!(strict_mailbox(&local(64)).is_ok());
+    assert_eq!(strict_mailbox(&local(65)), Err(LocalPartTooLong));
     // In octets, not characters.
-    assert_eq!(mailbox(&format!("{}@b", "\u{fc}".repeat(33))), Err(LocalPartTooLong));
+    assert_eq!(strict_mailbox(&format!("{}@b", "\u{fc}".repeat(33))), Err(LocalPartTooLong));
+    assert_eq!(mailbox(&local(256)).unwrap().local_part().len(), 256);
+    assert_eq!(mailbox(&local(257)), Err(LocalPartTooLong));
+    assert_eq!(mailbox(&"a".repeat(100_000)), Err(LocalPartTooLong));
+    // A path holds two less than its brackets.
+    assert!(reverse(format!("<{}>", local(252)).as_bytes(), false).is_ok());
+    assert_eq!(reverse(format!("<{}>", local(253)).as_bytes(), false), Err(PathTooLong));
     assert!(mailbox(&format!("a@{}", "d".repeat(63))).is_ok());
     assert_eq!(mailbox(&format!("a@{}", "d".repeat(64))), Err(DomainTooLong));
     let domain = |n: usize| format!("{}.{}.{}.{}", "d".repeat(63), "d".repeat(63), "d".repeat(63), "d".repeat(n));
@@ -317,11 +403,11 @@ proptest! {
     fn what_is_accepted_is_accepted_again(input in "[<>@:,.\"\\\\ a-c\u{fc}\u{85}\\[\\]0-9-]{0,24}", strict in any::<bool>()) {
         if let Ok((path, _)) = ReversePath::parse(input.as_bytes(), strict) {
             let again = format!("<{path}>");
-            prop_assert_eq!(ReversePath::parse(again.as_bytes(), true).map(|p| p.0.to_string()), Ok(path.to_string()));
+            prop_assert_eq!(ReversePath::parse(again.as_bytes(), strict).map(|p| p.0.to_string()), Ok(path.to_string()));
         }
         if let Ok((path, _)) = ForwardPath::parse(input.as_bytes(), strict) {
             let again = format!("<{path}>");
-            prop_assert_eq!(ForwardPath::parse(again.as_bytes(), true).map(|p| p.0.to_string()), Ok(path.to_string()));
+            prop_assert_eq!(ForwardPath::parse(again.as_bytes(), strict).map(|p| p.0.to_string()), Ok(path.to_string()));
         }
     }
 

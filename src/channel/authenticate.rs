@@ -14,6 +14,7 @@ use crate::wire::line::{Line, LineReader};
 
 const SUCCEEDED: Reply = Reply::fixed(235, Status::new(2, 7, 0), "Authentication succeeded");
 const NEEDS_EHLO: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Send EHLO first");
+const NEEDS_LHLO: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Send LHLO first");
 const ALREADY: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Authenticated already");
 const UNKNOWN_MECHANISM: Reply = Reply::fixed(504, Status::new(5, 5, 4), "Mechanism not offered");
 const NEEDS_TLS: Reply = Reply::fixed(538, Status::new(5, 7, 11), "Encryption required for this mechanism");
@@ -49,7 +50,7 @@ impl<S: Stream> Channel<S> {
         } else if state.transaction.is_some() {
             WITHIN_TRANSACTION
         } else if !state.greeting.as_ref().is_some_and(|greeting| greeting.extended) {
-            NEEDS_EHLO
+            if self.shared.config.lmtp { NEEDS_LHLO } else { NEEDS_EHLO }
         } else {
             let outcome = self.exchange(authenticator, argument)?;
             return self.conclude_auth(outcome);

@@ -18,7 +18,7 @@ impl Shared {
         self.stress.timeout().map_or(usual, |hurried| usual.min(hurried))
     }
 
-    /// How many errors, and how many commands without mail, end a connection.
+    /// How many errors end a connection, and beyond how many commands without mail each counts as one.
     fn max_errors_and_junk(&self) -> (usize, usize) {
         let limit = |setting| if setting == 0 { usize::MAX } else { setting };
         let (errors, junk) = (limit(self.config.max_errors), limit(self.config.max_junk));
@@ -41,14 +41,14 @@ impl<S> Channel<S> {
         if !is_error && !self.is_junk {
             return None;
         }
-        self.errors += usize::from(is_error);
         let (max_errors, max_junk) = self.shared.max_errors_and_junk();
+        // A pool that keeps its connections alive says nothing wrong: only for this connection is it as bad as an error.
+        let counts = is_error || self.junk > max_junk;
+        self.errors += usize::from(counts);
         if is_error && self.shared.addresses.count_error(&self.context.peer) {
             Some(TOO_MANY_ERRORS_FROM_YOU)
-        } else if is_error && self.errors >= max_errors {
-            Some(TOO_MANY_ERRORS)
-        } else if self.is_junk && self.junk >= max_junk {
-            Some(TOO_MUCH_JUNK)
+        } else if counts && self.errors >= max_errors {
+            Some(if is_error { TOO_MANY_ERRORS } else { TOO_MUCH_JUNK })
         } else {
             None
         }

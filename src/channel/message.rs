@@ -22,6 +22,7 @@ const NOT_STORED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store 
 const LONE_LINE_END: Reply = Reply::fixed(550, Status::new(5, 5, 2), "Lone CR or LF in message");
 const NOT_UTF8: Reply = Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8");
 const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
+const UNASKED: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Content was not asked for");
 const CHUNKS_FIRST: Reply = Reply::fixed(503, Status::new(5, 5, 1), "BDAT and DATA do not mix");
 
 /// A message on its way in, whole or in chunks.
@@ -63,10 +64,7 @@ impl<S: Stream> Channel<S> {
     pub(super) fn data(&mut self) -> io::Result<Flow> {
         let allowed = if self.chunks.is_some() { Err(CHUNKS_FIRST) } else { self.may_send_content(false) };
         if let Err(reply) = allowed {
-            // What is behind DATA already is content that nobody asked for, or commands of a client that does not wait
-            // as RFC 2920 section 3.1 says. Nobody can tell which, so nothing of it may have an effect.
-            self.unasked = self.input.buffered().len();
-            return self.answer(reply);
+            return self.refuse_data(reply);
         }
         self.say(&Reply::bare(354, "End data with <CR><LF>.<CR><LF>".into()))?;
         self.context.phase = Phase::Data;
@@ -108,6 +106,25 @@ impl<S: Stream> Channel<S> {
             return self.answer(Reply::new(250, "2.0.0", format!("{octets} octets received")));
         }
         self.conclude(message, read)
+    }
+
+    /// Refuses DATA. A client that waits for the reply, as RFC 2920 section 3.1 wants, has sent nothing more by now. What
+    /// is there all the same is content that nobody asked for, or commands: nobody can tell which, so none of it is run.
+    pub(super) fn refuse_data(&mut self, reply: Reply) -> io::Result<Flow> {
+        let has_more = self.input.has_more()?;
+        let flow = self.answer(reply)?;
+        if flow != Flow::Next || !has_more {
+            return Ok(flow);
+        }
+        log::info!("[{}] octets behind DATA, which was refused: connection closed", self.context.connection);
+        self.answer(UNASKED)
+    }
+
+    /// Refuses a line behind which nobody can tell where content ends and commands begin.
+    pub(super) fn refuse_and_close(&mut self, reply: Reply) -> io::Result<Flow> {
+        log::info!("[{}] content of unknown length: connection closed", self.context.connection);
+        self.answer(reply)?;
+        Ok(Flow::Close)
     }
 
     /// Reads a refused chunk off: its octets must not be taken for commands.
@@ -202,6 +219,10 @@ impl<S: Stream> Channel<S> {
             return Ok(());
         }
         self.flush()?;
+        // One read may be several of the socket: up to the end of a record.
+        if self.context.tls.is_some() {
+            self.input.acknowledge();
+        }
         // Content may drip, but not below the floor rate for long.
         let config = &self.shared.config;
         let floor = Duration::from_secs(message.collector.total() / config.data_rate.max(1));

@@ -69,9 +69,8 @@ impl<S: Stream> Channel<S> {
         }
         let now = Instant::now();
         self.activity.set_wait(Wait::Write(now));
-        let stream = self.input.stream_mut();
-        stream.allow_write(now, self.shared.command_timeout());
-        let written = stream.write_all(&self.replies);
+        self.input.stream_mut().allow_write(now, self.shared.command_timeout());
+        let written = self.input.answer(&self.replies);
         self.activity.set_wait(Wait::None);
         written?;
         self.replies.clear();

@@ -45,14 +45,14 @@
 //!   [`max_connections_per_address`](Builder::max_connections_per_address) and
 //!   [`max_connections_per_network`](Builder::max_connections_per_network) say; by default as many as it likes.
 //! - Stress: while over nine tenths of the connections are in use, clients have [`stress_timeout`](Builder::stress_timeout)
-//!   (30 s) for a command, 3 errors and 10 commands that bring no mail.
+//!   (30 s) for a command, and 3 errors, as which each command counts that brings no mail beyond the tenth.
 //! - Time: a command has [`command_timeout`](Builder::command_timeout) (300 s) from the wait for it to its last octet, content
 //!   [`data_timeout`](Builder::data_timeout) (180 s) between its parts and no less than 500 octets a second, a reply to be
 //!   read the command's time, a TLS handshake 60 s, a PROXY header 10 s. All of them hold in total: octets that drip win
 //!   nothing. The first two are as long as RFC 5321 section 4.5.3.2 asks.
-//! - Work: no input makes any path quadratic. [`max_errors`](Builder::max_errors) (20) and
-//!   [`max_junk`](Builder::max_junk) (100) end connections that bring no mail; three failed
-//!   authentications do, each answered later than the one before.
+//! - Work: no input makes any path quadratic. [`max_errors`](Builder::max_errors) (20) end a connection, and beyond
+//!   [`max_junk`](Builder::max_junk) (100) each command that brings no mail counts as one; three failed authentications do,
+//!   each answered later than the one before.
 //!
 //! # A slow handler slows its clients, and nothing else
 //!
@@ -65,6 +65,18 @@
 //! Only CRLF ends a line and only CRLF.CRLF ends content (RFC 5321 section 2.3.8): no message can be smuggled inside
 //! another. Whatever becomes of a message (too big, refused by a hook, out of budget, late), its content is read to its end,
 //! or the connection closed. What comes in clear behind STARTTLS never runs.
+//!
+//! Where nobody can tell content from commands, the connection is closed and nothing more of it is run: when something has
+//! come already behind a DATA that is refused (a client that waits for the reply, as RFC 2920 section 3.1 wants, has sent
+//! nothing), behind a BDAT whose number cannot be read, and behind a DATA or BDAT line that is too long. A request of HTTP, of
+//! whichever method, closes it as well.
+//!
+//! Not promised: that content is not run which a client sends late, after it has heard that its DATA was refused.
+//!
+//! # No client waits for an acknowledgement
+//!
+//! On Linux, content whose end is still to come is acknowledged at once, so that a client whose system holds small packets
+//! back until then (Nagle's algorithm) sends the final dot without a delay of 40 ms.
 //!
 //! # A full disk is the client's reason to wait, not to give up
 //!

@@ -1,22 +1,23 @@
 //! Command lines: RFC 5321 section 2.3.8. Only CRLF ends one.
 
-use crate::command;
 use crate::config::MAX_SKIPPED;
 
 /// The octets that commands have without extensions: RFC 5321 section 4.5.3.1.4.
 const USUAL: usize = 512;
 
-/// The octets of HTTP's CONNECT.
-const LONGEST_METHOD: usize = 7;
+/// Enough of an overlong line's start for the words that it is known by: CONNECT is the longest.
+const START: usize = 8;
+
+/// Enough of its end for a blank, HTTP's version, and blanks and a CR after it.
+const END: usize = 16;
 
 /// Collects one command line out of what each read brings.
 #[derive(Default, Debug)]
 pub(crate) struct LineReader {
+    // Of an overlong line, its start and its end.
     line: Vec<u8>,
-    // Octets of an overlong line that were thrown away.
+    // Octets of an overlong line.
     skipped: usize,
-    // Whether what was thrown away began as an HTTP request does.
-    is_http: bool,
 }
 
 /// How a line stands after it was fed.
@@ -26,7 +27,7 @@ pub(crate) enum Line {
     Partial,
     /// Ended; [`LineReader::line`] has it without its CRLF.
     Complete,
-    /// Ended, but over the limit: its text is gone.
+    /// Ended, but over the limit: of its text, [`LineReader::line`] has the start and the end.
     TooLong,
     /// So far over the limit that waiting for the end, or going on behind it, is not worth it.
     Flood,
@@ -58,21 +59,15 @@ impl LineReader {
         if self.skipped > MAX_SKIPPED { Line::Flood } else { state }
     }
 
-    /// The text of a complete line, without its CRLF.
+    /// The text of a line that has ended, without its CRLF.
     pub fn line(&self) -> &[u8] {
         self.line.strip_suffix(b"\r\n").unwrap_or(&self.line)
-    }
-
-    /// Whether an overlong line began as an HTTP request does.
-    pub fn is_http(&self) -> bool {
-        self.is_http
     }
 
     /// Makes ready for the next line.
     pub fn clear(&mut self) {
         self.line.clear();
         self.skipped = 0;
-        self.is_http = false;
     }
 
     /// Gives back the room of a line that was longer than most.
@@ -93,20 +88,24 @@ impl LineReader {
             return;
         }
         if self.skipped == 0 {
-            let start: Vec<u8> = self.line.iter().chain(octets).take(LONGEST_METHOD + 1).copied().collect();
-            self.is_http = command::Line::new(&start).is_http();
             self.skipped = self.line.len();
         }
-        // The last octet alone is kept: it may be the CR of the CRLF that ends this.
         self.skipped += octets.len();
-        self.line.clear();
-        self.line.extend(octets.last());
+        let missing = START.saturating_sub(self.line.len()).min(octets.len());
+        let (start, rest) = octets.split_at(missing);
+        self.line.extend_from_slice(start);
+        let end = &rest[rest.len().saturating_sub(END)..];
+        let start = START.min(self.line.len());
+        let surplus = (self.line.len() - start + end.len()).saturating_sub(END);
+        self.line.drain(start..start + surplus);
+        self.line.extend_from_slice(end);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command;
 
     /// Feeds pieces and gives each line that came out, with how it ended.
     fn lines(pieces: &[&[u8]], limit: usize) -> Vec<(Vec<u8>, Line)> {
@@ -160,17 +159,31 @@ mod tests {
     }
 
     #[test]
-    fn an_overlong_request_of_http_is_told_from_other_lines() {
-        for (start, is_http) in [("GET /", true), ("connect x", true), ("CONNECTED x", false), ("NOOP GET /", false)] {
-            let line = format!("{start}{}\r\n", "x".repeat(100));
-            for piece in [1, 7, 50, 200] {
+    fn an_overlong_line_is_known_by_its_start_and_its_end() {
+        for (start, end, is_http, has_content) in [
+            ("GET /", "", true, false),
+            ("connect x", "", true, false),
+            ("CONNECTED x", "", false, false),
+            ("NOOP GET /", "", false, false),
+            ("PATCH /", " HTTP/1.1", true, false),
+            ("NOOP ", "\thttp/1.0 \t ", true, false),
+            ("NOOP ", "HTTP/1.1", false, false),
+            ("NOOP ", " HTTP/1.1.", false, false),
+            ("bdat 1", "", false, true),
+            ("DATA\t", " HTTP/1.1", true, true),
+            ("BDAT1", "", false, true),
+            ("BDATA 1", "", false, false),
+            ("NOOP BDAT ", "", false, false),
+        ] {
+            let line = format!("{start}{}{end}\r\n", "x".repeat(100));
+            for piece in [1, 7, 50, 51, 200] {
                 let mut reader = LineReader::default();
-                for octets in line.as_bytes().chunks(piece) {
-                    reader.feed(octets, 50);
-                }
-                assert_eq!(reader.is_http(), is_http, "{start}");
+                let states: Vec<Line> = line.as_bytes().chunks(piece).map(|octets| reader.feed(octets, 50).1).collect();
+                assert_eq!(states.last(), Some(&Line::TooLong));
+                let known = command::Line::new(reader.line());
+                assert_eq!((known.is_http(), known.announces_content()), (is_http, has_content), "{line} by {piece}");
                 reader.clear();
-                assert!(!reader.is_http());
+                assert_eq!(reader.line(), b"");
             }
         }
     }

@@ -98,12 +98,13 @@ fn thirty_mebibytes() {
     arrives(&contents::large());
 }
 
-/// Without --crlf a file of Unix goes out with lone line feeds. The server makes them CRLF; but curl doubled no dot after
-/// them, so none may be taken away, and a dot between two of them ends nothing. The last is no CRLF for curl, which adds
-/// one.
+/// Without --crlf a file of Unix goes out with lone line feeds, and curl doubles no dot after them. The server makes them CRLF
+/// and takes the dot away that RFC 5321 section 4.5.2 wants before each line that begins with one; a dot between two of them
+/// ends nothing, and stays. The last is no CRLF for curl, which adds one.
 #[test]
 fn lone_line_feeds() {
-    arrives_as(&contents::with_unix_line_ends(contents::DOTS), &contents::with_crlf(contents::DOTS));
+    let sent = b"Subject: dots\n\n.\n..\n.one\n..two\nend\n";
+    arrives_as(sent, b"Subject: dots\r\n\r\n.\r\n.\r\none\r\n.two\r\nend\r\n\r\n");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! A test for each input that failed once, its origin named above it.
 
+#[path = "../support/client.rs"]
+mod client;
+
 mod api;
 mod disk;
 mod memory;
