@@ -45,8 +45,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// Nothing tells an unknown name from a wrong password, the time included: an unknown name is checked against the
 /// secret of another user, always the same one, and then refused. The salts that SCRAM shows for clear-text secrets and
-/// for unknown names are made up from the names and secrets of all users: they are the same on each server that has these
-/// users, in whichever order, and after a restart. They change when a user or a secret does.
+/// for unknown names are made up. If there are SCRAM secrets, whose salts stay, so do those: they come from the names and
+/// secrets of all users, and are the same on each server that has these users, in whichever order, and after a restart.
+/// They change when a user or a secret does. (Whoever guesses the secrets of all users at once can see in such a salt that
+/// the guess is right; each guess costs a pass of argon2 and the iterations of the SCRAM secrets.) If there are none, all
+/// salts hold while the process lives.
 ///
 /// Checks of argon2 hashes and of SCRAM secrets, which are costly on purpose, run no more than one a processor at a time.
 /// The others wait up to 30 s, and then read `454 4.7.0`. How costly a check may be is bounded: 10,000,000 iterations of
@@ -73,6 +76,8 @@ pub struct Users {
     by_name: HashMap<String, usize>,
     /// Those that SCRAM cannot be done with.
     hashed: usize,
+    /// Whether somebody's salt is stored.
+    has_scram: bool,
     /// The names and secrets of all, in whichever order they came.
     content: Zeroizing<Hash>,
     decoys: OnceLock<Decoys>,
@@ -154,6 +159,7 @@ impl Users {
         }
         let secret = Secret::parse(secret)?;
         self.hashed += usize::from(matches!(secret, Secret::Argon2(_)));
+        self.has_scram |= matches!(secret, Secret::Scram(_));
         for (octet, other) in self.content.iter_mut().zip(secret.digest(&name)) {
             *octet ^= other;
         }
@@ -175,6 +181,11 @@ impl Users {
     }
 
     fn decoys(&self) -> Result<&Decoys, AuthFailure> {
+        if let Some(decoys) = self.decoys.get() {
+            return Ok(decoys);
+        }
+        // The first logins may come all at once, and it is costly.
+        let _pass = self.gate.enter()?;
         match self.decoys.get() {
             Some(decoys) => Ok(decoys),
             None => {
@@ -182,6 +193,15 @@ impl Users {
                 Ok(self.decoys.get_or_init(|| fresh))
             }
         }
+    }
+
+    /// From the users alone. Clients get to see salts that are made with it: whoever guesses all secrets could see in them
+    /// that the guess is right, without a login. So each guess shall cost as much as one at a good hash would; and where no
+    /// salt but made-up ones is ever shown, they come from elsewhere.
+    fn key(&self) -> Result<DecoyKey, AuthFailure> {
+        let mut key = [0; 32];
+        let derived = Argon2::default().hash_password_into(&*self.content, b"pillarbox: unknown names", &mut key);
+        derived.map(|()| DecoyKey(key)).map_err(|e| AuthFailure::temporary(e.to_string()))
     }
 }
 
@@ -201,16 +221,11 @@ struct Decoys {
 }
 
 impl Decoys {
-    /// From the users alone. Clients get to see salts that are made with the key: whoever guesses all secrets could see in
-    /// them that the guess is right, without a login. So each guess shall cost as much as one at a good hash would.
     fn new(users: &Users) -> Result<Decoys, AuthFailure> {
-        let mut key = [0; 32];
-        let cost = Argon2::default();
-        cost.hash_password_into(&*users.content, b"pillarbox: unknown names", &mut key)
-            .map_err(|e| AuthFailure::temporary(e.to_string()))?;
+        let key = if users.has_scram { users.key()? } else { DecoyKey::of_process()? };
         let mut by_name: Vec<_> = users.by_name.iter().collect();
         by_name.sort_unstable();
-        Ok(Decoys { key: DecoyKey(key), in_order: by_name.into_iter().map(|(_, at)| *at).collect() })
+        Ok(Decoys { key, in_order: by_name.into_iter().map(|(_, at)| *at).collect() })
     }
 }
 

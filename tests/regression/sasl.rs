@@ -200,7 +200,7 @@ fn costly_verifiers_are_checked_one_a_processor_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("users");
     // Fewer iterations, so that it ends soon in a build that is not optimized.
-    std::fs::write(&file, format!("alice:{}\nbob:{}\n", verifier(60_000, 1), verifier(60_000, 2))).unwrap();
+    std::fs::write(&file, format!("alice:{}\nbob:{}\n", verifier(20_000, 1), verifier(20_000, 2))).unwrap();
     let server = command::Running::start(&["-n", "-c", "Sink", "--users", file.to_str().unwrap(), "127.0.0.1:0"]);
     let (address, process) = (server.address(), server.process.0.id());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);

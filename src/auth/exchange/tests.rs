@@ -385,6 +385,22 @@ fn external() {
 }
 
 #[test]
+fn external_for_names_that_are_long_once_they_are_prepared() {
+    struct Anybody;
+    impl Authenticator for Anybody {
+        fn external(&self, _: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
+            acts_as.map(str::to_owned).ok_or(AuthFailure::Credentials)
+        }
+    }
+    let external = |times: usize| {
+        let mut exchange = Exchange::start(Mechanism::External, Arc::new(Anybody), tls());
+        done(exchange.step(Some("\u{fdfa}".repeat(times).as_bytes())))
+    };
+    assert_eq!(external(15).unwrap().len(), 495);
+    assert_eq!((external(16), external(170)), (Err(535), Err(535)));
+}
+
+#[test]
 fn mechanisms_are_offered_while_they_can_work() {
     let names = |authenticator: &Arc<dyn Authenticator>, facts: &ExchangeFacts| {
         let names: Vec<&str> = offered(&**authenticator, facts).map(Mechanism::name).collect();

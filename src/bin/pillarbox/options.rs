@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
     pub remote: String,
 
-    /// Who may connect at unix:PATH, as for chmod: 660 [default: by the umask]
+    /// Permissions of the socket at unix:PATH, as for chmod: 660
     #[cfg(unix)]
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     pub socket_mode: Option<u32>,
