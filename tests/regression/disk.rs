@@ -2,12 +2,6 @@
 
 #![cfg(unix)]
 
-#[path = "../support/client.rs"]
-mod client;
-#[cfg(feature = "cli")]
-#[path = "../support/command.rs"]
-mod command;
-
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
@@ -17,9 +11,12 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use client::Client;
 use pillarbox::handlers::{Maildir, Sink};
 use pillarbox::{Context, Error, Listener, Recipient, Reply, Server, Session};
+
+use crate::client::{Client, PATIENCE};
+#[cfg(feature = "cli")]
+use crate::command;
 
 /// Older than any file in `tmp` that is still written to.
 const LONG_AGO: Duration = Duration::from_secs(37 * 3600);
@@ -223,7 +220,7 @@ fn a_socket_that_another_server_has_bound_anew_stays() {
     // By its end, and by a shutdown; neither a file nor a link is ever taken away.
     fs::remove_file(&path).unwrap();
     let other = UnixListener::bind(&path).unwrap();
-    assert!(old.handle().shutdown(client::PATIENCE).joined);
+    assert!(old.handle().shutdown(PATIENCE).joined);
     assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
     drop(other);
     fs::remove_file(&path).unwrap();
@@ -444,7 +441,7 @@ fn a_key_that_nobody_can_read_is_renewed_after_root_is_given_up() {
     fs::rename(&new_cert, &cert).unwrap();
     fs::rename(&new_key, &key).unwrap();
     server.signal("HUP");
-    let deadline = std::time::Instant::now() + client::PATIENCE;
+    let deadline = std::time::Instant::now() + PATIENCE;
     while !is_renewed() {
         assert!(std::time::Instant::now() < deadline);
     }

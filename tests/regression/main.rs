@@ -1,5 +1,11 @@
 //! A test for each input that failed once, its origin named above it.
 
+#[path = "../support/client.rs"]
+mod client;
+#[cfg(all(feature = "cli", unix))]
+#[path = "../support/command.rs"]
+mod command;
+
 mod api;
 mod disk;
 mod memory;

@@ -2,20 +2,17 @@
 
 #![cfg(feature = "auth")]
 
-#[path = "../support/client.rs"]
-mod client;
-#[cfg(all(feature = "cli", unix))]
-#[path = "../support/command.rs"]
-mod command;
-
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64ct::{Base64, Encoding};
-use client::Client;
 use pillarbox::{AuthFailure, Authenticator, Bearer, Mechanism, ScramVerifier, Server, Users};
+
+use crate::client::Client;
+#[cfg(all(feature = "cli", unix))]
+use crate::command;
 
 /// Counts its questions, and lets everybody in.
 #[derive(Clone, Default)]
