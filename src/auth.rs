@@ -8,6 +8,7 @@ mod bearer;
 mod client;
 mod exchange;
 mod mechanism;
+mod prepare;
 mod scram;
 mod users;
 mod verifier;
@@ -52,9 +53,14 @@ pub use verifier::{ScramVerifier, ScramVerifierError};
 ///
 /// What a successful check returns is the client's identity, as the connection and its envelopes show it from then on.
 ///
-/// Names come prepared with SASLprep (RFC 4013): composed, never empty, without control characters, at most 512 octets.
-/// Passwords are never empty, and prepared likewise where SASLprep knows all their characters; else they are as the
-/// client sent them. The checks run on the connection's own thread, so one that waits holds up its own client alone.
+/// Names come prepared with SASLprep (RFC 4013): composed, never empty, without control characters. They have at most 512
+/// octets, both as the client sent them and prepared, which can make a name eleven times as long. Passwords are never
+/// empty, and prepared likewise where SASLprep knows all their characters; else they are as the client sent them. They
+/// have at most 9,216 octets, prepared as well. Longer ones are refused as wrong ones are (`535 5.7.8`), without asking
+/// the authenticator.
+///
+/// The checks run on the connection's own thread, so one that waits holds up its own client alone. Its stack is 1 MiB
+/// unless [`worker_stack`](crate::Builder::worker_stack) says otherwise; a check that takes more ends the process.
 pub trait Authenticator: Send + Sync {
     /// The mechanisms that this authenticator can serve. By default PLAIN and LOGIN.
     ///
@@ -76,8 +82,9 @@ pub trait Authenticator: Send + Sync {
     /// SCRAM-SHA-256 (RFC 7677): what is stored of this user's password. The user's name becomes the identity.
     ///
     /// For an unknown user, `None`: the exchange then goes on with a made-up verifier of 4,096 iterations and a salt of
-    /// 16 octets, always the same for the same name, and fails where a wrong password would. The name stays hidden if
-    /// the verifiers of other users look the same.
+    /// 16 octets, and fails where a wrong password would. The name stays hidden if the verifiers of other users look the
+    /// same. The salt is the same for the same name while the process lives; if clients can see several servers, or one
+    /// before and after a restart, return a verifier [made up](ScramVerifier::made_up) from a key that stays.
     fn scram(&self, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
         let _ = user;
         Ok(None)
@@ -206,7 +213,7 @@ impl Display for AuthFailure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             AuthFailure::Credentials => f.write_str("invalid credentials"),
-            AuthFailure::Temporary(cause) => write!(f, "credentials cannot be checked: {cause}"),
+            AuthFailure::Temporary(_) => f.write_str("credentials cannot be checked now"),
             AuthFailure::Malformed => f.write_str("malformed authentication response"),
             AuthFailure::ChannelBinding => f.write_str("channel binding refused: is there a man in the middle?"),
         }

@@ -261,8 +261,14 @@ impl Builder {
         self
     }
 
-    /// The stack of a worker thread, in octets. The hooks of a [`Session`] run on it; handlers do not. Memory is only
-    /// taken for what is used. Default: 256 KiB.
+    /// The stack of a worker thread, in octets. The hooks of a [`Session`], its factory, an
+    /// [`Authenticator`](crate::Authenticator) and a [`TlsAcceptor`](crate::TlsAcceptor) run on it; handlers do not. Code that
+    /// takes more than there is ends the process: Rust cannot catch that.
+    ///
+    /// Memory is only taken for what is used. What is reserved are addresses, this much for each connection: a limit on
+    /// these (`ulimit -v`), a kernel that commits no more than it has (`vm.overcommit_memory` 2), or 32 bits may ask for
+    /// less, or for fewer [`max_connections`](Builder::max_connections). Where no thread can be started, a client reads
+    /// `421 4.3.2`. Default: 1 MiB.
     pub fn worker_stack(mut self, octets: usize) -> Builder {
         self.config.worker_stack = octets;
         self

@@ -13,6 +13,9 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::envelope::Endpoint;
 use crate::error::Error;
 
+#[cfg(unix)]
+mod unix;
+
 /// Connections that the kernel keeps until they are accepted. std's 128 leaves clients stranded at a few hundred at once.
 const BACKLOG: i32 = 4096;
 
@@ -22,8 +25,11 @@ const BACKLOG: i32 = 4096;
 /// [`PathBuf`] and std's own listeners turn into one, so that it rarely needs to be named. Port 0 is any free port: see
 /// [`Server::local_addr`](crate::Server::local_addr).
 ///
-/// A host name is bound at the first of its addresses that this machine has, IPv4 before IPv6. A Unix socket is removed
-/// when the server ends, and one that nobody listens at any more is replaced.
+/// A host name is bound at the first of its addresses that this machine has, IPv4 before IPv6.
+///
+/// A Unix socket is removed when the server ends, unless somebody else has put another in its place. One that nobody
+/// listens at any more is replaced. Whoever may write to its folder can put a socket of their own there, so that should
+/// be nobody else. Who may connect is said by [`mode`](Listener::mode).
 ///
 /// A socket that was made elsewhere (by systemd, say) is taken as it is, but for one that does not block: it does from
 /// then on.
@@ -37,6 +43,7 @@ const BACKLOG: i32 = 4096;
 pub struct Listener {
     place: Place,
     implicit_tls: bool,
+    mode: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -50,7 +57,7 @@ enum Place {
 
 impl From<Place> for Listener {
     fn from(place: Place) -> Listener {
-        Listener { place, implicit_tls: false }
+        Listener { place, implicit_tls: false, mode: None }
     }
 }
 
@@ -71,14 +78,24 @@ impl Listener {
         Place::Path(path.as_ref().to_owned()).into()
     }
 
+    /// The permissions of a Unix socket that is made here, such as `0o660`: whoever may write to it may connect. They are set
+    /// before anybody can. Default: `0o777` without the bits of the process's umask.
+    ///
+    /// Starting with any other listener, or with more than permission bits, is an [`Error::Setting`].
+    #[cfg(unix)]
+    pub fn mode(self, mode: u32) -> Listener {
+        Listener { mode: Some(mode), ..self }
+    }
+
     /// Binds now what is else bound when the server starts: for a program that gives up its privileges in between.
     /// Connections wait until the server serves them.
     ///
     /// # Errors
-    /// [`Error::Resolve`] and [`Error::Bind`].
+    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Setting`] for a [`mode`](Listener::mode) that cannot be.
     pub fn bind(self) -> Result<Listener, Error> {
         let implicit_tls = self.implicit_tls;
-        self.into_bound(false).map(|bound| Listener { place: Place::Bound(bound), implicit_tls })
+        let bound = self.into_bound(false)?;
+        Ok(Listener { implicit_tls, ..Place::Bound(bound).into() })
     }
 
     /// Where it listens, once it is bound.
@@ -90,6 +107,16 @@ impl Listener {
     }
 
     pub(crate) fn into_bound(self, reuse_port: bool) -> Result<Bound, Error> {
+        if self.mode.is_some_and(|mode| mode > 0o777) {
+            return Err(Error::Setting("a socket's mode has permission bits alone: at most 0o777"));
+        }
+        #[cfg(unix)]
+        let has_path = matches!(self.place, Place::Path(_));
+        #[cfg(not(unix))]
+        let has_path = false;
+        if self.mode.is_some() && !has_path {
+            return Err(Error::Setting("only a Unix socket that is made here can be given a mode"));
+        }
         match self.place {
             Place::Name(name) => bind_name(&name, reuse_port),
             Place::Address(address) => {
@@ -98,7 +125,7 @@ impl Listener {
             #[cfg(unix)]
             Place::Path(path) => {
                 let address = format!("unix:{}", path.display());
-                bind_unix(path).map_err(|source| Error::Bind { address, source })
+                unix::bind(path, self.mode).map_err(|source| Error::Bind { address, source })
             }
             Place::Bound(bound) => {
                 bound.make_wait().map_err(|source| Error::Bind { address: bound.local.to_string(), source })?;
@@ -171,7 +198,8 @@ impl From<&std::path::Path> for Listener {
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Listener {
         let local = listener.local_addr().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        Place::Bound(Bound { socket: Acceptor::Tcp(listener), local: Endpoint::Tcp(local), is_ours: false }).into()
+        Place::Bound(Bound { socket: Acceptor::Tcp(listener), local: Endpoint::Tcp(local), owned: Owned::Nothing })
+            .into()
     }
 }
 
@@ -179,7 +207,8 @@ impl From<TcpListener> for Listener {
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Listener {
         let path = listener.local_addr().ok().and_then(|addr| addr.as_pathname().map(Arc::from));
-        Place::Bound(Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(path), is_ours: false }).into()
+        Place::Bound(Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(path), owned: Owned::Nothing })
+            .into()
     }
 }
 
@@ -188,8 +217,19 @@ impl From<UnixListener> for Listener {
 pub(crate) struct Bound {
     socket: Acceptor,
     local: Endpoint,
-    // Made here, so that nobody else listens at it, and what it leaves behind is ours to remove.
-    is_ours: bool,
+    owned: Owned,
+}
+
+/// What of a socket that listens was made here.
+#[derive(Debug)]
+enum Owned {
+    /// It was passed in, and others may have it too.
+    Nothing,
+    /// The socket: nobody else listens at it.
+    Socket,
+    /// The socket, and what stands at its path, which is ours to remove.
+    #[cfg(unix)]
+    Path(unix::Identity),
 }
 
 #[derive(Debug)]
@@ -243,7 +283,7 @@ impl Bound {
     /// Makes [`accept`](Bound::accept) return in the thread that waits there. To be repeated until it has.
     pub fn wake(&self) {
         // On Linux this ends the wait at once. It would also end it for whoever else has the same socket.
-        if self.is_ours && cfg!(target_os = "linux") {
+        if !matches!(self.owned, Owned::Nothing) && cfg!(target_os = "linux") {
             let socket = match &self.socket {
                 Acceptor::Tcp(listener) => socket2::SockRef::from(listener),
                 #[cfg(unix)]
@@ -267,11 +307,12 @@ impl Bound {
     }
 }
 
+#[cfg(unix)]
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let (true, Endpoint::Unix(Some(path))) = (self.is_ours, &self.local) {
-            // It may be gone already; nothing depends on it.
-            let _ = std::fs::remove_file(path);
+        if let (Owned::Path(identity), Endpoint::Unix(Some(path))) = (&self.owned, &self.local) {
+            // Our socket is still open: nothing else can have its inode's number.
+            unix::remove(path, *identity);
         }
     }
 }
@@ -322,29 +363,5 @@ fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from(socket);
     let local = Endpoint::Tcp(listener.local_addr()?);
-    Ok(Bound { socket: Acceptor::Tcp(listener), local, is_ours: true })
-}
-
-#[cfg(unix)]
-fn bind_unix(path: PathBuf) -> io::Result<Bound> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    let address = SockAddr::unix(&path)?;
-    if let Err(e) = socket.bind(&address) {
-        if e.kind() != ErrorKind::AddrInUse || !is_abandoned(&path) {
-            return Err(e);
-        }
-        std::fs::remove_file(&path)?;
-        socket.bind(&address)?;
-    }
-    socket.listen(BACKLOG)?;
-    let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
-    Ok(Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(Some(path.into())), is_ours: true })
-}
-
-/// Whether a path is a socket that nobody listens at: what a server leaves that was killed.
-#[cfg(unix)]
-fn is_abandoned(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-    is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
+    Ok(Bound { socket: Acceptor::Tcp(listener), local, owned: Owned::Socket })
 }

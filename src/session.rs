@@ -154,6 +154,9 @@ impl Debug for Context {
 /// that lets things be. They run on the connection's own thread: one that waits holds up its own client alone. A reply of
 /// 421 or 221 from any of them ends the connection behind it; a panic ends it with a 421.
 ///
+/// That thread's stack is 1 MiB unless [`worker_stack`](crate::Builder::worker_stack) says otherwise. A hook that takes more,
+/// by recursion or large arrays, ends the process: a stack overflow is no panic.
+///
 /// ```
 /// use pillarbox::{Context, Recipient, Reply, Server, Session};
 ///

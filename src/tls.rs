@@ -13,6 +13,9 @@ use crate::transport::Transport;
 ///
 /// native-tls is there already: see [`Tls`]. Implement this to use another library, where client certificates, SNI or a
 /// certain cipher are wanted; `examples/rustls.rs` shows it.
+///
+/// The handshake, and all that is read and written afterwards, run on the connection's worker thread with its
+/// [stack](crate::Builder::worker_stack) of 1 MiB.
 pub trait TlsAcceptor: Send + Sync {
     /// Does the server's side of the handshake. The transport's reads and writes end at the handshake's deadline.
     ///

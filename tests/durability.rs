@@ -137,7 +137,7 @@ fn what_was_acknowledged_outlives_kill_9() {
 fn decisive_calls(trace: &str) -> Vec<&'static str> {
     let call = |line: &str| match line {
         _ if line.contains("fsync(") && line.contains("/mail/tmp/") => Some("the file is on disk"),
-        _ if line.contains("rename(") && line.contains("/mail/new/") => Some("it can be seen"),
+        _ if line.contains("rename") && line.contains("/mail/new") => Some("it can be seen"),
         _ if line.contains("fsync(") && line.contains("/mail/new>") => Some("its folder is on disk"),
         _ if line.contains("250 2.0.0 OK ") => Some("the client hears of it"),
         _ => None,

@@ -248,14 +248,18 @@ fn many_at_once_have_names_of_their_own() {
     assert_eq!((stored.len(), texts.len()), (200, 200));
 }
 
+// As a Maildir calls what it writes.
+const OLD: &str = "1700000000.M000001P4711Q1R0123456789abcdef.mx.example";
+const YOUNG: &str = "1700000000.M000001P4711Q2R0123456789abcdef.mx.example";
+
 #[test]
 fn what_a_crash_left_behind_is_removed_in_time() {
     let folder = tempfile::tempdir().unwrap();
     drop(Maildir::create(folder.path()).unwrap());
-    for (name, hours) in [("old", 37), ("young", 35)] {
+    for (name, hours) in [(OLD, 37), (YOUNG, 35)] {
         let file = File::create(folder.path().join("tmp").join(name)).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
     }
     drop(Maildir::create(folder.path()).unwrap());
-    assert_eq!(files(&folder.path().join("tmp")), [folder.path().join("tmp/young")]);
+    assert_eq!(files(&folder.path().join("tmp")), [folder.path().join("tmp").join(YOUNG)]);
 }

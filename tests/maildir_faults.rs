@@ -273,16 +273,20 @@ fn a_flush_that_fails() {
     }
 }
 
+// As the command calls what it writes.
+const OLD: &str = "1700000000.M000001P4711Q1R0123456789abcdef.mx.example";
+const YOUNG: &str = "1700000000.M000001P4711Q2R0123456789abcdef.mx.example";
+
 #[test]
 fn what_a_crash_left_behind_is_removed_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let tmp = folder.path().join("tmp");
     fs::create_dir(&tmp).unwrap();
-    for (name, hours) in [("old", 37), ("young", 35)] {
+    for (name, hours) in [(OLD, 37), (YOUNG, 35)] {
         let age = Duration::from_secs(hours * 3600);
         File::create(tmp.join(name)).unwrap().set_modified(SystemTime::now() - age).unwrap();
     }
     let maildir = Maildir::serve(folder.path().to_owned());
-    assert!(!tmp.join("old").exists() && tmp.join("young").exists());
+    assert!(!tmp.join(OLD).exists() && tmp.join(YOUNG).exists());
     assert_eq!(maildir.files("new"), 0);
 }

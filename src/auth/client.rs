@@ -6,7 +6,8 @@ use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
 use super::Mechanism;
-use super::verifier::{Hash, MAX_ITERATIONS, MIN_ITERATIONS, ScramProof, is_same, prepare_password};
+use super::prepare::prepare_password;
+use super::verifier::{Hash, MAX_ITERATIONS, MIN_ITERATIONS, ScramProof, is_same};
 
 /// A user and a password.
 #[derive(Clone)]

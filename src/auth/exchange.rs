@@ -4,12 +4,10 @@ use std::mem;
 use std::sync::Arc;
 
 use super::bearer::{Bearer, Message, oauthbearer_error, xoauth2_error};
+use super::prepare::{self, name};
 use super::scram::{Binding, ClientFirst, ServerFirst};
-use super::verifier::{MIN_ITERATIONS, SALT, ScramVerifier, prepare_password};
+use super::verifier::{DecoyKey, MIN_ITERATIONS, SALT};
 use super::{AuthFailure, Authenticator, Mechanism, encode};
-
-/// In octets, of a name that a client gives: beyond any mail address, well below a line.
-const MAX_NAME: usize = 512;
 
 /// What the connection lends to an exchange.
 #[derive(Clone, Default)]
@@ -150,12 +148,7 @@ impl Exchange {
     fn password(&self, user: &[u8], password: &[u8], acts_as: Option<&[u8]>) -> Result<String, AuthFailure> {
         let acts_as = acts_as.filter(|name| !name.is_empty()).map(name).transpose()?;
         let user = name(user)?;
-        let password = str::from_utf8(password).map_err(|_| AuthFailure::Credentials)?;
-        let password = prepare_password(password);
-        // Some directories take a name without a password as a visitor's, and say yes.
-        if password.is_empty() {
-            return Err(AuthFailure::Credentials);
-        }
+        let password = prepare::password(password)?;
         let identity = self.authenticator.password(&user, &password)?;
         self.authorize(identity, acts_as.filter(|acts_as| *acts_as != user))
     }
@@ -174,7 +167,7 @@ impl Exchange {
         let acts_as = first.authzid.as_deref().map(|acts_as| name(acts_as.as_bytes())).transpose()?;
         let verifier = match self.authenticator.scram(&user)? {
             Some(verifier) => verifier,
-            None => ScramVerifier::decoy(&user, MIN_ITERATIONS, SALT)?,
+            None => DecoyKey::of_process()?.verifier(&user, MIN_ITERATIONS, SALT),
         };
         let mut random = [0; 18];
         getrandom::fill(&mut random).map_err(AuthFailure::temporary)?;
@@ -230,18 +223,6 @@ impl Exchange {
             response => Some(name(response)?),
         };
         self.authenticator.external(certificate, acts_as.as_deref())
-    }
-}
-
-/// A name as it is looked up: RFC 4616 section 2, RFC 4954 section 4. One that SASLprep does not take is nobody's.
-fn name(octets: &[u8]) -> Result<String, AuthFailure> {
-    if octets.len() > MAX_NAME {
-        return Err(AuthFailure::Credentials);
-    }
-    let name = str::from_utf8(octets).map_err(|_| AuthFailure::Credentials)?;
-    match stringprep::saslprep(name) {
-        Ok(name) if !name.is_empty() => Ok(name.into_owned()),
-        _ => Err(AuthFailure::Credentials),
     }
 }
 

@@ -6,7 +6,9 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 
 use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
@@ -14,11 +16,16 @@ use argon2::{Argon2, Params};
 use parking_lot::{Condvar, Mutex};
 use zeroize::Zeroizing;
 
-use super::verifier::{Hash, MIN_ITERATIONS, SALT, is_same, made_up_number, made_up_salt, prepare_password, sha256};
+use super::prepare::{MAX_PASSWORD, prepare_name, prepare_password};
+use super::verifier::{DecoyKey, Hash, MIN_ITERATIONS, SALT, is_same, sha256};
 use super::{AuthFailure, Authenticator, Mechanism, ScramVerifier, ScramVerifierError};
 
 /// In KiB. Each check of an argon2 hash takes the memory that the hash asks for.
 const MAX_ARGON2_MEMORY: u32 = 1024 * 1024;
+/// In KiB, of all passes over the memory together: some ten seconds.
+const MAX_ARGON2_WORK: u64 = 16 * MAX_ARGON2_MEMORY as u64;
+/// How long a login waits for others to be checked before it is told to try again: clients wait little longer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A fixed set of users, each with a secret, as an [`Authenticator`].
 ///
@@ -38,10 +45,18 @@ const MAX_ARGON2_MEMORY: u32 = 1024 * 1024;
 ///
 /// Nothing tells an unknown name from a wrong password, the time included: an unknown name is checked against the
 /// secret of another user, always the same one, and then refused. The salts that SCRAM shows for clear-text secrets and
-/// for unknown names are made up, and hold while the process lives. Checks of argon2 hashes, which take much memory,
-/// run no more than one a processor at a time; the others wait.
+/// for unknown names are made up. If there are SCRAM secrets, whose salts stay, so do those: they come from the names and
+/// secrets of all users, and are the same on each server that has these users, in whichever order, and after a restart.
+/// They change when a user or a secret does. (Whoever guesses the secrets of all users at once can see in such a salt that
+/// the guess is right; each guess costs a pass of argon2 and the iterations of the SCRAM secrets.) If there are none, all
+/// salts hold while the process lives.
+///
+/// Checks of argon2 hashes and of SCRAM secrets, which are costly on purpose, run no more than one a processor at a time.
+/// The others wait up to 30 s, and then read `454 4.7.0`. How costly a check may be is bounded: 10,000,000 iterations of
+/// SCRAM, 1 GiB of memory for argon2, and 16 passes over so much.
 ///
 /// ```
+/// use std::error::Error;
 /// use pillarbox::Users;
 ///
 /// let users = Users::parse("
@@ -51,7 +66,8 @@ const MAX_ARGON2_MEMORY: u32 = 1024 * 1024;
 /// ")?.add("carol", "in clear")?;
 ///
 /// let error = Users::parse("alice:secret\nbob secret").unwrap_err();
-/// assert_eq!(error.to_string(), "line 2: no colon between user and secret");
+/// assert_eq!(error.to_string(), "line 2 of the users");
+/// assert_eq!(error.source().unwrap().to_string(), "no colon between user and secret");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]
@@ -60,6 +76,11 @@ pub struct Users {
     by_name: HashMap<String, usize>,
     /// Those that SCRAM cannot be done with.
     hashed: usize,
+    /// Whether somebody's salt is stored.
+    has_scram: bool,
+    /// The names and secrets of all, in whichever order they came.
+    content: Zeroizing<Hash>,
+    decoys: OnceLock<Decoys>,
     gate: Gate,
 }
 
@@ -132,26 +153,79 @@ impl Users {
     }
 
     fn insert(&mut self, user: &str, secret: &str) -> Result<(), EntryError> {
-        let name = match stringprep::saslprep(user) {
-            Ok(name) if !name.is_empty() && name.trim() == name => name.into_owned(),
-            _ => return Err(EntryError::Name),
-        };
+        let name = prepare_name(user).filter(|name| name.trim() == name).ok_or(EntryError::Name)?.into_owned();
         if self.by_name.contains_key(&name) {
             return Err(EntryError::Duplicate);
         }
         let secret = Secret::parse(secret)?;
         self.hashed += usize::from(matches!(secret, Secret::Argon2(_)));
+        self.has_scram |= matches!(secret, Secret::Scram(_));
+        for (octet, other) in self.content.iter_mut().zip(secret.digest(&name)) {
+            *octet ^= other;
+        }
+        self.decoys = OnceLock::new();
         self.by_name.insert(name, self.secrets.len());
         self.secrets.push(secret);
         Ok(())
     }
 
-    /// The secret to check a user with, and whether it is this user's. Without users there is none.
-    fn find(&self, user: &str) -> Result<(Option<&Secret>, bool), AuthFailure> {
+    /// How a user is checked.
+    fn find(&self, user: &str) -> Result<Found<'_>, AuthFailure> {
+        let decoys = self.decoys()?;
         // Computed for known names too, so that both take as long.
-        let stand_in = made_up_number(user)? % self.secrets.len().max(1) as u64;
+        let stand_in = decoys.key.number(user) % self.secrets.len().max(1) as u64;
+        let stand_in = decoys.in_order.get(stand_in as usize).copied().unwrap_or_default();
         let known = self.by_name.get(user);
-        Ok((self.secrets.get(*known.unwrap_or(&(stand_in as usize))), known.is_some()))
+        let secret = self.secrets.get(*known.unwrap_or(&stand_in));
+        Ok(Found { secret, is_known: known.is_some(), decoy_key: &decoys.key })
+    }
+
+    fn decoys(&self) -> Result<&Decoys, AuthFailure> {
+        if let Some(decoys) = self.decoys.get() {
+            return Ok(decoys);
+        }
+        // The first logins may come all at once, and it is costly.
+        let _pass = self.gate.enter()?;
+        match self.decoys.get() {
+            Some(decoys) => Ok(decoys),
+            None => {
+                let fresh = Decoys::new(self)?;
+                Ok(self.decoys.get_or_init(|| fresh))
+            }
+        }
+    }
+
+    /// From the users alone. Clients get to see salts that are made with it: whoever guesses all secrets could see in them
+    /// that the guess is right, without a login. So each guess shall cost as much as one at a good hash would; and where no
+    /// salt but made-up ones is ever shown, they come from elsewhere.
+    fn key(&self) -> Result<DecoyKey, AuthFailure> {
+        let mut key = [0; 32];
+        let derived = Argon2::default().hash_password_into(&*self.content, b"pillarbox: unknown names", &mut key);
+        derived.map(|()| DecoyKey(key)).map_err(|e| AuthFailure::temporary(e.to_string()))
+    }
+}
+
+/// A user, or who stands in for one.
+struct Found<'a> {
+    /// Without users there is none.
+    secret: Option<&'a Secret>,
+    is_known: bool,
+    decoy_key: &'a DecoyKey,
+}
+
+/// What unknown names are told.
+struct Decoys {
+    key: DecoyKey,
+    /// Whose secrets stand in for those of unknown names: all users, by name.
+    in_order: Vec<usize>,
+}
+
+impl Decoys {
+    fn new(users: &Users) -> Result<Decoys, AuthFailure> {
+        let key = if users.has_scram { users.key()? } else { DecoyKey::of_process()? };
+        let mut by_name: Vec<_> = users.by_name.iter().collect();
+        by_name.sort_unstable();
+        Ok(Decoys { key, in_order: by_name.into_iter().map(|(_, at)| *at).collect() })
     }
 }
 
@@ -161,34 +235,37 @@ impl Authenticator for Users {
     }
 
     fn password(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
-        let (secret, known) = self.find(user)?;
+        let Found { secret, is_known, .. } = self.find(user)?;
         let matches = match secret {
             Some(Secret::Clear { digest, .. }) => is_same(sha256(prepare_password(password).as_bytes()), *digest),
-            Some(Secret::Scram(verifier)) => verifier.matches(password),
+            Some(Secret::Scram(verifier)) => {
+                let _pass = self.gate.enter()?;
+                verifier.matches(password)
+            }
             Some(Secret::Argon2(hash)) => {
-                let _pass = self.gate.enter();
+                let _pass = self.gate.enter()?;
                 Argon2::default().verify_password(prepare_password(password).as_bytes(), &**hash).is_ok()
             }
             None => false,
         };
-        if matches && known { Ok(user.to_owned()) } else { Err(AuthFailure::Credentials) }
+        if matches && is_known { Ok(user.to_owned()) } else { Err(AuthFailure::Credentials) }
     }
 
     fn scram(&self, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
-        let (secret, known) = self.find(user)?;
-        let like = |iterations, salt| ScramVerifier::decoy(user, iterations, salt);
+        let Found { secret, is_known, decoy_key } = self.find(user)?;
         Ok(Some(match secret {
             Some(Secret::Clear { password, .. }) => {
-                let decoy = like(MIN_ITERATIONS, SALT)?;
+                let decoy = decoy_key.verifier(user, MIN_ITERATIONS, SALT);
+                let _pass = self.gate.enter()?;
                 // Derived for unknown names too, so that both take as long.
-                let verifier = ScramVerifier::derive(password, made_up_salt(user, SALT)?, MIN_ITERATIONS);
-                if known { verifier } else { decoy }
+                let verifier = ScramVerifier::derive(password, decoy_key.salt(user, SALT), MIN_ITERATIONS);
+                if is_known { verifier } else { decoy }
             }
             Some(Secret::Scram(verifier)) => {
-                let decoy = like(verifier.iterations(), verifier.salt().len())?;
-                if known { verifier.clone() } else { decoy }
+                let decoy = decoy_key.verifier(user, verifier.iterations(), verifier.salt().len());
+                if is_known { verifier.clone() } else { decoy }
             }
-            Some(Secret::Argon2(_)) | None => like(MIN_ITERATIONS, SALT)?,
+            Some(Secret::Argon2(_)) | None => decoy_key.verifier(user, MIN_ITERATIONS, SALT),
         }))
     }
 }
@@ -216,7 +293,21 @@ impl Secret {
         if password.is_empty() {
             return Err(EntryError::Empty);
         }
+        if password.len() > MAX_PASSWORD {
+            return Err(EntryError::Long);
+        }
         Ok(Secret::Clear { digest: sha256(password.as_bytes()), password })
+    }
+
+    /// Of the secret and whose it is.
+    fn digest(&self, name: &str) -> Hash {
+        let secret = Zeroizing::new(match self {
+            Secret::Clear { password, .. } => password.to_string(),
+            Secret::Scram(verifier) => verifier.encode(),
+            Secret::Argon2(hash) => hash.to_string(),
+        });
+        // No prepared name has a NUL in it.
+        sha256(&Zeroizing::new([name.as_bytes(), b"\0", secret.as_bytes()].concat()))
     }
 }
 
@@ -224,7 +315,9 @@ fn argon2(text: &str) -> Option<Secret> {
     let hash = PasswordHash::new(text).ok()?;
     let params = Params::try_from(&hash).ok()?;
     let complete = hash.salt.is_some() && hash.hash.is_some();
-    (complete && params.m_cost() <= MAX_ARGON2_MEMORY).then(|| Secret::Argon2(Box::new(hash)))
+    let memory = params.m_cost();
+    let bounded = memory <= MAX_ARGON2_MEMORY && u64::from(memory) * u64::from(params.t_cost()) <= MAX_ARGON2_WORK;
+    (complete && bounded).then(|| Secret::Argon2(Box::new(hash)))
 }
 
 /// Whether a secret looks like a hash that we do not know: `$id$…` of crypt(3), `{SCHEME}…` of LDAP.
@@ -235,25 +328,28 @@ fn is_foreign(text: &str) -> bool {
     crypt.or(scheme).is_some_and(|(name, _)| id(name))
 }
 
-/// Lets in as many threads at a time as there are processors: more would only take more memory.
+/// Lets in as many threads at a time as there are processors: more would only take more memory, and longer each.
 struct Gate {
     free: Mutex<usize>,
     freed: Condvar,
+    patience: Duration,
 }
 
 impl Default for Gate {
     fn default() -> Gate {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Gate { free: Mutex::new(processors), freed: Condvar::new() }
+        Gate { free: Mutex::new(processors), freed: Condvar::new(), patience: PATIENCE }
     }
 }
 
 impl Gate {
-    fn enter(&self) -> Pass<'_> {
+    fn enter(&self) -> Result<Pass<'_>, AuthFailure> {
         let mut free = self.free.lock();
-        self.freed.wait_while(&mut free, |free| *free == 0);
+        if self.freed.wait_while_for(&mut free, |free| *free == 0, self.patience).timed_out() {
+            return Err(AuthFailure::temporary("too many passwords are being checked"));
+        }
         *free -= 1;
-        Pass(self)
+        Ok(Pass(self))
     }
 }
 
@@ -289,8 +385,8 @@ pub enum UsersError {
 impl Display for UsersError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            UsersError::Read { path, source } => write!(f, "cannot read {}: {source}", path.display()),
-            UsersError::Line { line, source } => write!(f, "line {line}: {source}"),
+            UsersError::Read { path, .. } => write!(f, "cannot read {}", path.display()),
+            UsersError::Line { line, .. } => write!(f, "line {line} of the users"),
         }
     }
 }
@@ -310,15 +406,19 @@ impl Error for UsersError {
 pub enum EntryError {
     /// No colon between user and secret.
     Colon,
-    /// The name is empty, has blanks around it, or characters that SASLprep (RFC 4013) forbids.
+    /// The name is empty, longer than 512 octets when prepared, has blanks around it, or characters that SASLprep (RFC 4013)
+    /// forbids.
     Name,
     /// The user is there already, perhaps in another spelling.
     Duplicate,
     /// The secret is empty.
     Empty,
+    /// The secret is a password of more than 9,216 octets when prepared, which no client could send.
+    Long,
     /// The secret looks like a SCRAM verifier, but is no good one.
     Scram(ScramVerifierError),
-    /// The secret looks like an argon2 hash, but is no good one, or asks for more than 1 GiB of memory.
+    /// The secret looks like an argon2 hash, but is no good one, or asks for more than 1 GiB of memory or more work than 16
+    /// passes over that.
     Argon2,
     /// The secret looks like a hash of a kind that is not known here.
     Foreign,
@@ -331,7 +431,8 @@ impl Display for EntryError {
             EntryError::Name => "bad user name",
             EntryError::Duplicate => "this user is there already",
             EntryError::Empty => "the secret is empty",
-            EntryError::Scram(source) => return write!(f, "bad SCRAM verifier: {source}"),
+            EntryError::Long => "the secret is longer than 9216 octets",
+            EntryError::Scram(_) => "bad SCRAM verifier",
             EntryError::Argon2 => "bad argon2 hash",
             EntryError::Foreign => {
                 "the secret looks like a hash of an unknown kind; if it is a password, put {PLAIN} before it"

@@ -1,6 +1,5 @@
 //! What a server keeps of a SCRAM password, and the arithmetic of RFC 5802 section 3.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::str::FromStr;
@@ -13,6 +12,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::AuthFailure;
+use super::prepare::prepare_password;
 
 /// An output of SHA-256, and a key of HMAC-SHA-256.
 pub(super) type Hash = [u8; 32];
@@ -49,7 +49,8 @@ impl ScramProof {
 /// that comes in clear, but not enough to log in with.
 ///
 /// It is read and written in PostgreSQL's form, `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`, with salt and keys
-/// in base64. [`Debug`] shows nothing of it but the iterations.
+/// in base64. [`Debug`] shows nothing of it but the iterations, of which there may be 4,096 to 10,000,000: the server does
+/// as many for each login by PLAIN or LOGIN, some seconds at the upper end.
 ///
 /// ```
 /// use pillarbox::ScramVerifier;
@@ -115,16 +116,18 @@ impl ScramVerifier {
         }
     }
 
-    /// For a name that is nobody's: like a verifier in all that a client gets to see, always the same for the same
-    /// name, and with keys that no password leads to.
-    pub(super) fn decoy(user: &str, iterations: u32, salt_len: usize) -> Result<ScramVerifier, AuthFailure> {
-        let key = process_key()?;
-        Ok(ScramVerifier {
-            iterations,
-            salt: made_up_salt(user, salt_len)?,
-            stored_key: hmac(key, &[b"StoredKey\0", user.as_bytes()]),
-            server_key: hmac(key, &[b"ServerKey\0", user.as_bytes()]),
-        })
+    /// A verifier for a name that has none: no password matches it, and what a client sees of it, the iterations and a
+    /// salt of 16 octets, looks like a real one's.
+    ///
+    /// An [`Authenticator`](super::Authenticator) that returns it for unknown names hides which names are known. The same
+    /// `key` gives the same salt for the same name, after a restart and on every server that has it. Keep it secret, and
+    /// make it of at least 16 random octets: who knows it can tell made-up salts from real ones.
+    ///
+    /// # Errors
+    /// [`ScramVerifierError::Iterations`] for less than 4,096 or more than 10,000,000.
+    pub fn made_up(user: &str, key: &[u8], iterations: u32) -> Result<ScramVerifier, ScramVerifierError> {
+        let decoy = DecoyKey(sha256(key)).verifier(user, iterations, SALT);
+        ScramVerifier::new(iterations, decoy.salt, decoy.stored_key, decoy.server_key)
     }
 
     /// Whether this is the verifier of a password. Takes as long for a wrong one.
@@ -220,7 +223,7 @@ impl Display for ScramVerifierError {
             }
             ScramVerifierError::Iterations => f.write_str("not 4096 to 10000000 iterations"),
             ScramVerifierError::Salt => f.write_str("not a salt of 1 to 64 octets"),
-            ScramVerifierError::Random(source) => write!(f, "no random numbers: {source}"),
+            ScramVerifierError::Random(_) => f.write_str("the system gives no random numbers"),
         }
     }
 }
@@ -254,39 +257,47 @@ pub(super) fn is_same(a: Hash, b: Hash) -> bool {
     CtOutput::<Sha256>::new(a.into()) == CtOutput::new(b.into())
 }
 
-/// A password as it is compared: by SASLprep, or as it is if that does not take it. RFC 4013 knows the characters of
-/// Unicode 3.2 alone; clients send the others, such as emoji, unprepared, as PostgreSQL's do.
-pub(super) fn prepare_password(password: &str) -> Cow<'_, str> {
-    stringprep::saslprep(password).unwrap_or(Cow::Borrowed(password))
-}
+/// What is made up for names without a verifier of their own comes from such a key.
+#[derive(Clone, Copy)]
+pub(super) struct DecoyKey(pub Hash);
 
-/// The salt of a name that has none of its own. Nothing tells it from a random one, and it stays the same while the
-/// process lives.
-pub(super) fn made_up_salt(user: &str, len: usize) -> Result<Vec<u8>, AuthFailure> {
-    let key = process_key()?;
-    let mut salt = Vec::with_capacity(MAX_SALT);
-    for round in 0..len.div_ceil(32) {
-        salt.extend_from_slice(&hmac(key, &[b"salt\0", &[round as u8], user.as_bytes()]));
+impl DecoyKey {
+    /// A random key that is the same while the process lives.
+    pub fn of_process() -> Result<DecoyKey, AuthFailure> {
+        static KEY: OnceLock<Hash> = OnceLock::new();
+        if let Some(key) = KEY.get() {
+            return Ok(DecoyKey(*key));
+        }
+        let mut fresh = [0; 32];
+        getrandom::fill(&mut fresh).map_err(AuthFailure::temporary)?;
+        Ok(DecoyKey(*KEY.get_or_init(|| fresh)))
     }
-    salt.truncate(len);
-    Ok(salt)
-}
 
-/// A number that is always the same for the same name, and that nobody outside can foretell.
-pub(super) fn made_up_number(user: &str) -> Result<u64, AuthFailure> {
-    let [a, b, c, d, e, f, g, h, ..] = hmac(process_key()?, &[b"number\0", user.as_bytes()]);
-    Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
-}
-
-/// What everything made up comes from.
-fn process_key() -> Result<&'static Hash, AuthFailure> {
-    static KEY: OnceLock<Hash> = OnceLock::new();
-    if let Some(key) = KEY.get() {
-        return Ok(key);
+    /// A salt that nothing tells from a random one, always the same for the same name.
+    pub fn salt(&self, user: &str, len: usize) -> Vec<u8> {
+        let mut salt = Vec::with_capacity(MAX_SALT);
+        for round in 0..len.div_ceil(32) {
+            salt.extend_from_slice(&hmac(&self.0, &[b"salt\0", &[round as u8], user.as_bytes()]));
+        }
+        salt.truncate(len);
+        salt
     }
-    let mut fresh = [0; 32];
-    getrandom::fill(&mut fresh).map_err(AuthFailure::temporary)?;
-    Ok(KEY.get_or_init(|| fresh))
+
+    /// A number that is always the same for the same name, and that nobody outside can foretell.
+    pub fn number(&self, user: &str) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = hmac(&self.0, &[b"number\0", user.as_bytes()]);
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// Like a verifier in all that a client gets to see, with keys that no password leads to.
+    pub fn verifier(&self, user: &str, iterations: u32, salt_len: usize) -> ScramVerifier {
+        ScramVerifier {
+            iterations,
+            salt: self.salt(user, salt_len),
+            stored_key: hmac(&self.0, &[b"StoredKey\0", user.as_bytes()]),
+            server_key: hmac(&self.0, &[b"ServerKey\0", user.as_bytes()]),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -349,18 +360,30 @@ mod tests {
     fn passwords_beyond_saslprep_stay_as_they_are() {
         let verifier = ScramVerifier::generate("\u{1f511} key", 4096).unwrap();
         assert!(verifier.matches("\u{1f511} key") && !verifier.matches("key"));
-        // RFC 4013 section 3: compatibility forms are the same.
-        assert_eq!(prepare_password("\u{2168}"), "IX");
     }
 
     #[test]
-    fn what_is_made_up_is_made_up_once() {
-        let decoy = |user| ScramVerifier::decoy(user, 4096, 40).unwrap();
-        assert_eq!(decoy("bob").encode(), decoy("bob").encode());
-        assert_ne!(decoy("bob").salt, decoy("eve").salt);
-        assert_eq!(decoy("bob").salt.len(), 40);
-        assert_eq!(made_up_salt("bob", 16).unwrap(), decoy("bob").salt[..16]);
-        assert_eq!(made_up_number("bob").unwrap(), made_up_number("bob").unwrap());
+    fn what_is_made_up_is_the_same_for_the_same_key_and_name() {
+        let (key, other) = (DecoyKey([1; 32]), DecoyKey([2; 32]));
+        let decoy = key.verifier("bob", 4096, 40);
+        assert_eq!(decoy.encode(), key.verifier("bob", 4096, 40).encode());
+        assert_ne!(decoy.salt, key.verifier("eve", 4096, 40).salt);
+        assert_ne!(decoy.salt, other.verifier("bob", 4096, 40).salt);
+        assert_eq!((decoy.salt.len(), &decoy.salt[..16]), (40, &*key.salt("bob", 16)));
+        assert_eq!(key.number("bob"), DecoyKey([1; 32]).number("bob"));
+        let process = [DecoyKey::of_process().unwrap().0, DecoyKey::of_process().unwrap().0];
+        assert_eq!(process[0], process[1]);
+    }
+
+    #[test]
+    fn authenticators_can_make_verifiers_up() {
+        let made_up = |user, key| ScramVerifier::made_up(user, key, 5000).unwrap();
+        let one = made_up("bob", b"0123456789abcdef");
+        assert_eq!(one.encode(), made_up("bob", b"0123456789abcdef").encode());
+        assert_ne!(one.salt, made_up("bob", b"0123456789abcdeF").salt);
+        assert_eq!((one.iterations, one.salt.len()), (5000, 16));
+        assert!(!one.matches("") && !one.matches("bob"));
+        assert!(matches!(ScramVerifier::made_up("bob", b"", 1), Err(ScramVerifierError::Iterations)));
     }
 
     #[test]

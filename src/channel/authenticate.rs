@@ -1,5 +1,6 @@
 //! AUTH: RFC 4954.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -140,7 +141,8 @@ impl<S: Stream> Channel<S> {
                 self.answer(SUCCEEDED)
             }
             Outcome::Failure(failure) => {
-                log::info!("[{id}] authentication from {} failed: {failure}", self.context.peer);
+                let cause = failure.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                log::info!("[{id}] authentication from {} failed: {failure}{cause}", self.context.peer);
                 if !failure.is_guess() {
                     return self.answer(failure.reply());
                 }

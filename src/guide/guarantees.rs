@@ -23,6 +23,10 @@
 //! [`handler_timeout`](Builder::handler_timeout) or of a shutdown's grace time, and the handler stores it after all. It never
 //! arrives zero times. A handler of your own is the promise: return an acceptance once the message is where it is to be.
 //!
+//! A Maildir's folders are held open, are no links, and belong to the process's user or root; nothing is written or removed
+//! anywhere else, whatever is put in their place. What it removes are files of its own naming, left unfinished in `tmp` for over
+//! 36 hours.
+//!
 //! Not promised: that a disk, or a file system over a network, keeps what it said it has flushed. [`Inbox`], [`handlers::Sink`] and [`handlers::Debugging`]
 //! keep nothing.
 //!
@@ -39,7 +43,8 @@
 //!   `452 4.3.1`, before their content if that is known in time. A message has
 //!   [`data_size_limit`](Builder::data_size_limit) (32 MiB, `552 5.3.4`) and
 //!   [`max_recipients`](Builder::max_recipients) (1,000, `452 4.5.3`); a command line 2,048 octets (`500 5.5.2`).
-//! - Threads: [`max_connections`](Builder::max_connections) (1,000); one more client reads `421 4.3.2`, without the listener
+//! - Threads: [`max_connections`](Builder::max_connections) (1,000), each with a stack of 1 MiB
+//!   ([`worker_stack`](Builder::worker_stack)) of which only what was used takes memory; one more client reads `421 4.3.2`, without the listener
 //!   waiting for it. Where the system has no descriptor or thread left, the listener waits a little and goes on.
 //!   One address or network has as many as
 //!   [`max_connections_per_address`](Builder::max_connections_per_address) and
@@ -50,6 +55,9 @@
 //!   [`data_timeout`](Builder::data_timeout) (180 s) between its parts and no less than 500 octets a second, a reply to be
 //!   read the command's time, a TLS handshake 60 s, a PROXY header 10 s. All of them hold in total: octets that drip win
 //!   nothing. The first two are as long as RFC 5321 section 4.5.3.2 asks.
+//! - Secrets: [`Users`](crate::Users) checks no more argon2 hashes and SCRAM secrets at a time than there are processors; a login
+//!   waits 30 s for its turn and then reads `454 4.7.0`. A name has 512 octets and a password 9,216, as sent and as prepared by
+//!   SASLprep (`535 5.7.8`).
 //! - Work: no input makes any path quadratic. [`max_errors`](Builder::max_errors) (20) end a connection, and beyond
 //!   [`max_junk`](Builder::max_junk) (100) each command that brings no mail counts as one; three failed authentications do,
 //!   each answered later than the one before.

@@ -49,7 +49,7 @@
 //! | have content taken for commands: a refused message or chunk, a cut chunk, DATA that was refused, a chunk of unknown length | content is read off whatever becomes of it. Where its end cannot be known, the connection is closed: `421 4.7.0` if anything is there behind a DATA that is refused, `501 5.5.4` for a BDAT whose number is none, `500 5.5.2` for a DATA or BDAT line that is too long | fixed |
 //! | lead a browser here | GET, POST, PUT, CONNECT and every line that ends in HTTP's version, of whichever method, end the connection before anything else of the request is read | fixed |
 //! | put control characters into an address, a name or a verb, for a log or a header to repeat | `500 5.5.2`; all text of clients is [`Escaped`] in logs and in `Debugging`'s output, and never repeated in a reply | fixed |
-//! | find out who has an account here | VRFY answers 252 to all, EXPN 502, and AUTH the same to an unknown name and a wrong password. [`Users`](crate::Users) takes the same time for both. Who answers 550 to RCPT tells whom there is: that is RCPT's purpose | |
+//! | find out who has an account here | VRFY answers 252 to all, EXPN 502, and AUTH the same to an unknown name and a wrong password. [`Users`](crate::Users) takes the same time for both, and shows salts that say nothing either: those of unknown names are the same on each server with the same users, and after a restart, if some users' are. **But** a change of the users changes the salts of all unknown names, and of no SCRAM secret: who asks before and after can tell them apart. Who answers 550 to RCPT tells whom there is: that is RCPT's purpose | |
 //! | make the server look up names, or connect somewhere | nothing a client says is ever resolved or connected to; no reverse DNS. A relay connects to its one upstream | fixed |
 //! | pretend to be another client with a PROXY header or XCLIENT | from whoever is not listed these are bad commands | [`proxy_protocol`](Builder::proxy_protocol), [`xclient`](Builder::xclient): nobody |
 //! | have mail relayed | only for this machine, listed networks, authenticated clients and listed domains; else `550 5.7.1` | [`Proxy`](handlers::Proxy): nobody listed |
@@ -60,7 +60,8 @@
 //! | tries to | what is done | setting and default |
 //! |---|---|---|
 //! | guess passwords | each failure is answered half a second later than the one before; three end the connection. Over many connections only [`max_error_rate`](Builder::max_error_rate) helps | [`max_auth_failures`](Builder::max_auth_failures) 3 |
-//! | use up the processor with costly hashes | argon2 runs no more than once a processor at a time, in [`Users`](crate::Users) | fixed |
+//! | use up the processor with costly hashes | [`Users`](crate::Users) checks no more argon2 hashes and SCRAM secrets at a time than there are processors, and refuses secrets of more than 10,000,000 iterations, or 16 passes over 1 GiB, when it reads them; a login that waits for 30 s reads `454 4.7.0` | fixed |
+//! | give a name or a password that grows when it is prepared | 512 and 9,216 octets hold before SASLprep and after it; beyond, `535 5.7.8` | fixed |
 //! | act as somebody else | refused, unless the [`Authenticator`](crate::Authenticator) allows it | nobody may |
 //! | send as somebody else | **nothing**: the reverse-path and the header `From` are not compared with the identity. A [`Session`](crate::Session) can, in [`mail`](crate::Session::mail) | |
 //! | send without end | **nothing** but the limits above: there are no quotas for an account | |
@@ -103,9 +104,15 @@
 //! # Somebody else on the machine
 //!
 //! Messages that are spooled are in files without a name, not encrypted. Everybody on this machine counts as near: they may
-//! log in without TLS, and a relay relays for them. A Unix socket has the permissions that the process's umask leaves, and so
-//! lets in whom those let in. Passwords are wiped from memory after use, but what [`Users`](crate::Users) keeps, in clear if
+//! log in without TLS, and a relay relays for them. A Unix socket has the permissions of [`Listener::mode`](crate::Listener::mode)
+//! or `--socket-mode` from before it listens, else those that the process's umask leaves, and so lets in whom those let in. It is
+//! removed only while it is the server's own, and a socket that somebody listens at is never replaced; but who may write to its
+//! folder can put another there. Passwords are wiped from memory after use, but what [`Users`](crate::Users) keeps, in clear if
 //! the file has it so, is there as long as the server. The permissions of that file are not checked.
+//!
+//! A Maildir that is a link, or whose `tmp`, `new` or `cur` is one, or that belongs to a user who is neither the process's nor
+//! root, is refused at the start. Later the folders that were opened then are used: if others are put in their place, messages are
+//! refused until all is well. Whoever may write to a Maildir can still remove what is in it.
 //!
 //! # The administrator's mistakes
 //!
@@ -113,6 +120,8 @@
 //! |---|---|
 //! | `require_tls` without a certificate, `require_auth` without users, an inbox that everybody can read, settings that exclude each other | it does not start, and says why |
 //! | a hash of an unknown kind in the file of users | it is refused, and not taken for a password |
+//! | a key that root can read, and the user nobody, whom root becomes, cannot: SIGHUP could not renew it | the command does not start, and says what to do |
+//! | a hook that takes more stack than there is | **the process ends**: [`worker_stack`](Builder::worker_stack) is 1 MiB |
 //! | an encrypted key, or one of another form | an error that has the command which converts it |
 //! | an open relay | only by [`open_relay`](handlers::Proxy::open_relay) or `--open-relay`. **Not noticed:** behind a load balancer on this machine all clients seem to be near, unless it tells who they are: [`proxy_protocol`](Builder::proxy_protocol) |
 //! | a network too large in `proxy_protocol` or `xclient` | **not noticed**: all of it may claim to be any client, and by XCLIENT any user |

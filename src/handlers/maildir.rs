@@ -1,15 +1,13 @@
 //! A handler that stores messages, on disk before it accepts them.
 
-use std::collections::hash_map::RandomState;
 use std::fmt::{self, Debug, Formatter};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher};
+use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::config::Config;
 use crate::consumer::Handler;
@@ -21,11 +19,10 @@ use crate::reply::{Reply, Status};
 use crate::spool::is_out_of_resources;
 
 mod flush;
+mod folders;
+mod names;
 
-use flush::GroupFlush;
-
-/// How old a file in `tmp` is that nobody can be writing any more: maildir(5) says 36 hours.
-const ABANDONED: Duration = Duration::from_secs(36 * 3600);
+use folders::Folders;
 
 /// More would wait for the same disk, and gain nothing.
 const MAX_WRITERS: usize = 64;
@@ -43,6 +40,10 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 ///
 /// A file begins with `Return-Path:`, a `Delivered-To:` for each recipient, and `Received:`; then comes the message. Lines
 /// end with LF, as readers of Maildirs expect: see [`crlf`](Maildir::crlf).
+///
+/// `tmp`, `new` and `cur` are held open, and only ever used by way of that: nobody can lead the messages elsewhere with a
+/// link. If one of them is moved or replaced, messages are refused with `451 4.3.0` until the folders are good again; what
+/// takes a folder's place is looked at as at the start. A file system cannot be unmounted meanwhile.
 ///
 /// Messages that come at the same time are stored at the same time, each by a thread of its own, and the disk is asked to
 /// flush for all of them together: sixty-four clients wait little longer than one. Several servers and processes may share
@@ -69,32 +70,35 @@ struct Job {
 }
 
 struct Store {
-    folder: PathBuf,
+    path: PathBuf,
+    // None once their paths lead elsewhere: the next message has them opened anew.
+    folders: Mutex<Option<Arc<Folders>>>,
     host: String,
     crlf: bool,
     once: bool,
-    new: GroupFlush,
     // So that a full disk is logged once, and not for each message that it refuses.
     is_failing: AtomicBool,
 }
 
 impl Maildir {
-    /// The Maildir at `folder`, made if it is not there; files that a crash left in its `tmp` over 36 hours ago are removed.
+    /// The Maildir at `folder`, made if it is not there.
+    ///
+    /// Files that a crash left in its `tmp` over 36 hours ago are removed: those that a `Maildir` has named, and no others.
     ///
     /// # Errors
-    /// Those of making the folders and of looking into them.
+    /// Those of making the folders and of looking into them. [`InvalidInput`](io::ErrorKind::InvalidInput) if the folder,
+    /// or its `tmp`, `new` or `cur`, is a link or no folder, or belongs to somebody else than the process's user or root;
+    /// above the Maildir there may be links.
     pub fn create(folder: impl AsRef<Path>) -> io::Result<Maildir> {
-        let folder = folder.as_ref().to_owned();
-        make_folder(&folder)?;
-        for part in ["tmp", "new", "cur"] {
-            make_folder(&folder.join(part))?;
-        }
-        remove_abandoned(&folder.join("tmp"))?;
+        let path = folder.as_ref();
+        let folders = Folders::create(path)?;
+        folders.remove_abandoned()?;
         let writers = Pool::new(MAX_WRITERS, Config::default().worker_stack, |Job { store, delivery }: Job| {
             let (mail, answer) = delivery.take();
             answer.respond(store.take(&mail));
         });
-        Ok(Maildir { store: Arc::new(Store::new(folder)), writers: Arc::new(writers) })
+        let store = Store::new(path.to_owned(), Some(Arc::new(folders)));
+        Ok(Maildir { store: Arc::new(store), writers: Arc::new(writers) })
     }
 
     /// Whether lines are stored with CRLF, to the octet as they came, and not with LF. Default: false.
@@ -131,33 +135,33 @@ impl Handler for Maildir {
 
 impl Debug for Maildir {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Maildir").field("folder", &self.store.folder).finish_non_exhaustive()
+        f.debug_struct("Maildir").field("folder", &self.store.path).finish_non_exhaustive()
     }
 }
 
 impl Store {
-    fn new(folder: PathBuf) -> Store {
-        let host = in_file_name(&gethostname::gethostname().to_string_lossy());
-        let is_failing = AtomicBool::new(false);
-        Store { folder, host, crlf: false, once: false, new: GroupFlush::default(), is_failing }
+    fn new(path: PathBuf, folders: Option<Arc<Folders>>) -> Store {
+        let host = names::of_host(&gethostname::gethostname().to_string_lossy());
+        let (folders, is_failing) = (Mutex::new(folders), AtomicBool::new(false));
+        Store { path, folders, host, crlf: false, once: false, is_failing }
     }
 
     /// With the same settings, which are about to be changed.
     fn again(&self) -> Store {
-        Store { crlf: self.crlf, once: self.once, ..Store::new(self.folder.clone()) }
+        Store { crlf: self.crlf, once: self.once, ..Store::new(self.path.clone(), self.folders.lock().clone()) }
     }
 
     fn take(&self, mail: &Envelope) -> Response {
         match self.store(mail) {
             Ok(()) => {
                 if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed) {
-                    log::warn!("{} can be written to again", self.folder.display());
+                    log::warn!("{} can be written to again", self.path.display());
                 }
                 Reply::ok()
             }
             Err(e) => {
                 if !self.is_failing.swap(true, Ordering::Relaxed) {
-                    log::error!("cannot store messages in {}: {e}", self.folder.display());
+                    log::error!("cannot store messages in {}: {e}", self.path.display());
                 }
                 if is_out_of_resources(&e) { DISK_FULL } else { FAILED }
             }
@@ -166,23 +170,42 @@ impl Store {
     }
 
     fn store(&self, mail: &Envelope) -> io::Result<()> {
-        // Whoever else stores the same message has a file of its own until it can be seen.
-        let unique = self.unique_name();
-        let name = if self.once { name_of(mail) } else { unique.clone() };
-        if self.once && self.has(&name)? {
-            // Whoever put it there, or moved it, may have been killed before this.
-            sync_folder(&self.folder.join("cur"))?;
-            return self.new.wait(|| sync_folder(&self.folder.join("new")));
+        let folders = self.folders()?;
+        let stored = self.store_in(&folders, mail);
+        if stored.is_err() && folders.check().is_err() {
+            // Somebody else may have opened them anew already.
+            self.folders.lock().take_if(|current| Arc::ptr_eq(current, &folders));
         }
-        let tmp = self.folder.join("tmp").join(&unique);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp)?;
-        let written = self.write(file, mail).and_then(|()| self.publish(&tmp, &name));
+        stored
+    }
+
+    fn store_in(&self, folders: &Folders, mail: &Envelope) -> io::Result<()> {
+        // Whoever else stores the same message has a file of its own until it can be seen.
+        let unique = names::unique(&self.host);
+        let name = if self.once { names::of_message(mail) } else { unique.clone() };
+        if self.once && has(folders, &name)? {
+            // Whoever put it there, or moved it, may have been killed before this.
+            folders.cur.flush()?;
+            return folders.flush_new();
+        }
+        let file = folders.tmp.create(&unique)?;
+        let written = self.write(file, mail).and_then(|()| self.publish(folders, &unique, &name));
         // Only from here on: a file that could not be made is somebody else's.
         if written.is_err() {
             // What cannot be removed is in tmp, where no reader looks.
-            let _ = fs::remove_file(&tmp);
+            let _ = folders.tmp.remove(&unique);
         }
         written
+    }
+
+    fn folders(&self) -> io::Result<Arc<Folders>> {
+        let mut folders = self.folders.lock();
+        if let Some(folders) = &*folders {
+            return Ok(folders.clone());
+        }
+        let opened = Arc::new(Folders::open(&self.path)?);
+        *folders = Some(opened.clone());
+        Ok(opened)
     }
 
     fn write(&self, file: File, mail: &Envelope) -> io::Result<()> {
@@ -200,22 +223,6 @@ impl Store {
         }
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()
-    }
-
-    /// Whether a message has been stored, and a reader may have seen it since.
-    fn has(&self, name: &str) -> io::Result<bool> {
-        // In this order: a reader moves it from one to the other.
-        if self.folder.join("new").join(name).try_exists()? {
-            return Ok(true);
-        }
-        for entry in fs::read_dir(self.folder.join("cur"))? {
-            let file = entry?.file_name();
-            let rest = file.as_encoded_bytes().strip_prefix(name.as_bytes());
-            if rest.is_some_and(|flags| matches!(flags.first(), None | Some(b':'))) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Copies, with LF in each CRLF's place unless CRLF is wanted.
@@ -248,82 +255,36 @@ impl Store {
     }
 
     /// Makes a file that is on disk visible, and sees to it that this is on disk as well.
-    fn publish(&self, tmp: &Path, name: &str) -> io::Result<()> {
-        let folder = self.folder.join("new");
-        let path = folder.join(name);
+    fn publish(&self, folders: &Folders, unique: &str, name: &str) -> io::Result<()> {
         // A rename would silently take another's place: the name sees to it that there is none. A link, which would not,
         // is refused by some file systems and costs a call more.
-        fs::rename(tmp, &path)?;
-        // The folder is opened anew each time, since it may have been replaced.
-        let published = self.new.wait(|| sync_folder(&folder));
+        folders.tmp.rename(unique, &folders.new, name)?;
+        let published = folders.flush_new();
         // With a name of the message's own it may be another's, who has had it accepted.
         if published.is_err() && !self.once {
             // The client will hear a 4xx and send it again: it should not be there twice, though that is better than never.
-            let _ = fs::remove_file(&path);
-            let _ = sync_folder(&folder);
+            let _ = folders.new.remove(name);
+            let _ = folders.new.flush();
         }
         published
     }
+}
 
-    /// A name that nobody else makes, now or ever: the time, the process, a counter and chance.
-    fn unique_name(&self) -> String {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let chance = RandomState::new().build_hasher().finish();
-        format!(
-            "{}.M{:06}P{}Q{}R{chance:016x}.{}",
-            now.as_secs(),
-            now.subsec_micros(),
-            std::process::id(),
-            COUNTER.fetch_add(1, Ordering::Relaxed),
-            self.host
-        )
+/// Whether a message has been stored, and a reader may have seen it since.
+fn has(folders: &Folders, name: &str) -> io::Result<bool> {
+    folders.cur.check()?;
+    // In this order: a reader moves it from one to the other.
+    if folders.new.has(name)? {
+        return Ok(true);
     }
-}
-
-/// What a message is called wherever it is stored. The id alone might hardly ever be another's from another machine: the
-/// nanosecond and that machine's name leave nothing to chance.
-fn name_of(mail: &Envelope) -> String {
-    let at = mail.received_at().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    format!("{}.N{:09}I{}.{}", at.as_secs(), at.subsec_nanos(), mail.id(), in_file_name(mail.hostname()))
-}
-
-/// A host's name as maildir(5) has it in a file's.
-fn in_file_name(host: &str) -> String {
-    host.replace('/', "\\057").replace(':', "\\072")
-}
-
-/// Makes a folder and those above it, each on disk before the next.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = match folder.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    make_folder(parent)?;
-    match DirBuilder::new().mode(0o700).create(folder) {
-        // Another process may have made it meanwhile; anything else in its place is an error.
-        Err(e) if !folder.is_dir() => Err(e),
-        _ => sync_folder(parent),
-    }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn remove_abandoned(tmp: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(tmp)? {
-        let entry = entry?;
-        let age = entry.metadata().and_then(|m| m.modified()).map(|at| at.elapsed().unwrap_or_default());
-        // It may be gone meanwhile: another process does the same.
-        if age.is_ok_and(|age| age > ABANDONED) {
-            let _ = fs::remove_file(entry.path());
+    for file in folders.cur.names()? {
+        let file = file?;
+        let rest = file.as_encoded_bytes().strip_prefix(name.as_bytes());
+        if rest.is_some_and(|flags| matches!(flags.first(), None | Some(b':'))) {
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -333,7 +294,7 @@ mod tests {
 
     fn copied(content: &[u8], piece: usize, crlf: bool) -> Vec<u8> {
         let mut out = Vec::new();
-        let store = Store { crlf, ..Store::new(PathBuf::new()) };
+        let store = Store { crlf, ..Store::new(PathBuf::new(), None) };
         store.copy(BufReader::with_capacity(piece, content), &mut out).unwrap();
         out
     }

@@ -2,6 +2,9 @@
 
 #[path = "../support/client.rs"]
 mod client;
+#[cfg(all(feature = "cli", unix))]
+#[path = "../support/command.rs"]
+mod command;
 
 mod api;
 mod disk;

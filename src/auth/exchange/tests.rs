@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::auth::{Users, decode};
-use crate::config::Config;
+use crate::auth::prepare::MAX_NAME;
+use crate::auth::{ScramVerifier, Users, decode};
 
 fn users() -> Arc<dyn Authenticator> {
     Arc::new(Users::new().add("tim", "tanstaaftanstaaf").unwrap().add("Kurt", "xipj3plmq").unwrap())
@@ -385,6 +385,22 @@ fn external() {
 }
 
 #[test]
+fn external_for_names_that_are_long_once_they_are_prepared() {
+    struct Anybody;
+    impl Authenticator for Anybody {
+        fn external(&self, _: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
+            acts_as.map(str::to_owned).ok_or(AuthFailure::Credentials)
+        }
+    }
+    let external = |times: usize| {
+        let mut exchange = Exchange::start(Mechanism::External, Arc::new(Anybody), tls());
+        done(exchange.step(Some("\u{fdfa}".repeat(times).as_bytes())))
+    };
+    assert_eq!(external(15).unwrap().len(), 495);
+    assert_eq!((external(16), external(170)), (Err(535), Err(535)));
+}
+
+#[test]
 fn mechanisms_are_offered_while_they_can_work() {
     let names = |authenticator: &Arc<dyn Authenticator>, facts: &ExchangeFacts| {
         let names: Vec<&str> = offered(&**authenticator, facts).map(Mechanism::name).collect();
@@ -399,13 +415,12 @@ fn mechanisms_are_offered_while_they_can_work() {
     assert_eq!(names(&function, &tls()), "PLAIN LOGIN");
 }
 
-/// Connections run on small stacks; half of one is left for what goes on above.
+/// A program may ask for small stacks, and half of one is for what goes on above.
 #[test]
 fn the_costly_checks_fit_a_worker_stack() {
     let hash = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
     let hashed: Arc<dyn Authenticator> = Arc::new(Users::new().add("tim", hash).unwrap());
-    let stack = Config::default().worker_stack / 2;
-    let thread = thread::Builder::new().stack_size(stack).spawn(move || {
+    let thread = thread::Builder::new().stack_size(128 * 1024).spawn(move || {
         let scram = TIM.run(start(Mechanism::ScramSha256, &users()));
         (plain(&hashed, b"\0tim\0password"), scram)
     });

@@ -89,17 +89,38 @@ fn an_unknown_name_is_checked_against_a_secret_of_somebody() {
     let mut kinds = [0, 0];
     for number in 0..64 {
         let name = format!("mallory{number}");
-        let (secret, known) = users.find(&name).unwrap();
-        let (again, _) = users.find(&name).unwrap();
-        assert!(!known && std::ptr::eq(secret.unwrap(), again.unwrap()));
+        let Found { secret, is_known, .. } = users.find(&name).unwrap();
+        let again = users.find(&name).unwrap().secret;
+        assert!(!is_known && std::ptr::eq(secret.unwrap(), again.unwrap()));
         kinds[usize::from(matches!(secret, Some(Secret::Scram(_))))] += 1;
         // Whoever's secret it is, it opens nothing.
         assert!(!is_good(&users, &name, "secret"));
     }
     // 64 names that all fall to one side: less likely than a fault of the machine.
     assert!(kinds[0] > 0 && kinds[1] > 0);
-    let (secret, known) = users.find("bob").unwrap();
-    assert!(known && matches!(secret, Some(Secret::Scram(_))));
+    let Found { secret, is_known, .. } = users.find("bob").unwrap();
+    assert!(is_known && matches!(secret, Some(Secret::Scram(_))));
+}
+
+/// An error and what led to it; neither repeats the other.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        assert!(!text.contains(&error.to_string()), "{text}: {error}");
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[test]
+fn errors_and_their_causes_say_each_thing_once() {
+    let read = UsersError::Read { path: "/users".into(), source: io::ErrorKind::NotFound.into() };
+    assert_eq!(chain(&read), "cannot read /users: entity not found");
+    assert_eq!(chain(&AuthFailure::temporary("down")), "credentials cannot be checked now: down");
+    let random = ScramVerifierError::Random("broken".into());
+    assert_eq!(chain(&random), "the system gives no random numbers: broken");
 }
 
 #[test]
@@ -127,6 +148,9 @@ fn bad_lines_are_numbered_and_keep_their_secrets() {
         ("bob:$argon2id$hunter2", "bad argon2 hash"),
         ("bob:$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ", "bad argon2 hash"),
         (&*format!("bob:{long_memory}"), "bad argon2 hash"),
+        (&*format!("bob:{}", ARGON2.replace("m=256,t=2", "m=65536,t=257")), "bad argon2 hash"),
+        (&*format!("bob:{}", "\u{fdfa}".repeat(280)), "the secret is longer than 9216 octets"),
+        (&*format!("{}:hunter2", "\u{fdfa}".repeat(16)), "bad user name"),
         (
             "bob:SCRAM-SHA-256$hunter2",
             "bad SCRAM verifier: not of the form SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey",
@@ -135,8 +159,9 @@ fn bad_lines_are_numbered_and_keep_their_secrets() {
     ];
     for (line, message) in cases {
         let error = Users::parse(&format!("# users\nalice:secret\n{line}\n")).unwrap_err();
-        assert_eq!(error.to_string(), format!("line 3: {message}"));
+        assert_eq!(chain(&error), format!("line 3 of the users: {message}"));
     }
+    assert!(argon2(&ARGON2.replace("m=256,t=2", "m=65536,t=256")).is_some());
 }
 
 #[test]
@@ -167,13 +192,13 @@ fn debug_is_silent() {
 
 #[test]
 fn a_gate_lets_in_so_many_at_a_time() {
-    let gate = Gate { free: Mutex::new(1), freed: Condvar::new() };
+    let gate = Gate { free: Mutex::new(1), ..Gate::default() };
     let inside = Mutex::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..100 {
-                    let _pass = gate.enter();
+                    let _pass = gate.enter().unwrap();
                     assert!(inside.try_lock().is_some_and(|mut count| {
                         *count += 1;
                         true
@@ -183,4 +208,33 @@ fn a_gate_lets_in_so_many_at_a_time() {
         }
     });
     assert_eq!((*inside.lock(), *gate.free.lock()), (400, 1));
+}
+
+#[test]
+fn a_gate_keeps_nobody_waiting_for_ever() {
+    let gate = Gate { free: Mutex::new(1), patience: Duration::from_millis(1), ..Gate::default() };
+    let pass = gate.enter().unwrap();
+    assert!(matches!(gate.enter(), Err(AuthFailure::Temporary(_))));
+    drop(pass);
+    assert!(gate.enter().is_ok());
+}
+
+#[test]
+fn what_is_made_up_depends_on_the_users_alone() {
+    let entries = [("alice", "secret"), ("bob", &*scram()), ("carol", "in clear")];
+    let make = |order: [usize; 3]| {
+        let add = |users: Users, at: usize| users.add(entries[at].0, entries[at].1).unwrap();
+        order.into_iter().fold(Users::new(), add)
+    };
+    let (users, same) = (make([0, 1, 2]), make([2, 0, 1]));
+    let other =
+        Users::new().add("alice", "Secret").unwrap().add("bob", &scram()).unwrap().add("carol", "in clear").unwrap();
+    for name in ["alice", "mallory", "trent", "victor"] {
+        assert_eq!(shown(&users, name), shown(&same, name));
+        assert_ne!(shown(&users, name).1, shown(&other, name).1);
+    }
+    // A user more, and it is another set of users.
+    let before = shown(&users, "mallory").1;
+    let users = users.add("dave", "x").unwrap();
+    assert_ne!(before, shown(&users, "mallory").1);
 }

@@ -65,10 +65,19 @@ fn run(arguments: Arguments) -> Result<(), String> {
     if arguments.smtps {
         listener = listener.implicit_tls();
     }
+    #[cfg(unix)]
+    if let Some(mode) = arguments.socket_mode {
+        if !arguments.local.starts_with("unix:") {
+            usage(ErrorKind::ArgumentConflict, "--socket-mode is for unix:PATH");
+        }
+        listener = listener.mode(mode);
+    }
     let listener = listener.bind().map_err(|e| explain(&e))?;
     let web = inbox(&arguments)?;
     if !arguments.nosetuid {
         privileges::drop()?;
+        // Now, and not on the day on which the certificate is renewed.
+        tls.as_ref().map_or(Ok(()), Certificate::check_that_it_can_be_renewed)?;
     }
     // Made only now: it belongs to the user that will write to it.
     let builder = builder(&arguments, tls.as_ref(), users);

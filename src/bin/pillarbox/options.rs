@@ -27,6 +27,11 @@ pub struct Arguments {
     #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
     pub remote: String,
 
+    /// Permissions of the socket at unix:PATH, as for chmod: 660
+    #[cfg(unix)]
+    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    pub socket_mode: Option<u32>,
+
     /// Stay root; else root becomes the user nobody once it listens
     #[arg(short = 'n', long)]
     pub nosetuid: bool,
@@ -162,7 +167,8 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificate and its key again, if there are any; else it ends it.
+Reads the certificate and its key again, if there are any; else it ends it. Root becomes the user nobody unless \-n is given,
+so nobody must be able to read both, and the start fails otherwise.
 .SH ENVIRONMENT
 .TP
 RUST_LOG
@@ -358,6 +364,13 @@ fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
 
 fn parse_size(text: &str) -> Result<u64, String> {
     parse_digits(text).ok_or_else(|| "expected a number of octets, in digits only".to_owned())
+}
+
+/// Permission bits in octal.
+#[cfg(unix)]
+fn parse_mode(text: &str) -> Result<u32, String> {
+    let mode = (text.bytes().all(|b| b.is_ascii_digit())).then(|| u32::from_str_radix(text, 8).ok()).flatten();
+    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| "expected permissions in octal, such as 660".to_owned())
 }
 
 fn parse_positive(text: &str) -> Result<usize, String> {

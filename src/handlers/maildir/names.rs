@@ -1,0 +1,82 @@
+//! What files of a Maildir are called.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use crate::envelope::Envelope;
+
+/// A name that nobody else makes, now or ever: the time, the process, a counter and chance.
+pub(super) fn unique(host: &str) -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let chance = RandomState::new().build_hasher().finish();
+    format!(
+        "{}.M{:06}P{}Q{}R{chance:016x}.{host}",
+        now.as_secs(),
+        now.subsec_micros(),
+        std::process::id(),
+        COUNTER.fetch_add(1, Ordering::Relaxed),
+    )
+}
+
+/// Whether a name is one that [`unique`] makes, on this machine or on another that has the same Maildir.
+pub(super) fn is_ours(name: &[u8]) -> bool {
+    /// What follows a letter and then some digits.
+    fn field<'a>(name: &'a [u8], letter: &str, digits: std::ops::RangeInclusive<usize>) -> Option<&'a [u8]> {
+        let rest = name.strip_prefix(letter.as_bytes())?;
+        let length = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        digits.contains(&length).then(|| &rest[length..])
+    }
+    let host = || {
+        let rest = field(name, "", 1..=20)?;
+        let rest = field(rest, ".M", 6..=6)?;
+        let rest = field(rest, "P", 1..=10)?;
+        let rest = field(rest, "Q", 1..=20)?.strip_prefix(b"R")?;
+        let (chance, host) = rest.split_at_checked(16)?;
+        let is_hex = chance.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        is_hex.then_some(host)?.strip_prefix(b".")
+    };
+    host().is_some()
+}
+
+/// What a message is called wherever it is stored. The id alone might hardly ever be another's from another machine: the
+/// nanosecond and that machine's name leave nothing to chance.
+pub(super) fn of_message(mail: &Envelope) -> String {
+    let at = mail.received_at().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}.N{:09}I{}.{}", at.as_secs(), at.subsec_nanos(), mail.id(), of_host(mail.hostname()))
+}
+
+/// A host's name as maildir(5) has it in a file's.
+pub(super) fn of_host(host: &str) -> String {
+    host.replace('/', "\\057").replace(':', "\\072")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn we_know_our_own_names_and_no_others() {
+        assert!(is_ours(unique("mx.example").as_bytes()) && is_ours(unique("").as_bytes()));
+        assert!(is_ours(b"1700000000.M000001P1Q0R0123456789abcdef.host"));
+        // Of Dovecot, Postfix, Courier, Python; and what is nearly ours.
+        for name in [
+            &b"1700000000.M123456P4711.mx.example"[..],
+            b"1700000000.Vfd01I2a3M123456.mx.example",
+            b"1700000000.M123456P4711V000000000000FD01I0000000000ABCDEF_0.mx.example,S=1234",
+            b"1700000000.M123456P4711Q1.mx.example",
+            b"1700000000.M00001P1Q0R0123456789abcdef.host",
+            b"1700000000.M000001P1Q0R0123456789abcdeF.host",
+            b"1700000000.M000001P1Q0R0123456789abcde.host",
+            b"1700000000.M000001P1Q0R0123456789abcdef",
+            b"+1700000000.M000001P1Q0R0123456789abcdef.host",
+            b".M000001P1Q0R0123456789abcdef.host",
+            b"old",
+            b"",
+        ] {
+            assert!(!is_ours(name), "{}", name.escape_ascii());
+        }
+    }
+}
