@@ -50,7 +50,8 @@ impl Response {
     /// The reply for each of `recipients`.
     pub(crate) fn into_each(self, recipients: usize) -> Vec<Reply> {
         match self {
-            Response::All(reply) => vec![reply.into_final().shared(); recipients],
+            Response::All(reply) if recipients > 1 => vec![reply.into_final().shared(); recipients],
+            Response::All(reply) => vec![reply.into_final(); recipients],
             Response::Each(replies) => {
                 if replies.len() != recipients {
                     log::error!("{} answers for {recipients} recipients", replies.len());

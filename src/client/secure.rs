@@ -67,9 +67,12 @@ impl Upstream {
         stream.set_write_deadline(deadline);
         let tls = match connector.connect(&self.host(), stream.transport().clone()) {
             Ok(tls) => tls,
-            Err(HandshakeError::Failure(e)) => return Err(insecure(e)),
             // The transport waits by itself, up to the deadline.
-            Err(HandshakeError::WouldBlock(_)) => return Err(ClientError::Insecure("no handshake in time".to_owned())),
+            Err(_) if Instant::now() >= deadline => {
+                return Err(ClientError::Connect(std::io::ErrorKind::TimedOut.into()));
+            }
+            Err(HandshakeError::Failure(e)) => return Err(insecure(e)),
+            Err(HandshakeError::WouldBlock(_)) => return Err(ClientError::Insecure("no handshake".to_owned())),
         };
         stream.set_tls(Box::new(tls));
         client.tls = Some(Verified(is_verified));
