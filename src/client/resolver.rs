@@ -66,7 +66,14 @@ mod tests {
     fn many_who_ask_get_the_answer() {
         let resolver = Arc::new(Resolver::default());
         let ask = |resolver: Arc<Resolver>| resolver.look_up("localhost", 25, Instant::now() + Duration::from_secs(30));
-        let others: Vec<_> = (0..20).map(|_| thread::spawn({ let resolver = resolver.clone(); move || ask(resolver) })).collect();
+        let others: Vec<_> = (0..20)
+            .map(|_| {
+                thread::spawn({
+                    let resolver = resolver.clone();
+                    move || ask(resolver)
+                })
+            })
+            .collect();
         let all = others.into_iter().map(|other| other.join().unwrap().unwrap());
         assert!(all.flatten().all(|address| address.ip().is_loopback() && address.port() == 25));
         assert!(resolver.look_up("no host", 25, Instant::now() + Duration::from_secs(30)).is_err());

@@ -183,8 +183,7 @@ impl Upstream {
     pub fn timeout(mut self, timeout: Duration) -> Upstream {
         let timeout = timeout.min(FOREVER);
         let content = DATA_TIMEOUT.max(timeout);
-        self.patience =
-            Patience { connect: timeout, command: timeout, block: timeout, content, verdict: timeout };
+        self.patience = Patience { connect: timeout, command: timeout, block: timeout, content, verdict: timeout };
         self
     }
 

@@ -18,10 +18,7 @@ pub(in crate::handlers) struct Policy {
 impl Policy {
     /// Whether a client may send to anybody: from this machine, from a listed network, or authenticated.
     pub fn trusts(&self, peer: &Endpoint, identity: Option<&str>) -> bool {
-        self.is_open
-            || identity.is_some()
-            || peer.is_loopback()
-            || peer.is_in(&self.networks)
+        self.is_open || identity.is_some() || peer.is_loopback() || peer.is_in(&self.networks)
     }
 
     /// Lists domains that anybody may send to.
@@ -99,7 +96,9 @@ mod tests {
         ] {
             assert!(leads(&format!("{local}@b.example")), "{local}");
         }
-        for local in ["u", "u+tag", "u/dept", "|u", "u=v.example", "#u", "\"u v\"", "\"u\\+v\"", "\"u,v\"", "gr\u{fc}n", "{u}"] {
+        for local in
+            ["u", "u+tag", "u/dept", "|u", "u=v.example", "#u", "\"u v\"", "\"u\\+v\"", "\"u,v\"", "gr\u{fc}n", "{u}"]
+        {
             assert!(!leads(&format!("{local}@b.example")), "{local}");
         }
         assert!(!leads("Postmaster") && !leads("<@a.example,@b.example:u@c.example>"));
