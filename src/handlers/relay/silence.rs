@@ -24,7 +24,7 @@ impl Silence {
             return Some(Turn { silence: self, is_probe: false });
         }
         let is_first = !self.is_probed.swap(true, Ordering::Acquire);
-        is_first.then_some(Turn { silence: self, is_probe: true })
+        is_first.then(|| Turn { silence: self, is_probe: true })
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
         one.note(true);
         drop((one, two));
         let probe = silence.turn().unwrap();
-        assert!(silence.turn().is_none());
+        assert!(silence.turn().is_none() && silence.turn().is_none());
         probe.note(true);
         drop(probe);
         let probe = silence.turn().unwrap();
