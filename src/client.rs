@@ -101,6 +101,13 @@ fn lost(e: io::Error) -> ClientError {
     ClientError::Lost(e)
 }
 
+/// What is kept of a reply that is only for the log, in octets.
+const LOGGED: usize = 512;
+
+fn unwelcome(reply: Reply) -> ClientError {
+    ClientError::Unwelcome(reply.shortened(LOGGED))
+}
+
 /// How long a server is waited for.
 #[derive(Clone, Copy, Debug)]
 struct Patience {

@@ -15,9 +15,12 @@ pub(super) struct Resolver {
     under_way: Mutex<Option<Arc<Question>>>,
 }
 
+/// The addresses, or what there is of an error that many can be told.
+type Answer = Result<Vec<SocketAddr>, (ErrorKind, String)>;
+
 #[derive(Default, Debug)]
 struct Question {
-    answer: Mutex<Option<Result<Vec<SocketAddr>, (ErrorKind, String)>>>,
+    answer: Mutex<Option<Answer>>,
     answered: Condvar,
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use native_tls::{HandshakeError, TlsConnector};
 
 use super::upstream::{Upstream, UpstreamTls};
-use super::{Client, ClientError, Verified};
+use super::{Client, ClientError, LOGGED, Verified};
 use crate::stream::Stream;
 
 impl Upstream {
@@ -36,6 +36,7 @@ impl Upstream {
             UpstreamTls::Required | UpstreamTls::WhenOffered if is_offered => {
                 let reply = client.command("STARTTLS")?;
                 if reply.code() != 220 {
+                    let reply = reply.shortened(LOGGED);
                     return Err(ClientError::Insecure(format!("STARTTLS was answered {reply}")));
                 }
                 self.handshake(&mut client, tls == UpstreamTls::Required, deadline)?;

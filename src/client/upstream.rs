@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::resolver::Resolver;
-use super::{Client, ClientError, Patience};
+use super::{Client, ClientError, Patience, unwelcome};
 #[cfg(feature = "auth")]
 use crate::auth::{ClientExchange, Credentials, decode, encode};
 use crate::config::FOREVER;
@@ -306,7 +306,7 @@ impl Upstream {
         if !self.is_lmtp && reply.is_permanent() {
             reply = client.command(&format!("HELO {hostname}"))?;
         }
-        if reply.is_positive() { Ok(()) } else { Err(ClientError::Unwelcome(reply)) }
+        if reply.is_positive() { Ok(()) } else { Err(unwelcome(reply)) }
     }
 
     #[cfg(feature = "auth")]
@@ -330,7 +330,7 @@ impl Upstream {
             reply = client.secret(&encode(&answer))?;
         }
         match reply {
-            reply if !reply.is_positive() => Err(ClientError::Unwelcome(reply)),
+            reply if !reply.is_positive() => Err(unwelcome(reply)),
             _ if !exchange.is_done() => Err(insecure("the server did not prove itself")),
             _ => Ok(()),
         }
@@ -341,7 +341,7 @@ impl Client {
     /// The banner.
     pub(super) fn welcome(&mut self) -> Result<(), ClientError> {
         let banner = self.read_reply(self.patience.command)?;
-        if banner.code() == 220 { Ok(()) } else { Err(ClientError::Unwelcome(banner)) }
+        if banner.code() == 220 { Ok(()) } else { Err(unwelcome(banner)) }
     }
 
     /// As [`command`](Client::command), for what shall not be in a log.

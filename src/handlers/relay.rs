@@ -224,7 +224,7 @@ impl Passage {
     fn ask_lists(&mut self, route: &Arc<Route>, sender: &Sender<'_>, to: &Recipient) -> Result<Option<Reply>, Reply> {
         let ForwardPath::Mailbox(mailbox) = to.path() else { return Ok(None) };
         // No list has an address of either kind.
-        if !mailbox.is_ascii() || mailbox.domain().is_empty() {
+        if !mailbox.is_ascii() || to.domain().is_none_or(str::is_empty) {
             return Ok(None);
         }
         if let Some(reply) = &self.lists_silence {

@@ -33,7 +33,7 @@ impl Policy {
         let is_listed = |domain: &str| self.domains.iter().any(|listed| listed.eq_ignore_ascii_case(domain));
         match to.path() {
             ForwardPath::Postmaster => true,
-            ForwardPath::Mailbox(mailbox) => is_listed(without_root(mailbox.domain())) && !has_route(to),
+            ForwardPath::Mailbox(_) => to.domain().is_some_and(|to| is_listed(without_root(to))) && !has_route(to),
         }
     }
 }

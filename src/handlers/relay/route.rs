@@ -97,7 +97,7 @@ impl Route {
                 // The others are no better, and another would be a second wait.
                 Err(e) if e.is_silence() => {
                     self.idle.lock().clear();
-                    return Err(self.failed(&e));
+                    return Err(self.failed(e));
                 }
                 Err(e) => log::debug!("{} gave up a connection that was kept: {e}", self.upstream.name()),
             }
