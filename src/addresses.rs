@@ -68,9 +68,8 @@ impl Addresses {
 
     /// The address of a client that is counted.
     fn counted(&self, peer: &Endpoint) -> Option<IpAddr> {
-        // A client whose proxy does not know its address is not everybody else of whom that is true.
-        let counts = |ip: &IpAddr| !ip.is_unspecified() && !self.xclient.iter().any(|network| network.contains(*ip));
-        peer.ip().filter(counts)
+        // A client whose proxy does not know its address has none: it is not everybody else of whom that is true.
+        peer.ip().filter(|_| !peer.is_in(&self.xclient))
     }
 
     /// Counts an error; true if there are too many now.

@@ -147,8 +147,7 @@ impl<S: Stream> Channel<S> {
         let Kit { dispatch, input, line, replies } = kit;
         let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
-        let trusted = &shared.config.xclient;
-        let may_xclient = peer.ip().is_some_and(|ip| trusted.iter().any(|network| network.contains(ip)));
+        let may_xclient = peer.is_in(&shared.config.xclient);
         let context = Context {
             config: shared.config.clone(),
             connection,

@@ -15,13 +15,16 @@ use crate::wire::input::Input;
 use crate::wire::line::{Line, LineReader};
 use crate::wire::stuffing::Stuffing;
 
+mod resolver;
 #[cfg(feature = "tls")]
 mod secure;
 mod upstream;
+mod verdicts;
 
 pub use upstream::Upstream;
 #[cfg(feature = "tls")]
 pub use upstream::UpstreamTls;
+pub(crate) use verdicts::Verdicts;
 
 /// In octets. RFC 5321 section 4.5.3.1.5 allows 512; some servers pass it in a text.
 const MAX_REPLY_LINE: usize = 4096;
@@ -30,7 +33,7 @@ const BLOCK: usize = 64 * 1024;
 /// How long an upstream that has closed, or has answered for all recipients at once, is listened to for more.
 const AFTERTHOUGHT: Duration = Duration::from_secs(3);
 
-const AWAY: Reply = Reply::fixed(451, Status::new(4, 4, 1), "The next mail server does not answer");
+pub(crate) const AWAY: Reply = Reply::fixed(451, Status::new(4, 4, 1), "The next mail server does not answer");
 const LOST: Reply = Reply::fixed(451, Status::new(4, 4, 2), "Connection to the next mail server lost");
 const UNINTELLIGIBLE: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail server is not understood");
 const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
@@ -56,6 +59,11 @@ pub(crate) enum ClientError {
 }
 
 impl ClientError {
+    /// Whether the server let all the time pass that it had.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, ClientError::Connect(e) | ClientError::Lost(e) if e.kind() == ErrorKind::TimedOut)
+    }
+
     /// What a client of ours is told: always to try again, since nothing of it is about its message.
     pub fn reply(&self) -> Reply {
         match self {
@@ -93,6 +101,27 @@ fn lost(e: io::Error) -> ClientError {
     ClientError::Lost(e)
 }
 
+/// What is kept of a reply that is only for the log, in octets.
+const LOGGED: usize = 512;
+
+fn unwelcome(reply: Reply) -> ClientError {
+    ClientError::Unwelcome(reply.shortened(LOGGED))
+}
+
+/// How long a server is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// To get to a session.
+    connect: Duration,
+    /// For the reply to a command.
+    command: Duration,
+    /// Until it has taken a block of content, and all of it.
+    block: Duration,
+    content: Duration,
+    /// For its verdict on a message.
+    verdict: Duration,
+}
+
 /// A session with another server, past its greeting.
 pub(crate) struct Client {
     input: Input<Connection>,
@@ -102,9 +131,8 @@ pub(crate) struct Client {
     offers: String,
     // Whether TLS is in use, and whether the server's certificate was checked.
     tls: Option<Verified>,
-    command_timeout: Duration,
-    data_timeout: Duration,
-    // By when there has to be a session, until there is one.
+    patience: Patience,
+    // By when all replies have to be there that are waited for now, if that is limited.
     latest: Option<Instant>,
 }
 
@@ -156,7 +184,7 @@ impl Client {
             }
             self.send(text.as_bytes())?;
             for _ in lines {
-                replies.push(self.read_reply(self.command_timeout)?);
+                replies.push(self.read_reply(self.patience.command)?);
             }
         }
         Ok(replies)
@@ -170,10 +198,10 @@ impl Client {
         let go_ahead = self.command("DATA")?;
         match go_ahead.code() {
             354 => {}
-            _ if go_ahead.is_transient() || go_ahead.is_permanent() => return Ok(vec![go_ahead; recipients]),
+            _ if go_ahead.is_transient() || go_ahead.is_permanent() => return Ok(vec![go_ahead.shared(); recipients]),
             _ => return Err(ClientError::Unintelligible),
         }
-        let deadline = Instant::now() + self.data_timeout;
+        let deadline = Instant::now() + self.patience.content;
         let last = match self.send_content(head, content, deadline) {
             Ok(last) => last,
             Err(ClientError::Lost(e)) => return self.read_early_refusal(e, recipients),
@@ -183,8 +211,11 @@ impl Client {
         if !self.is_idle() {
             return self.read_early_refusal(ErrorKind::InvalidData.into(), recipients);
         }
-        self.write(&last, deadline)?;
-        self.read_verdicts(recipients)
+        match self.write_block(&last, deadline) {
+            Err(ClientError::Lost(e)) => self.read_early_refusal(e, recipients),
+            Err(e) => Err(e),
+            Ok(()) => self.read_verdicts(recipients),
+        }
     }
 
     /// All but the end of the content.
@@ -207,7 +238,7 @@ impl Client {
             stuffing.feed(&octets[..taken], &mut block);
             content.consume(taken);
             if block.len() >= BLOCK {
-                self.write(&block, deadline)?;
+                self.write_block(&block, deadline)?;
                 block.clear();
             }
         }
@@ -221,7 +252,7 @@ impl Client {
         length: u64,
         recipients: usize,
     ) -> Result<Vec<Reply>, ClientError> {
-        let deadline = Instant::now() + self.data_timeout;
+        let deadline = Instant::now() + self.patience.content;
         let command = format!("BDAT {} LAST\r\n", head.len() as u64 + length);
         self.send(&[command.as_bytes(), head].concat())?;
         loop {
@@ -230,7 +261,7 @@ impl Client {
                 return self.read_verdicts(recipients);
             }
             let taken = octets.len().min(BLOCK);
-            match self.write(&octets[..taken], deadline) {
+            match self.write_block(&octets[..taken], deadline) {
                 Ok(()) => content.consume(taken),
                 Err(ClientError::Lost(e)) => return self.read_early_refusal(e, recipients),
                 Err(e) => return Err(e),
@@ -240,60 +271,75 @@ impl Client {
 
     /// What became of the message: RFC 5321 section 4.5.3.2.6 has a client wait ten minutes for it.
     fn read_verdicts(&mut self, recipients: usize) -> Result<Vec<Reply>, ClientError> {
-        let first = self.read_reply(self.data_timeout)?;
+        // However many there are, and however short each is waited for.
+        self.latest = Some(Instant::now() + self.patience.content.max(self.patience.verdict));
+        let replies = self.read_each_verdict(recipients);
+        self.latest = None;
+        replies
+    }
+
+    fn read_each_verdict(&mut self, recipients: usize) -> Result<Vec<Reply>, ClientError> {
+        let first = self.read_reply(self.patience.verdict)?;
         if first.code() / 100 == 3 {
             return Err(ClientError::Unintelligible);
         }
         if !self.is_lmtp {
-            return Ok(vec![first; recipients]);
+            return Ok(vec![first.shared(); recipients]);
         }
-        let mut replies = vec![first];
-        if recipients > 1 && !replies[0].is_positive() {
-            self.read_refused(&mut replies, recipients);
+        let is_refused = !first.is_positive();
+        let mut verdicts = Verdicts::new();
+        verdicts.push(first);
+        if recipients > 1 && is_refused {
+            return Ok(self.read_refused(verdicts, recipients));
         }
-        while replies.len() < recipients {
-            match self.read_reply(self.data_timeout) {
-                Ok(reply) => replies.push(reply),
-                Err(e) => self.go_without(&mut replies, recipients, LOST, &e),
+        while verdicts.len() < recipients {
+            match self.read_reply(self.patience.verdict) {
+                Ok(reply) => verdicts.push(reply),
+                Err(e) => return Ok(self.go_without(verdicts, recipients, LOST, &e)),
             }
         }
-        Ok(replies)
+        Ok(verdicts.into_replies())
     }
 
     /// The replies behind a first that refuses. Some servers refuse a message as a whole, once for all its recipients
     /// (Mailman: "501 Message has defects", "552 Error: Too much mail data"), and then wait for the next command. That it is
     /// QUIT shows it: 221 is nobody's verdict.
-    fn read_refused(&mut self, replies: &mut Vec<Reply>, recipients: usize) {
+    fn read_refused(&mut self, mut verdicts: Verdicts, recipients: usize) -> Vec<Reply> {
         // A server that does not understand the message may not understand this either.
-        let patience = if replies[0].code() / 10 == 50 { AFTERTHOUGHT } else { self.data_timeout };
+        let is_lost = verdicts.only().is_some_and(|first| first.code() / 10 == 50);
+        let patience = if is_lost { AFTERTHOUGHT.min(self.patience.verdict) } else { self.patience.verdict };
         let mut next = self.write(b"QUIT\r\n", Instant::now() + AFTERTHOUGHT).and_then(|()| self.read_reply(patience));
-        while replies.len() < recipients {
+        while verdicts.len() < recipients {
             match next {
-                Ok(reply) if reply.code() != 221 => replies.push(reply),
+                Ok(reply) if reply.code() != 221 => verdicts.push(reply),
                 _ => {
-                    let missing = if replies.len() == 1 { replies[0].clone() } else { LOST };
-                    self.go_without(replies, recipients, missing, &"it has no more to say");
-                    return;
+                    let missing = verdicts.only().cloned().unwrap_or(LOST);
+                    return self.go_without(verdicts, recipients, missing, &"it has no more to say");
                 }
             }
-            next = self.read_reply(self.data_timeout);
+            next = self.read_reply(self.patience.verdict);
         }
+        verdicts.into_replies()
     }
 
     /// Gives up waiting for the rest.
-    fn go_without(&mut self, replies: &mut Vec<Reply>, recipients: usize, missing: Reply, why: &dyn Display) {
-        log::warn!("upstream answered for {} of {recipients} recipients: {why}", replies.len());
+    fn go_without(&mut self, got: Verdicts, recipients: usize, missing: Reply, why: &dyn Display) -> Vec<Reply> {
+        log::warn!("upstream answered for {} of {recipients} recipients: {why}", got.len());
         self.break_off();
-        replies.resize(recipients, missing);
+        got.filled(recipients, missing)
     }
 
-    /// The connection broke while content was sent. A server that refuses it may have said so before it closed; that it
-    /// accepts what has not ended is not to be believed.
+    /// The connection broke, or stood still, while content was sent. A server that refuses it may have said so before; that
+    /// it accepts what has not ended is not to be believed.
     fn read_early_refusal(&mut self, broken: io::Error, recipients: usize) -> Result<Vec<Reply>, ClientError> {
-        let reply = self.read_reply(AFTERTHOUGHT);
+        // One that had all the time there was, and said nothing, is not waited for again.
+        let reply = match broken.kind() == ErrorKind::TimedOut && self.is_idle() {
+            true => None,
+            false => self.read_reply(AFTERTHOUGHT.min(self.patience.verdict)).ok(),
+        };
         self.break_off();
         match reply {
-            Ok(reply) if reply.is_transient() || reply.is_permanent() => Ok(vec![reply; recipients]),
+            Some(reply) if reply.is_transient() || reply.is_permanent() => Ok(vec![reply.shared(); recipients]),
             _ => Err(ClientError::Lost(broken)),
         }
     }
@@ -315,13 +361,18 @@ impl Client {
         if !self.input.buffered().is_empty() {
             return Err(ClientError::Unintelligible);
         }
-        let deadline = self.deadline(self.command_timeout);
+        let deadline = self.deadline(self.patience.command);
         self.write(text, deadline)
     }
 
     fn deadline(&self, patience: Duration) -> Instant {
         let deadline = Instant::now() + patience;
         self.latest.map_or(deadline, |latest| deadline.min(latest))
+    }
+
+    /// Writes a part of the content, all of which has to be written by `latest`.
+    fn write_block(&mut self, octets: &[u8], latest: Instant) -> Result<(), ClientError> {
+        self.write(octets, latest.min(Instant::now() + self.patience.block))
     }
 
     fn write(&mut self, octets: &[u8], deadline: Instant) -> Result<(), ClientError> {

@@ -50,6 +50,7 @@ impl Response {
     /// The reply for each of `recipients`.
     pub(crate) fn into_each(self, recipients: usize) -> Vec<Reply> {
         match self {
+            Response::All(reply) if recipients > 1 => vec![reply.into_final().shared(); recipients],
             Response::All(reply) => vec![reply.into_final(); recipients],
             Response::Each(replies) => {
                 if replies.len() != recipients {

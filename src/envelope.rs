@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use crate::address::{ForwardPath, ReversePath, is_helo_name};
 use crate::content::{Content, TextError};
 use crate::escaped::Escaped;
+use crate::network::Network;
 use crate::parameter::{MailParameters, RcptParameters};
 use crate::tls_info::TlsInfo;
 use crate::transcript::Transcript;
@@ -24,9 +25,18 @@ pub enum Endpoint {
     Tcp(SocketAddr),
     /// A Unix socket; clients' ends usually have no path.
     Unix(Option<Arc<Path>>),
+    /// An end that a proxy does not name: the client of a PROXY header that is `UNKNOWN`, `UNSPEC`, `AF_UNIX` or `LOCAL`
+    /// ([`proxy_protocol`](crate::Builder::proxy_protocol)), and whatever XCLIENT says is unavailable
+    /// ([`xclient`](crate::Builder::xclient)). It is on no list of networks, and not on this machine.
+    Unknown,
 }
 
 impl Endpoint {
+    /// An end as a proxy names it. The unspecified address, which is nobody's, names nobody.
+    pub(crate) fn named(address: SocketAddr) -> Endpoint {
+        if address.ip().to_canonical().is_unspecified() { Endpoint::Unknown } else { Endpoint::Tcp(address) }
+    }
+
     /// The IP address, if it has one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.socket_addr().map(|addr| addr.ip())
@@ -36,23 +46,33 @@ impl Endpoint {
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Endpoint::Tcp(addr) => Some(*addr),
-            Endpoint::Unix(_) => None,
+            Endpoint::Unix(_) | Endpoint::Unknown => None,
         }
     }
 
     /// Whether the other end is on this machine: a loopback address or a Unix socket.
     pub fn is_loopback(&self) -> bool {
-        self.ip().is_none_or(|ip| ip.to_canonical().is_loopback())
+        match self {
+            Endpoint::Tcp(addr) => addr.ip().to_canonical().is_loopback(),
+            Endpoint::Unix(_) => true,
+            Endpoint::Unknown => false,
+        }
+    }
+
+    /// Whether it is an address of one of these networks.
+    pub(crate) fn is_in(&self, networks: &[Network]) -> bool {
+        self.ip().is_some_and(|ip| networks.iter().any(|network| network.contains(ip)))
     }
 }
 
 impl Display for Endpoint {
-    /// `127.0.0.1:25`, `[::1]:25`, `unix:/run/mail.sock`, or `unix:` for an end without a name.
+    /// `127.0.0.1:25`, `[::1]:25`, `unix:/run/mail.sock`, `unix:` for an end without a name, or `unknown`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Tcp(addr) => Display::fmt(addr, f),
             Endpoint::Unix(Some(path)) => write!(f, "unix:{}", Escaped::new(path.as_os_str().as_encoded_bytes())),
             Endpoint::Unix(None) => f.write_str("unix:"),
+            Endpoint::Unknown => f.write_str("unknown"),
         }
     }
 }
@@ -263,7 +283,7 @@ impl Envelope {
         self.id
     }
 
-    /// The client's end of the connection.
+    /// The client's end of the connection; behind a proxy what that says of it, [`Endpoint::Unknown`] if it says nothing.
     pub fn peer(&self) -> &Endpoint {
         &self.peer
     }
@@ -381,7 +401,8 @@ impl Envelope {
             (Some(name), None) => line += name,
             // A name that is none stays out, and the address takes its place.
             (None, Some(ip)) => line += &literal(ip),
-            (None, None) => line += "localhost",
+            (None, None) if self.peer.is_loopback() => line += "localhost",
+            (None, None) => line += "unknown",
         }
         line += &format!("\r\n\tby {} with {} id {}", self.hostname, self.protocol, self.id);
         if let [ForwardPath::Mailbox(only)] = &self.recipients.iter().map(Recipient::path).collect::<Vec<_>>()[..] {
@@ -472,6 +493,26 @@ mod tests {
         assert!(header.starts_with("Received: from [192.0.2.1]\r\n\tby"), "{header}");
         let local = envelope("a b", Endpoint::Unix(None), &["Postmaster"]).received_header();
         assert!(local.starts_with("Received: from localhost\r\n\tby") && !local.contains("for"), "{local}");
+        let nobody = envelope("a b", Endpoint::Unknown, &["Postmaster"]).received_header();
+        assert!(nobody.starts_with("Received: from unknown\r\n\tby"), "{nobody}");
+    }
+
+    #[test]
+    fn who_is_on_this_machine() {
+        let everybody = ["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+        for (endpoint, is_here, is_somebody) in [
+            (tcp("127.0.0.2:9"), true, true),
+            (tcp("[::1]:9"), true, true),
+            (tcp("[::ffff:127.0.0.1]:9"), true, true),
+            (tcp("192.0.2.1:9"), false, true),
+            (Endpoint::Unix(None), true, false),
+            (Endpoint::Unknown, false, false),
+            (Endpoint::named("0.0.0.0:9".parse().unwrap()), false, false),
+            (Endpoint::named("[::]:9".parse().unwrap()), false, false),
+            (Endpoint::named("[::ffff:0.0.0.0]:9".parse().unwrap()), false, false),
+        ] {
+            assert_eq!((endpoint.is_loopback(), endpoint.is_in(&everybody)), (is_here, is_somebody), "{endpoint}");
+        }
     }
 
     #[test]

@@ -302,7 +302,7 @@ impl Bound {
             Endpoint::Unix(Some(path)) => {
                 let _ = UnixStream::connect(path);
             }
-            Endpoint::Unix(_) => {}
+            Endpoint::Unix(_) | Endpoint::Unknown => {}
         }
     }
 }

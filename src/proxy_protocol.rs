@@ -19,8 +19,8 @@ const CRC32C: u8 = 3;
 /// What a header says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
-    /// The proxy speaks for itself, or does not say for whom: the addresses of the connection stand.
-    Connection,
+    /// The proxy speaks for itself, or does not say for whom. The connection's own address, the proxy's, is not the client's.
+    Unknown,
     /// For this client, that connected to this address of the proxy.
     Client { peer: SocketAddr, local: SocketAddr },
 }
@@ -54,7 +54,7 @@ fn parse_v1(octets: &[u8]) -> Option<Header> {
     let line = octets[..end].strip_suffix(b"\r").filter(|_| end < MAX_V1)?;
     let line = str::from_utf8(line).ok()?.strip_prefix("PROXY ")?;
     if line == "UNKNOWN" || line.starts_with("UNKNOWN ") {
-        return Some(Header::Complete(end + 1, Source::Connection));
+        return Some(Header::Complete(end + 1, Source::Unknown));
     }
     let words: Vec<&str> = line.split(' ').collect();
     let [family, source, destination, source_port, destination_port] = words[..] else { return None };
@@ -91,7 +91,7 @@ fn parse_v2(octets: &[u8]) -> Option<Header> {
     let header = &octets[..V2 + length];
     let source = match (version_and_command & 0xf, family) {
         // LOCAL: a check by the proxy itself. What else it says does not count.
-        (0, _) => Source::Connection,
+        (0, _) => Source::Unknown,
         (1, 0x11) => {
             let (peer, rest) = rest.split_first_chunk::<4>()?;
             let (local, rest) = rest.split_first_chunk::<4>()?;
@@ -105,10 +105,10 @@ fn parse_v2(octets: &[u8]) -> Option<Header> {
         // A Unix socket: there is no address that could be told.
         (1, 0x31) => {
             check_additions(rest.get(2 * 108..)?, header)?;
-            Source::Connection
+            Source::Unknown
         }
         // Unspecified: how long its addresses are, and so where additions begin, cannot be known.
-        (1, 0x00) => Source::Connection,
+        (1, 0x00) => Source::Unknown,
         // Datagrams cannot be: this is a stream.
         _ => return None,
     };
@@ -183,14 +183,14 @@ mod tests {
         vec![
             (b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n".to_vec(), from("192.0.2.1:56324", "198.51.100.2:443")),
             (b"PROXY TCP6 2001:db8::1 ::1 1 65535\r\n".to_vec(), from("[2001:db8::1]:1", "[::1]:65535")),
-            (b"PROXY UNKNOWN\r\n".to_vec(), Source::Connection),
-            (b"PROXY UNKNOWN ffff::1 whatever\r\n".to_vec(), Source::Connection),
+            (b"PROXY UNKNOWN\r\n".to_vec(), Source::Unknown),
+            (b"PROXY UNKNOWN ffff::1 whatever\r\n".to_vec(), Source::Unknown),
             (v2(1, 0x11, &IPV4), from("192.0.2.1:56324", "198.51.100.2:443")),
             (v2(1, 0x21, &ipv6), from("[::1]:7", "[::2]:25")),
-            (v2(0, 0x00, b""), Source::Connection),
-            (v2(0, 0x11, b"not looked at"), Source::Connection),
-            (v2(1, 0x00, b"not looked at"), Source::Connection),
-            (v2(1, 0x31, &[0; 216]), Source::Connection),
+            (v2(0, 0x00, b""), Source::Unknown),
+            (v2(0, 0x11, b"not looked at"), Source::Unknown),
+            (v2(1, 0x00, b"not looked at"), Source::Unknown),
+            (v2(1, 0x31, &[0; 216]), Source::Unknown),
             (summed(0), from("192.0.2.1:56324", "198.51.100.2:443")),
         ]
     }

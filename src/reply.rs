@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
+use std::sync::Arc;
 
 pub(crate) mod parser;
 
@@ -104,7 +105,43 @@ impl FromStr for Status {
 pub struct Reply {
     code: u16,
     status: Option<Status>,
-    text: Cow<'static, str>,
+    text: Text,
+}
+
+/// The text of a reply.
+#[derive(Clone, Debug)]
+enum Text {
+    Fixed(&'static str),
+    Own(String),
+    /// Its clones have it in common.
+    Shared(Arc<str>),
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        match self {
+            Text::Fixed(text) => text,
+            Text::Own(text) => text,
+            Text::Shared(text) => text,
+        }
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Text) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text {}
+
+impl From<Cow<'static, str>> for Text {
+    fn from(text: Cow<'static, str>) -> Text {
+        match text {
+            Cow::Borrowed(text) => Text::Fixed(text),
+            Cow::Owned(text) => Text::Own(text),
+        }
+    }
 }
 
 impl Reply {
@@ -115,7 +152,7 @@ impl Reply {
     /// understand, makes a `451 4.3.0`.
     pub fn new(code: u16, status: &str, text: impl Into<Cow<'static, str>>) -> Reply {
         if !(200..=599).contains(&code) {
-            return Reply { code: 451, status: Some(Status::new(4, 3, 0)), text: text.into() };
+            return Reply::temporary(text);
         }
         let class = (code / 100) as u8;
         let status = match status.parse::<Status>() {
@@ -123,17 +160,17 @@ impl Reply {
             Ok(status) if status.class == class => Some(status),
             _ => Some(Status::new(class, 0, 0)),
         };
-        Reply { code, status, text: text.into() }
+        Reply { code, status, text: text.into().into() }
     }
 
     /// A reply known at compile time.
     pub(crate) const fn fixed(code: u16, status: Status, text: &'static str) -> Reply {
-        Reply { code, status: Some(status), text: Cow::Borrowed(text) }
+        Reply { code, status: Some(status), text: Text::Fixed(text) }
     }
 
     /// A reply without an enhanced status code: the banner, HELO's and EHLO's, and 3xx (RFC 2034 section 4).
-    pub(crate) const fn bare(code: u16, text: Cow<'static, str>) -> Reply {
-        Reply { code, status: None, text }
+    pub(crate) fn bare(code: u16, text: Cow<'static, str>) -> Reply {
+        Reply { code, status: None, text: text.into() }
     }
 
     /// `250 2.0.0 OK`: accepted. As the answer to a message it also has the envelope's id.
@@ -143,17 +180,17 @@ impl Reply {
 
     /// `250 2.0.0` to a message that was accepted, with the name that it has here.
     pub(crate) fn accepted(name: &str) -> Reply {
-        Reply { code: 250, status: Some(Status::new(2, 0, 0)), text: ["OK ", name].concat().into() }
+        Reply { code: 250, status: Some(Status::new(2, 0, 0)), text: Text::Own(["OK ", name].concat()) }
     }
 
     /// `451 4.3.0` with a text: refused for now; the client will try again later.
     pub fn temporary(text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply { code: 451, status: Some(Status::new(4, 3, 0)), text: text.into() }
+        Reply { code: 451, status: Some(Status::new(4, 3, 0)), text: text.into().into() }
     }
 
     /// `554 5.0.0` with a text: refused for good; the client will not try again.
     pub fn permanent(text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply { code: 554, status: Some(Status::new(5, 0, 0)), text: text.into() }
+        Reply { code: 554, status: Some(Status::new(5, 0, 0)), text: text.into().into() }
     }
 
     /// The three-digit code.
@@ -168,7 +205,7 @@ impl Reply {
 
     /// The text, as given.
     pub fn text(&self) -> &str {
-        &self.text
+        self.text.as_str()
     }
 
     /// Whether this is a 2xx: done.
@@ -189,6 +226,23 @@ impl Reply {
     /// Whether the connection ends after this reply: 221 and 421.
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.code, 221 | 421)
+    }
+
+    /// The same reply, whose clones have its text in common: for what is said to many.
+    pub(crate) fn shared(self) -> Reply {
+        match self.text {
+            Text::Own(text) => Reply { text: Text::Shared(text.into()), ..self },
+            _ => self,
+        }
+    }
+
+    /// The reply with no more of its text than so many octets.
+    pub(crate) fn shortened(self, octets: usize) -> Reply {
+        let text = self.text.as_str();
+        match text.len() <= octets {
+            true => self,
+            false => Reply { text: Text::Own(text[..text.floor_char_boundary(octets)].to_owned()), ..self },
+        }
     }
 
     /// Another server's reply, to be said to a client of ours: word for word, but that it gets a status where it has none
@@ -230,7 +284,7 @@ impl Reply {
         }
         let prefix = prefix.octets();
         let room = MAX_LINE - 2 - prefix.len();
-        let mut rest = self.text.as_bytes();
+        let mut rest = self.text.as_str().as_bytes();
         loop {
             let (line, next) = first_line(rest, room);
             let start = out.len();
@@ -304,7 +358,7 @@ impl Display for Reply {
         if let Some(status) = self.status {
             write!(f, "{status} ")?;
         }
-        Display::fmt(&crate::Escaped::new(self.text.as_bytes()), f)
+        Display::fmt(&crate::Escaped::new(self.text.as_str()), f)
     }
 }
 
@@ -364,6 +418,15 @@ mod tests {
         let reply = Reply::new(550, "5.1.1", "no \r250 ok\x1b\0\u{e9}");
         // Escape, NUL, and the two octets of an accented letter.
         assert_eq!(rendered(&reply), "550 5.1.1 no ?250 ok????\r\n");
+    }
+
+    #[test]
+    fn clones_of_a_shared_text_are_one_text() {
+        let reply = Reply::new(550, "5.1.1", "x".repeat(64 * 1024)).shared();
+        let clones = vec![reply.clone(); 1000];
+        assert!(clones.iter().all(|clone| std::ptr::eq(clone.text(), reply.text()) && *clone == reply));
+        assert_eq!(Reply::new(250, "2.0.0", "gr\u{fc}n").shortened(3).text(), "gr");
+        assert_eq!(Reply::ok().shared().shortened(2), Reply::ok());
     }
 
     #[test]

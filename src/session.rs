@@ -61,7 +61,7 @@ impl Context {
         self.connection
     }
 
-    /// The client's end of the connection.
+    /// The client's end of the connection; behind a proxy what that says of it, [`Endpoint::Unknown`] if it says nothing.
     pub fn peer(&self) -> &Endpoint {
         &self.peer
     }

@@ -117,10 +117,10 @@ impl Worker {
         let mut _client_place = None;
         if is_proxy(&self.shared.config, &ends.0) {
             match read_proxy_header(&mut stream, &transport) {
-                // The proxy speaks for itself, perhaps to see whether there is a server at all.
-                Ok(Source::Connection) => {}
+                // Trust in the proxy's address is not for whoever sits behind it, nor for its look whether there is a server.
+                Ok(Source::Unknown) => ends.0 = Endpoint::Unknown,
                 Ok(Source::Client { peer, local }) => {
-                    ends = (Endpoint::Tcp(peer), Endpoint::Tcp(local));
+                    ends = (Endpoint::named(peer), Endpoint::named(local));
                     match self.shared.addresses.take(&ends.0) {
                         Ok(place) => _client_place = Some(place),
                         Err(reply) => return refuse_client(&self.shared, &mut stream, &ends.0, &reply),
@@ -150,7 +150,7 @@ impl Worker {
 }
 
 pub(crate) fn is_proxy(config: &Config, peer: &Endpoint) -> bool {
-    peer.ip().is_some_and(|ip| config.proxies.iter().any(|network| network.contains(ip)))
+    peer.is_in(&config.proxies)
 }
 
 /// Reads the header that a proxy sends before anything else. What came with it is left for whoever reads next.

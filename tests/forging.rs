@@ -151,7 +151,7 @@ fn commands_on_stderr() {
     let guess = move |evil: &[u8]| {
         // From this machine, for which the proxy speaks too.
         let mut client = Client::raw(address);
-        client.send("PROXY UNKNOWN\r\n");
+        client.send("PROXY TCP4 127.0.0.1 127.0.0.1 1 25\r\n");
         client.expect_reply("220 ");
         client.expect("EHLO client.example", "250");
         // A name that nobody has, a response that is not Base64, and a mechanism that is none.
@@ -205,9 +205,11 @@ fn messages_on_stdout() {
         assert_eq!(lines.next(), Some(HEAD), "{n}");
         let message: Vec<&str> = lines.by_ref().take_while(|line| *line != FOOT).collect();
         assert!(!message.contains(&HEAD), "{n}: {message:?}");
-        // What others say of themselves stands above it.
+        // What others say of themselves stands below it.
+        let peer = message.iter().position(|line| line.starts_with("X-Peer"));
+        assert_eq!(peer.map(|at| message[at]), Some("X-Peer: 192.0.2.1"), "{n}: {message:?}");
         let headers = message.iter().position(|line| line.is_empty()).unwrap_or(message.len());
-        assert_eq!(message[headers - 1], "X-Peer: 192.0.2.1", "{n}: {message:?}");
+        assert!(peer.is_some_and(|at| at < headers), "{n}: {message:?}");
     }
     assert_eq!(lines.next(), None);
     for (evil, shown) in EVIL {

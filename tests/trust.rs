@@ -4,7 +4,7 @@
 mod client;
 
 use client::{Client, PATIENCE};
-use pillarbox::{Inbox, Network, Server};
+use pillarbox::{Endpoint, Inbox, Network, Server};
 
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\x04\xd2\0\x19";
 
@@ -36,12 +36,47 @@ fn the_peer_is_whom_the_proxy_names() {
             assert!(mail.received_header().contains("([192.0.2.1])"));
         }
     }
+}
+
+/// The proxy's own address may be trusted, as it is here: that is not its clients' affair.
+#[test]
+fn whom_the_proxy_does_not_name_is_nobody() {
+    let inbox = proxied();
+    let v2 = |command: u8, family: u8, rest: &[u8]| {
+        [&V2[..12], &[0x20 | command, family], &u16::try_from(rest.len()).unwrap().to_be_bytes(), rest].concat()
+    };
+    for header in [
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        b"PROXY UNKNOWN 127.0.0.1 127.0.0.1 1 25\r\n".to_vec(),
+        b"PROXY TCP4 0.0.0.0 127.0.0.1 1 25\r\n".to_vec(),
+        v2(0, 0, b""),
+        v2(0, 0x11, &[127, 0, 0, 1, 127, 0, 0, 1, 0, 1, 0, 25]),
+        v2(1, 0, b""),
+        v2(1, 0x31, &[0; 216]),
+        v2(1, 0x21, &[0; 36]),
+    ] {
+        let mut client = Client::raw(inbox.local_addr());
+        client.send(&header);
+        client.expect_reply("220 ");
+        client.expect("EHLO client.example", "250");
+        send(&mut client);
+        let mail = inbox.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(mail.peer(), &Endpoint::Unknown, "{}", header.escape_ascii());
+        assert!(!mail.peer().is_loopback() && mail.peer().ip().is_none());
+        assert_eq!(mail.peer().to_string(), "unknown");
+        assert!(mail.received_header().starts_with("Received: from client.example\r\n\tby "));
+    }
+}
+
+#[test]
+fn whom_the_proxy_does_not_name_may_not_speak_for_others() {
+    let builder = Server::builder().proxy_protocol(Network::loopback()).xclient(Network::loopback());
+    let inbox = builder.inbox("127.0.0.1:0").expect("a free port");
     let mut client = Client::raw(inbox.local_addr());
     client.send("PROXY UNKNOWN\r\n");
     client.expect_reply("220 ");
-    client.expect("EHLO client.example", "250");
-    send(&mut client);
-    assert_eq!(inbox.recv_timeout(PATIENCE).unwrap().peer().socket_addr(), Some(client.local_addr()));
+    assert!(!client.say("EHLO client.example").contains("XCLIENT"));
+    client.expect("XCLIENT ADDR=192.0.2.1", "502 5.5.1");
 }
 
 #[test]
@@ -112,7 +147,7 @@ fn nothing_of_one_client_is_the_next_ones() {
     client.expect("EHLO filter.example", "250");
     send(&mut client);
     let mail = inbox.recv_timeout(PATIENCE).unwrap();
-    assert_eq!((mail.peer().to_string().as_str(), mail.helo(), mail.identity()), ("0.0.0.0:0", "filter.example", None));
+    assert_eq!((mail.peer(), mail.helo(), mail.identity()), (&Endpoint::Unknown, "filter.example", None));
     // Of the server's end nothing else was said.
     assert_eq!(mail.local().to_string(), "198.51.100.2:25");
 }

@@ -1,7 +1,7 @@
 //! What makes a connection more than a stranger's: STARTTLS, and XCLIENT.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::{Channel, Flow, NOT_OFFERED, WITHIN_TRANSACTION};
@@ -107,13 +107,18 @@ impl<S: Stream> Channel<S> {
     }
 }
 
-/// Puts what XCLIENT says of one end in the place of what was known. An address that is unavailable becomes 0.0.0.0: the
-/// one before is the proxy's own, or an earlier client's, and may be trusted where this client is not.
+/// Puts what XCLIENT says of one end in the place of what was known.
 fn replace(end: &mut Endpoint, address: Option<Option<IpAddr>>, port: Option<Option<u16>>) {
     let before = end.socket_addr();
-    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let Some(ip) = address.map(|told| told.unwrap_or(unknown)).or(before.map(|before| before.ip())) else { return };
+    let ip = match (address, before) {
+        // The one before is the proxy's own, or an earlier client's, and may be trusted where this client is not.
+        (Some(None), _) => return *end = Endpoint::Unknown,
+        (Some(Some(ip)), _) => ip,
+        (None, Some(before)) => before.ip(),
+        // A port alone is nobody's.
+        (None, None) => return,
+    };
     // Unless it is told as well, the port of another address means nothing.
     let same = before.filter(|_| address.is_none()).map_or(0, |before| before.port());
-    *end = Endpoint::Tcp(SocketAddr::new(ip, port.map_or(same, Option::unwrap_or_default)));
+    *end = Endpoint::named(SocketAddr::new(ip, port.map_or(same, Option::unwrap_or_default)));
 }

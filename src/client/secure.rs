@@ -5,7 +5,7 @@ use std::time::Instant;
 use native_tls::{HandshakeError, TlsConnector};
 
 use super::upstream::{Upstream, UpstreamTls};
-use super::{Client, ClientError, Verified};
+use super::{Client, ClientError, LOGGED, Verified};
 use crate::stream::Stream;
 
 impl Upstream {
@@ -36,6 +36,7 @@ impl Upstream {
             UpstreamTls::Required | UpstreamTls::WhenOffered if is_offered => {
                 let reply = client.command("STARTTLS")?;
                 if reply.code() != 220 {
+                    let reply = reply.shortened(LOGGED);
                     return Err(ClientError::Insecure(format!("STARTTLS was answered {reply}")));
                 }
                 self.handshake(&mut client, tls == UpstreamTls::Required, deadline)?;
@@ -67,9 +68,12 @@ impl Upstream {
         stream.set_write_deadline(deadline);
         let tls = match connector.connect(&self.host(), stream.transport().clone()) {
             Ok(tls) => tls,
-            Err(HandshakeError::Failure(e)) => return Err(insecure(e)),
             // The transport waits by itself, up to the deadline.
-            Err(HandshakeError::WouldBlock(_)) => return Err(ClientError::Insecure("no handshake in time".to_owned())),
+            Err(_) if Instant::now() >= deadline => {
+                return Err(ClientError::Connect(std::io::ErrorKind::TimedOut.into()));
+            }
+            Err(HandshakeError::Failure(e)) => return Err(insecure(e)),
+            Err(HandshakeError::WouldBlock(_)) => return Err(ClientError::Insecure("no handshake".to_owned())),
         };
         stream.set_tls(Box::new(tls));
         client.tls = Some(Verified(is_verified));

@@ -1,14 +1,16 @@
 //! Where mail is relayed to, and how a session there comes about.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{Client, ClientError};
+use super::resolver::Resolver;
+use super::{Client, ClientError, Patience, unwelcome};
 #[cfg(feature = "auth")]
 use crate::auth::{ClientExchange, Credentials, decode, encode};
 use crate::config::FOREVER;
@@ -26,6 +28,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(180);
 /// RFC 5321 section 4.5.3.2.6.
 const DATA_TIMEOUT: Duration = Duration::from_secs(600);
+
+const PATIENCE: Patience = Patience {
+    connect: CONNECT_TIMEOUT,
+    command: COMMAND_TIMEOUT,
+    block: DATA_TIMEOUT,
+    content: DATA_TIMEOUT,
+    verdict: DATA_TIMEOUT,
+};
 
 /// A mail server that messages are relayed to: its address, and what is to be agreed with it.
 ///
@@ -55,9 +65,9 @@ pub struct Upstream {
     credentials: Option<Credentials>,
     #[cfg(feature = "auth")]
     clear_text_auth: bool,
-    connect_timeout: Duration,
-    command_timeout: Duration,
-    data_timeout: Duration,
+    patience: Patience,
+    // Clones ask together.
+    resolver: Arc<Resolver>,
 }
 
 /// When a session with an [`Upstream`] is encrypted.
@@ -101,9 +111,8 @@ impl Upstream {
             credentials: None,
             #[cfg(feature = "auth")]
             clear_text_auth: false,
-            connect_timeout: CONNECT_TIMEOUT,
-            command_timeout: COMMAND_TIMEOUT,
-            data_timeout: DATA_TIMEOUT,
+            patience: PATIENCE,
+            resolver: Arc::default(),
         }
     }
 
@@ -164,23 +173,39 @@ impl Upstream {
         self
     }
 
-    /// How long it may take to get to a session: all addresses, greeting, EHLO, TLS and login. Default: 60 s.
+    /// How long the server is waited for at each step: to get to a session, for the reply to a command, until it has taken
+    /// each 64 KiB of a message, and for its verdict on the message. A client of ours whose step takes longer reads a 4xx.
+    ///
+    /// It sets all of these together, where [`connect_timeout`](Upstream::connect_timeout),
+    /// [`command_timeout`](Upstream::command_timeout) and [`data_timeout`](Upstream::data_timeout), said after it, set them
+    /// one by one. A message as a whole keeps its 600 s to be taken, or this time if it is longer. With a time so short that a
+    /// living server needs longer for its verdict, messages arrive that clients then send again. Default: that of each.
+    pub fn timeout(mut self, timeout: Duration) -> Upstream {
+        let timeout = timeout.min(FOREVER);
+        let content = DATA_TIMEOUT.max(timeout);
+        self.patience = Patience { connect: timeout, command: timeout, block: timeout, content, verdict: timeout };
+        self
+    }
+
+    /// How long it may take to get to a session: looking up the name, all addresses, greeting, EHLO, TLS and login.
+    /// Default: 60 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Upstream {
-        self.connect_timeout = timeout.min(FOREVER);
+        self.patience.connect = timeout.min(FOREVER);
         self
     }
 
     /// How long the server may take for its reply to a command. Default: 180 s, so that a client that waits five minutes
     /// (RFC 5321 section 4.5.3.2) hears about it.
     pub fn command_timeout(mut self, timeout: Duration) -> Upstream {
-        self.command_timeout = timeout.min(FOREVER);
+        self.patience.command = timeout.min(FOREVER);
         self
     }
 
     /// How long the server may take to read a message, and then to answer for it. Default: 600 s each, as RFC 5321
     /// section 4.5.3.2.6 has it.
     pub fn data_timeout(mut self, timeout: Duration) -> Upstream {
-        self.data_timeout = timeout.min(FOREVER);
+        let timeout = timeout.min(FOREVER);
+        self.patience = Patience { block: timeout, content: timeout, verdict: timeout, ..self.patience };
         self
     }
 
@@ -208,7 +233,7 @@ impl Upstream {
 
     /// A session, past EHLO, STARTTLS and AUTH as far as they are wanted.
     pub(crate) fn connect(&self, hostname: &str) -> Result<Client, ClientError> {
-        let deadline = Instant::now() + self.connect_timeout;
+        let deadline = Instant::now() + self.patience.connect;
         let mut client = self.begin(hostname, deadline)?;
         #[cfg(feature = "auth")]
         self.log_in(&mut client)?;
@@ -228,7 +253,7 @@ impl Upstream {
     /// A connection, on which nothing was said yet.
     pub(super) fn reach(&self, deadline: Instant) -> Result<Client, ClientError> {
         let socket = self.reach_socket(deadline).map_err(ClientError::Connect)?;
-        let timeout = self.command_timeout.max(Duration::from_millis(1));
+        let timeout = self.patience.command.max(Duration::from_millis(1));
         let transport = Transport::new(socket, timeout, timeout).map_err(ClientError::Connect)?;
         Ok(Client {
             input: Input::new(Connection::new(transport), Vec::new()),
@@ -236,15 +261,14 @@ impl Upstream {
             is_lmtp: self.is_lmtp,
             offers: String::new(),
             tls: None,
-            command_timeout: self.command_timeout,
-            data_timeout: self.data_timeout,
+            patience: self.patience,
             latest: Some(deadline),
         })
     }
 
     fn reach_socket(&self, deadline: Instant) -> io::Result<Socket> {
         let addresses: Vec<SocketAddr> = match &self.target {
-            Target::Name(host, port) => (host.as_str(), *port).to_socket_addrs()?.collect(),
+            Target::Name(host, port) => self.resolver.look_up(host, *port, deadline)?,
             Target::Address(address) => vec![*address],
             #[cfg(unix)]
             Target::Path(path) => {
@@ -282,7 +306,7 @@ impl Upstream {
         if !self.is_lmtp && reply.is_permanent() {
             reply = client.command(&format!("HELO {hostname}"))?;
         }
-        if reply.is_positive() { Ok(()) } else { Err(ClientError::Unwelcome(reply)) }
+        if reply.is_positive() { Ok(()) } else { Err(unwelcome(reply)) }
     }
 
     #[cfg(feature = "auth")]
@@ -306,7 +330,7 @@ impl Upstream {
             reply = client.secret(&encode(&answer))?;
         }
         match reply {
-            reply if !reply.is_positive() => Err(ClientError::Unwelcome(reply)),
+            reply if !reply.is_positive() => Err(unwelcome(reply)),
             _ if !exchange.is_done() => Err(insecure("the server did not prove itself")),
             _ => Ok(()),
         }
@@ -316,8 +340,8 @@ impl Upstream {
 impl Client {
     /// The banner.
     pub(super) fn welcome(&mut self) -> Result<(), ClientError> {
-        let banner = self.read_reply(self.command_timeout)?;
-        if banner.code() == 220 { Ok(()) } else { Err(ClientError::Unwelcome(banner)) }
+        let banner = self.read_reply(self.patience.command)?;
+        if banner.code() == 220 { Ok(()) } else { Err(unwelcome(banner)) }
     }
 
     /// As [`command`](Client::command), for what shall not be in a log.
@@ -325,7 +349,7 @@ impl Client {
     fn secret(&mut self, line: &str) -> Result<Reply, ClientError> {
         let line = zeroize::Zeroizing::new(format!("{line}\r\n"));
         self.send(line.as_bytes())?;
-        self.read_reply(self.command_timeout)
+        self.read_reply(self.patience.command)
     }
 
     /// Whether the server is on this machine.

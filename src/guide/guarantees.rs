@@ -96,12 +96,20 @@
 //!
 //! What a client hears from [`handlers::Proxy`] and [`handlers::Mailman`] is never better than what is true of the next server:
 //! its refusals are handed back word for word, silence and lies become a 4xx, and a message that went to several has the
-//! reply of the worst. It relays for nobody by accident.
+//! reply of the worst. Of what a server says of many recipients, the first 64 KiB are kept whole.
+//!
+//! Each step waits for the next server as long as [`Upstream::timeout`] says (by default 60 s for a session, 180 s for a reply,
+//! 600 s for a message and its verdict). While that server is silent one client at a time waits for it; the others are told
+//! `451 4.4.1` at once.
+//!
+//! It relays for nobody by accident: not for a stranger whose recipient names another way in its local part
+//! (`user%elsewhere.example@listed.example`), and not for a client that a proxy speaks for without naming it.
 //!
 //! # What a client says cannot pose as something else
 //!
 //! Octets of a client reach logs, replies and [`handlers::Debugging`]'s output only as [`Escaped`]; `Received` and `X-Peer` are made
-//! of parsed values. Control characters are refused in every command.
+//! of parsed values. Control characters are refused in every command, and in every field of an entry that
+//! `handlers::RedisStream::read` takes. No line that [`handlers::Debugging`] prints of a message reads like its frame.
 //!
 //! # Secrets
 //!
@@ -113,4 +121,4 @@
 //! The crate has none. Its dependencies have some: OpenSSL, the kernel's interfaces, the search for line ends.
 
 #[cfg(doc)]
-use crate::{Builder, Escaped, Inbox, Server, handlers};
+use crate::{Builder, Escaped, Inbox, Server, Upstream, handlers};

@@ -51,8 +51,8 @@
 //! | put control characters into an address, a name or a verb, for a log or a header to repeat | `500 5.5.2`; all text of clients is [`Escaped`] in logs and in `Debugging`'s output, and never repeated in a reply | fixed |
 //! | find out who has an account here | VRFY answers 252 to all, EXPN 502, and AUTH the same to an unknown name and a wrong password. [`Users`](crate::Users) takes the same time for both, and shows salts that say nothing either: those of unknown names are the same on each server with the same users, and after a restart, if some users' are. **But** a change of the users changes the salts of all unknown names, and of no SCRAM secret: who asks before and after can tell them apart. Who answers 550 to RCPT tells whom there is: that is RCPT's purpose | |
 //! | make the server look up names, or connect somewhere | nothing a client says is ever resolved or connected to; no reverse DNS. A relay connects to its one upstream | fixed |
-//! | pretend to be another client with a PROXY header or XCLIENT | from whoever is not listed these are bad commands | [`proxy_protocol`](Builder::proxy_protocol), [`xclient`](Builder::xclient): nobody |
-//! | have mail relayed | only for this machine, listed networks, authenticated clients and listed domains; else `550 5.7.1` | [`Proxy`](handlers::Proxy): nobody listed |
+//! | pretend to be another client with a PROXY header or XCLIENT | from whoever is not listed these are bad commands; whom one that is listed does not name is [nobody](crate::Endpoint::Unknown), on no list and not on this machine | [`proxy_protocol`](Builder::proxy_protocol), [`xclient`](Builder::xclient): nobody |
+//! | have mail relayed | only for this machine, listed networks, authenticated clients and listed domains; else `550 5.7.1`, as for a local part with `@`, `%`, `!` or `:` in it, by which the next server may be led elsewhere | [`Proxy`](handlers::Proxy): nobody listed |
 //! | crash it | no input makes the library panic that is known, by fuzzing as well; a panic of a handler or a hook is caught and costs its client alone. `unsafe` is forbidden | |
 //!
 //! # A client with an account, or one that wants it
@@ -88,11 +88,20 @@
 //! | against | what is done |
 //! |---|---|
 //! | the handler | nothing is parsed unless it is asked for. Who asks for `Envelope::parsed` runs mail-parser on a stranger's octets, with the whole message in memory. What [`Envelope`](crate::Envelope) says of sender, recipients and peer is parsed and checked; what the message's headers say is a claim, `X-Peer` and `Received` included: the server's own stand above them. An address is text of the client's choice as well: a local part may hold `/`, and quoted also `../`, so make no path of it unchecked |
-//! | a terminal | [`Debugging`](handlers::Debugging) prints control characters, and the controls of writing direction, escaped, and changes lines that pose as the frame around a message |
+//! | a terminal | [`Debugging`](handlers::Debugging) prints control characters, and the controls of writing direction, escaped, and changes lines that pose as the frame around a message, whatever cannot be seen in them; a client's `X-Peer` stands below the server's |
 //! | the log | content is not logged, at any level. A [`Transcript`](crate::testing::Transcript) has the first KiB of a message, if [`transcripts`](Builder::transcripts) are made: an inbox makes them, a server does not by default |
 //! | a Maildir | no part of a file's name is a client's. Files are of mode 0600 and folders that are made 0700. `Return-Path`, `Delivered-To` and `Received` are made from parsed values |
+//! | who takes messages off a queue | `handlers::RedisStream::read` refuses an entry with a field that no server can have received, and names it |
 //! | the next server | no lone CR or LF goes out, but within BINARYMIME; dots are stuffed anew; more than 100 `Received` lines are a loop, `554 5.4.6` (fixed). Which parameters go on is said by the next server's EHLO |
 //! | the web inbox | HTML is shown in a sandboxed frame under a policy by which nothing runs and nothing is loaded from anywhere; attachments are downloads, of a type that nothing runs |
+//!
+//! # The next server of a relay
+//!
+//! | tries to | what is done | setting and default |
+//! |---|---|---|
+//! | stop, at any step | the client reads a 4xx; one at a time waits while it is known to be silent | [`Upstream::timeout`](crate::Upstream::timeout): 60 to 600 s |
+//! | fill memory with replies | 64 KiB each, and over all recipients of a message; of further ones the first 256 octets each | fixed |
+//! | learn who submitted a message | `X-Peer` and `Received` tell the client's address | [`Proxy::x_peer`](handlers::Proxy::x_peer): true |
 //!
 //! # The web inbox's own visitors
 //!

@@ -8,21 +8,27 @@ use crate::envelope::Envelope;
 use crate::escaped::Escaped;
 use crate::reply::Reply;
 
+mod forgery;
+
+use forgery::Reads;
+
 const HEAD: &str = "---------- MESSAGE FOLLOWS ----------";
 const FOOT: &str = "------------ END MESSAGE ------------";
 
 /// How much is read at once.
 const PIECE: usize = 64 * 1024;
 
-/// A frame line with a CR behind it is no longer; nor is anything else that is held back.
-const HELD: usize = if HEAD.len() > FOOT.len() { HEAD.len() + 1 } else { FOOT.len() + 1 };
+/// So many octets of a line are held back while it may become one that reads like ours. One that still may is printed as if
+/// it did.
+const HELD: usize = 1024;
 
 /// Prints each message and discards it: what smtpd's `DebuggingServer` did.
 ///
 /// A message stands between the two frame lines that smtpd printed: the options of MAIL if there were any, the headers,
 /// an `X-Peer:` line with the client's address, and the body. What the client sent is shown [`Escaped`], line by line, and
-/// a line of the message that reads like a frame line is printed with its first dash as `\x2d`: output cannot be
-/// forged, and no message drives the terminal.
+/// a line of the message that reads like a frame line is printed with its first dash as `\x2d`, also where blanks, characters
+/// without width, other dashes or letters of other scripts are all that differs. An `X-Peer:` header of the client's own
+/// stands below ours. So output cannot be forged, and no message drives the terminal.
 ///
 /// The message is accepted when it was written and flushed; if that fails (a full disk, a pipe that nobody reads) the
 /// client reads `451 4.3.0`. Nothing is durable.
@@ -83,14 +89,14 @@ fn print(out: &mut impl Write, mail: &Envelope) -> io::Result<()> {
     writeln!(out, "{FOOT}")
 }
 
-/// Prints line by line, with the client's address where the headers end. A line may be as long as the message, so it is
-/// not gathered first; and a piece of the content may end anywhere, within a character too.
+/// Prints line by line, with the client's address where the headers end, or above a header of the client's own that claims
+/// to be it. A line may be as long as the message, so it is not gathered first; and a piece of the content may end anywhere,
+/// within a character too.
 fn print_content(out: &mut impl Write, mut content: impl Read, peer: &str) -> io::Result<()> {
-    let mut buffer = vec![0; HELD + PIECE];
+    let mut printer = Printer { out, peer: Some(peer), at: At::Start };
+    let mut buffer = vec![0; HELD + 1 + PIECE];
     // What was not printed yet, since it depends on what follows.
     let mut held = 0;
-    let mut in_headers = true;
-    let mut at_line_start = true;
     loop {
         let read = match content.read(&mut buffer[held..]) {
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -99,59 +105,105 @@ fn print_content(out: &mut impl Write, mut content: impl Read, peer: &str) -> io
         let octets = &buffer[..held + read];
         let mut rest = octets;
         while let Some(end) = memchr::memchr(b'\n', rest) {
-            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-            if in_headers && at_line_start && line.is_empty() {
-                writeln!(out, "X-Peer: {peer}")?;
-                in_headers = false;
-            }
-            print_line_end(out, line, at_line_start)?;
-            at_line_start = true;
+            printer.line_end(rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]))?;
             rest = &rest[end + 1..];
         }
         if read == 0 {
             // The last line may have no end, and gets one.
-            if !rest.is_empty() || !at_line_start {
-                print_line_end(out, rest, at_line_start)?;
+            if !rest.is_empty() || printer.at != At::Start {
+                printer.line_end(rest)?;
             }
-            break;
+            return printer.peer();
         }
-        let (now, later) = rest.split_at(rest.len() - undecided(rest, at_line_start));
-        if !now.is_empty() {
-            // Longer than a frame line, even if what is printed now is not.
-            write!(out, "{}", Escaped::new(now))?;
-            at_line_start = false;
-        }
-        held = later.len();
+        held = printer.part(rest, false)?;
         let from = octets.len() - held;
         buffer.copy_within(from..from + held, 0);
     }
-    if in_headers { writeln!(out, "X-Peer: {peer}") } else { Ok(()) }
 }
 
-/// Prints a line, or what is left of one.
-fn print_line_end(out: &mut impl Write, line: &[u8], at_line_start: bool) -> io::Result<()> {
-    match line {
-        [_, rest @ ..] if at_line_start && is_frame(line) => writeln!(out, "\\x2d{}", Escaped::new(rest)),
-        _ => writeln!(out, "{}", Escaped::new(line)),
+/// What of a line was printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum At {
+    /// Nothing yet.
+    Start,
+    /// Nothing that can be seen: what follows looks like a line of its own.
+    Lead,
+    /// So much that what follows can pose as nothing.
+    Middle,
+}
+
+struct Printer<'a, W> {
+    out: &'a mut W,
+    // The client's address, until it is printed.
+    peer: Option<&'a str>,
+    at: At,
+}
+
+impl<W: Write> Printer<'_, W> {
+    fn peer(&mut self) -> io::Result<()> {
+        match self.peer.take() {
+            Some(peer) => writeln!(self.out, "X-Peer: {peer}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints a line, or what is left of one.
+    fn line_end(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.at == At::Start && line.is_empty() {
+            self.peer()?;
+        }
+        self.part(line, true)?;
+        self.at = At::Start;
+        writeln!(self.out)
+    }
+
+    /// Prints a part of a line that nothing was held back of before, or all that is left of it if it `is_whole`. Gives how
+    /// many octets at its end are held back until it is known what follows.
+    fn part(&mut self, mut octets: &[u8], is_whole: bool) -> io::Result<usize> {
+        while self.at != At::Middle {
+            // One more may be the CR of the line end.
+            let is_long = octets.len() > HELD + usize::from(!is_whole);
+            let start = if is_long { &octets[..HELD] } else { octets };
+            let reads = forgery::read(start, is_whole && !is_long);
+            if reads == Reads::Begun && !is_long {
+                return Ok(octets.len());
+            }
+            let poses = matches!(reads, Reads::Peer | Reads::Begun);
+            if poses && self.at == At::Start {
+                self.peer()?;
+            }
+            let dash = if matches!(reads, Reads::Frame | Reads::Begun) { forgery::first_dash(start) } else { None };
+            if let Some((at, dash)) = dash {
+                write!(self.out, "{}", Escaped::new(&octets[..at]))?;
+                match dash {
+                    '-' => self.out.write_all(b"\\x2d")?,
+                    dash => write!(self.out, "{}", dash.escape_unicode())?,
+                }
+                octets = &octets[at + dash.len_utf8()..];
+            }
+            if reads == Reads::Begun && dash.is_none() {
+                let seen = HELD - undecided(start);
+                write!(self.out, "{}", Escaped::new(&octets[..seen]))?;
+                octets = &octets[seen..];
+                self.at = At::Lead;
+            } else {
+                self.at = At::Middle;
+            }
+        }
+        let left = if is_whole { 0 } else { undecided(octets) };
+        write!(self.out, "{}", Escaped::new(&octets[..octets.len() - left]))?;
+        Ok(left)
     }
 }
 
 /// How many octets at the end of a piece without a line end cannot be printed before what follows is known.
-fn undecided(piece: &[u8], at_line_start: bool) -> usize {
-    if at_line_start && piece.len() <= HELD {
-        // It may become a frame line.
-        return piece.len();
-    }
+fn undecided(piece: &[u8]) -> usize {
     if piece.ends_with(b"\r") {
         return 1;
     }
     // A character of which some octets are there; at most all but its last.
     let is_begun = |tail: &[u8]| str::from_utf8(tail).is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none());
     (1..=piece.len().min(3)).find(|n| is_begun(&piece[piece.len() - n..])).unwrap_or(0)
-}
-
-fn is_frame(line: &[u8]) -> bool {
-    line == HEAD.as_bytes() || line == FOOT.as_bytes()
 }
 
 #[cfg(test)]
@@ -178,7 +230,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// Says the same of the content as a whole.
+    /// Says the same of the content as a whole, if no line is longer than what is held back.
     fn reference(octets: &[u8]) -> String {
         let mut out = String::new();
         let mut in_headers = true;
@@ -187,12 +239,13 @@ mod tests {
                 [text @ .., b'\r', b'\n'] | [text @ .., b'\n'] => text,
                 text => text,
             };
-            if in_headers && text.is_empty() {
+            let reads = forgery::read(text, true);
+            if in_headers && (text.is_empty() || reads == Reads::Peer) {
                 out += "X-Peer: 192.0.2.1\n";
                 in_headers = false;
             }
             let shown = Escaped::new(text).to_string();
-            out += &if is_frame(text) { shown.replacen('-', "\\x2d", 1) } else { shown };
+            out += &if reads == Reads::Frame { shown.replacen('-', "\\x2d", 1) } else { shown };
             out += "\n";
         }
         out + if in_headers { "X-Peer: 192.0.2.1\n" } else { "" }
@@ -201,7 +254,7 @@ mod tests {
     #[test]
     fn where_pieces_end_does_not_show() {
         let text = format!(
-            "A: b\r\n{HEAD}\r\n {FOOT}\r\n{FOOT}x\r\n\r\r\n\n\r\n{FOOT}\n{HEAD}\r\r\n\r\n{}\u{20ac}\u{1f4e7}\u{9b}\r{FOOT}",
+            "A: b\r\nX-Peer: c\r\n{HEAD}\r\n {FOOT}\r\n{FOOT}x\r\n\r\r\n\n\r\n{FOOT}\n{HEAD}\r\r\n\r\n{}\u{20ac}\u{1f4e7}\u{9b}\r{FOOT}",
             "x".repeat(50)
         );
         let broken = b"\xff\xe2\x82\r\n\xf0\x9f\x93\n\xe2\x82\xac\xac\xc3";
@@ -218,6 +271,20 @@ mod tests {
         assert!(printed(text.as_bytes(), &[usize::MAX]) == reference(text.as_bytes()));
     }
 
+    #[test]
+    fn what_is_long_and_unseen_hides_nothing() {
+        // Longer than what is held back, of characters of three octets and one.
+        for unseen in ["\u{200b}".repeat(3000), " ".repeat(5000), "\u{200b} ".repeat(HELD)] {
+            let text = format!("{unseen}X-Peer: 6.6.6.6\r\n\r\n{unseen}{FOOT}\r\n--{unseen}{FOOT}{unseen}x\n");
+            let whole = printed(text.as_bytes(), &[usize::MAX]);
+            assert!(whole.starts_with("X-Peer: 192.0.2.1\n"), "{whole}");
+            assert!(whole.contains("\\x2d----------- END MESSAGE"), "{whole}");
+            for length in [1, 7, 500, HELD - 1, HELD, HELD + 1, HELD + 2] {
+                assert!(printed(text.as_bytes(), &[length]) == whole, "{length} at a time");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn any_pieces_print_the_same(
@@ -228,6 +295,9 @@ mod tests {
                 Just(b"\r".to_vec()),
                 Just(b"\n".to_vec()),
                 Just("\u{20ac}\u{1f4e7}\u{202e}".as_bytes().to_vec()),
+                Just("\u{200b}\u{feff} \t".as_bytes().to_vec()),
+                Just(b"X-Peer".to_vec()),
+                Just(b":".to_vec()),
                 Just(vec![b'x'; 50]),
                 prop::collection::vec(any::<u8>(), 0..6),
             ], 0..12),

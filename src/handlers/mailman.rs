@@ -18,7 +18,8 @@ const IDLE_CONNECTIONS: usize = 10;
 ///
 /// Each recipient is asked of Mailman's LMTP runner first, which knows its lists and their sub-addresses (`LIST-owner`,
 /// `LIST-join` ...), so that lists come and go without a restart; `LIST-admin` means `LIST-owner`. What is Mailman's goes
-/// to Mailman, from whomever it comes: whether they may post is its to decide. The rest is the [`Proxy`]'s, with its rules
+/// to Mailman, from whomever it comes: whether they may post is its to decide. Local parts that may lead elsewhere (`@`, `%`, `!`,
+/// `:`) are refused to strangers here as well. The rest is the [`Proxy`]'s, with its rules
 /// of whom it relays for. While Mailman does not answer, every recipient is a `451 4.4.1`: nobody can say whose it is.
 ///
 /// A message has one reply, which has to be true of all its recipients. So lists and others do not go together: the

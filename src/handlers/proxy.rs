@@ -28,16 +28,23 @@ const IDLE_CONNECTIONS: usize = 10;
 /// without 8BITMIME or BINARYMIME content `554 5.6.3`, REQUIRETLS `550 5.7.30`, or `550 5.7.10` without TLS by a verified
 /// certificate. A wish to be told about delivery is not acted upon here: if the upstream knows no DSN it is lost.
 ///
-/// Two headers are put before the content: `Received:` (RFC 5321 section 4.4) and smtpd's `X-Peer:` with the client's
-/// address. A message with more than 100 Received lines is in a loop: `554 5.4.6`. A CR or LF that stands alone never goes
+/// Two headers are put before the content: `Received:` (RFC 5321 section 4.4) and, unless [it shall not be](Proxy::x_peer),
+/// smtpd's `X-Peer:` with the client's address. A message with more than 100 Received lines is in a loop: `554 5.4.6`. A CR or LF that stands alone never goes
 /// out, but within BINARYMIME.
 ///
 /// # For whom it relays
 ///
 /// For clients on this machine, of [listed networks](Proxy::from_networks) and authenticated ones it relays to anybody;
-/// for all others to [listed domains](Proxy::to_domains) alone, anything else is `550 5.7.1`. Behind a load balancer on
-/// this machine everybody seems to come from here: it has to tell who the clients are, by
-/// [`proxy_protocol`](crate::Builder::proxy_protocol).
+/// for all others to [listed domains](Proxy::to_domains) alone, anything else is `550 5.7.1`. So is a local part that may
+/// lead elsewhere from the upstream, which trusts us: one with `@`, `%`, `!` or `:` in it, quoted or not, as in
+/// `<user%elsewhere.example@listed.example>`. Behind a load balancer on this machine everybody seems to come from here: it
+/// has to tell who the clients are, by [`proxy_protocol`](crate::Builder::proxy_protocol).
+///
+/// # An upstream that stops
+///
+/// Each step waits for the upstream as long as [`Upstream::timeout`] says; then the client reads a 4xx. Nobody waits behind
+/// somebody else: every client asks on its own thread and every message is sent by one. While an upstream is known to be
+/// silent one client at a time waits for it, and the others read `451 4.4.1` at once.
 ///
 /// # Mail stores
 ///
@@ -68,9 +75,18 @@ impl Proxy {
         self
     }
 
-    /// Relays for all clients to recipients of these domains, which do not stand for their subdomains. Default: none.
+    /// Relays for all clients to recipients of these domains, which do not stand for their subdomains. ASCII letters are the
+    /// same in either case; list an internationalised domain in each form that clients may write, as a U-label and as an
+    /// A-label (`xn--…`). Default: none.
     pub fn to_domains<D: Into<String>>(mut self, domains: impl IntoIterator<Item = D>) -> Proxy {
-        Arc::make_mut(&mut self.relay.policy).domains.extend(domains.into_iter().map(Into::into));
+        Arc::make_mut(&mut self.relay.policy).add_domains(domains.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whether messages get an `X-Peer:` header, as smtpd's had. It tells everybody who reads a message the address of the
+    /// client that submitted it, which `Received:` does too unless a server behind removes it. Default: true.
+    pub fn x_peer(mut self, added: bool) -> Proxy {
+        self.relay.x_peer = added;
         self
     }
 

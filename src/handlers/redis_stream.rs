@@ -62,7 +62,7 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 /// | `version` | `1` |
 /// | `id` | [`Envelope::id`]: the same for no two messages |
 /// | `received_at` | when its last octet came: nanoseconds since 1970, in decimal |
-/// | `peer`, `local` | the connection's ends: `192.0.2.1:40212`, `[2001:db8::1]:25`, `unix:` and a path, if it has one |
+/// | `peer`, `local` | the connection's ends: `192.0.2.1:40212`, `[2001:db8::1]:25`, `unix:` and a path, if it has one, `unknown` |
 /// | `hostname` | the server's name |
 /// | `helo` | the client's name, as it said |
 /// | `protocol` | [`Protocol`](crate::Protocol) in upper case: `ESMTPSA` |
@@ -184,7 +184,8 @@ impl RedisStream {
     /// channel bindings, which are not in the stream. Fields that are not known are left out.
     ///
     /// # Errors
-    /// [`RedisEntryError`] if they are not those of a message.
+    /// [`RedisEntryError`] if they are not those of a message: who can write to the stream cannot put a line into a header or
+    /// a path into a file's name by it. It names the field.
     pub fn read<N, V>(fields: impl IntoIterator<Item = (N, V)>) -> Result<Envelope, RedisEntryError>
     where
         N: AsRef<[u8]>,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::address::{ForwardPath, ReversePath};
+use crate::client::Verdicts;
 use crate::config::Config;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::{Endpoint, Envelope, Recipient};
@@ -17,9 +18,10 @@ use crate::session::{Context, Session, SessionFactory};
 mod parameters;
 pub(super) mod policy;
 pub(super) mod route;
+mod silence;
 mod survey;
 
-use policy::{DENIED, Policy};
+use policy::{DENIED, Policy, has_route};
 use route::{Hop, NoHop, Route};
 
 /// The threads that send. Each has a client that waits for it, of which there are fewer in all but odd cases.
@@ -36,6 +38,8 @@ pub(super) struct Relay {
     /// Mailman, if its lists are asked for first.
     pub lists: Option<Arc<Route>>,
     pub policy: Arc<Policy>,
+    /// Whether the message is told the client's address, beside its Received line.
+    pub x_peer: bool,
     senders: Arc<Pool<Job>>,
 }
 
@@ -55,6 +59,7 @@ impl Relay {
             upstream: Arc::new(upstream),
             lists: None,
             policy: Arc::default(),
+            x_peer: true,
             senders: Arc::new(Pool::new(MAX_SENDERS, Config::default().worker_stack, send)),
         }
     }
@@ -81,7 +86,7 @@ impl Relay {
     /// Sends a message on: by what its session has begun, or from the beginning.
     pub fn send(&self, mail: &Envelope) -> Response {
         match mail.values().take::<Passage>() {
-            Some(passage) if passage.goals.len() == mail.recipients().len() => passage.send(mail),
+            Some(passage) if passage.goals.len() == mail.recipients().len() => passage.send(mail, self.x_peer),
             Some(_) => Response::All(ASTRAY),
             None => self.send_whole(mail),
         }
@@ -98,14 +103,26 @@ impl Relay {
             is_lmtp: mail.protocol().is_lmtp(),
         };
         let mut passage = Passage::default();
-        let asked: Vec<_> = mail.recipients().iter().map(|to| passage.add(self, &sender, to)).collect();
-        // With one reply for all, those that were accepted would hear of a refusal, and get the message all the same.
-        if !sender.is_lmtp && asked.iter().any(Result::is_err) {
-            return Response::Each(asked.into_iter().map(|asked| asked.err().unwrap_or(NOT_SENT)).collect());
+        // A place for each recipient; what is said of those that are accepted is said of the message.
+        let mut refusals = Verdicts::new();
+        let mut accepted = Vec::with_capacity(mail.recipients().len());
+        for to in mail.recipients() {
+            let asked = passage.add(self, &sender, to);
+            accepted.push(asked.is_ok());
+            refusals.push(asked.err().unwrap_or(NOT_SENT));
         }
-        let mut verdicts = passage.send(mail).into_each(asked.iter().filter(|asked| asked.is_ok()).count()).into_iter();
+        let refusals = refusals.into_replies();
+        let count = accepted.iter().filter(|is_accepted| **is_accepted).count();
+        // With one reply for all, those that were accepted would hear of a refusal, and get the message all the same.
+        if !sender.is_lmtp && count < accepted.len() {
+            return Response::Each(refusals);
+        }
+        let mut verdicts = passage.send(mail, self.x_peer).into_each(count).into_iter();
+        let replies = accepted.into_iter().zip(refusals);
         Response::Each(
-            asked.into_iter().map(|asked| asked.map_or_else(|e| e, |_| verdicts.next().unwrap_or(ASTRAY))).collect(),
+            replies
+                .map(|(is_accepted, refusal)| if is_accepted { verdicts.next().unwrap_or(ASTRAY) } else { refusal })
+                .collect(),
         )
     }
 }
@@ -133,6 +150,9 @@ enum Goal {
 struct Passage {
     upstream: Option<Hop>,
     lists: Option<Hop>,
+    // What is said of every further recipient, once one of them has waited for a server in vain.
+    upstream_silence: Option<Reply>,
+    lists_silence: Option<Reply>,
     // What Mailman has against the message, if anything; whether a recipient is a list it tells all the same.
     lists_refusal: Option<Reply>,
     // Of each recipient that was accepted.
@@ -142,6 +162,10 @@ struct Passage {
 impl Passage {
     /// Asks about a recipient: Mailman first, if there is one.
     fn add(&mut self, relay: &Relay, sender: &Sender<'_>, to: &Recipient) -> Result<Reply, Reply> {
+        let is_trusted = relay.policy.trusts(sender.peer, sender.identity);
+        if !is_trusted && has_route(to) {
+            return Err(DENIED);
+        }
         if let Some(lists) = &relay.lists
             && let Some(reply) = self.ask_lists(lists, sender, to)?
         {
@@ -150,7 +174,7 @@ impl Passage {
             }
             return self.accept(Goal::Lists, sender, reply);
         }
-        if !relay.policy.trusts(sender.peer, sender.identity) && !relay.policy.is_for_all(to) {
+        if !is_trusted && !relay.policy.is_for_all(to) {
             return Err(DENIED);
         }
         if self.would_mix(Goal::Upstream, sender) {
@@ -159,6 +183,9 @@ impl Passage {
         self.open_upstream(relay, sender)?;
         let hop = self.upstream.as_mut().ok_or(ASTRAY)?;
         let asked = hop.rcpt(to);
+        if hop.is_silent() {
+            self.upstream_silence = asked.as_ref().err().cloned();
+        }
         if hop.is_over() {
             self.upstream = None;
         }
@@ -184,8 +211,11 @@ impl Passage {
         if self.upstream.is_some() {
             return Ok(None);
         }
-        let (hop, reply) =
-            relay.upstream.begin(sender.hostname, sender.from, sender.parameters).map_err(NoHop::into_reply)?;
+        if let Some(reply) = &self.upstream_silence {
+            return Err(reply.clone());
+        }
+        let begun = relay.upstream.begin(sender.hostname, sender.from, sender.parameters);
+        let (hop, reply) = begun.map_err(|why| heeded(why, &mut self.upstream_silence))?;
         self.upstream = Some(hop);
         Ok(Some(reply))
     }
@@ -193,8 +223,12 @@ impl Passage {
     /// Mailman's reply to a recipient that is one of its lists; `None` if it is none.
     fn ask_lists(&mut self, route: &Arc<Route>, sender: &Sender<'_>, to: &Recipient) -> Result<Option<Reply>, Reply> {
         let ForwardPath::Mailbox(mailbox) = to.path() else { return Ok(None) };
-        if !mailbox.is_ascii() {
+        // No list has an address of either kind.
+        if !mailbox.is_ascii() || to.domain().is_none_or(str::is_empty) {
             return Ok(None);
+        }
+        if let Some(reply) = &self.lists_silence {
+            return Err(reply.clone());
         }
         if self.lists.is_none() {
             let begun = route.begin(sender.hostname, sender.from, sender.parameters).or_else(|why| match why {
@@ -205,7 +239,7 @@ impl Passage {
                 }
                 why => Err(why),
             });
-            self.lists = Some(begun.map_err(NoHop::into_reply)?.0);
+            self.lists = Some(begun.map_err(|why| heeded(why, &mut self.lists_silence))?.0);
         }
         let hop = self.lists.as_mut().ok_or(ASTRAY)?;
         let mut asked = hop.rcpt(to);
@@ -214,6 +248,9 @@ impl Passage {
             && refusal.is_permanent()
         {
             asked = hop.rcpt(&Recipient::new(owner, RcptParameters::default())).or(asked);
+        }
+        if hop.is_silent() {
+            self.lists_silence = asked.as_ref().err().cloned();
         }
         if hop.is_over() {
             self.lists = None;
@@ -226,9 +263,12 @@ impl Passage {
     }
 
     /// Sends the content to where it goes; a reply for each recipient, or one if there is one for all.
-    fn send(self, mail: &Envelope) -> Response {
+    fn send(self, mail: &Envelope, x_peer: bool) -> Response {
         let Passage { upstream, lists, goals, .. } = self;
-        let head = format!("{}X-Peer: {}\r\n", mail.received_header(), mail.peer_name());
+        let mut head = mail.received_header();
+        if x_peer {
+            head += &format!("X-Peer: {}\r\n", mail.peer_name());
+        }
         let send = |hop: Option<Hop>, goal: Goal| {
             let expected = goals.iter().filter(|other| **other == goal).count();
             match hop {
@@ -245,6 +285,16 @@ impl Passage {
         });
         Response::Each(replies.map(|reply| reply.unwrap_or(ASTRAY)).collect())
     }
+}
+
+/// The reply to a transaction that was not begun; kept if the others of its client need not wait for the same.
+fn heeded(why: NoHop, silence: &mut Option<Reply>) -> Reply {
+    let is_silent = matches!(why, NoHop::Silent(_));
+    let reply = why.into_reply();
+    if is_silent {
+        *silence = Some(reply.clone());
+    }
+    reply
 }
 
 /// LIST-owner for LIST-admin, extensions behind a `+` included.

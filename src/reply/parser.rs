@@ -1,6 +1,6 @@
 //! Replies as another server sends them: RFC 5321 section 4.2.1.
 
-use super::{Reply, Status};
+use super::{Reply, Status, Text};
 
 /// In octets, over all lines. Servers send some hundred; what is beyond this is sent to fill memory.
 const MAX_TEXT: usize = 64 * 1024;
@@ -63,7 +63,7 @@ impl Parser {
             return Ok(None);
         }
         let Parser { code, status, text, .. } = std::mem::take(self);
-        Ok(Some(Reply { code, status, text: text.into() }))
+        Ok(Some(Reply { code, status, text: Text::Own(text) }))
     }
 }
 

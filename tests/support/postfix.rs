@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use nix::unistd::User;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, User};
 use socket2::{Domain, Socket, Type};
 
 use super::upstream::{DOMAIN, Mailboxes, USERS, await_banner, folder_of, scratch};
@@ -136,6 +137,13 @@ impl Postfix {
     #[track_caller]
     pub fn delivered(&self, recipient: &str, at_least: usize) -> Vec<Vec<u8>> {
         self.mailboxes.delivered(recipient, at_least, || self.log())
+    }
+
+    /// Sends a signal to all of its processes.
+    pub fn signal(&self, signal: Signal) {
+        let id = fs::read_to_string(self.path("queue/pid/master.pid")).expect("it runs");
+        let id = Pid::from_raw(id.trim().parse().expect("a process id"));
+        killpg(id, signal).expect("it leads a group");
     }
 
     pub fn log(&self) -> String {

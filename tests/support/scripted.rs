@@ -20,6 +20,8 @@ pub enum Act {
     Close,
     /// Says nothing, and keeps the connection until the client goes.
     Silence,
+    /// Says this, and reads no more.
+    SayAndStop(String),
     /// Says this again and again, until the client goes.
     Endless(String),
     /// Says this an octet at a time, a moment apart.
@@ -118,6 +120,12 @@ fn serve(mut stream: TcpStream, script: &dyn Fn(&str) -> Option<Act>, seen: &(Mu
             Act::SayAndClose(text) => {
                 stream.write_all(text.as_bytes()).ok()?;
                 return None;
+            }
+            Act::SayAndStop(text) => {
+                stream.write_all(text.as_bytes()).ok()?;
+                loop {
+                    thread::park();
+                }
             }
             Act::Close => return None,
             Act::Silence => {

@@ -94,7 +94,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
         }
         Class::PureProxy => serve(builder, listener, tls, proxy(&arguments)),
         Class::MailmanProxy => {
-            let mailman = handlers::Mailman::at(&arguments.mailman, proxy(&arguments));
+            let lists = upstream(&arguments.mailman, &arguments);
+            let mailman = handlers::Mailman::at(lists, proxy(&arguments));
             serve(builder, listener, tls, mailman)
         }
     }
@@ -134,8 +135,17 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
     }
 }
 
+fn upstream(address: &str, arguments: &Arguments) -> Upstream {
+    let upstream = Upstream::from(address);
+    match arguments.upstream_timeout {
+        Some(timeout) => upstream.timeout(timeout),
+        None => upstream,
+    }
+}
+
 fn proxy(arguments: &Arguments) -> handlers::Proxy {
-    handlers::Proxy::to(Upstream::from(&arguments.remote).tls(arguments.upstream_tls))
+    handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.upstream_tls))
+        .x_peer(!arguments.no_x_peer)
         .from_networks(arguments.relay_networks.iter().copied())
         .to_domains(&arguments.relay_domains)
         .open_relay(arguments.open_relay)

@@ -94,6 +94,14 @@ pub struct Arguments {
     #[arg(value_parser = UPSTREAM_TLS)]
     pub upstream_tls: UpstreamTls,
 
+    /// Longest wait for it at each step, then the client reads a 4xx
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub upstream_timeout: Option<Duration>,
+
+    /// Add no X-Peer header with the client's address
+    #[arg(long)]
+    pub no_x_peer: bool,
+
     /// Most connections at once
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
     pub max_connections: usize,

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::address::is_helo_name;
 use crate::content::Content;
 use crate::envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
 use crate::parameter::{MailParameters, Offered, RcptParameters};
@@ -16,6 +17,18 @@ use crate::values::Values;
 
 /// What [`fields`] makes and [`read`] understands.
 const VERSION: &str = "1";
+
+// In octets: what a server that writes entries can have received.
+/// The longest argument of HELO.
+const MAX_HELO: usize = 255;
+/// A user's name comes in a line of AUTH, or from an authenticator.
+const MAX_IDENTITY: usize = 16 * 1024;
+/// Names of protocols, cipher suites and hosts.
+const MAX_TLS_NAME: usize = 255;
+/// The handshake message that a certificate is part of has no more (RFC 8446 section 4.4.2).
+const MAX_CERTIFICATE: usize = (1 << 24) - 1;
+/// The paths of Unix sockets, on any system.
+const MAX_SOCKET_PATH: usize = 108;
 
 type Field<'a> = (&'static str, Cow<'a, [u8]>);
 
@@ -73,6 +86,13 @@ fn netstring(out: &mut Vec<u8>, text: &str) {
 ///
 /// The content is in memory once, as a part of it; redis's own [`Cmd`](redis::Cmd) would have it there three times.
 pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
+    // An authenticator may have made it of anything; nobody could read the entry.
+    if mail.identity.as_ref().is_some_and(|identity| !is_identity(identity)) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the identity is empty, too long or has control characters",
+        ));
+    }
     let fields = fields(mail);
     let length = mail.content.len();
     let mut out = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1024);
@@ -91,6 +111,15 @@ pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
     }
     out.extend_from_slice(b"\r\n");
     Ok(out)
+}
+
+fn is_identity(text: &str) -> bool {
+    is_text(text, MAX_IDENTITY) && !text.is_empty()
+}
+
+/// Whether it can stand in a header or a log as it is, and is no longer than so many octets.
+fn is_text(text: &str, max: usize) -> bool {
+    text.len() <= max && !text.chars().any(char::is_control)
 }
 
 fn bulk(out: &mut Vec<u8>, octets: &[u8]) {
@@ -136,21 +165,25 @@ where
     if version != VERSION {
         return Err(RedisEntryError::Version(version));
     }
-    let received_at = fields
-        .parsed("received_at", |text| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(text.parse().ok()?)))?;
+    let received_at = fields.parsed("received_at", |text| {
+        // Digits only, since `parse` would take a sign.
+        let nanos = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
+    })?;
     let offered = everything(received_at);
     let parameters = fields.parsed("mail_options", |text| MailParameters::parse(text.as_bytes(), offered).ok())?;
     let smtputf8 = parameters.smtputf8();
-    let tls = fields.0.remove(&b"tls"[..]).map(|_| fields.tls()).transpose()?.map(Arc::new);
+    let is_tls = fields.optional("tls", |text| text == "yes")?.is_some();
+    let tls = is_tls.then(|| fields.tls()).transpose()?.map(Arc::new);
     Ok(Envelope {
         id: fields.parsed("id", message_id)?,
         peer: fields.endpoint("peer")?,
         local: fields.endpoint("local")?,
-        hostname: fields.text("hostname")?.into(),
-        helo: fields.text("helo")?.into(),
+        hostname: fields.parsed("hostname", |name| is_helo_name(name.as_bytes()).then(|| name.into()))?,
+        helo: fields.parsed("helo", |name| (name.is_ascii() && name.len() <= MAX_HELO).then(|| name.into()))?,
         protocol: fields.parsed("protocol", protocol)?,
         tls,
-        identity: fields.optional("identity")?.map(Into::into),
+        identity: fields.optional("identity", is_identity)?.map(Into::into),
         reverse_path: fields.parsed("mail_from", |text| text.parse().ok())?,
         parameters,
         recipients: fields.parsed("recipients", |text| read_recipients(text, offered, smtputf8))?,
@@ -208,7 +241,9 @@ fn read_recipients(mut text: &str, offered: Offered, smtputf8: bool) -> Option<V
 
 fn read_netstring<'a>(text: &mut &'a str) -> Option<&'a str> {
     let (length, rest) = text.split_once(':')?;
-    let (value, rest) = rest.split_at_checked(length.parse().ok()?)?;
+    // Digits only, since `parse` would take a sign.
+    let length = length.bytes().all(|b| b.is_ascii_digit()).then(|| length.parse().ok()).flatten()?;
+    let (value, rest) = rest.split_at_checked(length)?;
     *text = rest.strip_prefix(',')?;
     Some(value)
 }
@@ -232,12 +267,22 @@ impl Fields {
         self.0.remove(name.as_bytes()).ok_or(RedisEntryError::Missing(name))
     }
 
+    /// A text, which may come to stand in a header: none of a message's has a control character, whatever else it is.
     fn text(&mut self, name: &'static str) -> Result<String, RedisEntryError> {
-        String::from_utf8(self.octets(name)?).map_err(|_| RedisEntryError::Invalid(name))
+        let text = String::from_utf8(self.octets(name)?).ok().filter(|text| is_text(text, usize::MAX));
+        text.ok_or(RedisEntryError::Invalid(name))
     }
 
-    fn optional(&mut self, name: &'static str) -> Result<Option<String>, RedisEntryError> {
-        if self.0.contains_key(name.as_bytes()) { self.text(name).map(Some) } else { Ok(None) }
+    fn optional(
+        &mut self,
+        name: &'static str,
+        is_valid: impl FnOnce(&str) -> bool,
+    ) -> Result<Option<String>, RedisEntryError> {
+        if !self.0.contains_key(name.as_bytes()) {
+            return Ok(None);
+        }
+        let text = self.text(name)?;
+        if is_valid(&text) { Ok(Some(text)) } else { Err(RedisEntryError::Invalid(name)) }
     }
 
     fn parsed<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, RedisEntryError> {
@@ -248,19 +293,26 @@ impl Fields {
         let octets = self.octets(name)?;
         match octets.strip_prefix(b"unix:") {
             Some(b"") => Some(Endpoint::Unix(None)),
+            Some(path) if path.len() > MAX_SOCKET_PATH || path.contains(&0) => None,
             Some(path) => unix_path(path).map(|path| Endpoint::Unix(Some(path))),
-            None => str::from_utf8(&octets).ok().and_then(|text| text.parse().ok()).map(Endpoint::Tcp),
+            None if octets == b"unknown" => Some(Endpoint::Unknown),
+            None => str::from_utf8(&octets).ok().and_then(|text| text.parse().ok()).map(Endpoint::named),
         }
         .ok_or(RedisEntryError::Invalid(name))
     }
 
     /// What is told of a TLS session, but for its channel bindings, which mean nothing elsewhere.
     fn tls(&mut self) -> Result<TlsInfo, RedisEntryError> {
+        let is_name = |text: &str| text.len() <= MAX_TLS_NAME;
+        let client_certificate = self.0.remove(&b"tls_client_certificate"[..]);
+        if client_certificate.as_ref().is_some_and(|der| der.len() > MAX_CERTIFICATE) {
+            return Err(RedisEntryError::Invalid("tls_client_certificate"));
+        }
         Ok(TlsInfo {
-            version: self.optional("tls_version")?,
-            cipher: self.optional("tls_cipher")?,
-            server_name: self.optional("tls_server_name")?,
-            client_certificate: self.0.remove(&b"tls_client_certificate"[..]),
+            version: self.optional("tls_version", is_name)?,
+            cipher: self.optional("tls_cipher", is_name)?,
+            server_name: self.optional("tls_server_name", is_name)?,
+            client_certificate,
             ..TlsInfo::default()
         })
     }
@@ -362,6 +414,38 @@ mod tests {
         assert_eq!(protocol("esmtp"), None);
     }
 
+    const NAMES: [&str; 13] = [
+        "id",
+        "received_at",
+        "peer",
+        "local",
+        "hostname",
+        "helo",
+        "protocol",
+        "mail_from",
+        "mail_options",
+        "recipients",
+        "identity",
+        "tls",
+        "tls_version",
+    ];
+
+    #[test]
+    fn a_client_that_nobody_knows_stays_that() {
+        let mut mail = envelope(b"");
+        mail.peer = Endpoint::Unknown;
+        assert_eq!(*read(entry(&mail)).unwrap().peer(), Endpoint::Unknown);
+    }
+
+    #[test]
+    fn what_nobody_could_read_is_not_written() {
+        for identity in ["", "bob\n", "b\u{85}"] {
+            let mut mail = envelope(b"");
+            mail.identity = Some(identity.into());
+            assert!(command(&[b"XADD"], &mail).is_err(), "{identity:?}");
+        }
+    }
+
     #[test]
     fn what_is_no_message_is_told_by_its_field() {
         let whole = entry(&envelope(b"x"));
@@ -391,15 +475,37 @@ mod tests {
             ("recipients", b"3:a@b;0:,"),
             ("recipients", b"18446744073709551616:,"),
             ("helo", b"\xff"),
+            ("helo", b"client.example\r\nX-Injected: yes"),
+            ("helo", &[b'a'; 256]),
+            ("hostname", b"mx\r\nX-Injected: yes"),
+            ("hostname", b"mx\nX-Injected: yes"),
+            ("hostname", b"mx.example\0"),
+            ("hostname", b"mx example"),
+            ("hostname", b"../mx"),
+            ("hostname", b""),
+            ("hostname", &[b'a'; 400]),
+            ("hostname", "mx.\u{2028}example".as_bytes()),
+            ("id", b"1-1-1\n"),
+            ("received_at", b"+1"),
+            ("peer", b"192.0.2.1:25\r\n"),
+            ("peer", b"unix:/run/\0x"),
+            ("local", b"unix:/run/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            ("protocol", b"ESMTP\r\n"),
+            ("mail_from", b"a@b.example\r\n"),
+            ("mail_from", b"\"a\rb\"@b.example"),
+            ("mail_options", b"ENVID=a\r\nb"),
+            ("recipients", b"15:a@b.example\r\nX:,0:,"),
+            ("recipients", b"+11:a@b.example,0:,"),
+            ("identity", b"bob\r\nX-Injected: yes"),
+            ("identity", b""),
+            ("tls", b"no"),
+            ("tls_version", b"TLSv1.3\n"),
         ] {
             let changed = whole.iter().map(|(other, value)| {
                 (other.clone(), if other == name.as_bytes() { bad.to_vec() } else { value.clone() })
             });
             let expected = RedisEntryError::Invalid(
-                ["id", "received_at", "peer", "local", "protocol", "mail_from", "mail_options", "recipients", "helo"]
-                    .into_iter()
-                    .find(|known| *known == name)
-                    .unwrap(),
+                NAMES.into_iter().find(|known| *known == name).unwrap(),
             );
             assert_eq!(read(changed).err(), Some(expected), "{}", bad.escape_ascii());
         }
@@ -422,7 +528,7 @@ mod tests {
             mail.recipients = vec![Recipient::new(address.parse().unwrap(), RcptParameters::default())];
             mail.received_at = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
             // The flow label is not kept.
-            mail.peer = Endpoint::Tcp(SocketAddr::new(peer.ip(), peer.port()));
+            mail.peer = Endpoint::named(SocketAddr::new(peer.ip(), peer.port()));
             let back = read(entry(&mail)).unwrap();
             prop_assert_eq!(back.bytes().unwrap(), content);
             prop_assert_eq!(back.recipients()[0].as_str(), address);

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::parameters::{self, Carried};
+use super::silence::Silence;
 use super::survey::Survey;
 use crate::address::ReversePath;
-use crate::client::{Client, ClientError, Upstream};
+use crate::client::{AWAY, Client, ClientError, Upstream};
 use crate::envelope::{Envelope, Recipient};
 use crate::parameter::MailParameters;
 use crate::reply::{Reply, Status};
@@ -28,6 +29,7 @@ pub(in crate::handlers) struct Route {
     pub upstream: Upstream,
     max_idle: usize,
     idle: Mutex<Vec<(Client, Instant)>>,
+    silence: Silence,
 }
 
 /// Why no transaction was begun.
@@ -36,6 +38,8 @@ pub(super) enum NoHop {
     Refused(Reply),
     /// It may be different later.
     NotNow(Reply),
+    /// The server has let all the time pass that it had, or is about to for somebody else.
+    Silent(Reply),
 }
 
 impl NoHop {
@@ -45,19 +49,32 @@ impl NoHop {
 
     pub fn into_reply(self) -> Reply {
         match self {
-            NoHop::Refused(reply) | NoHop::NotNow(reply) => reply,
+            NoHop::Refused(reply) | NoHop::NotNow(reply) | NoHop::Silent(reply) => reply,
         }
     }
 }
 
 impl Route {
     pub fn new(upstream: Upstream, max_idle: usize) -> Route {
-        Route { upstream, max_idle, idle: Mutex::default() }
+        Route { upstream, max_idle, idle: Mutex::default(), silence: Silence::default() }
     }
 
     /// Begins a transaction, with the server's reply to MAIL. A connection that was kept and turns out to be dead is
     /// replaced: on it, nothing can have been accepted yet.
     pub(super) fn begin(
+        self: &Arc<Self>,
+        hostname: &str,
+        from: &ReversePath,
+        parameters: &MailParameters,
+    ) -> Result<(Hop, Reply), NoHop> {
+        let Some(turn) = self.silence.turn() else { return Err(NoHop::Silent(AWAY)) };
+        let begun = self.begin_now(hostname, from, parameters);
+        // Where it refuses, or is not there at all, nobody has to wait for that.
+        turn.note(matches!(begun, Err(NoHop::Silent(_))));
+        begun
+    }
+
+    fn begin_now(
         self: &Arc<Self>,
         hostname: &str,
         from: &ReversePath,
@@ -77,10 +94,15 @@ impl Route {
                     return self.began(client, carried, reply.clone());
                 }
                 Ok(_) => log::debug!("{} gave up a connection that was kept", self.upstream.name()),
+                // The others are no better, and another would be a second wait.
+                Err(e) if e.is_silence() => {
+                    self.idle.lock().clear();
+                    return Err(self.failed(e));
+                }
                 Err(e) => log::debug!("{} gave up a connection that was kept: {e}", self.upstream.name()),
             }
         }
-        let mut client = self.upstream.connect(hostname).map_err(|e| NoHop::NotNow(self.complain(&e)))?;
+        let mut client = self.upstream.connect(hostname).map_err(|e| self.failed(&e))?;
         let (mail, carried) = match parameters::mail(&client, from, parameters) {
             Ok(mail) => mail,
             Err(refusal) => {
@@ -90,13 +112,18 @@ impl Route {
         };
         match client.command(&mail) {
             Ok(reply) => self.began(client, carried, reply),
-            Err(e) => Err(NoHop::NotNow(self.complain(&e))),
+            Err(e) => Err(self.failed(&e)),
         }
+    }
+
+    fn failed(&self, error: &ClientError) -> NoHop {
+        let reply = self.complain(error);
+        if error.is_silence() { NoHop::Silent(reply) } else { NoHop::NotNow(reply) }
     }
 
     fn began(self: &Arc<Self>, client: Client, carried: Carried, reply: Reply) -> Result<(Hop, Reply), NoHop> {
         let verdict = verdict(reply);
-        let hop = Hop { route: self.clone(), client: Some(client), accepted: 0, carried };
+        let hop = Hop { route: self.clone(), client: Some(client), accepted: 0, carried, is_silent: false };
         if verdict.is_positive() { Ok((hop, verdict)) } else { Err(NoHop::of(verdict)) }
     }
 
@@ -143,6 +170,8 @@ pub(in crate::handlers) struct Hop {
     client: Option<Client>,
     accepted: usize,
     carried: Carried,
+    // Whether it has let all the time pass that it had.
+    is_silent: bool,
 }
 
 impl Hop {
@@ -158,6 +187,7 @@ impl Hop {
             }
             Err(e) => {
                 self.client = None;
+                self.is_silent = e.is_silence();
                 self.route.complain(&e)
             }
         };
@@ -171,6 +201,11 @@ impl Hop {
     /// The recipients that the server has accepted.
     pub fn accepted(&self) -> usize {
         self.accepted
+    }
+
+    /// Whether the server has let all the time pass that it had.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent
     }
 
     /// Whether nothing is left to be gained or lost with it.
