@@ -159,6 +159,7 @@ where
         values: Values::default(),
         connection_values: Arc::default(),
         transcript: None,
+        reservation: None,
     })
 }
 
@@ -305,6 +306,7 @@ mod tests {
             values: Values::default(),
             connection_values: Arc::default(),
             transcript: None,
+            reservation: None,
         }
     }
 
