@@ -4,8 +4,8 @@
 //! rule could be meant, none for all before a rule is, and nothing of a message is copied for the question.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -403,7 +403,8 @@ mod tests {
     #[test]
     fn events_without_rules_are_known_without_a_look() {
         let script = Script::default();
-        let all = [Event::Connect, Event::Command, Event::Verb(Verb::Rcpt), Event::Verb(Verb::Xclient), Event::Accepted];
+        let all =
+            [Event::Connect, Event::Command, Event::Verb(Verb::Rcpt), Event::Verb(Verb::Xclient), Event::Accepted];
         assert!(!all.iter().any(|event| script.is_for(*event)));
         script.add(on_rcpt(), Do::Stall);
         assert_eq!(all.map(|event| script.is_for(event)), [false, false, true, false, false]);
