@@ -2,7 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many octets of content may be held at once, over all connections and all envelopes that are still there.
+/// What an allocation of so many octets takes in memory: the allocator's own word and its rounding come on top, as the
+/// GNU C library has them. Small allocations would be undercounted by half without.
+pub(crate) fn allocation(octets: usize) -> u64 {
+    if octets == 0 { 0 } else { (octets as u64 + 8).next_multiple_of(16).max(32) }
+}
+
+/// How many octets may be held at once, over all connections and all envelopes that are still there.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,
@@ -14,9 +20,9 @@ impl Budget {
         Budget { limit, used: AtomicU64::new(0) }
     }
 
-    /// Whether nothing is left.
-    pub fn is_exhausted(&self) -> bool {
-        !self.has(1)
+    /// The most octets that may be held.
+    pub fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// Whether so many octets are left.
@@ -31,12 +37,17 @@ impl Budget {
 
     /// Makes one message's share `total` octets if that is more; false if the budget does not have so many.
     pub fn grow(&self, share: &mut u64, total: u64) -> bool {
+        self.grow_within(share, total, self.limit)
+    }
+
+    /// As [`grow`](Budget::grow), within another limit than the budget's own.
+    pub fn grow_within(&self, share: &mut u64, total: u64, limit: u64) -> bool {
         let more = total.saturating_sub(*share);
         if more == 0 {
             return true;
         }
         let before = self.used.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > self.limit {
+        if before.saturating_add(more) > limit {
             self.used.fetch_sub(more, Ordering::Relaxed);
             return false;
         }
@@ -63,8 +74,8 @@ mod tests {
     fn it_is_shared_and_given_back() {
         let budget = Budget::new(10);
         let (mut one, mut two) = (0, 0);
-        assert!(budget.grow(&mut one, 6) && budget.has(4) && !budget.has(5) && !budget.is_exhausted());
-        assert!(budget.grow(&mut two, 4) && budget.is_exhausted());
+        assert!(budget.grow(&mut one, 6) && budget.has(4) && !budget.has(5) && budget.has(1));
+        assert!(budget.grow(&mut two, 4) && !budget.has(1));
         assert!(!budget.grow(&mut two, 5) && budget.grow(&mut one, 6) && budget.grow(&mut one, 5));
         assert_eq!((one, two, budget.used()), (6, 4, 10));
         budget.set(&mut one, 0);
@@ -72,6 +83,19 @@ mod tests {
         assert!(budget.grow(&mut two, 10));
         budget.set(&mut two, 0);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn allocations_are_rounded_up() {
+        assert_eq!([0, 1, 24, 25, 40, 41, 1000].map(allocation), [0, 32, 32, 48, 48, 64, 1008]);
+    }
+
+    #[test]
+    fn another_limit_counts_what_is_there() {
+        let budget = Budget::new(10);
+        let mut share = 0;
+        assert!(!budget.grow_within(&mut share, 6, 5) && budget.grow_within(&mut share, 12, 12));
+        assert_eq!((share, budget.used()), (12, 12));
     }
 
     #[test]

@@ -450,6 +450,7 @@ impl<S: Stream> Channel<S> {
             return Err(CHUNKS_BEGUN);
         }
         let recipient = self.context.state.check_rcpt(&self.shared.config, self.facts(), path, parameters)?;
+        self.context.state.reserve(&self.shared.store, &recipient)?;
         let asked = self.session.rcpt(&self.context, &recipient);
         let acceptance = self.context.acceptance.get_mut().take();
         asked?;

@@ -71,7 +71,7 @@ impl Collector {
         }
         let store = self.room.store();
         // It may have outgrown the threshold within the last piece.
-        let is_too_much = self.total > store.spool.threshold && !self.is_granted && store.memory.is_exhausted();
+        let is_too_much = self.total > store.spool.threshold && !self.is_granted && store.is_memory_exhausted();
         if self.file.is_some() || is_too_much {
             return self.finish_on_disk();
         }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn used(store: &Store) -> (u64, u64) {
-        (store.held.used(), store.memory.used())
+        (store.held.used(), store.in_memory())
     }
 
     fn collect(collector: &mut Collector, octets: usize) {
@@ -275,13 +275,13 @@ mod tests {
                 small.finish().unwrap()
             })
             .collect();
-        assert!(store.memory.used() >= 4 * PIECE as u64 + 5000);
+        assert!(store.in_memory() >= 4 * PIECE as u64 + 5000);
         for octets in [1001, PIECE, PIECE + 1, 3 * PIECE + 17] {
             let (held, memory) = used(&store);
             let mut large = Collector::new(&store, 0, None);
             collect(&mut large, octets);
             assert_eq!(large.file.is_some(), octets > PIECE);
-            assert!(store.memory.used() <= memory + PIECE as u64, "more than its buffer");
+            assert!(store.in_memory() <= memory + PIECE as u64, "more than its buffer");
             let content = large.finish().unwrap();
             assert_eq!(used(&store), (held + octets as u64, memory), "{octets}");
             assert!(content.bytes().unwrap().iter().enumerate().all(|(n, octet)| usize::from(*octet) == n % 251));
@@ -301,7 +301,7 @@ mod tests {
         assert!(collector.file.is_none());
         collector.put(b"x");
         assert_eq!(collector.file.as_ref().map(SpoolFile::len), Some(4 * PIECE as u64));
-        assert_eq!(store.memory.used(), PIECE as u64);
+        assert_eq!(store.in_memory(), PIECE as u64);
         assert_eq!(collector.finish().unwrap().len(), 4 * PIECE as u64 + 1);
     }
 

@@ -25,7 +25,7 @@ pub struct Content {
 enum Place {
     Memory(Room),
     // The room has no octets, but they count against its budget.
-    Disk(SpoolFile, #[expect(dead_code, reason = "it is there to be dropped")] Room),
+    Disk(SpoolFile, Room),
     // Octets that came from elsewhere than a client, and count against no budget.
     Elsewhere(Pieces),
 }
@@ -63,6 +63,19 @@ impl Content {
     /// How many octets there are.
     pub fn len(&self) -> u64 {
         self.pieces().map_or_else(SpoolFile::len, Pieces::len)
+    }
+
+    /// How many octets of memory it takes, those that its pieces have to spare included: 0 if it is on disk.
+    pub fn memory_octets(&self) -> u64 {
+        self.pieces().map_or(0, Pieces::memory_octets)
+    }
+
+    /// No longer counts it against the budgets of the server that received it.
+    pub(crate) fn leave_budgets(&mut self) {
+        match &mut self.place {
+            Place::Memory(room) | Place::Disk(_, room) => room.leave_budgets(),
+            Place::Elsewhere(_) => {}
+        }
     }
 
     /// Whether there are none: a client may send an empty message.
@@ -305,9 +318,9 @@ mod tests {
         let mut room = Room::of(&store);
         assert!(room.hold(10) && room.grow_in_memory(7));
         let content = Content::in_memory(room);
-        assert_eq!((store.held.used(), store.memory.used()), (10, 7));
+        assert_eq!((store.held.used(), store.in_memory()), (10, 7));
         drop(content);
-        assert_eq!((store.held.used(), store.memory.used()), (0, 0));
+        assert_eq!((store.held.used(), store.in_memory()), (0, 0));
     }
 
     #[test]

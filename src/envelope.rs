@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::address::{ForwardPath, ReversePath, is_helo_name};
+use crate::budget::allocation;
 use crate::content::{Content, TextError};
 use crate::escaped::Escaped;
 use crate::network::Network;
 use crate::parameter::{MailParameters, RcptParameters};
+use crate::store::Reservation;
 use crate::tls_info::TlsInfo;
 use crate::transcript::Transcript;
 use crate::values::Values;
@@ -189,6 +191,12 @@ impl Recipient {
         Recipient { path, parameters }
     }
 
+    /// What it takes in memory beside itself.
+    pub(crate) fn heap_octets(&self) -> u64 {
+        let path = self.path.mailbox().map_or(0, |mailbox| allocation(mailbox.as_str().len()));
+        path + self.parameters.heap_octets()
+    }
+
     /// The address.
     pub fn path(&self) -> &ForwardPath {
         &self.path
@@ -275,6 +283,8 @@ pub struct Envelope {
     pub(crate) values: Values,
     pub(crate) connection_values: Arc<Values>,
     pub(crate) transcript: Option<Transcript>,
+    /// Its part of its server's memory, but for the content's.
+    pub(crate) reservation: Option<Reservation>,
 }
 
 impl Envelope {
@@ -381,6 +391,29 @@ impl Envelope {
         self.transcript.as_ref()
     }
 
+    /// How many octets of memory it takes, with its recipients, its transcript and as much of the content as is not on disk.
+    /// The values that hooks attached are not counted.
+    ///
+    /// This is what counts against [`memory_budget`](crate::Builder::memory_budget) until the envelope is dropped, and what
+    /// a program that keeps envelopes should count.
+    pub fn memory_octets(&self) -> u64 {
+        let list = allocation(self.recipients.capacity() * size_of::<Recipient>());
+        let recipients: u64 = self.recipients.iter().map(Recipient::heap_octets).sum();
+        let sender = self.reverse_path.mailbox().map_or(0, |mailbox| allocation(mailbox.as_str().len()));
+        let names = allocation(self.helo.len()) + self.identity.as_ref().map_or(0, |name| allocation(name.len()));
+        let transcript = self.transcript.as_ref().map_or(0, Transcript::heap_octets);
+        let known = sender + self.parameters.heap_octets() + names + transcript;
+        allocation(size_of::<Envelope>()) + known + list + recipients + self.content.memory_octets()
+    }
+
+    /// Takes the envelope out of its server's [`memory_budget`](crate::Builder::memory_budget) and
+    /// [`buffer_budget`](crate::Builder::buffer_budget), against which it would count until it is dropped. For a program that
+    /// keeps messages for long and has a limit of its own: [`memory_octets`](Envelope::memory_octets) tells what to count.
+    pub fn leave_budgets(&mut self) {
+        self.reservation = None;
+        self.content.leave_budgets();
+    }
+
     /// The client's address as smtpd's `X-Peer` header has it: without the port.
     pub(crate) fn peer_name(&self) -> String {
         match &self.peer {
@@ -461,6 +494,7 @@ mod tests {
             values: Values::default(),
             connection_values: Arc::default(),
             transcript: None,
+            reservation: None,
         }
     }
 

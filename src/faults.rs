@@ -4,16 +4,15 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use crate::command::Verb;
 use crate::reply::{Reply, Status};
 use crate::tls::Tls;
 
+mod memory;
 mod script;
 
-pub(crate) use script::Occasion;
 use script::Script;
+pub(crate) use script::{Foreseen, Occasion, To};
 
 /// Faults that a server makes on purpose, to test what its clients make of them: given to
 /// [`Builder::faults`](crate::Builder::faults).
@@ -43,7 +42,7 @@ use script::Script;
 /// that comes with a refused BDAT is read off, and nothing of a message runs as a command.
 #[derive(Clone, Default)]
 pub struct Faults {
-    script: Arc<Mutex<Script>>,
+    script: Arc<Script>,
 }
 
 impl Faults {
@@ -86,7 +85,8 @@ impl Faults {
     }
 
     /// Refuses each client, sender and recipient that come together the first time, with `450 4.7.1`, and takes them from
-    /// then on: RFC 6647 section 2.4. [`Do::Greylist`] makes the client wait for longer.
+    /// then on: RFC 6647 section 2.4. It remembers 65,536 of them, and forgets the oldest first. [`Do::Greylist`] makes the
+    /// client wait for longer.
     pub fn greylist(self) -> Faults {
         self.when(On::verb(Verb::Rcpt), Do::Greylist(Duration::ZERO))
     }
@@ -114,33 +114,48 @@ impl Faults {
 
     /// As [`when`](Faults::when), for a script that is in use.
     pub fn add(&self, on: On, what: Do) {
-        self.script.lock().add(on, what);
+        self.script.add(on, what);
     }
 
     /// Forgets all of it, with what it has counted: from now on nothing goes wrong.
     pub fn clear(&self) {
-        self.script.lock().clear();
+        self.script.clear();
     }
 
     /// Those that have happened, in the order in which they were added.
     pub fn fired(&self) -> Vec<Fired> {
-        self.script.lock().fired()
+        self.script.fired()
+    }
+
+    /// Whether there are any for this event.
+    pub(crate) fn are_for(&self, event: Event) -> bool {
+        self.script.is_for(event)
     }
 
     /// What is to be done on this occasion, in order; at most the last of it decides over the reply.
-    pub(crate) fn at(&self, occasion: &Occasion) -> Vec<Do> {
-        self.script.lock().at(occasion, Instant::now())
+    pub(crate) fn at(&self, occasion: &Occasion<'_>) -> Vec<Do> {
+        self.script.at(occasion, Instant::now())
+    }
+
+    /// What is known of an occasion that is to come, while its message can still be looked at.
+    pub(crate) fn foresee(&self, occasion: &Occasion<'_>) -> Option<Foreseen> {
+        self.script.foresee(occasion)
+    }
+
+    /// As [`at`](Faults::at), for an occasion that was foreseen, if there were any rules then.
+    pub(crate) fn at_foreseen(&self, foreseen: Option<&Foreseen>, occasion: &Occasion<'_>) -> Vec<Do> {
+        self.script.at_foreseen(foreseen, occasion, Instant::now())
     }
 
     /// A transaction begins: its number, from 1.
     pub(crate) fn count_message(&self) -> u64 {
-        self.script.lock().count_message()
+        self.script.count_message()
     }
 }
 
 impl Debug for Faults {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Faults").field("script", &*self.script.lock()).finish()
+        f.debug_struct("Faults").field("script", &self.script).finish()
     }
 }
 
@@ -171,7 +186,8 @@ pub enum Event {
     Handshake,
     /// The content of a message was read to its end, and nobody has it yet.
     Content,
-    /// A message was accepted by whoever consumes it, and so it is in the inbox; the client does not know.
+    /// A message was accepted by whoever consumes it, and so it is in the inbox; the client does not know. Sender and
+    /// recipients are compared before the message is handed on: a rule that is added later must not ask for them.
     Accepted,
 }
 
@@ -342,9 +358,11 @@ pub enum Do {
     FailHandshake,
     /// The handshake is done with another certificate: one that has expired, say. Only at [`Event::Handshake`].
     Certificate(Tls),
-    /// Each pair of sender and recipient is refused with `450 4.7.1`, until this long after it first came.
+    /// Each client, sender and recipient that come together are refused with `450 4.7.1`, until this long after they first
+    /// did. A rule remembers the last 65,536 of them.
     Greylist(Duration),
-    /// This reply takes the reply's place, but for so many times within any span of that length.
+    /// This reply takes the reply's place, but for so many times within any span of that length. Where more than 16,384
+    /// may pass, each counts for a 16,384th of the span longer at most.
     Limit {
         /// How many pass.
         times: usize,

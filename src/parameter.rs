@@ -7,6 +7,7 @@ mod schedule;
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, SystemTime};
 
+use crate::budget::allocation;
 use crate::reply::{Reply, Status};
 use crate::xtext;
 
@@ -101,6 +102,7 @@ impl MailParameters {
     /// Reads the parameters behind a reverse-path.
     pub(crate) fn parse(text: &[u8], offered: Offered) -> Result<MailParameters, Reply> {
         let mut all = MailParameters::default();
+        all.options.reserve(text);
         for parameter in Parameters(text) {
             let Parameter { keyword, value } = parameter?;
             let is = |name: &str| keyword.eq_ignore_ascii_case(name);
@@ -122,6 +124,12 @@ impl MailParameters {
             all.options.push(keyword, value, false);
         }
         Ok(all)
+    }
+
+    /// What they take in memory beside themselves.
+    pub(crate) fn heap_octets(&self) -> u64 {
+        let rare = self.rare.as_ref().map_or(0, |rare| allocation(size_of_val(&**rare)) + rare.heap_octets());
+        rare + self.options.heap_octets()
     }
 
     /// The size that the client announced, in octets: `SIZE=` (RFC 1870). It may be wrong.
@@ -187,6 +195,14 @@ impl MailParameters {
 }
 
 impl Rare {
+    fn heap_octets(&self) -> u64 {
+        let auth = match &self.auth {
+            Some(AuthParameter::Identity(identity)) => allocation(identity.capacity()),
+            Some(AuthParameter::Unknown) | None => 0,
+        };
+        auth + self.envid.as_ref().map_or(0, |envid| allocation(envid.capacity()))
+    }
+
     /// Takes one parameter; true if its value is not to be put in upper case.
     fn parse(&mut self, keyword: &str, value: Option<&str>, offered: Offered) -> Result<bool, Reply> {
         let is = |name: &str| keyword.eq_ignore_ascii_case(name);
@@ -236,6 +252,7 @@ impl RcptParameters {
     /// Reads the parameters behind a forward-path, in a transaction with or without SMTPUTF8.
     pub(crate) fn parse(text: &[u8], offered: Offered, smtputf8: bool) -> Result<RcptParameters, Reply> {
         let mut all = RcptParameters::default();
+        all.options.reserve(text);
         for parameter in Parameters(text) {
             let Parameter { keyword, value } = parameter?;
             let text = value.unwrap_or("");
@@ -250,6 +267,12 @@ impl RcptParameters {
             }
         }
         Ok(all)
+    }
+
+    /// What they take in memory beside themselves.
+    pub(crate) fn heap_octets(&self) -> u64 {
+        let orcpt = self.orcpt.as_ref().map_or(0, |orcpt| allocation(size_of_val(&**orcpt)) + orcpt.heap_octets());
+        orcpt + self.options.heap_octets()
     }
 
     /// When the sender wants a notice: `NOTIFY=` (RFC 3461 section 4.1).
@@ -277,6 +300,11 @@ const UNKNOWN: Reply = Reply::fixed(555, Status::new(5, 5, 4), "Parameter not re
 struct Options(String);
 
 impl Options {
+    /// Makes room for all parameters of a command at once, and for no more: one that grows takes twice what it holds.
+    fn reserve(&mut self, command: &[u8]) {
+        self.0.reserve_exact(command.trim_ascii().len());
+    }
+
     fn push(&mut self, keyword: &str, value: Option<&str>, keeps_case: bool) {
         if !self.0.is_empty() {
             self.0.push(' ');
@@ -290,6 +318,10 @@ impl Options {
         }
         let upper = if keeps_case { start..end } else { start..self.0.len() };
         self.0[upper].make_ascii_uppercase();
+    }
+
+    fn heap_octets(&self) -> u64 {
+        allocation(self.0.capacity())
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {

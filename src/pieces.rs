@@ -8,6 +8,8 @@ use std::mem;
 
 use parking_lot::Mutex;
 
+use crate::budget::allocation;
+
 /// The octets in a piece.
 pub(crate) const PIECE: usize = 64 * 1024;
 
@@ -56,6 +58,12 @@ impl Pieces {
     /// The octets that are there.
     pub fn len(&self) -> u64 {
         self.before_last() + self.last().len() as u64
+    }
+
+    /// The octets of memory that all pieces take.
+    pub fn memory_octets(&self) -> u64 {
+        let others: u64 = self.others.iter().map(|piece| allocation(piece.capacity())).sum();
+        allocation(self.first.capacity()) + others + allocation(self.others.capacity() * size_of::<Vec<u8>>())
     }
 
     /// The octets in all pieces but the last.

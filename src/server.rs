@@ -309,7 +309,7 @@ impl Core {
             lost_messages: lost_messages.get(),
             accepted_octets: accepted_octets.get(),
             buffered_octets: self.shared.store.held.used(),
-            memory_octets: self.shared.store.memory.used(),
+            memory_octets: self.shared.store.in_memory(),
         }
     }
 

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use crate::address::{ForwardPath, ReversePath};
+use crate::budget::allocation;
 use crate::config::Config;
-use crate::envelope::Recipient;
+use crate::envelope::{Envelope, Recipient};
 use crate::extension::{self, Facts};
 use crate::parameter::{Body, MailParameters, Offered, RcptParameters};
 use crate::reply::{Reply, Status};
+use crate::store::{Reservation, Store};
 
 const BAD_SEQUENCE: Status = Status::new(5, 5, 1);
 const NO_GREETING: Reply = Reply::fixed(503, BAD_SEQUENCE, "Send HELO or EHLO first");
@@ -22,8 +24,11 @@ const NO_RCPT: Reply = Reply::fixed(503, BAD_SEQUENCE, "No valid recipients");
 /// Known from SIZE at MAIL, or at the end of the content.
 pub(crate) const TOO_BIG: Reply = Reply::fixed(552, Status::new(5, 3, 4), "Message exceeds the size limit");
 const NEEDS_SMTPUTF8: Reply = Reply::fixed(553, Status::new(5, 6, 7), "Address needs SMTPUTF8");
-/// The one refusal of a recipient that is not the client's error.
+/// A refusal of a recipient that is not the client's error.
 pub(crate) const TOO_MANY_RECIPIENTS: Reply = Reply::fixed(452, Status::new(4, 5, 3), "Too many recipients");
+/// The other one.
+pub(crate) const NO_ROOM_FOR_RECIPIENT: Reply =
+    Reply::fixed(452, Status::new(4, 3, 1), "No memory for more recipients, try again later");
 
 /// Who the client says it is.
 #[derive(Clone, Debug)]
@@ -39,6 +44,50 @@ pub(crate) struct Transaction {
     pub reverse_path: ReversePath,
     pub parameters: MailParameters,
     pub recipients: Vec<Recipient>,
+    /// In octets, what it takes in memory beside the room that the list of recipients has in itself.
+    octets: u64,
+    reservation: Option<Reservation>,
+}
+
+impl Transaction {
+    fn new(reverse_path: ReversePath, parameters: MailParameters) -> Transaction {
+        let path = reverse_path.mailbox().map_or(0, |mailbox| allocation(mailbox.as_str().len()));
+        // It becomes an envelope, which is counted from now on: so it need not be at the end.
+        let octets = allocation(size_of::<Envelope>()) + path + parameters.heap_octets();
+        Transaction { reverse_path, parameters, recipients: Vec::new(), octets, reservation: None }
+    }
+
+    /// Reserves the memory of one more recipient; false if there is none.
+    fn reserve(&mut self, store: &Arc<Store>, recipient: &Recipient) -> bool {
+        let list = allocation(self.room_for_next() * size_of::<Recipient>());
+        let total = self.octets + recipient.heap_octets() + list;
+        self.reservation.get_or_insert_with(|| Reservation::of(store)).grow(total)
+    }
+
+    /// For how many recipients there is room once another has come.
+    fn room_for_next(&self) -> usize {
+        match self.recipients.capacity() {
+            room if self.recipients.len() < room => room,
+            // Most messages have just one.
+            0 => 1,
+            room => room.saturating_mul(2).max(4),
+        }
+    }
+
+    fn add(&mut self, recipient: Recipient) {
+        let room = self.room_for_next();
+        self.recipients.reserve_exact(room - self.recipients.len());
+        self.octets += recipient.heap_octets();
+        self.recipients.push(recipient);
+    }
+
+    /// The reservation, made to fit, with so many octets that have come on top. Those are not refused: the message is here.
+    pub fn take_reservation(&mut self, beside: u64) -> Option<Reservation> {
+        let mut reservation = self.reservation.take()?;
+        let list = allocation(self.recipients.capacity() * size_of::<Recipient>());
+        reservation.set(self.octets + list + beside);
+        Some(reservation)
+    }
 }
 
 /// What a session has learnt from its commands.
@@ -88,7 +137,7 @@ impl State {
 
     /// MAIL is accepted.
     pub fn begin(&mut self, reverse_path: ReversePath, parameters: MailParameters) {
-        self.transaction = Some(Transaction { reverse_path, parameters, recipients: Vec::new() });
+        self.transaction = Some(Transaction::new(reverse_path, parameters));
     }
 
     /// Whether RCPT is allowed, and its parameters are good: RFC 5321 section 4.1.1.3.
@@ -112,14 +161,17 @@ impl State {
         Ok(Recipient::new(path, parameters))
     }
 
+    /// Reserves the memory that a recipient takes, which was checked and may be added: before a hook is asked, since one that
+    /// has accepted a recipient is not to be refused it.
+    pub fn reserve(&mut self, store: &Arc<Store>, recipient: &Recipient) -> Result<(), Reply> {
+        let transaction = self.transaction.as_mut().ok_or(NO_MAIL)?;
+        if transaction.reserve(store, recipient) { Ok(()) } else { Err(NO_ROOM_FOR_RECIPIENT) }
+    }
+
     /// RCPT is accepted.
     pub fn add(&mut self, recipient: Recipient) {
         if let Some(transaction) = &mut self.transaction {
-            // Most messages have just one, and four are what would be made room for.
-            if transaction.recipients.is_empty() {
-                transaction.recipients.reserve_exact(1);
-            }
-            transaction.recipients.push(recipient);
+            transaction.add(recipient);
         }
     }
 
@@ -175,6 +227,50 @@ mod tests {
         state.begin(ReversePath::Null, MailParameters::default());
         state.greet("c.example", false);
         assert!(state.transaction.is_none());
+    }
+
+    #[test]
+    fn recipients_are_counted_and_given_back() {
+        let store = Store::new(&Config { memory_budget: 4 * 1024 * 1024, ..Config::default() });
+        let mut state = State::default();
+        state.greet("c.example", true);
+        let config = Config { max_recipients: usize::MAX, ..Config::default() };
+        let orcpt = format!(" ORCPT=rfc822;{} NOTIFY=SUCCESS", "x".repeat(480));
+        let recipient = |state: &State| {
+            let path = "recipient@b.example".parse().unwrap();
+            state.check_rcpt(&config, Facts::default(), path, orcpt.as_bytes()).unwrap()
+        };
+        state.begin(ReversePath::Null, MailParameters::default());
+        let mut taken = 0;
+        let refusal = loop {
+            let recipient = recipient(&state);
+            match state.reserve(&store, &recipient) {
+                Ok(()) => state.add(recipient),
+                Err(refusal) => break refusal,
+            }
+            taken += 1;
+            assert!(taken < 10_000);
+        };
+        // A quarter of the budget; each is a little over 1,000 octets.
+        assert_eq!(refusal, NO_ROOM_FOR_RECIPIENT);
+        assert!((600..1000).contains(&taken), "{taken}");
+        assert!(store.in_memory() <= 1024 * 1024);
+        let transaction = state.transaction.as_mut().unwrap();
+        let reservation = transaction.take_reservation(5).unwrap();
+        let list = transaction.recipients.capacity() * size_of::<Recipient>();
+        let heap: u64 = transaction.recipients.iter().map(Recipient::heap_octets).sum();
+        let whole = allocation(size_of::<Envelope>()) + heap + allocation(list) + 5;
+        assert_eq!(store.in_memory(), whole);
+        state.reset();
+        assert_eq!(store.in_memory(), whole);
+        drop(reservation);
+        assert_eq!(store.in_memory(), 0);
+        state.begin(ReversePath::Null, MailParameters::default());
+        let again = recipient(&state);
+        state.reserve(&store, &again).unwrap();
+        assert!(store.in_memory() > 1000);
+        state.greet("c.example", true);
+        assert_eq!(store.in_memory(), 0);
     }
 
     #[test]

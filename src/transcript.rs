@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use memchr::memmem;
 use parking_lot::Mutex;
 
+use crate::budget::allocation;
 use crate::escaped::Escaped;
 
 /// In octets, of a message's content or a chunk's: its header, most likely, and how it begins.
@@ -179,6 +180,12 @@ impl Transcript {
         commands.map(Entry::text)
     }
 
+    /// What it takes in memory beside itself.
+    pub(crate) fn heap_octets(&self) -> u64 {
+        let entries: u64 = self.entries.iter().map(|entry| allocation(entry.octets.capacity())).sum();
+        entries + allocation(self.entries.capacity() * size_of::<Entry>())
+    }
+
     /// How many entries there were before these.
     pub fn omitted(&self) -> u64 {
         self.omitted
@@ -278,9 +285,11 @@ impl Record {
         let Some(entry) = said.entries.back_mut() else { return };
         entry.is_content = true;
         let kept = octets.len().min(MAX_CONTENT - entry.octets.len());
+        let before = cost(&entry.octets);
         entry.octets.extend_from_slice(&octets[..kept]);
         entry.omitted += (octets.len() - kept) as u64;
-        said.octets += kept;
+        let more = cost(&entry.octets) - before;
+        said.octets += more;
     }
 
     /// What was said since the message before, or since the connection began.
@@ -332,9 +341,9 @@ impl Recording {
     }
 }
 
-/// An entry takes room even if it is empty.
+/// What an entry takes in memory, which even one octet does.
 fn cost(octets: &[u8]) -> usize {
-    size_of::<Entry>() + octets.len()
+    size_of::<Entry>() + allocation(octets.len()) as usize
 }
 
 /// The transcripts of a server's last connections, among them all that are open unless there are too many.

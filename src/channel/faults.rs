@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::Channel;
 use crate::command::{Command, Verb};
 use crate::config::{FOREVER, HANDSHAKE_TIMEOUT};
-use crate::envelope::{MessageId, Recipient};
-use crate::faults::{Do, Event, Faults, Moment, Occasion};
+use crate::envelope::MessageId;
+use crate::faults::{Do, Event, Faults, Foreseen, Moment, Occasion, To};
 use crate::reply::Reply;
 use crate::stream::{Stream, linger};
 use crate::tls::Tls;
@@ -24,8 +24,8 @@ pub(super) struct Scripted {
     faults: Faults,
     // The number of the transaction on the server.
     message: u64,
-    // The message that was handed on.
-    delivered: Option<Occasion>,
+    // What is known of the acceptance of the message that was handed on.
+    foreseen: Option<Foreseen>,
     manner: Option<Manner>,
 }
 
@@ -49,7 +49,7 @@ enum End {
 
 impl Scripted {
     pub fn new(faults: Faults) -> Scripted {
-        Scripted { faults, message: 0, delivered: None, manner: None }
+        Scripted { faults, message: 0, foreseen: None, manner: None }
     }
 
     fn manner(&mut self) -> &mut Manner {
@@ -60,7 +60,7 @@ impl Scripted {
 impl<S: Stream> Channel<S> {
     /// A reply in the banner's place.
     pub(super) fn fault_at_connect(&mut self) -> io::Result<Option<Reply>> {
-        if self.scripted.is_none() { Ok(None) } else { self.fault(self.occasion(Event::Connect)) }
+        self.fault_at(Event::Connect)
     }
 
     /// A reply in the place of the command, which is not to take effect then.
@@ -73,45 +73,49 @@ impl<S: Stream> Channel<S> {
         if verb == Some(Verb::Mail) {
             scripted.message = scripted.faults.count_message();
         }
-        let mut occasion = self.occasion(verb.map_or(Event::Command, Event::Verb));
+        let event = verb.map_or(Event::Command, Event::Verb);
+        if !scripted.faults.are_for(event) {
+            return Ok(None);
+        }
+        let mut occasion = self.occasion(event);
         match parsed {
-            Ok(Command::Mail(path, _)) => occasion.from = Some(path.clone()),
-            Ok(Command::Rcpt(path, _)) => occasion.to = vec![path.clone()],
+            Ok(Command::Mail(path, _)) => occasion.from = Some(path),
+            Ok(Command::Rcpt(path, _)) => occasion.to = To::Named(path),
             _ => {}
         }
-        self.fault(occasion)
+        let due = self.due(&occasion);
+        self.fault(event, due)
     }
 
     /// A reply in the place of delivery.
     pub(super) fn fault_at_content(&mut self) -> io::Result<Option<Reply>> {
-        if self.scripted.is_none() {
-            return Ok(None);
-        }
-        let occasion = self.occasion(Event::Content);
+        let Some(scripted) = &self.scripted else { return Ok(None) };
+        let foreseen = scripted.faults.foresee(&self.occasion(Event::Accepted));
         if let Some(scripted) = &mut self.scripted {
-            scripted.delivered = Some(Occasion { event: Event::Accepted, ..occasion.clone() });
+            scripted.foreseen = foreseen;
         }
-        self.fault(occasion)
+        self.fault_at(Event::Content)
     }
 
     /// A reply in the place of the one that a message has got which was accepted.
     pub(super) fn fault_once_accepted(&mut self, id: MessageId) -> io::Result<Option<Reply>> {
-        let Some(occasion) = self.scripted.as_mut().and_then(|scripted| scripted.delivered.take()) else {
+        let Some(scripted) = &mut self.scripted else { return Ok(None) };
+        let foreseen = scripted.foreseen.take();
+        let Some(scripted) = &self.scripted else { return Ok(None) };
+        let due = scripted.faults.at_foreseen(foreseen.as_ref(), &self.occasion(Event::Accepted));
+        if due.is_empty() {
             return Ok(None);
-        };
+        }
         self.flush()?;
         self.unconfirmed = Some(id);
-        let reply = self.fault(occasion)?;
+        let reply = self.fault(Event::Accepted, due)?;
         self.unconfirmed = None;
         Ok(reply)
     }
 
     /// What a handshake is done with, if it is another certificate.
     pub(super) fn fault_at_handshake(&mut self) -> io::Result<Option<Tls>> {
-        if self.scripted.is_none() {
-            return Ok(None);
-        }
-        if let Some(reply) = self.fault(self.occasion(Event::Handshake))? {
+        if let Some(reply) = self.fault_at(Event::Handshake)? {
             // The client begins: what came before its turn it would take for more of the reply to STARTTLS.
             let deadline = Instant::now() + self.shared.config.command_timeout.min(HANDSHAKE_TIMEOUT);
             self.input.stream_mut().set_read_deadline(deadline);
@@ -159,23 +163,32 @@ impl<S: Stream> Channel<S> {
         }
     }
 
-    fn occasion(&self, event: Event) -> Occasion {
+    /// What happens now, with what is known of the message by then.
+    fn occasion(&self, event: Event) -> Occasion<'_> {
         Occasion {
             event,
             client: self.context.peer.ip(),
-            from: self.context.mail_from().cloned(),
-            to: self.context.recipients().iter().map(Recipient::path).cloned().collect(),
+            from: self.context.mail_from(),
+            to: To::Accepted(self.context.recipients()),
             message: self.scripted.as_ref().map_or(0, |scripted| scripted.message),
         }
     }
 
-    /// Does what is due, and gives the reply that takes the place of the true one.
-    fn fault(&mut self, occasion: Occasion) -> io::Result<Option<Reply>> {
-        let Some(scripted) = &mut self.scripted else { return Ok(None) };
-        for what in scripted.faults.at(&occasion) {
+    /// Does what is due at an event, and gives the reply that takes the place of the true one.
+    fn fault_at(&mut self, event: Event) -> io::Result<Option<Reply>> {
+        let due = self.due(&self.occasion(event));
+        self.fault(event, due)
+    }
+
+    fn due(&self, occasion: &Occasion<'_>) -> Vec<Do> {
+        self.scripted.as_ref().map_or_else(Vec::new, |scripted| scripted.faults.at(occasion))
+    }
+
+    fn fault(&mut self, event: Event, due: Vec<Do>) -> io::Result<Option<Reply>> {
+        for what in due {
             log::info!("[{}] fault: {what}", self.context.connection);
             self.record.event(format_args!("fault: {what}"));
-            let at_handshake = occasion.event == Event::Handshake;
+            let at_handshake = event == Event::Handshake;
             let Some(scripted) = &mut self.scripted else { return Ok(None) };
             match what {
                 Do::Reply(reply) => return Ok(Some(reply)),

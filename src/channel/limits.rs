@@ -6,7 +6,7 @@ use super::{Channel, Shared};
 use crate::addresses::TOO_MANY_ERRORS_FROM_YOU;
 use crate::config::{RECIPIENT_OVERSHOOT, STRESS_ERRORS, STRESS_JUNK};
 use crate::reply::{Reply, Status};
-use crate::transaction::TOO_MANY_RECIPIENTS;
+use crate::transaction::{NO_ROOM_FOR_RECIPIENT, TOO_MANY_RECIPIENTS};
 
 const TOO_MANY_ERRORS: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Too many errors");
 const TOO_MUCH_JUNK: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Too many commands without mail");
@@ -55,7 +55,9 @@ impl<S> Channel<S> {
     }
 }
 
-/// Whether a recipient is refused for no other reason than that the message should have had fewer.
+/// Whether a recipient is refused for no other reason than that the message should have had fewer, or that there is no
+/// memory for it now.
 fn is_overshoot(reply: &Reply) -> bool {
-    reply.code() == TOO_MANY_RECIPIENTS.code() && reply.status() == TOO_MANY_RECIPIENTS.status()
+    let is_limit = reply.code() == TOO_MANY_RECIPIENTS.code() && reply.status() == TOO_MANY_RECIPIENTS.status();
+    is_limit || *reply == NO_ROOM_FOR_RECIPIENT
 }

@@ -14,6 +14,7 @@ use crate::reply::{Reply, Status};
 use crate::session::Phase;
 use crate::stream::Stream;
 use crate::transaction::TOO_BIG;
+use crate::transcript::Transcript;
 use crate::wire::data::DataReader;
 
 const CONTENT_FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Message far too big");
@@ -386,7 +387,10 @@ impl<S: Stream> Channel<S> {
     }
 
     fn envelope(&mut self, content: Content) -> Option<Box<Envelope>> {
-        let transaction = self.context.state.transaction.take()?;
+        let mut transaction = self.context.state.transaction.take()?;
+        let transcript = self.record.of_message();
+        let beside = transcript.as_ref().map_or(0, Transcript::heap_octets);
+        let reservation = transaction.take_reservation(beside);
         let greeting = self.context.state.greeting.as_ref()?;
         self.messages = self.messages.wrapping_add(1);
         let protocol = Protocol::of(
@@ -412,7 +416,8 @@ impl<S: Stream> Channel<S> {
             received_at: SystemTime::now(),
             values: std::mem::take(&mut self.context.values),
             connection_values: self.context.connection_values.clone(),
-            transcript: self.record.of_message(),
+            transcript,
+            reservation,
         }))
     }
 }

@@ -1,140 +1,249 @@
 //! Which faults are due on an occasion.
+//!
+//! Every command of every connection asks, and nearly always the answer is that there are none. So there is no lock before a
+//! rule could be meant, none for all before a rule is, and nothing of a message is copied for the question.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard, RwLock};
+
+use super::memory::{Passed, Triplets};
 use super::{Chance, Do, Event, Fired, Occurrence, On};
 use crate::address::{ForwardPath, ReversePath};
+use crate::envelope::Recipient;
 use crate::reply::{Reply, Status};
 
 const GREYLISTED: Reply = Reply::fixed(450, Status::new(4, 7, 1), "Greylisted, try again later");
 
 /// What happens in a conversation, and what is known of its message.
-#[derive(Clone, Debug)]
-pub(crate) struct Occasion {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Occasion<'a> {
     pub event: Event,
     /// None at a Unix socket.
     pub client: Option<IpAddr>,
-    pub from: Option<ReversePath>,
-    pub to: Vec<ForwardPath>,
+    pub from: Option<&'a ReversePath>,
+    pub to: To<'a>,
     /// 0 before there is any.
     pub message: u64,
+}
+
+/// Whom a message is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum To<'a> {
+    /// The recipient that RCPT names.
+    Named(&'a ForwardPath),
+    /// Those accepted so far.
+    Accepted(&'a [Recipient]),
+}
+
+impl<'a> To<'a> {
+    fn paths(self) -> impl Iterator<Item = &'a ForwardPath> {
+        let (named, accepted) = match self {
+            To::Named(path) => (Some(path), &[][..]),
+            To::Accepted(recipients) => (None, recipients),
+        };
+        named.into_iter().chain(accepted.iter().map(Recipient::path))
+    }
 }
 
 /// All faults of a server, and what they have seen.
 #[derive(Default, Debug)]
 pub(super) struct Script {
-    rules: Vec<Rule>,
-    messages: u64,
+    // The events that any rule is for: see `bit`.
+    events: AtomicU64,
+    rules: RwLock<Vec<Arc<Rule>>>,
+    // The number of the next rule.
+    next: AtomicU64,
+    messages: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Rule {
+    number: u64,
     on: On,
     what: Do,
+    // Whether the script has it no more.
+    is_gone: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+/// What a rule has seen.
+#[derive(Default, Debug)]
+struct Seen {
     // Occasions that fulfil everything but the count.
-    seen: u64,
+    count: u64,
     fired: u64,
-    // When each came first: greylisting.
-    triplets: HashMap<(Option<IpAddr>, ReversePath, ForwardPath), Instant>,
-    // What passed of late: limits.
-    passed: VecDeque<Instant>,
+    triplets: Triplets,
+    passed: Passed,
+}
+
+/// The rules that fulfil their conditions on an occasion which is still to come, once its message can no longer be looked at.
+#[derive(Debug)]
+pub(crate) struct Foreseen {
+    rules: Vec<(Arc<Rule>, Vec<u64>)>,
+    // Rules from this number on came later.
+    until: u64,
 }
 
 impl Script {
-    pub fn add(&mut self, on: On, what: Do) {
-        self.rules.push(Rule { on, what, seen: 0, fired: 0, triplets: HashMap::new(), passed: VecDeque::new() });
+    pub fn add(&self, on: On, what: Do) {
+        let mut rules = self.rules.write();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let event = bit(on.event);
+        let rule = Rule { number, on, what, is_gone: AtomicBool::new(false), seen: Mutex::default() };
+        rules.push(Arc::new(rule));
+        self.events.fetch_or(event, Ordering::Release);
     }
 
-    pub fn clear(&mut self) {
-        self.rules.clear();
+    pub fn clear(&self) {
+        let mut rules = self.rules.write();
+        self.events.store(0, Ordering::Release);
+        for rule in rules.drain(..) {
+            rule.is_gone.store(true, Ordering::Release);
+        }
     }
 
-    pub fn count_message(&mut self) -> u64 {
-        self.messages += 1;
-        self.messages
+    pub fn count_message(&self) -> u64 {
+        self.messages.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub fn fired(&self) -> Vec<Fired> {
-        let fired = self.rules.iter().filter(|rule| rule.fired > 0);
-        fired.map(|rule| Fired { on: rule.on.clone(), what: rule.what.clone(), times: rule.fired }).collect()
+        let rules = self.rules.read();
+        let fired = rules.iter().map(|rule| (rule, rule.seen.lock().fired)).filter(|(_, times)| *times > 0);
+        fired.map(|(rule, times)| Fired { on: rule.on.clone(), what: rule.what.clone(), times }).collect()
     }
 
-    pub fn at(&mut self, occasion: &Occasion, now: Instant) -> Vec<Do> {
-        let mut done: Vec<Do> = Vec::new();
-        for rule in &mut self.rules {
-            // Each counts, even if another one has decided already.
-            let due = rule.is_due(occasion);
-            if due
-                && !done.last().is_some_and(Do::is_decisive)
-                && let Some(what) = rule.apply(occasion, now)
-            {
-                rule.fired += 1;
-                done.push(what);
-            }
+    /// Whether any rule is for this event.
+    pub fn is_for(&self, event: Event) -> bool {
+        let command = if matches!(event, Event::Verb(_)) { bit(Event::Command) } else { 0 };
+        self.events.load(Ordering::Acquire) & (bit(event) | command) != 0
+    }
+
+    pub fn at(&self, occasion: &Occasion<'_>, now: Instant) -> Vec<Do> {
+        if !self.is_for(occasion.event) {
+            return Vec::new();
         }
-        done
+        let rules = self.rules.read();
+        let meant = rules.iter().filter(|rule| rule.on.describes(occasion)).map(|rule| (&**rule, None));
+        fire(meant, occasion, now)
+    }
+
+    /// What of an occasion's rules can be said before it comes.
+    pub fn foresee(&self, occasion: &Occasion<'_>) -> Option<Foreseen> {
+        if !self.is_for(occasion.event) {
+            return None;
+        }
+        let rules = self.rules.read();
+        let meant = rules.iter().filter(|rule| rule.on.describes(occasion));
+        let rules = meant.map(|rule| (rule.clone(), rule.triplets(occasion))).collect();
+        Some(Foreseen { rules, until: self.next.load(Ordering::Relaxed) })
+    }
+
+    /// What is due on an occasion, some of whose rules were foreseen. `occasion` knows no paths any more: a rule that came
+    /// meanwhile, and asks for some, is not meant.
+    pub fn at_foreseen(&self, foreseen: Option<&Foreseen>, occasion: &Occasion<'_>, now: Instant) -> Vec<Do> {
+        if !self.is_for(occasion.event) {
+            return Vec::new();
+        }
+        let (before, until) = foreseen.map_or((&[][..], 0), |foreseen| (&foreseen.rules[..], foreseen.until));
+        let rules = self.rules.read();
+        let before = before.iter().filter(|(rule, _)| !rule.is_gone.load(Ordering::Acquire));
+        let before = before.map(|(rule, triplets)| (&**rule, Some(&triplets[..])));
+        let later = rules.iter().filter(|rule| rule.number >= until && rule.on.describes(occasion));
+        fire(before.chain(later.map(|rule| (&**rule, None))), occasion, now)
     }
 }
 
-impl Rule {
-    fn is_due(&mut self, occasion: &Occasion) -> bool {
-        if !self.on.describes(occasion) {
-            return false;
+/// Counts an occasion for all rules that are meant, in their order, and says what is due.
+fn fire<'a>(
+    meant: impl Iterator<Item = (&'a Rule, Option<&'a [u64]>)>,
+    occasion: &Occasion<'_>,
+    now: Instant,
+) -> Vec<Do> {
+    // All of them are locked at once, so that what is the first occasion for one is not the second for another. Everybody
+    // locks them in their order.
+    let locked: Vec<_> = meant.map(|(rule, triplets)| (rule, triplets, rule.seen.lock())).collect();
+    let mut done: Vec<Do> = Vec::new();
+    for (rule, triplets, mut seen) in locked {
+        // Each counts, even if another one has decided already.
+        let due = rule.count(&mut seen);
+        if due
+            && !done.last().is_some_and(Do::is_decisive)
+            && let Some(what) = rule.apply(&mut seen, occasion, triplets, now)
+        {
+            seen.fired += 1;
+            done.push(what);
         }
-        self.seen += 1;
-        self.on.occurrence.includes(self.seen) && self.on.chance.is_none_or(|chance| chance.hits(self.seen))
+    }
+    done
+}
+
+impl Rule {
+    /// Counts an occasion; whether it is one of those that are meant.
+    fn count(&self, seen: &mut Seen) -> bool {
+        seen.count += 1;
+        self.on.occurrence.includes(seen.count) && self.on.chance.is_none_or(|chance| chance.hits(seen.count))
     }
 
     /// What is done, if anything is: some rules let pass.
-    fn apply(&mut self, occasion: &Occasion, now: Instant) -> Option<Do> {
+    fn apply(
+        &self,
+        seen: &mut MutexGuard<'_, Seen>,
+        occasion: &Occasion<'_>,
+        triplets: Option<&[u64]>,
+        now: Instant,
+    ) -> Option<Do> {
         match &self.what {
             Do::Greylist(delay) => {
-                let delay = *delay;
-                self.is_greylisted(occasion, delay, now).then_some(Do::Reply(GREYLISTED))
+                let is_new = match triplets {
+                    Some(triplets) => seen.triplets.are_new(triplets, *delay, now),
+                    None => seen.triplets.are_new(&self.triplets(occasion), *delay, now),
+                };
+                is_new.then_some(Do::Reply(GREYLISTED))
             }
             Do::Limit { times, per, reply } => {
-                while self.passed.front().is_some_and(|at| now.duration_since(*at) >= *per) {
-                    self.passed.pop_front();
-                }
-                if self.passed.len() >= *times {
-                    return Some(Do::Reply(reply.clone()));
-                }
-                self.passed.push_back(now);
-                None
+                (!seen.passed.may_pass(*times, *per, now)).then(|| Do::Reply(reply.clone()))
             }
             what => Some(what.clone()),
         }
     }
 
-    fn is_greylisted(&mut self, occasion: &Occasion, delay: Duration, now: Instant) -> bool {
-        let Some(from) = &occasion.from else { return false };
-        let mut greylisted = false;
-        for to in &occasion.to {
-            let triplet = (occasion.client, from.clone(), to.clone());
-            let first = self.triplets.get(&triplet);
-            greylisted |= first.is_none_or(|first| now.duration_since(*first) < delay);
-            self.triplets.entry(triplet).or_insert(now);
-        }
-        greylisted
+    /// By what greylisting knows client, sender and recipients, if this rule wants to.
+    fn triplets(&self, occasion: &Occasion<'_>) -> Vec<u64> {
+        let (Do::Greylist(_), Some(from)) = (&self.what, occasion.from) else { return Vec::new() };
+        occasion.to.paths().map(|to| Triplets::key(&(occasion.client, from, to))).collect()
+    }
+}
+
+/// An event's bit among those that a script has rules for.
+fn bit(event: Event) -> u64 {
+    match event {
+        Event::Connect => 1,
+        Event::Command => 1 << 1,
+        Event::Handshake => 1 << 2,
+        Event::Content => 1 << 3,
+        Event::Accepted => 1 << 4,
+        Event::Verb(verb) => 1 << (8 + verb as u32),
     }
 }
 
 impl On {
     /// Whether all conditions are fulfilled but those of count and chance.
-    fn describes(&self, occasion: &Occasion) -> bool {
+    fn describes(&self, occasion: &Occasion<'_>) -> bool {
         let event = match self.event {
             Event::Command => matches!(occasion.event, Event::Command | Event::Verb(_)),
             event => event == occasion.event,
         };
-        let from = |wanted: &String| match (&occasion.from, wanted.strip_prefix('@')) {
+        let from = |wanted: &String| match (occasion.from, wanted.strip_prefix('@')) {
             (None, _) => false,
             (Some(path), Some(domain)) => path.domain().is_some_and(|d| d.eq_ignore_ascii_case(domain)),
             (Some(path), None) => *path == **wanted,
         };
         let to = |wanted: &String| {
-            occasion.to.iter().any(|path| match wanted.strip_prefix('@') {
+            occasion.to.paths().any(|path| match wanted.strip_prefix('@') {
                 Some(domain) => path.domain().is_some_and(|d| d.eq_ignore_ascii_case(domain)),
                 None => *path == **wanted,
             })
@@ -174,11 +283,14 @@ impl Chance {
 mod tests {
     use super::*;
     use crate::command::Verb;
+    use std::time::Duration;
 
-    fn rcpt(from: &str, to: &str) -> Occasion {
-        let to = vec![to.parse().unwrap()];
+    /// A RCPT in the first message; the paths are on loan for ever.
+    fn rcpt(from: &str, to: &str) -> Occasion<'static> {
+        let from = Box::leak(Box::new(from.parse().unwrap()));
+        let to = To::Named(Box::leak(Box::new(to.parse().unwrap())));
         let client = Some(IpAddr::from([127, 0, 0, 1]));
-        Occasion { event: Event::Verb(Verb::Rcpt), client, from: Some(from.parse().unwrap()), to, message: 1 }
+        Occasion { event: Event::Verb(Verb::Rcpt), client, from: Some(from), to, message: 1 }
     }
 
     fn on_rcpt() -> On {
@@ -187,7 +299,7 @@ mod tests {
 
     /// On which of `n` times a rule fires.
     fn fires(on: On, n: u64) -> Vec<u64> {
-        let mut script = Script::default();
+        let script = Script::default();
         script.add(on, Do::Stall);
         (1..=n).filter(|_| !script.at(&rcpt("a@b.example", "c@d.example"), Instant::now()).is_empty()).collect()
     }
@@ -224,7 +336,7 @@ mod tests {
             assert!(!on.describes(&occasion), "{on:?}");
         }
         assert!(on_rcpt().from("").describes(&rcpt("", "bob@example.org")));
-        let nobody = Occasion { event: Event::Connect, client: None, from: None, to: Vec::new(), message: 0 };
+        let nobody = Occasion { event: Event::Connect, client: None, from: None, to: To::Accepted(&[]), message: 0 };
         assert!(On::connect().describes(&nobody) && !On::connect().from("").describes(&nobody));
         assert!(!On::command().describes(&nobody));
     }
@@ -241,7 +353,7 @@ mod tests {
 
     #[test]
     fn all_that_are_due_count_and_the_first_decides() {
-        let mut script = Script::default();
+        let script = Script::default();
         script.add(on_rcpt(), Do::Delay(Duration::from_secs(1)));
         script.add(on_rcpt().first(1), Do::Stall);
         script.add(on_rcpt().nth(1), Do::Garbage(Vec::new()));
@@ -258,10 +370,10 @@ mod tests {
 
     #[test]
     fn greylisting_knows_triplets_and_time() {
-        let mut script = Script::default();
+        let script = Script::default();
         script.add(on_rcpt(), Do::Greylist(Duration::from_secs(60)));
         let now = Instant::now();
-        let mut is_refused = |from, to, seconds| {
+        let is_refused = |from, to, seconds| {
             let done = script.at(&rcpt(from, to), now + Duration::from_secs(seconds));
             assert!(done.iter().all(|what| matches!(what, Do::Reply(reply) if *reply == GREYLISTED)));
             !done.is_empty()
@@ -277,14 +389,69 @@ mod tests {
 
     #[test]
     fn limits_hold_for_any_span() {
-        let mut script = Script::default();
+        let script = Script::default();
         let what = Do::Limit { times: 2, per: Duration::from_secs(10), reply: Reply::temporary("too many") };
         script.add(on_rcpt(), what);
         let now = Instant::now();
-        let mut passes = |seconds| script.at(&rcpt("", "c@d.example"), now + Duration::from_secs(seconds)).is_empty();
+        let passes = |seconds| script.at(&rcpt("", "c@d.example"), now + Duration::from_secs(seconds)).is_empty();
         assert!(passes(0) && passes(6) && !passes(7) && !passes(9));
         // The first is old enough, the second is not; what was refused does not count.
         assert!(passes(10) && !passes(11));
         assert!(passes(16) && !passes(17));
+    }
+
+    #[test]
+    fn events_without_rules_are_known_without_a_look() {
+        let script = Script::default();
+        let all =
+            [Event::Connect, Event::Command, Event::Verb(Verb::Rcpt), Event::Verb(Verb::Xclient), Event::Accepted];
+        assert!(!all.iter().any(|event| script.is_for(*event)));
+        script.add(on_rcpt(), Do::Stall);
+        assert_eq!(all.map(|event| script.is_for(event)), [false, false, true, false, false]);
+        script.add(On::command(), Do::Stall);
+        assert_eq!(all.map(|event| script.is_for(event)), [false, true, true, true, false]);
+        script.clear();
+        assert!(!all.iter().any(|event| script.is_for(*event)));
+    }
+
+    #[test]
+    fn what_is_foreseen_is_done_unless_it_was_taken_back() {
+        let script = Script::default();
+        let accepted = |from, to| Occasion { event: Event::Accepted, ..rcpt(from, to) };
+        let nobody = Occasion { from: None, to: To::Accepted(&[]), ..accepted("", "c@d.example") };
+        let now = Instant::now();
+        let fires = |foreseen: &Option<Foreseen>| script.at_foreseen(foreseen.as_ref(), &nobody, now).len();
+        // No rule then, and one that came while the message was with its handler.
+        let before = script.foresee(&accepted("a@b.example", "c@d.example"));
+        script.add(On::accepted(), Do::Delay(Duration::ZERO));
+        script.add(On::accepted().to("c@d.example"), Do::Delay(Duration::ZERO));
+        assert!(before.is_none());
+        assert_eq!(fires(&before), 1);
+        let one = script.foresee(&accepted("a@b.example", "x@d.example"));
+        let both = script.foresee(&accepted("a@b.example", "c@d.example"));
+        assert_eq!((fires(&one), fires(&both)), (1, 2));
+        script.add(On::accepted(), Do::Greylist(Duration::ZERO));
+        let refused = script.foresee(&accepted("a@b.example", "c@d.example"));
+        assert_eq!((fires(&refused), fires(&refused)), (3, 2));
+        script.clear();
+        assert_eq!(fires(&refused), 0);
+        script.add(On::accepted(), Do::Stall);
+        assert_eq!(fires(&refused), 1);
+    }
+
+    #[test]
+    fn counts_are_exact_and_the_same_for_all_rules_whoever_counts() {
+        let script = Script::default();
+        script.add(on_rcpt().nth(1000), Do::Delay(Duration::ZERO));
+        script.add(On::command().nth(1000), Do::Delay(Duration::ZERO));
+        script.add(on_rcpt().every(10), Do::Delay(Duration::ZERO));
+        let (occasion, now) = (rcpt("a@b.example", "c@d.example"), Instant::now());
+        let count = || (0..500).map(|_| script.at(&occasion, now).len()).collect::<Vec<_>>();
+        let done: Vec<usize> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        let times = |n| done.iter().filter(|done| **done == n).count();
+        assert_eq!((times(1), times(2), times(3)), (199, 0, 1));
     }
 }

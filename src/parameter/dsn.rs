@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::budget::allocation;
 use crate::xtext;
 
 /// How much of the message a notice about its failure brings back: `RET=` (RFC 3461 section 4.3).
@@ -108,6 +109,11 @@ impl OriginalRecipient {
     /// The address, decoded.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// What it takes in memory beside itself.
+    pub(super) fn heap_octets(&self) -> u64 {
+        allocation(self.address_type.capacity()) + allocation(self.address.capacity())
     }
 
     /// `addr-type ";" xtext`, of at most 500 characters: an atom, and what stands for printable ASCII. A client of SMTPUTF8

@@ -192,6 +192,7 @@ where
         values: Values::default(),
         connection_values: Arc::default(),
         transcript: None,
+        reservation: None,
     })
 }
 
@@ -357,6 +358,7 @@ mod tests {
             values: Values::default(),
             connection_values: Arc::default(),
             transcript: None,
+            reservation: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::guard::Guard;
 use super::http::{Body, Connection, Request, Response};
@@ -28,8 +28,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How many words a search may have.
 const MAX_WORDS: usize = 16;
 
-/// In octets, what a list takes of a message beside what is known of it.
-const LISTED: u64 = 32 * 1024;
+/// In octets, what a list takes first, and what one message in it takes while it is written: recipients, subject and sender
+/// are cut, and each of their octets may become six.
+const LISTED: u64 = 256 * 1024;
 
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
@@ -101,14 +102,14 @@ impl Api {
             }
             (_, ["api", "faults"]) => Ok(Response::json(self.rules.lock().put(), None)),
             (_, ["api", "next"]) => self.next(request, client),
-            (_, ["api", "messages"]) => self.list(request),
+            (_, ["api", "messages"]) => self.list(request, client),
             (_, ["api", "messages", id, rest @ ..]) => {
                 let message = number(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
                 match rest {
                     ["source"] => Ok(source(message)),
-                    ["html"] => self.html(&message),
-                    ["attachments", index] => self.attachment(&message, index),
-                    _ => self.message(&message),
+                    ["html"] => self.html(&message, client),
+                    ["attachments", index] => self.attachment(&message, index, client),
+                    _ => self.message(&message, client),
                 }
             }
             (_, [file]) => Ok(page(file)),
@@ -116,25 +117,35 @@ impl Api {
         }
     }
 
-    fn list(&self, request: &Request) -> Result<Response, Response> {
+    fn list(&self, request: &Request, client: &Connection) -> Result<Response, Response> {
         let search = query::value(&request.query, "search").unwrap_or_default().to_lowercase();
         let words: Vec<String> = search.split_whitespace().map(str::to_owned).collect();
         if words.len() > MAX_WORDS {
             return Err(Response::error(400, format!("search: at most {MAX_WORDS} words")));
         }
-        let found: Vec<_> = self.store.all().into_iter().filter(|message| message.summary.has(&words)).collect();
-        let room = self.reserve(found.len() as u64 * LISTED)?;
-        Ok(json_with(room, &found.iter().map(|message| mail::listed(message)).collect()))
+        let mut room = self.reserve(LISTED, client)?;
+        let mut text = b"[".to_vec();
+        for message in self.store.all().iter().filter(|message| message.summary.has(&words)) {
+            if text.len() > 1 {
+                text.push(b',');
+            }
+            text.extend_from_slice(mail::listed(message).to_string().as_bytes());
+            if !room.grow(text.capacity() as u64 + LISTED) {
+                return Err(busy());
+            }
+        }
+        text.push(b']');
+        Ok(json_with(room, text))
     }
 
-    fn message(&self, message: &Stored) -> Result<Response, Response> {
-        let room = self.reserve(3 * message.envelope.content().len() + mail::MAX_COMPLETE)?;
+    fn message(&self, message: &Stored, client: &Connection) -> Result<Response, Response> {
+        let room = self.reserve(3 * message.envelope.content().len() + mail::MAX_COMPLETE, client)?;
         let octets = message.envelope.bytes().map_err(unreadable)?;
-        Ok(json_with(room, &mail::complete(message, &octets)))
+        Ok(json_with(room, mail::complete(message, &octets).to_string().into_bytes()))
     }
 
-    fn html(&self, message: &Stored) -> Result<Response, Response> {
-        let mut room = self.reserve(2 * message.envelope.content().len() + html::MAX_FRAME)?;
+    fn html(&self, message: &Stored, client: &Connection) -> Result<Response, Response> {
+        let mut room = self.reserve(2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
         let octets = message.envelope.bytes().map_err(unreadable)?;
         let frame = html::frame(&octets).ok_or_else(|| absent("body in HTML"))?;
         room.shrink(frame.len() as u64);
@@ -142,9 +153,9 @@ impl Api {
         Ok(response.with("Content-Security-Policy", html::POLICY))
     }
 
-    fn attachment(&self, message: &Stored, index: &str) -> Result<Response, Response> {
+    fn attachment(&self, message: &Stored, index: &str, client: &Connection) -> Result<Response, Response> {
         let index = number(index).and_then(|index| usize::try_from(index).ok()).ok_or_else(|| absent("attachment"))?;
-        let mut room = self.reserve(2 * message.envelope.content().len())?;
+        let mut room = self.reserve(2 * message.envelope.content().len(), client)?;
         let octets = message.envelope.bytes().map_err(unreadable)?;
         let mime = Mime::parse(&octets);
         let part = mime.attachments().nth(index).ok_or_else(|| absent("attachment"))?;
@@ -170,6 +181,9 @@ impl Api {
         };
         let deadline = Instant::now() + Duration::from_secs_f64(wait.min(MAX_WAIT));
         let _place = Place::take(&self.waiting)?;
+        if !client.may_wait() {
+            return Err(Response::error(503, "too many wait for the next message"));
+        }
         loop {
             if let Some(message) = self.store.next(after, deadline.min(Instant::now() + LOOK)) {
                 return Ok(Response::json(&mail::listed(&message), None));
@@ -180,8 +194,12 @@ impl Api {
         }
     }
 
-    fn reserve(&self, octets: u64) -> Result<Reserved, Response> {
-        self.room.reserve(octets).ok_or_else(|| Response::error(503, "too many large answers at once"))
+    /// Room for an answer; whoever has to wait for it takes a place among those who wait.
+    fn reserve(&self, octets: u64, client: &Connection) -> Result<Reserved, Response> {
+        if let Some(reserved) = self.room.try_reserve(octets) {
+            return Ok(reserved);
+        }
+        if client.may_wait() { self.room.reserve(octets).ok_or_else(busy) } else { Err(busy()) }
     }
 }
 
@@ -223,9 +241,12 @@ fn source(message: Arc<Stored>) -> Response {
         .with("Content-Disposition", download::disposition(&name))
 }
 
-fn json_with(mut room: Reserved, value: &Value) -> Response {
-    let text = value.to_string().into_bytes();
-    room.shrink(text.len() as u64);
+fn busy() -> Response {
+    Response::error(503, "too many large answers at once")
+}
+
+fn json_with(mut room: Reserved, text: Vec<u8>) -> Response {
+    room.shrink(text.capacity() as u64);
     Response::new(200, "application/json", Body::Octets(text, Some(room)))
 }
 

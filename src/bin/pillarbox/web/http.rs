@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::clients::Seat;
 use super::room::Reserved;
 use super::store::Stored;
 
@@ -20,6 +21,9 @@ const REQUEST: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(20);
 const SLOWEST: u64 = 32 * 1024;
 
+/// How long a client may take no octet of its answer.
+const STUCK: Duration = Duration::from_secs(10);
+
 /// How long a client that is told why it is sent away has to stop sending.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -32,7 +36,7 @@ const MAX_FIELDS: usize = 64;
 /// In octets.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Octets that are taken or sent at a time.
+/// Octets that are taken or sent at a time. An answer that has no more is most likely sent at once, whoever reads it.
 const PIECE: usize = 64 * 1024;
 
 pub struct Request {
@@ -113,9 +117,14 @@ impl Body {
 
 /// One client.
 pub struct Connection<'a> {
+    seat: &'a Seat,
     stream: &'a TcpStream,
     // Read, and not part of a request yet.
     unread: Vec<u8>,
+    // Whether the answer takes as long as the client does to read it.
+    is_slow: bool,
+    // How long no octet of an answer may be taken.
+    patience: Duration,
 }
 
 /// Why there is no request.
@@ -133,12 +142,18 @@ impl From<io::Error> for Ended {
 }
 
 impl<'a> Connection<'a> {
-    pub fn new(stream: &'a TcpStream) -> Connection<'a> {
-        Connection { stream, unread: Vec::new() }
+    pub fn new(seat: &'a Seat) -> Connection<'a> {
+        Connection { seat, stream: seat.stream(), unread: Vec::new(), is_slow: false, patience: STUCK }
+    }
+
+    /// Asks to wait for something on our side before there is an answer; false if too many do that, or read slowly.
+    pub fn may_wait(&self) -> bool {
+        self.seat.is_held()
     }
 
     /// The next request.
     pub fn request(&mut self) -> Result<Request, Ended> {
+        self.is_slow = false;
         let mut deadline = Instant::now() + if self.unread.is_empty() { IDLE } else { REQUEST };
         let (mut request, head, extent) = loop {
             if let Some(parsed) = parse(&self.unread)? {
@@ -221,6 +236,9 @@ impl<'a> Connection<'a> {
 
     /// Sends the answer. Whether there may be another request.
     pub fn respond(&mut self, request: Option<&Request>, response: Response) -> io::Result<bool> {
+        let is_head = request.is_some_and(|request| request.method == "HEAD");
+        self.is_slow = false;
+        let response = if is_head { response } else { self.admit(response) };
         let goes_on = request.is_some_and(|request| !request.is_last);
         let length = response.body.len();
         let deadline = Instant::now() + ANSWER + Duration::from_secs(length / SLOWEST);
@@ -235,7 +253,7 @@ impl<'a> Connection<'a> {
             head += &format!("Content-Length: {length}\r\n");
         }
         head += if goes_on { "\r\n" } else { "Connection: close\r\n\r\n" };
-        if request.is_some_and(|request| request.method == "HEAD") {
+        if is_head {
             self.write(head.as_bytes(), deadline)?;
             return Ok(goes_on);
         }
@@ -260,6 +278,25 @@ impl<'a> Connection<'a> {
             }
         }
         Ok(goes_on)
+    }
+
+    /// Takes what a large answer needs while it is sent, before any of it is; or gives the answer that says there is none.
+    fn admit(&mut self, mut response: Response) -> Response {
+        if response.body.len() <= PIECE as u64 {
+            // Whatever it waited for is over.
+            self.seat.is_answered();
+            return response;
+        }
+        let has_room = match &mut response.body {
+            Body::Octets(_, Some(room)) => room.may_be_sent(),
+            _ => true,
+        };
+        self.is_slow = has_room && self.seat.is_slow();
+        if self.is_slow {
+            return response;
+        }
+        self.seat.is_answered();
+        Response::error(503, "too many large answers at once")
     }
 
     /// Whether the client is still there.
@@ -295,17 +332,44 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn write(&mut self, mut octets: &[u8], deadline: Instant) -> io::Result<()> {
-        while !octets.is_empty() {
-            self.stream.set_write_timeout(Some(left(deadline)?))?;
-            match (&mut &*self.stream).write(&octets[..octets.len().min(PIECE)]) {
+    /// Writes all. What the client's side does not take at once needs one of the places that there are for that.
+    fn write(&mut self, octets: &[u8], deadline: Instant) -> io::Result<()> {
+        let written = if self.is_slow { 0 } else { self.write_at_once(octets)? };
+        let mut rest = &octets[written..];
+        while !rest.is_empty() {
+            if !self.is_slow && !self.seat.is_slow() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            self.is_slow = true;
+            self.stream.set_write_timeout(Some(left(deadline)?.min(self.patience)))?;
+            match (&mut &*self.stream).write(&rest[..rest.len().min(PIECE)]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => octets = &octets[written..],
+                Ok(written) => {
+                    rest = &rest[written..];
+                    self.seat.moved();
+                }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
         Ok(())
+    }
+
+    /// Writes what needs no waiting, and says how much that was.
+    fn write_at_once(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        self.stream.set_nonblocking(true)?;
+        let ended = loop {
+            match (&mut &*self.stream).write(&octets[written..]) {
+                Ok(0) => break Ok(()),
+                Ok(more) => written += more,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break Ok(()),
+                Err(e) => break Err(e),
+            }
+        };
+        self.stream.set_nonblocking(false)?;
+        ended.map(|()| written)
     }
 }
 
@@ -398,5 +462,50 @@ fn reason(status: u16) -> &'static str {
         500 => "Internal Server Error",
         501 => "Not Implemented",
         _ => "Service Unavailable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::clients::Clients;
+    use std::net::TcpListener;
+
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    /// What becomes of an answer of so many octets, with a client that does this meanwhile.
+    fn send(octets: usize, client: impl FnOnce(TcpStream) + Send) -> io::Result<bool> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let ours = TcpStream::connect(listener.local_addr()?)?;
+        let clients = Arc::new(Clients::default());
+        let (stream, _) = listener.accept()?;
+        socket2::SockRef::from(&stream).set_send_buffer_size(128 * 1024)?;
+        let seat = clients.take(stream).map_err(|_| ErrorKind::Other)?;
+        let mut connection = Connection { patience: PATIENCE, ..Connection::new(&seat) };
+        std::thread::scope(|scope| {
+            scope.spawn(move || client(ours));
+            let sent = connection.respond(None, Response::new(200, "x/y", Body::Octets(vec![b'x'; octets], None)));
+            let _ = seat.stream().shutdown(Shutdown::Both);
+            sent
+        })
+    }
+
+    #[test]
+    fn who_takes_nothing_is_not_waited_for() {
+        let mut open = None;
+        let error = send(20_000_000, |ours| open = Some(ours)).expect_err("it does not read");
+        assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error:?}");
+    }
+
+    #[test]
+    fn who_reads_slowly_gets_all() {
+        let sent = send(3_000_000, |mut ours| {
+            let (mut piece, mut total) = (vec![0; 60_000], 0);
+            while total < 3_000_000 {
+                total += ours.read(&mut piece).expect("all of it comes");
+                std::thread::sleep(PATIENCE / 30);
+            }
+        });
+        assert!(!sent.expect("each of its pauses is short"));
     }
 }

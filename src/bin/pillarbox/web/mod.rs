@@ -10,6 +10,7 @@ use pillarbox::{Builder, Envelope, Handler};
 
 mod acceptor;
 mod api;
+mod clients;
 mod download;
 mod guard;
 mod header;
@@ -26,9 +27,6 @@ use api::Api;
 use guard::Guard;
 use rules::Rules;
 use store::Store;
-
-/// In octets, of messages in memory that are not in the inbox yet, as the library has it by default.
-const ON_THEIR_WAY: u64 = 64 * 1024 * 1024;
 
 /// An inbox whose socket is bound, and which nobody can look at yet.
 pub struct Web {
@@ -63,7 +61,8 @@ impl Web {
 
     /// What the server of the messages needs beside its other settings.
     pub fn prepare(&self, builder: Builder) -> Builder {
-        builder.transcripts(true).faults(self.faults.clone()).memory_budget(store::MAX_OCTETS + ON_THEIR_WAY)
+        // The budgets are for messages on their way: those in the inbox count there.
+        builder.transcripts(true).faults(self.faults.clone())
     }
 
     /// Takes every message for which there is room.

@@ -1,6 +1,8 @@
 //! The messages, and waiting for the next.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -11,11 +13,15 @@ use super::mail::Summary;
 /// How many messages there can be.
 const MAX_MESSAGES: usize = 10_000;
 
-/// In octets, of all messages with what is known of them. One that is larger can be there alone.
-pub const MAX_OCTETS: u64 = 256 * 1024 * 1024;
+/// In octets, of all messages with what is known of them: recipients, conversation, what is searched. One that is larger can
+/// be there alone.
+const MAX_OCTETS: u64 = 256 * 1024 * 1024;
 
-/// In octets, what a message takes beside what is counted.
-const OVERHEAD: u64 = 4096;
+/// In octets, what a message takes beside what is counted: the list's own part, what the allocator rounds up.
+const OVERHEAD: u64 = 512;
+
+/// In octets, what a message counts for whose content is on disk, beside its size: it takes a file descriptor.
+const ON_DISK: u64 = 64 * 1024;
 
 /// A message that is kept.
 pub struct Stored {
@@ -24,12 +30,22 @@ pub struct Stored {
     pub envelope: Envelope,
     pub summary: Summary,
     cost: u64,
+    held: Arc<AtomicU64>,
+}
+
+/// It counts until nobody looks at it any more, which may be long after it was deleted.
+impl Drop for Stored {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.cost, Ordering::Relaxed);
+    }
 }
 
 /// The messages. When there is no room further ones are refused until some are deleted: what was accepted stays.
 pub struct Store {
     max_messages: usize,
     max_octets: u64,
+    // Of all messages that are still there.
+    held: Arc<AtomicU64>,
     kept: Mutex<Kept>,
     arrived: Condvar,
 }
@@ -40,13 +56,12 @@ impl Default for Store {
     }
 }
 
-type Shared = std::sync::Arc<Stored>;
+type Shared = Arc<Stored>;
 
 #[derive(Default)]
 struct Kept {
     // By growing id.
     messages: VecDeque<Shared>,
-    octets: u64,
     last: u64,
     // Since there was room.
     refused: u64,
@@ -54,26 +69,28 @@ struct Kept {
 
 impl Store {
     fn new(max_messages: usize, max_octets: u64) -> Store {
-        Store { max_messages, max_octets, kept: Mutex::default(), arrived: Condvar::new() }
+        Store { max_messages, max_octets, held: Arc::default(), kept: Mutex::default(), arrived: Condvar::new() }
     }
 
     /// # Errors
     /// If there is no room: what its client is told, which may try again.
-    pub fn push(&self, envelope: Envelope) -> Result<(), Reply> {
+    pub fn push(&self, mut envelope: Envelope) -> Result<(), Reply> {
         let summary = Summary::of(&envelope);
-        let said = envelope.transcript().map_or(0, |said| said.entries().iter().map(|e| e.octets.len() + 64).sum());
-        let recipients: usize = envelope.recipients().iter().map(|to| to.as_str().len() + 256).sum();
-        let cost = OVERHEAD + envelope.content().len() + (said + recipients + summary.len()) as u64;
+        let content = envelope.content();
+        let on_disk = if content.memory_octets() == 0 && !content.is_empty() { content.len() + ON_DISK } else { 0 };
+        let cost = OVERHEAD + envelope.memory_octets() + on_disk + summary.len() as u64;
         let mut kept = self.kept.lock();
-        let octets = kept.octets + cost;
-        if kept.messages.len() >= self.max_messages || (octets > self.max_octets && !kept.messages.is_empty()) {
+        let held = self.held.load(Ordering::Relaxed);
+        if kept.messages.len() >= self.max_messages || (held > 0 && held + cost > self.max_octets) {
             kept.refused += 1;
             return Err(Reply::new(452, "4.3.1", "The inbox is full"));
         }
         kept.last += 1;
         let id = kept.last;
-        kept.octets = octets;
-        kept.messages.push_back(Stored { id, envelope, summary, cost }.into());
+        // From here on it counts here.
+        envelope.leave_budgets();
+        self.held.fetch_add(cost, Ordering::Relaxed);
+        kept.messages.push_back(Stored { id, envelope, summary, cost, held: self.held.clone() }.into());
         drop(kept);
         self.arrived.notify_all();
         Ok(())
@@ -92,14 +109,19 @@ impl Store {
     /// Whether it was there.
     pub fn delete(&self, id: u64) -> bool {
         let mut kept = self.kept.lock();
-        kept.position(id).map(|at| kept.remove(at)).is_some()
+        let removed = kept.position(id).and_then(|at| kept.messages.remove(at));
+        if removed.is_some() {
+            kept.refused = 0;
+        }
+        removed.is_some()
     }
 
     pub fn clear(&self) {
         let mut kept = self.kept.lock();
-        kept.messages.clear();
-        kept.octets = 0;
+        let messages = std::mem::take(&mut kept.messages);
         kept.refused = 0;
+        drop(kept);
+        drop(messages);
     }
 
     /// How many messages were refused for want of room, since the last was deleted.
@@ -130,13 +152,6 @@ impl Store {
 impl Kept {
     fn position(&self, id: u64) -> Option<usize> {
         self.messages.binary_search_by_key(&id, |message| message.id).ok()
-    }
-
-    fn remove(&mut self, at: usize) {
-        if let Some(message) = self.messages.remove(at) {
-            self.octets -= message.cost;
-            self.refused = 0;
-        }
     }
 }
 
@@ -179,7 +194,7 @@ mod tests {
         assert_eq!(push(&store, &[10_000, 10_000]), [true, false]);
         assert_eq!(ids(&store), [3, 1]);
         store.clear();
-        assert_eq!(store.kept.lock().octets, 0);
+        assert_eq!(store.held.load(Ordering::Relaxed), 0);
         assert_eq!(store.refused(), 0);
         // One that is too large can be there alone.
         assert_eq!(push(&store, &[100_000, 10]), [true, false]);
