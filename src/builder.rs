@@ -16,7 +16,7 @@ use crate::inbox::{Inbox, Keep, Store};
 use crate::listener::Listener;
 use crate::network::Network;
 use crate::server::Server;
-use crate::session::{Session, SessionFactory};
+use crate::session::{IntoSession, SessionFactory};
 use crate::tls::Tls;
 
 mod start;
@@ -372,14 +372,17 @@ impl Builder {
         self
     }
 
-    /// Makes a [`Session`] for each connection, on its own thread, from the client's address: hooks for every command. A
-    /// handler that has hooks itself ([`Handler::session`]) is asked after them. Default: none.
+    /// Makes a [`Session`](crate::Session) for each connection, on its own thread, from the client's address: hooks for
+    /// every command. A handler that has hooks itself ([`Handler::session`]) is asked after them. Default: none.
+    ///
+    /// The closure may return a `Result`: on `Err` the client gets that reply instead of the banner, and the connection is
+    /// closed. If it panics, the client gets `421 4.3.0`.
     pub fn session<S, F>(mut self, make: F) -> Builder
     where
-        S: Session + 'static,
+        S: IntoSession,
         F: Fn(&Endpoint) -> S + Send + Sync + 'static,
     {
-        self.session = Some(Arc::new(move |peer| Box::new(make(peer))));
+        self.session = Some(SessionFactory::new(make));
         self
     }
 

@@ -1,14 +1,13 @@
 //! The threads that messages go to.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crossbeam_channel::Receiver;
 
-use crate::channel::panic_text;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
+use crate::guard::guarded;
 use crate::receive::receive;
 use crate::session::SessionFactory;
+use crate::stats::Counter;
 
 /// Takes complete messages and answers for each.
 ///
@@ -62,13 +61,11 @@ where
 }
 
 /// Gives messages to a handler until no more can come.
-pub(crate) fn consume(handler: &mut dyn Handler, deliveries: &Receiver<Delivery>) {
+pub(crate) fn consume(handler: &mut dyn Handler, deliveries: &Receiver<Delivery>, panics: &Counter) {
     while let Ok(delivery) = receive(deliveries, None) {
         let id = delivery.envelope().id();
         // The delivery, dropped by a panic, answers 451. The handler stays in use: whether its own state is in order is
         // its own business, as it would be after any early return.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| handler.process_delivery(delivery))) {
-            log::error!("handler panicked on {id}: {}", panic_text(&*panic));
-        }
+        guarded(panics, format_args!("{id}: handler"), || handler.process_delivery(delivery));
     }
 }

@@ -155,6 +155,7 @@ mod channel;
 mod collector;
 mod delivery;
 mod faults;
+mod guard;
 mod rate;
 mod receive;
 mod session;
@@ -220,7 +221,7 @@ pub use parameter::{
 };
 pub use reply::{Reply, Status, StatusError};
 pub use server::{Server, ServerHandle, ShutdownReport};
-pub use session::{Context, Phase, Session, SessionFactory};
+pub use session::{Context, IntoSession, Phase, Session, SessionFactory};
 pub use stats::Stats;
 #[cfg(feature = "tls")]
 pub use tls::TlsError;

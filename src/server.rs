@@ -180,7 +180,9 @@ impl Server {
         for mut handler in handlers {
             let receiver = receiver.clone();
             let thread = thread::Builder::new().name("pillarbox-consumer".into());
-            core.consuming.spawn(thread, move || consume(&mut *handler, &receiver)).map_err(Error::Thread)?;
+            let shared = core.shared.clone();
+            let work = move || consume(&mut *handler, &receiver, &shared.counters.panics);
+            core.consuming.spawn(thread, work).map_err(Error::Thread)?;
         }
         let serial = Arc::new(AtomicU64::new(0));
         for (bound, implicit_tls) in bound {
@@ -298,6 +300,7 @@ impl Core {
             refused_messages,
             lost_messages,
             accepted_octets,
+            panics,
         } = &self.shared.counters;
         Stats {
             connections: connections.get(),
@@ -308,6 +311,7 @@ impl Core {
             refused_messages: refused_messages.get(),
             lost_messages: lost_messages.get(),
             accepted_octets: accepted_octets.get(),
+            panics: panics.get(),
             buffered_octets: self.shared.store.held.used(),
             memory_octets: self.shared.store.memory.used(),
         }

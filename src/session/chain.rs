@@ -9,6 +9,8 @@ use crate::reply::Reply;
 /// A program's own session, and behind it that of its handler: what the first lets be, the second is asked.
 pub(crate) struct Chain(pub Box<dyn Session>, pub Box<dyn Session>);
 
+// A hook that is missing here would be forgotten silently.
+#[warn(clippy::missing_trait_methods)]
 impl Session for Chain {
     fn connect(&mut self, context: &Context) -> Result<(), Reply> {
         self.0.connect(context)?;
@@ -18,6 +20,11 @@ impl Session for Chain {
     fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
         self.0.helo(context, name)?;
         self.1.helo(context, name)
+    }
+
+    fn authenticated(&mut self, context: &Context, identity: &str) -> Result<(), Reply> {
+        self.0.authenticated(context, identity)?;
+        self.1.authenticated(context, identity)
     }
 
     fn mail(&mut self, context: &Context, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
