@@ -1,5 +1,7 @@
 //! The threads that messages go to.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crossbeam_channel::Receiver;
 
 use crate::delivery::{Delivery, Response};
@@ -30,6 +32,22 @@ use crate::stats::Counter;
 /// })?;
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
+///
+/// A `Box<dyn Handler>` is one that is chosen when the program runs, and an `Arc<Mutex<_>>` (of [`std::sync`]) one that
+/// several consumers or servers share:
+///
+/// ```
+/// use pillarbox::{Handler, Server, handlers};
+///
+/// # let (dry, folder) = (true, "unused");
+/// let handler: Box<dyn Handler> =
+///     if dry { Box::new(handlers::Sink) } else { Box::new(handlers::Maildir::create(folder)?) };
+/// let server = Server::builder().serve("127.0.0.1:0", handler)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A handler that wants the server to end calls
+/// [`ServerHandle::begin_shutdown`](crate::ServerHandle::begin_shutdown).
 pub trait Handler: Send {
     /// Takes a message, and says what its client is told.
     fn process_message(&mut self, mail: Envelope) -> Response;
@@ -57,6 +75,47 @@ where
 {
     fn process_message(&mut self, mail: Envelope) -> Response {
         self(mail).into()
+    }
+}
+
+/// Forwards to a handler behind a pointer.
+macro_rules! forward {
+    ($handler:ty) => {
+        // A method that is missing here would be forgotten silently.
+        #[warn(clippy::missing_trait_methods)]
+        impl Handler for $handler {
+            fn process_message(&mut self, mail: Envelope) -> Response {
+                (**self).process_message(mail)
+            }
+
+            fn process_delivery(&mut self, delivery: Delivery) {
+                (**self).process_delivery(delivery);
+            }
+
+            fn session(&self) -> Option<SessionFactory> {
+                (**self).session()
+            }
+        }
+    };
+}
+
+forward!(Box<dyn Handler + '_>);
+forward!(Box<dyn Handler + Sync + '_>);
+
+/// One handler for several consumers or several servers. Each message has it to itself, and waits until the one before is
+/// done with it; a panic leaves it in use.
+#[warn(clippy::missing_trait_methods)]
+impl<H: Handler + ?Sized> Handler for Arc<Mutex<H>> {
+    fn process_message(&mut self, mail: Envelope) -> Response {
+        self.lock().unwrap_or_else(PoisonError::into_inner).process_message(mail)
+    }
+
+    fn process_delivery(&mut self, delivery: Delivery) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).process_delivery(delivery);
+    }
+
+    fn session(&self) -> Option<SessionFactory> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).session()
     }
 }
 

@@ -211,7 +211,7 @@ pub use consumer::Handler;
 pub use content::{Content, ContentReader, TextError};
 pub use delivery::{Delivery, PendingAnswer, Response};
 pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
-pub use error::Error;
+pub use error::{AddressProblem, Error, SettingError};
 pub use escaped::Escaped;
 pub use inbox::{Inbox, RecvError};
 pub use listener::Listener;
@@ -219,7 +219,7 @@ pub use network::{Network, NetworkError};
 pub use parameter::{
     AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,
 };
-pub use reply::{Reply, Status, StatusError};
+pub use reply::{Reply, ReplyError, Status, StatusError};
 pub use server::{Server, ServerHandle, ShutdownReport};
 pub use session::{Context, IntoSession, Phase, Session, SessionFactory};
 pub use stats::Stats;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::envelope::Endpoint;
-use crate::error::Error;
+use crate::error::{AddressProblem, Error};
 
 /// Connections that the kernel keeps until they are accepted. std's 128 leaves clients stranded at a few hundred at once.
 const BACKLOG: i32 = 4096;
@@ -277,7 +277,7 @@ impl Drop for Bound {
 }
 
 /// Where a connection to a listener at `local` can be made from this machine.
-fn reachable(mut local: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(mut local: SocketAddr) -> SocketAddr {
     match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => local.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => local.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -287,6 +287,7 @@ fn reachable(mut local: SocketAddr) -> SocketAddr {
 }
 
 fn bind_name(name: &str, reuse_port: bool) -> Result<Bound, Error> {
+    check_name(name).map_err(|problem| Error::Address { address: name.to_owned(), problem })?;
     let mut addresses: Vec<SocketAddr> =
         name.to_socket_addrs().map_err(|source| Error::Resolve { address: name.to_owned(), source })?.collect();
     // Most clients that are told a name and fail at IPv6 go on to IPv4, but not the other way round.
@@ -303,6 +304,32 @@ fn bind_name(name: &str, reuse_port: bool) -> Result<Bound, Error> {
         }
     }
     Err(Error::Bind { address: name.to_owned(), source: last })
+}
+
+/// Says what is wrong with an address where the resolver would only say that something is.
+fn check_name(name: &str) -> Result<(), AddressProblem> {
+    if name.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
+        return Err(AddressProblem::NoBrackets);
+    }
+    let (host, port) = match name.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or(AddressProblem::BadLiteral)?;
+            host.parse::<Ipv6Addr>().map_err(|_| AddressProblem::BadLiteral)?;
+            (host, port.strip_prefix(':'))
+        }
+        None => match name.rsplit_once(':') {
+            Some((host, _)) if host.contains(':') => return Err(AddressProblem::NoBrackets),
+            Some((host, port)) => (host, Some(port)),
+            None => (name, None),
+        },
+    };
+    let port = port.ok_or(AddressProblem::NoPort)?;
+    if host.is_empty() {
+        return Err(AddressProblem::NoHost);
+    }
+    // std would take a sign.
+    let is_number = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if is_number { Ok(()) } else { Err(AddressProblem::BadPort) }
 }
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {
@@ -347,4 +374,35 @@ fn is_abandoned(path: &std::path::Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
     is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_address() {
+        for (name, problem) in [
+            ("127.0.0.1", AddressProblem::NoPort),
+            ("localhost", AddressProblem::NoPort),
+            ("", AddressProblem::NoPort),
+            ("[::1]", AddressProblem::NoPort),
+            ("[::1]25", AddressProblem::NoPort),
+            ("localhost:", AddressProblem::BadPort),
+            ("localhost:smtp", AddressProblem::BadPort),
+            ("127.0.0.1:+25", AddressProblem::BadPort),
+            ("127.0.0.1:65536", AddressProblem::BadPort),
+            ("[::1]:x", AddressProblem::BadPort),
+            (":25", AddressProblem::NoHost),
+            ("::1", AddressProblem::NoBrackets),
+            ("2001:db8::1:25000", AddressProblem::NoBrackets),
+            ("[localhost]:25", AddressProblem::BadLiteral),
+            ("[::1", AddressProblem::BadLiteral),
+        ] {
+            assert_eq!(check_name(name), Err(problem), "{name:?}");
+        }
+        for name in ["localhost:0", "127.0.0.1:25", "mx_1.example:65535"] {
+            assert_eq!(check_name(name), Ok(()), "{name:?}");
+        }
+    }
 }

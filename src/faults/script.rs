@@ -62,16 +62,17 @@ impl Script {
     }
 
     pub fn at(&mut self, occasion: &Occasion, now: Instant) -> Vec<Do> {
+        // Each counts, even if another one decides. The sort keeps the order of those whose turn is the same.
+        let mut due: Vec<&mut Rule> = self.rules.iter_mut().filter_map(|rule| rule.due(occasion)).collect();
+        due.sort_by_key(|rule| rule.what.turn());
         let mut done: Vec<Do> = Vec::new();
-        for rule in &mut self.rules {
-            // Each counts, even if another one has decided already.
-            let due = rule.is_due(occasion);
-            if due
-                && !done.last().is_some_and(Do::is_decisive)
-                && let Some(what) = rule.apply(occasion, now)
-            {
+        for rule in due {
+            if let Some(what) = rule.apply(occasion, now) {
                 rule.fired += 1;
                 done.push(what);
+            }
+            if done.last().is_some_and(Do::is_decisive) {
+                break;
             }
         }
         done
@@ -79,6 +80,10 @@ impl Script {
 }
 
 impl Rule {
+    fn due(&mut self, occasion: &Occasion) -> Option<&mut Rule> {
+        self.is_due(occasion).then_some(self)
+    }
+
     fn is_due(&mut self, occasion: &Occasion) -> bool {
         if !self.on.describes(occasion) {
             return false;
