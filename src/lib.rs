@@ -81,12 +81,12 @@
 //! | settings, their defaults and units | [`Builder`], from [`Server::builder`] |
 //! | a message and how it came | [`Envelope`], its [`Content`], [`Recipient`]s and [`MailParameters`] |
 //! | taking messages | a [`Handler`], or a closure, by [`Builder::serve`]; several at once by [`Builder::serve_with`]; a loop of your own by [`Builder::deliveries`] |
-//! | answering them | [`Response`] and [`Reply`] |
+//! | answering them | [`Response`] and [`Reply`]; `?` on an [`std::io::Error`] answers `451 4.3.0` |
 //! | messages printed, stored, relayed | the ready-made [`handlers`] |
 //! | a say in the conversation: clients, senders, recipients, verbs | a [`Session`] for each connection, by [`Builder::session`], which sees a [`Context`] |
 //! | TLS and users | [`Tls`], [`Authenticator`], [`Users`] |
 //! | several ports, Unix sockets, sockets passed in | [`Listener`], [`Builder::listen`] |
-//! | the end | [`Server::shutdown`], [`Server::handle`] |
+//! | the end | [`Server::shutdown`]; [`Server::begin_shutdown`], which handlers and hooks call by a [`handle`](Server::handle) |
 //! | tests | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`]: faults on purpose, transcripts, expectations, certificates |
 //!
 //! And to read: [`promises`] says what can be relied on, [`threats`] who may attack and what is done about it, [`peers`] what

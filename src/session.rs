@@ -21,7 +21,6 @@ mod factory;
 pub(crate) use factory::chained;
 pub use factory::{IntoSession, SessionFactory};
 
-
 /// Where a conversation stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use client::{Client, PATIENCE};
 use parking_lot::Mutex;
 use pillarbox::{
-    Context, Endpoint, Envelope, Handler, Inbox, IntoSession, MailParameters, Recipient, Reply, Response, ReversePath, Server,
-    Session, SessionFactory, Verb, handlers,
+    Context, Endpoint, Envelope, Handler, Inbox, IntoSession, MailParameters, Recipient, Reply, Response, ReversePath,
+    Server, Session, SessionFactory, Verb, handlers,
 };
 
 fn inbox<S: IntoSession>(make: impl Fn(&Endpoint) -> S + Send + Sync + 'static) -> Inbox {
@@ -313,8 +313,10 @@ fn a_factory_may_refuse() {
     assert!(inbox.transcripts()[0].to_string().contains("554 5.7.1 not you"));
 }
 
+type Told = Vec<(&'static str, Option<Verb>)>;
+
 /// Says which verb its hooks are about.
-struct Tells(Arc<Mutex<Vec<(&'static str, Option<Verb>)>>>);
+struct Tells(Arc<Mutex<Told>>);
 
 impl Tells {
     fn note(&self, hook: &'static str, context: &Context) {
@@ -352,7 +354,7 @@ impl Session for Tells {
 
 #[test]
 fn hooks_know_their_verb() {
-    let notes: Arc<Mutex<Vec<_>>> = Arc::default();
+    let notes: Arc<Mutex<Told>> = Arc::default();
     let inbox = inbox({
         let notes = notes.clone();
         move |_| Tells(notes.clone())
@@ -403,7 +405,8 @@ mod authentication {
 
     #[test]
     fn a_hook_behind_auth() {
-        let users = ["ann", "bob", "eve"].into_iter().try_fold(pillarbox::Users::new(), |all, name| all.add(name, "secret"));
+        let users =
+            ["ann", "bob", "eve"].into_iter().try_fold(pillarbox::Users::new(), |all, name| all.add(name, "secret"));
         let builder = Server::builder().authenticator(users.expect("entries")).require_auth(true);
         let inbox = builder.session(|_| Bouncer).max_auth_failures(1).inbox("127.0.0.1:0").expect("a free port");
         let mut client = Client::ehlo(inbox.local_addr());

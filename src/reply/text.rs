@@ -135,7 +135,8 @@ mod tests {
         assert_eq!(parse("250-a\n250 b"), Ok(Reply::new(250, "2.0.0", "a\nb")));
         assert_eq!(parse("550-5.7.1 a\r\n550 5.7.1 b\r\n"), Ok(Reply::new(550, "5.7.1", "a\nb")));
         assert_eq!(parse("421 4.7.0 caf\u{e9} 5.7.1"), Ok(Reply::new(421, "4.7.0", "caf\u{e9} 5.7.1")));
-        for reply in [Reply::ok(), Reply::temporary("later"), Reply::permanent("no"), Reply::new(452, "4.2.2", "full")] {
+        for reply in [Reply::ok(), Reply::temporary("later"), Reply::permanent("no"), Reply::new(452, "4.2.2", "full")]
+        {
             assert_eq!(parse(&reply.to_string()), Ok(reply));
         }
     }

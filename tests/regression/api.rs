@@ -279,6 +279,62 @@ fn a_tls_acceptor_that_panics_costs_its_own_connection() {
     expect_service(inbox.local_addr());
 }
 
+/// As the acceptor, but later: what panicked is what the last reply would be written to, and what is dropped at the end.
+#[test]
+fn a_tls_stream_that_panics_costs_its_own_connection() {
+    struct Acceptor;
+    struct Stream;
+
+    impl pillarbox::TlsAcceptor for Acceptor {
+        fn accept(&self, _: pillarbox::Transport) -> std::io::Result<Box<dyn pillarbox::TlsStream>> {
+            Ok(Box::new(Stream))
+        }
+    }
+
+    impl pillarbox::TlsStream for Stream {
+        fn info(&self) -> pillarbox::TlsInfo {
+            pillarbox::TlsInfo::default()
+        }
+
+        fn close(&mut self) -> std::io::Result<()> {
+            panic!("on purpose")
+        }
+    }
+
+    impl std::io::Read for Stream {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            panic!("on purpose")
+        }
+    }
+
+    impl std::io::Write for Stream {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            panic!("on purpose")
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Stream {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+
+    let inbox = inbox(Server::builder().tls(pillarbox::Tls::new(Acceptor)));
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("STARTTLS", "220");
+    client.expect_close();
+    inbox.wait_until_idle(PATIENCE).expect("the connection ends");
+    // Reading, writing, and the end.
+    assert_eq!(inbox.server().stats().panics, 3);
+    assert_eq!(inbox.server().stats().open_connections, 0);
+    expect_service(inbox.local_addr());
+    assert!(inbox.server().shutdown(PATIENCE).joined);
+}
+
 /// What wants its server to end, once it has the server's handle.
 #[derive(Clone, Default)]
 struct Ending(Arc<OnceLock<ServerHandle>>);
