@@ -1,6 +1,7 @@
 //! The settings of a server to be, and the ways to start it.
 
 use std::path::PathBuf;
+#[cfg(feature = "auth")]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -258,7 +259,7 @@ impl Builder {
         self
     }
 
-    /// The stack of a worker thread, in octets. The hooks of a [`Session`] run on it; handlers do not. Memory is only
+    /// The stack of a worker thread, in octets. The hooks of a [`Session`](crate::Session) run on it; handlers do not. Memory is only
     /// taken for what is used. Default: 256 KiB.
     pub fn worker_stack(mut self, octets: usize) -> Builder {
         self.config.worker_stack = octets;
@@ -409,8 +410,11 @@ impl Builder {
     /// Starts the server, with one handler on one consumer thread.
     ///
     /// # Errors
-    /// [`Error::Resolve`] and [`Error::Bind`] for a place that cannot be listened at, [`Error::Setting`] for settings
-    /// that cannot be, among them more than one consumer, and [`Error::Thread`].
+    /// [`Error::Address`], [`Error::Resolve`] and [`Error::Bind`] for a place that cannot be listened at,
+    /// [`Error::Setting`] for settings that cannot be, among them more than one consumer, and [`Error::Thread`].
+    ///
+    /// # Panics
+    /// If [`Handler::session`] panics; nothing has been started then.
     pub fn serve(self, at: impl Into<Listener>, handler: impl Handler + 'static) -> Result<Server, Error> {
         if self.config.consumers != 1 {
             return Err(Error::Setting(SettingError::ConsumersNeedServeWith));
@@ -419,10 +423,13 @@ impl Builder {
     }
 
     /// Starts the server, with as many handlers as there are [`consumers`](Builder::consumers), each made by `make` and
-    /// on a thread of its own. Which of them gets a message is chance.
+    /// on a thread of its own. Which of them gets a message is unspecified.
     ///
     /// # Errors
     /// As [`serve`](Builder::serve).
+    ///
+    /// # Panics
+    /// If `make` or [`Handler::session`] panics; nothing has been started then.
     pub fn serve_with<H: Handler + 'static>(
         self,
         at: impl Into<Listener>,
