@@ -478,6 +478,48 @@ fn handlers_that_are_boxed_or_shared() {
     Client::ehlo(server.local_addr()).expect("MAIL FROM:<>", "4");
 }
 
+/// A handler whose sessions write down what they are told.
+struct Recording(Arc<Mutex<Vec<String>>>);
+
+impl Handler for Recording {
+    fn process_message(&mut self, _: Envelope) -> Response {
+        ().into()
+    }
+
+    fn session(&self) -> Option<SessionFactory> {
+        let notes = self.0.clone();
+        Some(SessionFactory::new(move |_| Recorder(notes.clone())))
+    }
+}
+
+struct Leaves(&'static str);
+
+impl Session for Leaves {
+    fn connect(&mut self, _: &Context) -> Result<(), Reply> {
+        if self.0 == "refuses" { Err(Reply::permanent("no")) } else { Ok(()) }
+    }
+
+    fn disconnect(&mut self, _: &Context) {
+        assert!(self.0 != "panics", "on purpose");
+    }
+}
+
+#[test]
+fn the_sessions_of_program_and_handler_end_apart() {
+    for (how, heard) in [("stays", true), ("panics", true), ("refuses", false)] {
+        let notes = Arc::<Mutex<Vec<String>>>::default();
+        let builder = Server::builder().session(move |_| Leaves(how));
+        let server = builder.serve("127.0.0.1:0", Recording(notes.clone())).expect("a free port");
+        let mut client = Client::raw(server.local_addr());
+        client.expect_reply(if heard { "220" } else { "554" });
+        client.close_writing();
+        client.expect_close();
+        assert!(server.shutdown(PATIENCE).joined);
+        let expected: &[&str] = if heard { &["connect - - 0", "disconnect - - 0"] } else { &[] };
+        assert_eq!(*notes.lock(), expected, "{how}");
+    }
+}
+
 #[test]
 fn errors_of_the_system_in_a_handler() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -79,7 +79,7 @@ impl Debug for SessionFactory {
 pub(crate) fn chained(own: Option<SessionFactory>, handlers: Option<SessionFactory>) -> Option<SessionFactory> {
     match (own, handlers) {
         (Some(own), Some(handlers)) => {
-            Some(SessionFactory::new(move |peer| Ok(Chain(own.make(peer)?, handlers.make(peer)?))))
+            Some(SessionFactory::new(move |peer| Ok(Chain::new(own.make(peer)?, handlers.make(peer)?))))
         }
         (own, handlers) => own.or(handlers),
     }
