@@ -5,6 +5,7 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 use crate::pieces::{PIECE, Pieces};
+use crate::reply::{Reply, Status};
 use crate::spool::{SpoolFile, SpoolReader};
 use crate::store::Room;
 
@@ -214,6 +215,16 @@ impl std::error::Error for TextError {
         match self {
             TextError::NotUtf8(e) => Some(e),
             TextError::Io(e) => Some(e),
+        }
+    }
+}
+
+impl From<TextError> for Reply {
+    /// `554 5.6.0` for a message that is not UTF-8; an error of the system as such.
+    fn from(error: TextError) -> Reply {
+        match error {
+            TextError::NotUtf8(_) => Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8"),
+            TextError::Io(error) => error.into(),
         }
     }
 }

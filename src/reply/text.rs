@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use super::parser::split_status;
 use super::{Reply, Status};
-use crate::content::TextError;
 
 /// Why text is no [`Reply`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -109,16 +108,6 @@ impl From<io::Error> for Reply {
                 Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later")
             }
             _ => Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing"),
-        }
-    }
-}
-
-impl From<TextError> for Reply {
-    /// `554 5.6.0` for a message that is not UTF-8; an error of the system as such.
-    fn from(error: TextError) -> Reply {
-        match error {
-            TextError::NotUtf8(_) => Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8"),
-            TextError::Io(error) => error.into(),
         }
     }
 }
