@@ -1,7 +1,6 @@
-//! Replies from what is at hand: text as in a configuration or a test, and errors of the system.
+//! Replies from text, as in a configuration or a test.
 
 use std::fmt::{self, Display, Formatter};
-use std::io::{self, ErrorKind};
 use std::str::FromStr;
 
 use super::parser::split_status;
@@ -86,32 +85,6 @@ fn parse_line(line: &str, is_last: bool) -> Result<(u16, Option<Status>, &str), 
     if has_other { Err(ReplyError::Status) } else { Ok((code, status, phrase)) }
 }
 
-impl From<io::Error> for Reply {
-    /// `452 4.3.1` if there is no room left, else `451 4.3.0`: the client tries again later. What the error says is logged
-    /// and not sent, since it may name what is not the client's business. This is what lets `?` work in handlers.
-    ///
-    /// ```
-    /// use pillarbox::{Envelope, Server};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let path = folder.path().join("last");
-    /// let server = Server::builder().serve("127.0.0.1:0", move |mail: Envelope| {
-    ///     std::fs::write(&path, mail.bytes()?)?;
-    ///     Ok(())
-    /// })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    fn from(error: io::Error) -> Reply {
-        log::error!("a message or command is refused for now: {error}");
-        match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later")
-            }
-            _ => Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,16 +126,6 @@ mod tests {
             ("550 a\0b", ReplyError::ControlCharacter),
         ] {
             assert_eq!(text.parse::<Reply>(), Err(error), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn errors_of_the_system_are_for_now_and_tell_nothing() {
-        let reply = Reply::from(io::Error::other("/var/lib/secret: no"));
-        assert_eq!((reply.code(), reply.status()), (451, Some(Status::new(4, 3, 0))));
-        assert!(!reply.text().contains("secret"));
-        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
-            assert_eq!(Reply::from(io::Error::from(kind)).status(), Some(Status::new(4, 3, 1)));
         }
     }
 }
