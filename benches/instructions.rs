@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Takes mail until nobody holds its standard input any more.
 fn serve() -> Result<(), Box<dyn Error>> {
     // Commands alone are junk to a server, and here there are many.
-    let server = Server::builder().max_junk(0).serve("127.0.0.1:0", Sink)?;
+    let server = Server::builder().max_junk(None).serve("127.0.0.1:0", Sink)?;
     println!("{}", server.local_addr());
     stdin().read_to_end(&mut Vec::new())?;
     Ok(())

@@ -1,6 +1,7 @@
 //! The settings of a server to be, and the ways to start it.
 
 use std::path::PathBuf;
+#[cfg(feature = "auth")]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use crate::config::{Config, FOREVER, LineEnds, Rate};
 use crate::consumer::Handler;
 use crate::delivery::Delivery;
 use crate::envelope::{Endpoint, Envelope};
-use crate::error::Error;
+use crate::error::{Error, SettingError};
 use crate::faults::Faults;
 use crate::inbox::{Inbox, Keep, Store};
 use crate::listener::Listener;
 use crate::network::Network;
 use crate::server::Server;
-use crate::session::{Session, SessionFactory};
+use crate::session::{IntoSession, SessionFactory};
 use crate::tls::Tls;
 
 mod start;
@@ -33,7 +34,8 @@ impl Server {
 /// Each method sets what it is named after and says its default. What cannot be true together is found out when the server
 /// is started, by one of [`serve`](Builder::serve), [`serve_with`](Builder::serve_with),
 /// [`deliveries`](Builder::deliveries), [`inbox`](Builder::inbox) and [`manual_inbox`](Builder::manual_inbox): an
-/// [`Error::Setting`]. So are a limit of 0, unless it is said that 0 is no limit, and a timeout below a millisecond.
+/// [`Error::Setting`]. So are a limit of 0, where nothing else is said of it, and a timeout below a millisecond. `None`
+/// stands for "no limit" in every setting that can do without one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,10 +73,10 @@ impl Builder {
         self
     }
 
-    /// The largest message, in octets; 0 is no limit. Announced by SIZE (RFC 1870); a larger one is refused with
-    /// `552 5.3.4`. Default: 33,554,432.
-    pub fn data_size_limit(mut self, octets: u64) -> Builder {
-        self.config.data_size_limit = octets;
+    /// The largest message, in octets; `None`, or 0 as in smtpd, is no limit. Announced by SIZE (RFC 1870); a larger one
+    /// is refused with `552 5.3.4`. Default: 33,554,432.
+    pub fn data_size_limit(mut self, octets: impl Into<Option<u64>>) -> Builder {
+        self.config.data_size_limit = octets.into().unwrap_or(0);
         self
     }
 
@@ -156,39 +158,39 @@ impl Builder {
         self
     }
 
-    /// How many refused commands end a connection with `421 4.7.0`; an accepted message sets the count back. 0 is no limit.
-    /// Default: 20.
-    pub fn max_errors(mut self, errors: usize) -> Builder {
-        self.config.max_errors = errors;
+    /// How many refused commands end a connection with `421 4.7.0`; an accepted message sets the count back. `None` is no
+    /// limit. Default: 20.
+    pub fn max_errors(mut self, errors: impl Into<Option<usize>>) -> Builder {
+        self.config.max_errors = errors.into().unwrap_or(usize::MAX);
         self
     }
 
     /// How many commands that bring no message forward (NOOP, RSET, VRFY, EHLO, an empty BDAT ...) a connection may send;
     /// each further one counts as an error, so that the connection ends with `421 4.7.0` after
     /// [`max_errors`](Builder::max_errors) more. A connection pool that keeps its connections alive by NOOP sends some. An
-    /// accepted message sets the count back. 0 is no limit. Default: 100.
-    pub fn max_junk(mut self, commands: usize) -> Builder {
-        self.config.max_junk = commands;
+    /// accepted message sets the count back. `None` is no limit. Default: 100.
+    pub fn max_junk(mut self, commands: impl Into<Option<usize>>) -> Builder {
+        self.config.max_junk = commands.into().unwrap_or(usize::MAX);
         self
     }
 
     /// The most octets of content held at once, in memory and on disk, counted over all connections and all envelopes not
     /// dropped yet; past it messages are refused with `452 4.3.1`: before their content is sent if none is left by then, or
-    /// less than the client announces by SIZE. Default: 2 GiB.
-    pub fn buffer_budget(mut self, octets: u64) -> Builder {
-        self.config.buffer_budget = octets;
+    /// less than the client announces by SIZE. `None` is no limit. Default: 2 GiB.
+    pub fn buffer_budget(mut self, octets: impl Into<Option<u64>>) -> Builder {
+        self.config.buffer_budget = octets.into().unwrap_or(u64::MAX);
         self
     }
 
     /// The octets of content in memory, counted as for [`buffer_budget`](Builder::buffer_budget), past which messages larger
     /// than the [`spool_threshold`](Builder::spool_threshold) go to disk: a message that grows on takes with it what of it
-    /// was in memory. 0 sends all of them there, and `u64::MAX` none. Default: 64 MiB.
+    /// was in memory. 0 sends all of them there, and `None`, no limit, none. Default: 64 MiB.
     ///
     /// A message that goes to disk costs more of the processor's time than one that does not, since it is written and read
     /// once more. So as long as there are few at a time, all of them are spared that, large ones too; and when there are
     /// many, memory stays within this limit and one threshold for each message.
-    pub fn memory_budget(mut self, octets: u64) -> Builder {
-        self.config.memory_budget = octets;
+    pub fn memory_budget(mut self, octets: impl Into<Option<u64>>) -> Builder {
+        self.config.memory_budget = octets.into().unwrap_or(u64::MAX);
         self
     }
 
@@ -376,22 +378,25 @@ impl Builder {
         self
     }
 
-    /// How many failed authentications end a connection with `421 4.7.0`; 0 is no limit. Each failure is also answered
-    /// half a second later than the one before. Default: 3.
+    /// How many failed authentications end a connection with `421 4.7.0`; `None` is no limit. Each failure is also
+    /// answered half a second later than the one before. Default: 3.
     #[cfg(feature = "auth")]
-    pub fn max_auth_failures(mut self, failures: usize) -> Builder {
-        self.config.max_auth_failures = failures;
+    pub fn max_auth_failures(mut self, failures: impl Into<Option<usize>>) -> Builder {
+        self.config.max_auth_failures = failures.into().unwrap_or(usize::MAX);
         self
     }
 
-    /// Makes a [`Session`] for each connection, on its own thread, from the client's address: hooks for every command. A
-    /// handler that has hooks itself ([`Handler::session`]) is asked after them. Default: none.
+    /// Makes a [`Session`](crate::Session) for each connection, on its own thread, from the client's address: hooks for
+    /// every command. A handler that has hooks itself ([`Handler::session`]) is asked after them. Default: none.
+    ///
+    /// The closure may return a `Result`: on `Err` the client gets that reply instead of the banner, and the connection is
+    /// closed. If it panics, the client gets `421 4.3.0`.
     pub fn session<S, F>(mut self, make: F) -> Builder
     where
-        S: Session + 'static,
+        S: IntoSession,
         F: Fn(&Endpoint) -> S + Send + Sync + 'static,
     {
-        self.session = Some(Arc::new(move |peer| Box::new(make(peer))));
+        self.session = Some(SessionFactory::new(make));
         self
     }
 
@@ -417,20 +422,26 @@ impl Builder {
     /// Starts the server, with one handler on one consumer thread.
     ///
     /// # Errors
-    /// [`Error::Resolve`] and [`Error::Bind`] for a place that cannot be listened at, [`Error::Setting`] for settings
-    /// that cannot be, among them more than one consumer, and [`Error::Thread`].
+    /// [`Error::Address`], [`Error::Resolve`] and [`Error::Bind`] for a place that cannot be listened at,
+    /// [`Error::Setting`] for settings that cannot be, among them more than one consumer, and [`Error::Thread`].
+    ///
+    /// # Panics
+    /// If [`Handler::session`] panics; nothing has been started then.
     pub fn serve(self, at: impl Into<Listener>, handler: impl Handler + 'static) -> Result<Server, Error> {
         if self.config.consumers != 1 {
-            return Err(Error::Setting("consumers other than 1 need serve_with, which makes a handler for each"));
+            return Err(Error::Setting(SettingError::ConsumersNeedServeWith));
         }
         self.start(at.into(), vec![Box::new(handler)]).map(|(server, _)| server)
     }
 
     /// Starts the server, with as many handlers as there are [`consumers`](Builder::consumers), each made by `make` and
-    /// on a thread of its own. Which of them gets a message is chance.
+    /// on a thread of its own. Which of them gets a message is unspecified.
     ///
     /// # Errors
     /// As [`serve`](Builder::serve).
+    ///
+    /// # Panics
+    /// If `make` or [`Handler::session`] panics; nothing has been started then.
     pub fn serve_with<H: Handler + 'static>(
         self,
         at: impl Into<Listener>,
@@ -443,6 +454,9 @@ impl Builder {
     /// Starts the server without a handler: messages come out of the channel that is given back, to whatever loop reads
     /// it. They wait there, and their clients with them, up to the [`handler_timeout`](Builder::handler_timeout). The
     /// channel ends when the server does; without a receiver messages are answered `451 4.3.0`.
+    ///
+    /// [`Server::shutdown`] waits for messages that were handed over: answer the one at hand before you call it from the
+    /// loop, or call [`Server::begin_shutdown`].
     ///
     /// # Errors
     /// As [`serve`](Builder::serve).
@@ -492,7 +506,7 @@ impl Builder {
         Keep<M>: Handler + 'static,
     {
         if self.config.inbox_capacity == 0 {
-            return Err(Error::Setting("an inbox needs an inbox_capacity of at least 1"));
+            return Err(Error::Setting(SettingError::InboxCapacity));
         }
         let store = Store::new(self.config.inbox_capacity);
         let builder = Builder { transcripts: self.transcripts.or(Some(true)), ..self };

@@ -1,9 +1,7 @@
 //! One conversation: reads commands, asks transaction and session, writes replies.
 
-use std::any::Any;
 use std::io::{self, BufRead, ErrorKind};
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +15,7 @@ use crate::delivery::Dispatch;
 use crate::envelope::{Endpoint, MessageId};
 use crate::escaped::Escaped;
 use crate::faults::Faults;
+use crate::guard::guarded;
 use crate::reply::{Reply, Status};
 use crate::session::{Context, Phase, Session};
 use crate::shutdown::{Activity, Wait};
@@ -53,7 +52,7 @@ const NOT_HTTP: Reply = Reply::fixed(421, Status::new(4, 7, 0), "This is not an 
 const IDLE: Reply = Reply::fixed(421, Status::new(4, 4, 2), "Timeout");
 const LINE_TOO_LONG: Reply = Reply::fixed(500, Status::new(5, 5, 2), "Line too long");
 const FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Line too long");
-const BROKEN: Reply = Reply::fixed(421, Status::new(4, 3, 0), "Local error in processing");
+pub(crate) const BROKEN: Reply = Reply::fixed(421, Status::new(4, 3, 0), "Local error in processing");
 const CHUNKS_BEGUN: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Content has begun already");
 const WITHIN_TRANSACTION: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Not within a transaction");
 const GOODBYE: Reply = Reply::fixed(221, Status::new(2, 0, 0), "Bye");
@@ -87,6 +86,8 @@ pub(crate) struct Channel<S> {
     line: LineReader,
     replies: Vec<u8>,
     session: Box<dyn Session>,
+    // There is no session: this is said in the banner's place.
+    refused: Option<Reply>,
     context: Context,
     dispatch: Dispatch,
     activity: Arc<Activity>,
@@ -137,13 +138,17 @@ impl<S: Stream> Channel<S> {
     pub fn new(
         shared: Arc<Shared>,
         stream: S,
-        session: Box<dyn Session>,
+        session: Result<Box<dyn Session>, Reply>,
         ends: (Endpoint, Endpoint),
         connection: u64,
         kit: Kit,
         activity: Arc<Activity>,
     ) -> Channel<S> {
         let (peer, local) = ends;
+        let (session, refused) = match session {
+            Ok(session) => (session, None),
+            Err(reply) => (Box::new(()) as Box<dyn Session>, Some(reply)),
+        };
         let Kit { dispatch, input, line, replies } = kit;
         let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
@@ -154,6 +159,7 @@ impl<S: Stream> Channel<S> {
             peer,
             local,
             phase: Phase::Command,
+            verb: None,
             state: State::default(),
             tls: None,
             identity: None,
@@ -167,6 +173,7 @@ impl<S: Stream> Channel<S> {
             line,
             replies,
             session,
+            refused,
             context,
             dispatch,
             activity,
@@ -194,14 +201,14 @@ impl<S: Stream> Channel<S> {
         let id = self.context.connection;
         log::debug!("[{id}] connection from {}", self.context.peer);
         let mut line = mem::take(&mut self.line);
-        let ended = match catch_unwind(AssertUnwindSafe(|| self.converse(implicit_tls, &mut line))) {
-            Ok(ended) => ended,
-            Err(panic) => {
-                log::error!("[{id}] session panicked: {}", panic_text(&*panic));
-                self.dispatch.renew();
-                self.close_with(BROKEN)
-            }
-        };
+        let shared = self.shared.clone();
+        let panics = &shared.counters.panics;
+        let who = format_args!("[{id}] session");
+        let ended = guarded(panics, who, || self.converse(implicit_tls, &mut line)).unwrap_or_else(|| {
+            self.dispatch.renew();
+            // What panicked may have been the stream, which is then written to again.
+            guarded(panics, who, || self.close_with(BROKEN)).unwrap_or(Ok(()))
+        });
         if let Err(e) = ended {
             log::info!("[{id}] connection to {} lost: {e}", self.context.peer);
             self.record.event(format_args!("connection lost: {e}"));
@@ -209,19 +216,27 @@ impl<S: Stream> Channel<S> {
                 log::warn!("[{id}] {message} was accepted, but its reply may not have arrived");
             }
         }
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.session.disconnect(&self.context))) {
-            log::error!("[{id}] session panicked: {}", panic_text(&*panic));
-        }
+        self.context.verb = None;
+        guarded(panics, who, || self.session.disconnect(&self.context));
         log::debug!("[{id}] connection closed");
         self.record.event(format_args!("connection closed"));
         self.forget(&mut line);
-        let Channel { dispatch, input, replies, .. } = self;
-        Kit { dispatch, input: input.into_buffer(), line, replies }.cleared()
+        let Channel { dispatch, input, replies, session, context, .. } = self;
+        let Context { values, connection_values, .. } = context;
+        // Each by itself: a second panic while the first one unwinds would end the process.
+        let input = guarded(panics, who, || input.into_buffer()).unwrap_or_default();
+        guarded(panics, who, || drop(session));
+        guarded(panics, who, || drop(values));
+        guarded(panics, who, || drop(connection_values));
+        Kit { dispatch, input, line, replies }.cleared()
     }
 
     fn converse(&mut self, implicit_tls: bool, line: &mut LineReader) -> io::Result<()> {
         if implicit_tls {
             self.handshake()?;
+        }
+        if let Some(reply) = self.refused.take() {
+            return self.close_with(reply.into_refusal());
         }
         if let Err(reply) = self.session.connect(&self.context) {
             return self.close_with(reply.into_refusal());
@@ -324,6 +339,7 @@ impl<S: Stream> Channel<S> {
         let text = line;
         let line = command::Line::new(text);
         let verb = line.verb;
+        self.context.verb = verb;
         let is_behind_auth = mem::replace(&mut self.is_behind_auth, verb == Some(Verb::Auth));
         if verb == Some(Verb::Auth) {
             let shown = without_secret(line.argument);
@@ -435,6 +451,7 @@ impl<S: Stream> Channel<S> {
 
     fn mail(&mut self, path: ReversePath, parameters: &[u8]) -> Result<Reply, Reply> {
         let parameters = self.context.state.check_mail(&self.shared.config, self.facts(), &path, parameters)?;
+        *self.context.acceptance.get_mut() = None;
         let asked = self.session.mail(&self.context, &path, &parameters);
         let acceptance = self.context.acceptance.get_mut().take();
         if let Err(reply) = asked {
@@ -451,6 +468,7 @@ impl<S: Stream> Channel<S> {
         }
         let recipient = self.context.state.check_rcpt(&self.shared.config, self.facts(), path, parameters)?;
         self.context.state.reserve(&self.shared.store, &recipient)?;
+        *self.context.acceptance.get_mut() = None;
         let asked = self.session.rcpt(&self.context, &recipient);
         let acceptance = self.context.acceptance.get_mut().take();
         asked?;
@@ -479,11 +497,6 @@ fn is_junk(command: &Command<'_>) -> bool {
         Command::Bdat(octets, last) => *octets == 0 && !last,
         _ => !matches!(command, Command::Mail(..) | Command::Rcpt(..) | Command::Data | Command::Quit),
     }
-}
-
-/// What a panic had to say.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(|s| &**s)).unwrap_or("no text")
 }
 
 #[cfg(test)]

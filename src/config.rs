@@ -11,6 +11,7 @@ use crate::network::Network;
 /// Whichever is chosen, only CRLF.CRLF ends a message. A server that also takes LF.LF or LF.CRLF lets a sender smuggle
 /// a second message inside the first.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub enum LineEnds {
     /// Each becomes CRLF, so that whoever reads the message later sees the same lines as everybody else. The dot that a client
     /// puts before a line that begins with one (RFC 5321 section 4.5.2) is taken away in the lines that this makes as well,

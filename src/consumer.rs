@@ -1,14 +1,15 @@
 //! The threads that messages go to.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::Receiver;
 
-use crate::channel::panic_text;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
+use crate::guard::guarded;
 use crate::receive::receive;
 use crate::session::SessionFactory;
+use crate::stats::Counter;
 
 /// Takes complete messages and answers for each.
 ///
@@ -31,6 +32,22 @@ use crate::session::SessionFactory;
 /// })?;
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
+///
+/// A `Box<dyn Handler>` is one that is chosen when the program runs, and an `Arc<Mutex<_>>` (of [`std::sync`]) one that
+/// several consumers or servers share:
+///
+/// ```
+/// use pillarbox::{Handler, Server, handlers};
+///
+/// # let (dry, folder) = (true, "unused");
+/// let handler: Box<dyn Handler> =
+///     if dry { Box::new(handlers::Sink) } else { Box::new(handlers::Maildir::create(folder)?) };
+/// let server = Server::builder().serve("127.0.0.1:0", handler)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A handler that wants the server to end calls
+/// [`ServerHandle::begin_shutdown`](crate::ServerHandle::begin_shutdown).
 pub trait Handler: Send {
     /// Takes a message and returns the answer to its client.
     fn process_message(&mut self, mail: Envelope) -> Response;
@@ -61,14 +78,53 @@ where
     }
 }
 
+/// Forwards to a handler behind a pointer.
+macro_rules! forward {
+    ($handler:ty) => {
+        // A method that is missing here would be forgotten silently.
+        #[warn(clippy::missing_trait_methods)]
+        impl Handler for $handler {
+            fn process_message(&mut self, mail: Envelope) -> Response {
+                (**self).process_message(mail)
+            }
+
+            fn process_delivery(&mut self, delivery: Delivery) {
+                (**self).process_delivery(delivery);
+            }
+
+            fn session(&self) -> Option<SessionFactory> {
+                (**self).session()
+            }
+        }
+    };
+}
+
+forward!(Box<dyn Handler + '_>);
+forward!(Box<dyn Handler + Sync + '_>);
+
+/// One handler for several consumers or several servers. Each message has it to itself, and waits until the one before is
+/// done with it; a panic leaves it in use.
+#[warn(clippy::missing_trait_methods)]
+impl<H: Handler + ?Sized> Handler for Arc<Mutex<H>> {
+    fn process_message(&mut self, mail: Envelope) -> Response {
+        self.lock().unwrap_or_else(PoisonError::into_inner).process_message(mail)
+    }
+
+    fn process_delivery(&mut self, delivery: Delivery) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).process_delivery(delivery);
+    }
+
+    fn session(&self) -> Option<SessionFactory> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).session()
+    }
+}
+
 /// Gives messages to a handler until no more can come.
-pub(crate) fn consume(handler: &mut dyn Handler, deliveries: &Receiver<Delivery>) {
+pub(crate) fn consume(handler: &mut dyn Handler, deliveries: &Receiver<Delivery>, panics: &Counter) {
     while let Ok(delivery) = receive(deliveries, None) {
         let id = delivery.envelope().id();
         // The delivery, dropped by a panic, answers 451. The handler stays in use: whether its own state is in order is
         // its own business, as it would be after any early return.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| handler.process_delivery(delivery))) {
-            log::error!("handler panicked on {id}: {}", panic_text(&*panic));
-        }
+        guarded(panics, format_args!("{id}: handler"), || handler.process_delivery(delivery));
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 use crate::pieces::{PIECE, Pieces};
-use crate::spool::{SpoolFile, SpoolReader};
+use crate::reply::{Reply, Status};
+use crate::spool::{SpoolFile, SpoolReader, is_out_of_resources};
 use crate::store::Room;
 
 /// The octets of the longest character.
@@ -231,6 +232,41 @@ impl std::error::Error for TextError {
     }
 }
 
+impl From<io::Error> for Reply {
+    /// `452 4.3.1` if the disk is full or no file descriptor is left, else `451 4.3.0`: the client tries again later. What the error says is logged
+    /// and not sent, since it may name what is not the client's business. This is what lets `?` work in handlers.
+    ///
+    /// ```
+    /// use pillarbox::{Envelope, Server};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("last");
+    /// let server = Server::builder().serve("127.0.0.1:0", move |mail: Envelope| {
+    ///     std::fs::write(&path, mail.bytes()?)?;
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn from(error: io::Error) -> Reply {
+        log::error!("a message or command is refused for now: {error}");
+        if is_out_of_resources(&error) {
+            Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later")
+        } else {
+            Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing")
+        }
+    }
+}
+
+impl From<TextError> for Reply {
+    /// `554 5.6.0` for a message that is not UTF-8; an error of the system as such.
+    fn from(error: TextError) -> Reply {
+        match error {
+            TextError::NotUtf8(_) => Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8"),
+            TextError::Io(error) => error.into(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,5 +369,15 @@ mod tests {
         fn check<T: Send + Sync>() {}
         check::<Content>();
         check::<ContentReader<'_>>();
+    }
+
+    #[test]
+    fn errors_of_the_system_are_for_now_and_tell_nothing() {
+        let reply = Reply::from(io::Error::other("/var/lib/secret: no"));
+        assert_eq!((reply.code(), reply.status()), (451, Some(Status::new(4, 3, 0))));
+        assert!(!reply.text().contains("secret"));
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert_eq!(Reply::from(io::Error::from(kind)).status(), Some(Status::new(4, 3, 1)));
+        }
     }
 }

@@ -12,13 +12,16 @@ use crate::reply::{Reply, Status};
 /// What becomes of a message: the reply that its client reads.
 ///
 /// It is made from what is at hand: `()` and `None` accept, a [`Reply`] says itself what it means, and a
-/// `Result<(), Reply>` accepts or refuses. Accepting a message means that it is safe: return only once it is.
+/// `Result<_, Reply>` refuses or is what its `Ok` says: `Result<(), Reply>`, `Result<Reply, Reply>`,
+/// `Result<Response, Reply>`. Since a [`std::io::Error`] makes a `Reply`, `?` works in a handler. Accepting a message means
+/// that it is safe: return only once it is.
 ///
 /// ```
 /// use pillarbox::{Reply, Response};
 ///
 /// assert_eq!(Response::from(()), Response::All(Reply::ok()));
-/// assert_eq!(Response::from(Err(Reply::temporary("disk full"))), Response::All(Reply::temporary("disk full")));
+/// let full: Result<(), Reply> = Err(Reply::temporary("disk full"));
+/// assert_eq!(Response::from(full), Response::All(Reply::temporary("disk full")));
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -96,12 +99,12 @@ impl From<Option<Reply>> for Response {
     }
 }
 
-impl From<Result<(), Reply>> for Response {
-    fn from(result: Result<(), Reply>) -> Response {
-        Response::All(match result {
-            Ok(()) => Reply::ok(),
-            Err(reply) => reply.into_refusal(),
-        })
+impl<T: Into<Response>> From<Result<T, Reply>> for Response {
+    fn from(result: Result<T, Reply>) -> Response {
+        match result {
+            Ok(response) => response.into(),
+            Err(reply) => Response::All(reply.into_refusal()),
+        }
     }
 }
 
@@ -311,8 +314,10 @@ mod tests {
         assert_eq!(Response::from(None), Response::All(Reply::ok()));
         assert_eq!(Response::from(Some(Reply::permanent("x"))), Response::All(Reply::permanent("x")));
         // An Err that says 250 does not accept.
-        assert_eq!(Response::from(Err(Reply::ok())), Response::All(FAILED));
+        assert_eq!(Response::from(Err::<(), _>(Reply::ok())), Response::All(FAILED));
         let each = Response::each([Ok(()), Err(Reply::permanent("x"))]);
         assert_eq!(each, Response::Each(vec![Reply::ok(), Reply::permanent("x")]));
+        assert_eq!(Response::from(Ok(each.clone())), each);
+        assert_eq!(Response::from(Ok(Reply::permanent("x"))), Response::All(Reply::permanent("x")));
     }
 }

@@ -35,8 +35,10 @@ pub(crate) use script::{Foreseen, Occasion, To};
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
 ///
-/// If several are due at once, all of them count the occasion, and they act in the order in which they were added, up to
-/// the first that decides over the reply: delays add up, while only one reply can be given.
+/// If several are due at once, all of them count the occasion. Those that change how the reply goes out act together,
+/// whatever the order in which all of them were added: delays add up, and a reply or garbage goes out and the connection ends
+/// where a hang-up is due as well. Only one thing can come in the reply's place: a hang-up or reset before the reply; else
+/// the first other reply, garbage, stall or failed handshake that was added.
 ///
 /// A command that gets a scripted reply has no other effect, whatever that reply says. The server stays in step: content
 /// that comes with a refused BDAT is read off, and nothing of a message runs as a command.
@@ -374,6 +376,16 @@ pub enum Do {
 }
 
 impl Do {
+    /// In which order those act that are due at once: what changes how a reply goes out, what lets there be none, what is
+    /// said in its place.
+    fn turn(&self) -> u8 {
+        match self {
+            Do::HangUp(Moment::Before) | Do::Reset(Moment::Before) => 1,
+            Do::Reply(_) | Do::Garbage(_) | Do::Stall | Do::FailHandshake | Do::Greylist(_) | Do::Limit { .. } => 2,
+            Do::Delay(_) | Do::Drip(_) | Do::HangUp(_) | Do::Reset(_) | Do::Without(_) | Do::Certificate(_) => 0,
+        }
+    }
+
     /// Whether it decides over the reply, so that nothing behind it can.
     fn is_decisive(&self) -> bool {
         match self {

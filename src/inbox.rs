@@ -61,6 +61,10 @@ impl<M: AsRef<Envelope>> Inbox<M> {
     }
 
     /// Where it listens: see [`Server::local_addr`].
+    ///
+    /// # Panics
+    /// If it listens on Unix sockets only, as that does.
+    #[track_caller]
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
     }
@@ -75,6 +79,10 @@ impl<M: AsRef<Envelope>> Inbox<M> {
     /// assert!(client.test_connection()?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Panics
+    /// If it listens on Unix sockets only, as that does.
+    #[track_caller]
     pub fn url(&self) -> String {
         self.server.url()
     }

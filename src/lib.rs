@@ -93,12 +93,12 @@
 //! | set limits, timeouts, extensions | [`Builder`], from [`Server::builder`]; [`guide::defaults`] has all defaults |
 //! | read a message | [`Envelope`], its [`Content`], [`Recipient`]s and [`MailParameters`] |
 //! | take messages | a [`Handler`] or a closure, by [`Builder::serve`]; several at once by [`Builder::serve_with`]; your own loop by [`Builder::deliveries`] |
-//! | answer them | [`Response`] and [`Reply`] |
+//! | answer them | [`Response`] and [`Reply`]; `?` on an [`std::io::Error`] answers `451 4.3.0` |
 //! | print, store or relay them | the ready-made [`handlers`] |
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
 //! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
 //! | listen on several ports, Unix sockets, or sockets passed in | [`Listener`], [`Builder::listen`] |
-//! | stop | [`Server::shutdown`], [`Server::handle`] |
+//! | stop | [`Server::shutdown`]; [`Server::begin_shutdown`], which hooks and handlers call by a [`handle`](Server::handle) |
 //! | test code that sends mail | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`] |
 //! | know what to rely on, and why | the pages of the [`guide`] |
 //!
@@ -171,6 +171,7 @@ mod channel;
 mod collector;
 mod delivery;
 mod faults;
+mod guard;
 mod rate;
 mod receive;
 mod session;
@@ -221,7 +222,7 @@ pub use consumer::Handler;
 pub use content::{Content, ContentReader, TextError};
 pub use delivery::{Delivery, PendingAnswer, Response};
 pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
-pub use error::Error;
+pub use error::{AddressProblem, Error, SettingError};
 pub use escaped::Escaped;
 pub use inbox::{Inbox, RecvError};
 pub use listener::Listener;
@@ -229,9 +230,9 @@ pub use network::{Network, NetworkError};
 pub use parameter::{
     AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,
 };
-pub use reply::{Reply, Status, StatusError};
+pub use reply::{Reply, ReplyError, Status, StatusError};
 pub use server::{Server, ServerHandle, ShutdownReport};
-pub use session::{Context, Phase, Session, SessionFactory};
+pub use session::{Context, IntoSession, Phase, Session, SessionFactory};
 pub use stats::Stats;
 #[cfg(feature = "tls")]
 pub use tls::TlsError;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::envelope::Endpoint;
-use crate::error::Error;
+use crate::error::{AddressProblem, Error, SettingError};
 
 #[cfg(unix)]
 mod unix;
@@ -108,14 +108,14 @@ impl Listener {
 
     pub(crate) fn into_bound(self, reuse_port: bool) -> Result<Bound, Error> {
         if self.mode.is_some_and(|mode| mode > 0o777) {
-            return Err(Error::Setting("a socket's mode has permission bits alone: at most 0o777"));
+            return Err(Error::Setting(SettingError::SocketMode));
         }
         #[cfg(unix)]
         let has_path = matches!(self.place, Place::Path(_));
         #[cfg(not(unix))]
         let has_path = false;
         if self.mode.is_some() && !has_path {
-            return Err(Error::Setting("only a Unix socket that is made here can be given a mode"));
+            return Err(Error::Setting(SettingError::SocketModeWithoutPath));
         }
         match self.place {
             Place::Name(name) => bind_name(&name, reuse_port),
@@ -318,7 +318,7 @@ impl Drop for Bound {
 }
 
 /// Where a connection to a listener at `local` can be made from this machine.
-fn reachable(mut local: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(mut local: SocketAddr) -> SocketAddr {
     match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => local.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => local.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -328,6 +328,7 @@ fn reachable(mut local: SocketAddr) -> SocketAddr {
 }
 
 fn bind_name(name: &str, reuse_port: bool) -> Result<Bound, Error> {
+    check_name(name).map_err(|problem| Error::Address { address: name.to_owned(), problem })?;
     let mut addresses: Vec<SocketAddr> =
         name.to_socket_addrs().map_err(|source| Error::Resolve { address: name.to_owned(), source })?.collect();
     // Most clients that are told a name and fail at IPv6 go on to IPv4, but not the other way round.
@@ -344,6 +345,32 @@ fn bind_name(name: &str, reuse_port: bool) -> Result<Bound, Error> {
         }
     }
     Err(Error::Bind { address: name.to_owned(), source: last })
+}
+
+/// Says what is wrong with an address where the resolver would only say that something is.
+fn check_name(name: &str) -> Result<(), AddressProblem> {
+    if name.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
+        return Err(AddressProblem::NoBrackets);
+    }
+    let (host, port) = match name.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or(AddressProblem::BadLiteral)?;
+            host.parse::<Ipv6Addr>().map_err(|_| AddressProblem::BadLiteral)?;
+            (host, port.strip_prefix(':'))
+        }
+        None => match name.rsplit_once(':') {
+            Some((host, _)) if host.contains(':') => return Err(AddressProblem::NoBrackets),
+            Some((host, port)) => (host, Some(port)),
+            None => (name, None),
+        },
+    };
+    let port = port.ok_or(AddressProblem::NoPort)?;
+    if host.is_empty() {
+        return Err(AddressProblem::NoHost);
+    }
+    // std would take a sign.
+    let is_number = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if is_number { Ok(()) } else { Err(AddressProblem::BadPort) }
 }
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {
@@ -364,4 +391,35 @@ fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {
     let listener = TcpListener::from(socket);
     let local = Endpoint::Tcp(listener.local_addr()?);
     Ok(Bound { socket: Acceptor::Tcp(listener), local, owned: Owned::Socket })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_address() {
+        for (name, problem) in [
+            ("127.0.0.1", AddressProblem::NoPort),
+            ("localhost", AddressProblem::NoPort),
+            ("", AddressProblem::NoPort),
+            ("[::1]", AddressProblem::NoPort),
+            ("[::1]25", AddressProblem::NoPort),
+            ("localhost:", AddressProblem::BadPort),
+            ("localhost:smtp", AddressProblem::BadPort),
+            ("127.0.0.1:+25", AddressProblem::BadPort),
+            ("127.0.0.1:65536", AddressProblem::BadPort),
+            ("[::1]:x", AddressProblem::BadPort),
+            (":25", AddressProblem::NoHost),
+            ("::1", AddressProblem::NoBrackets),
+            ("2001:db8::1:25000", AddressProblem::NoBrackets),
+            ("[localhost]:25", AddressProblem::BadLiteral),
+            ("[::1", AddressProblem::BadLiteral),
+        ] {
+            assert_eq!(check_name(name), Err(problem), "{name:?}");
+        }
+        for name in ["localhost:0", "127.0.0.1:25", "mx_1.example:65535"] {
+            assert_eq!(check_name(name), Ok(()), "{name:?}");
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub struct Network {
 
 /// The text is not a network: an IP address, optionally with `/` and a prefix length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NetworkError;
+pub struct NetworkError(());
 
 impl Display for NetworkError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -80,15 +80,15 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Network, NetworkError> {
         let Some((address, prefix)) = text.split_once('/') else {
-            return text.parse::<IpAddr>().map(Network::from).map_err(|_| NetworkError);
+            return text.parse::<IpAddr>().map(Network::from).map_err(|_| NetworkError(()));
         };
-        let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
+        let address: IpAddr = address.parse().map_err(|_| NetworkError(()))?;
         // Digits only, since `parse` would take a sign.
         let digits_ok = prefix.bytes().all(|b| b.is_ascii_digit()) && (prefix == "0" || !prefix.starts_with('0'));
-        let prefix: u8 = digits_ok.then(|| prefix.parse().ok()).flatten().ok_or(NetworkError)?;
+        let prefix: u8 = digits_ok.then(|| prefix.parse().ok()).flatten().ok_or(NetworkError(()))?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         if prefix > longest {
-            return Err(NetworkError);
+            return Err(NetworkError(()));
         }
         // Addresses are looked up as IPv4 if they are that within, so a network of them must be as well.
         match address.to_canonical() {
@@ -149,7 +149,7 @@ mod tests {
             "host/8",
             "10.0.0.0/8/8",
         ] {
-            assert_eq!(bad.parse::<Network>(), Err(NetworkError), "{bad}");
+            assert_eq!(bad.parse::<Network>(), Err(NetworkError(())), "{bad}");
         }
     }
 }

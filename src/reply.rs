@@ -6,6 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub(crate) mod parser;
+mod text;
+
+pub use text::ReplyError;
 
 /// The octets of a reply line, CRLF included, that no client can be asked to take more than: RFC 5321 4.5.3.1.5.
 const MAX_LINE: usize = 512;
@@ -60,7 +63,7 @@ impl Display for Status {
 /// The text is not an enhanced status code: three numbers with dots in between, the first one 2, 4 or 5, the others of at
 /// most three digits (RFC 3463 section 2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct StatusError;
+pub struct StatusError(());
 
 impl Display for StatusError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -83,7 +86,7 @@ impl FromStr for Status {
             (Some(Some(class @ (2 | 4 | 5))), Some(Some(subject)), Some(Some(detail))) => {
                 Ok(Status::new(class as u8, subject, detail))
             }
-            _ => Err(StatusError),
+            _ => Err(StatusError(())),
         }
     }
 }
@@ -450,7 +453,7 @@ mod tests {
         assert_eq!("5.7.1".parse(), Ok(Status::new(5, 7, 1)));
         assert_eq!("2.999.0".parse(), Ok(Status::new(2, 999, 0)));
         for bad in ["", "5", "5.7", "5.7.1.", "5.7.1.1", "3.0.0", "5.+7.1", "5.1000.0", "x.y.z", "5..1", " 5.7.1"] {
-            assert_eq!(bad.parse::<Status>(), Err(StatusError), "{bad}");
+            assert_eq!(bad.parse::<Status>(), Err(StatusError(())), "{bad}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A running server: its threads, its numbers and its end.
 
 use std::fmt::{self, Debug, Formatter};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,13 +13,13 @@ use parking_lot::{Condvar, Mutex};
 use crate::acceptor::Acceptor;
 use crate::addresses::Addresses;
 use crate::channel::{Offers, Shared};
-use crate::config::Config;
+use crate::config::{Config, FOREVER};
 use crate::consumer::{Handler, consume};
 use crate::delivery::Delivery;
 use crate::envelope::Endpoint;
 use crate::error::Error;
 use crate::faults::Faults;
-use crate::listener::{Bound, Listener};
+use crate::listener::{Bound, Listener, reachable};
 use crate::pool::{Jobs, Pool, Threads};
 use crate::session::SessionFactory;
 use crate::shutdown::Shutdown;
@@ -75,6 +75,7 @@ pub struct ShutdownReport {
     /// Connections that still had a message in progress when the grace time was over, and were cut.
     pub cut: usize,
     /// Whether every thread has ended. One that is held up in a handler or a session's hook is left to end by itself.
+    /// False as well if [`shutdown`](Server::shutdown) was called from a handler or a hook, and so did not wait.
     pub joined: bool,
 }
 
@@ -95,6 +96,8 @@ struct Core {
     consuming: Threads,
     // Present while the server runs.
     running: Mutex<Option<Running>>,
+    // Somebody has begun to end it who does not wait.
+    has_begun: AtomicBool,
     report: Mutex<Option<ShutdownReport>>,
     ended: Condvar,
 }
@@ -153,6 +156,7 @@ impl Server {
         };
         let worker = Arc::new(worker);
         let pool = Arc::new(Pool::hiring(config.max_connections, config.worker_stack, move || {
+            worker.shutdown.adopt_thread();
             let (worker, mut kit) = (worker.clone(), None);
             Box::new(move |connection| worker.serve(connection, &mut kit))
         }));
@@ -171,6 +175,7 @@ impl Server {
                     pool: pool.clone(),
                     deliveries,
                 })),
+                has_begun: AtomicBool::new(false),
                 report: Mutex::new(None),
                 ended: Condvar::new(),
             }),
@@ -180,7 +185,12 @@ impl Server {
         for mut handler in handlers {
             let receiver = receiver.clone();
             let thread = thread::Builder::new().name("pillarbox-consumer".into());
-            core.consuming.spawn(thread, move || consume(&mut *handler, &receiver)).map_err(Error::Thread)?;
+            let (shared, shutdown) = (core.shared.clone(), core.shutdown.clone());
+            let work = move || {
+                shutdown.adopt_thread();
+                consume(&mut *handler, &receiver, &shared.counters.panics);
+            };
+            core.consuming.spawn(thread, work).map_err(Error::Thread)?;
         }
         let serial = Arc::new(AtomicU64::new(0));
         for (bound, implicit_tls) in bound {
@@ -201,18 +211,32 @@ impl Server {
 
     /// Where the first TCP listener listens, with the port that the system chose if it was asked for port 0.
     ///
-    /// A server with Unix sockets only has no such address; it gives `0.0.0.0:0`. See
-    /// [`local_endpoints`](Server::local_endpoints).
+    /// # Panics
+    /// If the server listens on Unix sockets only: then there is no such address. A program that cannot know uses
+    /// [`try_local_addr`](Server::try_local_addr) or [`local_endpoints`](Server::local_endpoints).
+    #[track_caller]
     pub fn local_addr(&self) -> SocketAddr {
-        let tcp = self.core.endpoints.iter().find_map(Endpoint::socket_addr);
-        tcp.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+        self.try_local_addr().unwrap_or_else(|| {
+            let endpoints: Vec<String> = self.core.endpoints.iter().map(Endpoint::to_string).collect();
+            panic!("this server has no TCP address: it listens on {}", endpoints.join(" and "))
+        })
     }
 
-    /// [`local_addr`](Server::local_addr) as a URL, for clients that are told so where their server is:
-    /// `smtp://127.0.0.1:40213`, with `smtps` if the listener wants TLS from the beginning, and `lmtp` if the server speaks
-    /// that.
+    /// As [`local_addr`](Server::local_addr); `None` if the server listens on Unix sockets only.
+    pub fn try_local_addr(&self) -> Option<SocketAddr> {
+        self.core.endpoints.iter().find_map(Endpoint::socket_addr)
+    }
+
+    /// The first TCP listener as a URL, for clients configured by URL: `smtp://127.0.0.1:40213`, with `smtps` if the
+    /// listener is of implicit TLS, and `lmtp` if the server speaks that.
+    ///
+    /// The URL can be connected to from this machine: for a listener at `0.0.0.0` or `[::]` it names the loopback address.
+    ///
+    /// # Panics
+    /// As [`local_addr`](Server::local_addr).
+    #[track_caller]
     pub fn url(&self) -> String {
-        format!("{}://{}", self.core.scheme, self.local_addr())
+        format!("{}://{}", self.core.scheme, reachable(self.local_addr()))
     }
 
     /// Where each listener listens, in the order in which they were given.
@@ -247,8 +271,22 @@ impl Server {
     /// to send a message may finish it within the grace time, and then read the same; what is left is cut. Handlers finish
     /// what they have accepted. A handler or hook that is held up longer is not waited for. A second call waits for the
     /// first one.
+    ///
+    /// **Not for handlers and hooks**: their client's message would be waited for, and so the call for itself. Called
+    /// from a thread of the server's own, it does what [`begin_shutdown`](Server::begin_shutdown) does and returns at once
+    /// with [`joined`](ShutdownReport::joined) false. A thread that the server does not know, such as a loop over
+    /// [`deliveries`](crate::Builder::deliveries), must answer what it holds before it calls this: else it waits for the
+    /// whole grace time.
     pub fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.core.shut_down(grace)
+    }
+
+    /// Begins what [`shutdown`](Server::shutdown) does and returns at once: for a handler or a hook that wants the server to
+    /// end. The message or command at hand is still answered, within the grace time.
+    ///
+    /// A shutdown that was begun before goes on as it was. [`join`](Server::join) waits for its end.
+    pub fn begin_shutdown(&self, grace: Duration) {
+        self.core.begin_shutdown(grace);
     }
 
     /// Waits until the server was shut down by its [`handle`](Server::handle): the last line of a program that only
@@ -271,9 +309,36 @@ impl Debug for Server {
 }
 
 impl ServerHandle {
-    /// As [`Server::shutdown`].
+    /// As [`Server::shutdown`]: not for handlers and hooks, which call [`begin_shutdown`](ServerHandle::begin_shutdown).
     pub fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.core.shut_down(grace)
+    }
+
+    /// As [`Server::begin_shutdown`].
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use std::time::Duration;
+    /// use pillarbox::{Envelope, Server, ServerHandle};
+    ///
+    /// static SERVER: OnceLock<ServerHandle> = OnceLock::new();
+    ///
+    /// // Takes one message, and ends.
+    /// let server = Server::builder().serve("127.0.0.1:0", |_: Envelope| {
+    ///     SERVER.get().inspect(|server| server.begin_shutdown(Duration::from_secs(15)));
+    /// })?;
+    /// SERVER.set(server.handle()).ok();
+    /// # use std::io::{Read, Write};
+    /// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+    /// # client.write_all(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n.\r\n")?;
+    /// server.join();
+    /// # let mut replies = String::new();
+    /// # client.read_to_string(&mut replies)?;
+    /// # assert!(replies.contains("250 2.0.0 OK"), "{replies}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn begin_shutdown(&self, grace: Duration) {
+        self.core.begin_shutdown(grace);
     }
 
     /// As [`Server::stats`].
@@ -298,6 +363,7 @@ impl Core {
             refused_messages,
             lost_messages,
             accepted_octets,
+            panics,
         } = &self.shared.counters;
         Stats {
             connections: connections.get(),
@@ -308,16 +374,39 @@ impl Core {
             refused_messages: refused_messages.get(),
             lost_messages: lost_messages.get(),
             accepted_octets: accepted_octets.get(),
+            panics: panics.get(),
             buffered_octets: self.shared.store.held.used(),
             memory_octets: self.shared.store.in_memory(),
         }
     }
 
-    fn shut_down(&self, grace: Duration) -> ShutdownReport {
+    fn shut_down(self: &Arc<Core>, grace: Duration) -> ShutdownReport {
+        if self.shutdown.is_waiting_for_this_thread() {
+            self.begin_shutdown(grace);
+            return self.report.lock().unwrap_or_default();
+        }
+        self.end_by(deadline(grace))
+    }
+
+    fn begin_shutdown(self: &Arc<Core>, grace: Duration) {
+        if self.has_begun.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (core, deadline) = (self.clone(), deadline(grace));
+        let thread = thread::Builder::new().name("pillarbox-shutdown".into());
+        if let Err(e) = thread.spawn(move || core.end_by(deadline)) {
+            log::error!("cannot start a thread for the shutdown: {e}");
+            // No command is taken any more; whoever comes next may have more luck with the rest.
+            self.shutdown.close();
+            self.has_begun.store(false, Ordering::SeqCst);
+        }
+    }
+
+    fn end_by(&self, deadline: Instant) -> ShutdownReport {
         let Some(running) = self.running.lock().take() else {
             return self.wait();
         };
-        let report = self.end(running, Instant::now() + grace.min(crate::config::FOREVER));
+        let report = self.end(running, deadline);
         *self.report.lock() = Some(report);
         self.ended.notify_all();
         report
@@ -380,6 +469,11 @@ impl Core {
         }
         false
     }
+}
+
+/// When a grace time that begins now is over.
+fn deadline(grace: Duration) -> Instant {
+    Instant::now() + grace.min(FOREVER)
 }
 
 /// Tells this server's messages from those of any other on the machine, before and after: the time in microseconds, and

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::address::ReversePath;
+use crate::command::Verb;
 use crate::config::Config;
 use crate::envelope::{Endpoint, Recipient};
 use crate::parameter::MailParameters;
@@ -15,17 +16,10 @@ use crate::transaction::State;
 use crate::values::Values;
 
 mod chain;
+mod factory;
 
-/// Makes the session of a connection, from the client's address and on the connection's own thread.
-pub type SessionFactory = Arc<dyn Fn(&Endpoint) -> Box<dyn Session> + Send + Sync>;
-
-/// The sessions of a program and of its handler as one.
-pub(crate) fn chained(own: Option<SessionFactory>, handlers: Option<SessionFactory>) -> Option<SessionFactory> {
-    match (own, handlers) {
-        (Some(own), Some(handlers)) => Some(Arc::new(move |peer| Box::new(chain::Chain(own(peer), handlers(peer))))),
-        (own, handlers) => own.or(handlers),
-    }
-}
+pub(crate) use factory::chained;
+pub use factory::{IntoSession, SessionFactory};
 
 /// Where a conversation stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -46,6 +40,8 @@ pub struct Context {
     pub(crate) peer: Endpoint,
     pub(crate) local: Endpoint,
     pub(crate) phase: Phase,
+    // Of the command whose hooks run.
+    pub(crate) verb: Option<Verb>,
     pub(crate) state: State,
     pub(crate) tls: Option<Arc<TlsInfo>>,
     pub(crate) identity: Option<Arc<str>>,
@@ -81,12 +77,20 @@ impl Context {
         self.phase
     }
 
+    /// The verb of the command whose hook is running: tells EHLO from HELO in [`Session::helo`], and BDAT from DATA in
+    /// [`Session::data`]. `None` in [`Session::connect`] and [`Session::disconnect`], and for a verb that the server does
+    /// not know in [`Session::command`].
+    pub fn verb(&self) -> Option<Verb> {
+        self.verb
+    }
+
     /// The name that the client gave itself, once it said HELO or EHLO: smtpd's `seen_greeting`.
     pub fn helo(&self) -> Option<&str> {
         self.state.greeting.as_ref().map(|greeting| &*greeting.name)
     }
 
-    /// Whether the client said EHLO: smtpd's `extended_smtp`.
+    /// Whether the client said EHLO (in LMTP, LHLO) when it last named itself: smtpd's `extended_smtp`. In
+    /// [`Session::helo`], which runs before the command takes effect, [`verb`](Context::verb) tells what it says now.
     pub fn is_extended(&self) -> bool {
         self.state.greeting.as_ref().is_some_and(|greeting| greeting.extended)
     }
@@ -126,8 +130,11 @@ impl Context {
         &self.connection_values
     }
 
-    /// Has the client read this in the place of `250 2.0.0 OK`, if the hook that is running lets its command be: said in
-    /// [`Session::mail`] and [`Session::rcpt`]. What is not a 2xx, or would end the connection, is not heeded.
+    /// Replaces `250 2.0.0 OK` as the reply to the command whose hook is running, if the hook then accepts it.
+    ///
+    /// It applies to MAIL and RCPT: call it in [`Session::mail`] or [`Session::rcpt`]. In any other hook it has no
+    /// effect, neither on that command nor on a later one. The last call of a hook counts. A reply that is not a 2xx, or
+    /// that would end the connection (221), is ignored.
     pub fn accept_with(&self, reply: Reply) {
         if reply.is_positive() && !reply.is_closing() {
             *self.acceptance.lock() = Some(reply);
@@ -152,7 +159,8 @@ impl Debug for Context {
 /// [`Builder::session`](crate::Builder::session) makes one for each connection. A hook is called when its command was
 /// found good and before it takes effect; `Err` refuses the command with a reply of 4xx or 5xx. Every hook has a default
 /// that lets things be. They run on the connection's own thread: one that waits holds up its own client alone. A reply of
-/// 421 or 221 from any of them ends the connection behind it; a panic ends it with a 421.
+/// 421 or 221 from any of them ends the connection behind it; a panic ends it with a 421, and other connections go on. A
+/// hook that wants the server to end calls [`ServerHandle::begin_shutdown`](crate::ServerHandle::begin_shutdown).
 ///
 /// That thread's stack is 1 MiB unless [`worker_stack`](crate::Builder::worker_stack) says otherwise. A hook that takes more,
 /// by recursion or large arrays, ends the process: a stack overflow is no panic.
@@ -183,8 +191,33 @@ pub trait Session {
     }
 
     /// HELO or EHLO, in LMTP LHLO: the client names itself. It may do so several times, and does after STARTTLS.
-    /// [`Context::is_extended`] tells which it was last time, and [`command`](Session::command) which it is now.
+    /// [`Context::verb`] tells which of them this is.
+    ///
+    /// ```
+    /// use pillarbox::{Context, Reply, Session, Verb};
+    ///
+    /// struct Modern;
+    ///
+    /// impl Session for Modern {
+    ///     fn helo(&mut self, context: &Context, _name: &str) -> Result<(), Reply> {
+    ///         match context.verb() {
+    ///             Some(Verb::Helo) => Err(Reply::new(504, "5.5.4", "Send EHLO")),
+    ///             _ => Ok(()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
     fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// AUTH succeeded: the client has proven that it is `identity`. On `Err` the client gets that reply instead of
+    /// `235 2.7.0`, such as `535 5.7.8`, and stays unauthenticated.
+    ///
+    /// [`Context::identity`] is still empty here. A refusal does not count towards
+    /// [`max_auth_failures`](crate::Builder::max_auth_failures), since the credentials were right, but it counts as an
+    /// error, as any refused command does. An identity that XCLIENT hands on is not asked about.
+    fn authenticated(&mut self, context: &Context, identity: &str) -> Result<(), Reply> {
         Ok(())
     }
 
@@ -238,6 +271,8 @@ pub trait Session {
 /// The session of a server that was given none.
 impl Session for () {}
 
+// A hook that is missing here would be forgotten silently.
+#[warn(clippy::missing_trait_methods)]
 impl<S: Session + ?Sized> Session for Box<S> {
     fn connect(&mut self, context: &Context) -> Result<(), Reply> {
         (**self).connect(context)
@@ -245,6 +280,10 @@ impl<S: Session + ?Sized> Session for Box<S> {
 
     fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
         (**self).helo(context, name)
+    }
+
+    fn authenticated(&mut self, context: &Context, identity: &str) -> Result<(), Reply> {
+        (**self).authenticated(context, identity)
     }
 
     fn mail(&mut self, context: &Context, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {

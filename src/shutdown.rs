@@ -1,6 +1,7 @@
 //! What a connection knows of those who want it ended, and they of the connection: a shutdown, and a server that needs the
 //! connections of clients that it waits for.
 
+use std::cell::Cell;
 use std::net;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -37,6 +38,26 @@ impl Shutdown {
     pub fn is_cutting(&self) -> bool {
         self.0.load(Ordering::SeqCst) == CUTTING
     }
+
+    /// The calling thread is one that the end of this server waits for. It must keep `self` alive for as long as it runs.
+    pub fn adopt_thread(&self) {
+        SERVER_OF_THREAD.set(self.address());
+    }
+
+    /// Whether the calling thread would wait for itself if it waited for this server's end.
+    pub fn is_waiting_for_this_thread(&self) -> bool {
+        SERVER_OF_THREAD.get() == self.address()
+    }
+
+    /// What tells this server from any other that runs.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+}
+
+thread_local! {
+    /// The server whose worker or consumer this thread is; 0 is none.
+    static SERVER_OF_THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
 /// What a worker waits for, if it waits for its client.
@@ -143,6 +164,15 @@ mod tests {
     use super::*;
     use crossbeam_channel::bounded;
     use std::time::Duration;
+
+    #[test]
+    fn a_thread_knows_its_server() {
+        let (own, other) = (Shutdown::default(), Shutdown::default());
+        assert!(!own.is_waiting_for_this_thread());
+        own.adopt_thread();
+        assert!(own.is_waiting_for_this_thread() && !other.is_waiting_for_this_thread());
+        std::thread::scope(|scope| scope.spawn(|| assert!(!own.is_waiting_for_this_thread())).join()).unwrap();
+    }
 
     #[test]
     fn only_who_waits_is_given_up_and_for_good() {

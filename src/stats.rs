@@ -25,6 +25,9 @@ pub struct Stats {
     pub lost_messages: u64,
     /// Octets of content in the accepted messages.
     pub accepted_octets: u64,
+    /// Panics in the program's own code that were caught: handlers, sessions and what makes them, authenticators and TLS
+    /// acceptors. Each is logged with its text.
+    pub panics: u64,
     /// Octets of content held now, in memory or on disk: what counts towards
     /// [`buffer_budget`](crate::Builder::buffer_budget).
     pub buffered_octets: u64,
@@ -43,6 +46,7 @@ pub(crate) struct Counters {
     pub refused_messages: Counter,
     pub lost_messages: Counter,
     pub accepted_octets: Counter,
+    pub panics: Counter,
 }
 
 /// A number that any thread may change.

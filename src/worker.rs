@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 use socket2::Socket;
 
 use crate::addresses::Place;
-use crate::channel::{Channel, Kit, Shared};
+use crate::channel::{BROKEN, Channel, Kit, Shared};
 use crate::config::{Config, PROXY_TIMEOUT};
 use crate::delivery::Delivery;
 use crate::envelope::Endpoint;
+use crate::guard::guarded;
 use crate::proxy_protocol::{self, Header, Source};
 use crate::reply::Reply;
 use crate::session::{Session, SessionFactory};
@@ -129,9 +130,12 @@ impl Worker {
                 Err(e) => return log::info!("[{id}] no PROXY header from {}: {e}", ends.0),
             }
         }
-        let session: Box<dyn Session> = match &self.session {
-            Some(make) => make(&ends.0),
-            None => Box::new(()),
+        let session: Result<Box<dyn Session>, Reply> = match &self.session {
+            Some(factory) => {
+                let who = format_args!("[{id}] session factory");
+                guarded(&self.shared.counters.panics, who, || factory.make(&ends.0)).unwrap_or(Err(BROKEN))
+            }
+            None => Ok(Box::new(())),
         };
         let channel = Channel::new(self.shared.clone(), stream, session, ends, id, kit, activity);
         *left = Some(channel.run(implicit_tls));

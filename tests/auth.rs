@@ -44,7 +44,7 @@ fn who_the_client_is_travels_with_its_mail() {
 
 #[test]
 fn challenges_and_what_ends_them() {
-    let inbox = inbox(builder().max_auth_failures(0).max_errors(0));
+    let inbox = inbox(builder().max_auth_failures(None).max_errors(None));
     let mut client = Client::connect(inbox.local_addr());
     client.expect(format!("AUTH PLAIN {BOB}"), "503 5.5.1");
     client.expect("EHLO client.example", "250");

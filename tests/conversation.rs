@@ -9,7 +9,7 @@ use client::{Client, PATIENCE};
 use pillarbox::{Builder, Hold, Inbox, LineEnds, Notify, Ret, Server};
 
 fn builder() -> Builder {
-    Server::builder().hostname("mx.example").max_errors(0)
+    Server::builder().hostname("mx.example").max_errors(None)
 }
 
 fn inbox(builder: Builder) -> Inbox {

@@ -106,7 +106,7 @@ fn errors_and_junk_until_a_message_is_accepted() {
 #[test]
 fn a_message_refused_for_many_is_one_error() {
     let refuse = |mail: Envelope| {
-        pillarbox::Response::each(mail.recipients().iter().map(|_| Err(pillarbox::Reply::new(550, "5.2.1", "no"))))
+        pillarbox::Response::each(mail.recipients().iter().map(|_| pillarbox::Reply::new(550, "5.2.1", "no")))
     };
     let server = Server::builder().lmtp(true).max_errors(3).data_size_limit(10).serve("127.0.0.1:0", refuse);
     let mut client = Client::connect(server.as_ref().expect("a free port").local_addr());
@@ -336,7 +336,7 @@ fn the_time_between_chunks_is_not_that_of_content() {
 
 #[test]
 fn a_client_that_reads_nothing_is_given_up() {
-    let inbox = inbox(Server::builder().command_timeout(Duration::from_millis(500)).max_junk(0).max_errors(0));
+    let inbox = inbox(Server::builder().command_timeout(Duration::from_millis(500)).max_junk(None).max_errors(None));
     for line in ["HELP\r\n", "NOOP\r\n", "NONSENSE\r\n"] {
         let mut client = TcpStream::connect(inbox.local_addr()).expect("the server listens");
         client.set_write_timeout(Some(PATIENCE)).expect("a TCP socket");

@@ -60,9 +60,9 @@ fn a_port_that_is_taken() {
 
 #[test]
 fn places_that_are_none() {
-    for name in ["no port", "127.0.0.1", "", "127.0.0.1:99999", "host.invalid:25"] {
-        assert!(matches!(error(name), Error::Resolve { .. }), "{name}");
-    }
+    let unknown = error("host.invalid:25");
+    assert!(matches!(unknown, Error::Resolve { .. }), "{unknown:?}");
+    assert_eq!(unknown.to_string(), "cannot resolve host.invalid:25");
     assert!(matches!(error("192.0.2.1:0"), Error::Bind { .. }));
 }
 

@@ -104,7 +104,7 @@ const LINES: [(&str, &str); 46] = [
 #[test]
 fn lines_and_what_they_mean() {
     let (heard, hearing) = channel();
-    let server = Server::builder().smtputf8(true).max_errors(0).max_junk(0);
+    let server = Server::builder().smtputf8(true).max_errors(None).max_junk(None);
     let inbox = server.session(move |_| Listening(heard.clone())).inbox("127.0.0.1:0").unwrap();
     let mut client = Client::ehlo(inbox.local_addr());
     for (line, reason) in LINES {

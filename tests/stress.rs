@@ -61,7 +61,7 @@ fn deaf(inbox: &Inbox, time: Duration) -> TcpStream {
 #[test]
 fn whoever_waits_too_long_is_sent_away_when_places_run_out() {
     const TIMEOUT: Duration = Duration::from_millis(200);
-    let inbox = inbox(Server::builder().max_connections(20).stress_timeout(TIMEOUT).max_junk(0));
+    let inbox = inbox(Server::builder().max_connections(20).stress_timeout(TIMEOUT).max_junk(None));
     let mut idle: Vec<Client> = (0..15).map(|_| Client::connect(inbox.local_addr())).collect();
     let mut halfway = Client::connect(inbox.local_addr());
     halfway.send("NOO");
@@ -124,7 +124,7 @@ fn time_is_short() {
 
 #[test]
 fn few_errors_and_little_junk() {
-    let inbox = inbox(Server::builder().max_connections(2).max_errors(0));
+    let inbox = inbox(Server::builder().max_connections(2).max_errors(None));
     let mut errs = Client::connect(inbox.local_addr());
     for _ in 0..5 {
         errs.expect("NONSENSE", "500");

@@ -9,7 +9,7 @@ use crate::address::is_helo_name;
 use crate::config::{Config, FOREVER};
 use crate::consumer::Handler;
 use crate::delivery::Delivery;
-use crate::error::Error;
+use crate::error::{Error, SettingError};
 use crate::listener::Listener;
 use crate::server::{Server, Settings};
 use crate::session::chained;
@@ -27,14 +27,14 @@ impl Builder {
         }
         config.hostname = match self.hostname {
             Some(name) if is_helo_name(name.as_bytes()) => name.into(),
-            Some(_) => return Err(Error::Setting("hostname must be a domain or an address literal")),
+            Some(_) => return Err(Error::Setting(SettingError::Hostname)),
             None => machine_name().into(),
         };
         self.session = chained(self.session, handlers.first().and_then(|handler| handler.session()));
         let mut listeners = vec![at];
         listeners.append(&mut self.listeners);
         if self.tls.is_none() && listeners.iter().any(Listener::is_implicit_tls) {
-            return Err(Error::Setting("a listener of implicit TLS needs tls"));
+            return Err(Error::Setting(SettingError::ImplicitTlsWithoutTls));
         }
         let settings = Settings {
             config: self.config,
@@ -54,25 +54,31 @@ impl Builder {
         let mut timeouts = [command_timeout, data_timeout, handler_timeout].into_iter().chain(stress_timeout);
         let rates = [self.config.max_connection_rate, self.config.max_error_rate];
         let problem = if self.config.decode_data && self.config.smtputf8 {
-            "decode_data and smtputf8 exclude each other"
+            SettingError::DecodeDataWithSmtputf8
         } else if timeouts.any(|timeout| timeout < Duration::from_millis(1)) {
-            "a timeout must be at least a millisecond"
+            SettingError::Timeout
         } else if self.config.max_connections == 0
             || [max_connections_per_address, max_connections_per_network].contains(&Some(0))
         {
-            "max_connections must be at least 1"
+            SettingError::MaxConnections
         } else if rates.into_iter().flatten().any(|rate| rate.max == 0 || rate.per.is_zero()) {
-            "a rate must be at least 1 in a time above 0"
+            SettingError::Rate
         } else if self.config.max_recipients == 0 {
-            "max_recipients must be at least 1"
+            SettingError::MaxRecipients
+        } else if self.config.max_errors == 0 {
+            SettingError::MaxErrors
+        } else if self.config.max_junk == 0 {
+            SettingError::MaxJunk
+        } else if self.allows_no_auth_failure() {
+            SettingError::MaxAuthFailures
         } else if self.config.spool_folder.as_ref().is_some_and(|folder| !folder.is_dir()) {
-            "spool_folder must be a folder that is there"
+            SettingError::SpoolFolder
         } else if self.config.require_tls && self.tls.is_none() {
-            "require_tls needs tls"
+            SettingError::RequireTlsWithoutTls
         } else if self.config.require_auth && !self.has_authenticator() {
-            "require_auth needs an authenticator"
+            SettingError::RequireAuthWithoutAuthenticator
         } else if self.config.consumers == 0 {
-            "consumers must be at least 1"
+            SettingError::Consumers
         } else {
             return Ok(());
         };
@@ -84,6 +90,16 @@ impl Builder {
     #[cfg(feature = "auth")]
     fn has_authenticator(&self) -> bool {
         self.authenticator.is_some()
+    }
+
+    #[cfg(feature = "auth")]
+    fn allows_no_auth_failure(&self) -> bool {
+        self.config.max_auth_failures == 0
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn allows_no_auth_failure(&self) -> bool {
+        false
     }
 
     #[cfg(not(feature = "auth"))]

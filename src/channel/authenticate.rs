@@ -136,6 +136,11 @@ impl<S: Stream> Channel<S> {
         let id = self.context.connection;
         match outcome {
             Outcome::Identity(identity) => {
+                if let Err(reply) = self.session.authenticated(&self.context, &identity) {
+                    let reply = reply.into_refusal();
+                    log::info!("[{id}] authentication as {} refused: {reply}", crate::Escaped::new(&identity));
+                    return self.answer(reply);
+                }
                 log::info!("[{id}] authenticated as {}", crate::Escaped::new(&identity));
                 self.context.identity = Some(identity.into());
                 self.answer(SUCCEEDED)

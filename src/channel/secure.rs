@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::{Channel, Flow, NOT_OFFERED, WITHIN_TRANSACTION};
 use crate::config::HANDSHAKE_TIMEOUT;
 use crate::envelope::Endpoint;
+use crate::guard::guarded;
 use crate::reply::{Reply, Status};
 use crate::shutdown::Wait;
 use crate::stream::Stream;
@@ -54,7 +55,10 @@ impl<S: Stream> Channel<S> {
         let stream = self.input.stream_mut();
         stream.set_read_deadline(deadline);
         stream.set_write_deadline(deadline);
-        let established = stream.start_tls(&*acceptor);
+        // Not for the session's guard, which says something: in the middle of a handshake nobody could read that.
+        let who = format_args!("[{}] TLS acceptor", self.context.connection);
+        let established = guarded(&self.shared.counters.panics, who, || stream.start_tls(&*acceptor))
+            .unwrap_or_else(|| Err(io::Error::other("the TLS acceptor panicked")));
         self.activity.set_wait(Wait::None);
         let info = established?;
         log::debug!("[{}] TLS established", self.context.connection);

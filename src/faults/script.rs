@@ -165,17 +165,19 @@ fn fire<'a>(
 ) -> Vec<Do> {
     // All of them are locked at once, so that what is the first occasion for one is not the second for another. Everybody
     // locks them in their order.
-    let locked: Vec<_> = meant.map(|(rule, triplets)| (rule, triplets, rule.seen.lock())).collect();
+    let mut due: Vec<_> = meant.map(|(rule, triplets)| (rule, triplets, rule.seen.lock())).collect();
+    // Each counts, even if another one decides.
+    due.retain_mut(|(rule, _, seen)| rule.count(seen));
+    // The sort keeps the order of those whose turn is the same.
+    due.sort_by_key(|(rule, ..)| rule.what.turn());
     let mut done: Vec<Do> = Vec::new();
-    for (rule, triplets, mut seen) in locked {
-        // Each counts, even if another one has decided already.
-        let due = rule.count(&mut seen);
-        if due
-            && !done.last().is_some_and(Do::is_decisive)
-            && let Some(what) = rule.apply(&mut seen, occasion, triplets, now)
-        {
+    for (rule, triplets, mut seen) in due {
+        if let Some(what) = rule.apply(&mut seen, occasion, triplets, now) {
             seen.fired += 1;
             done.push(what);
+        }
+        if done.last().is_some_and(Do::is_decisive) {
+            break;
         }
     }
     done

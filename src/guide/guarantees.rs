@@ -34,7 +34,8 @@
 //!
 //! At [`shutdown`](Server::shutdown) clients between messages read `421 4.3.2` at once (RFC 5321 section 3.8). Whoever was
 //! told to send its message may finish, and reads its final reply, within the grace time: 15 s for the command, which
-//! SIGTERM and SIGINT ask to end. What is left then is cut, with a 421, and counted.
+//! SIGTERM and SIGINT ask to end. What is left then is cut, with a 421, and counted. A handler or a hook may end its own
+//! server ([`begin_shutdown`](Server::begin_shutdown)): its message or command is still answered.
 //!
 //! # A client cannot use up the machine
 //!
@@ -66,7 +67,9 @@
 //!
 //! Messages wait in a channel of [`queue_capacity`](Builder::queue_capacity) (1,024); their clients wait with them, up to
 //! [`handler_timeout`](Builder::handler_timeout) (600 s, as long as RFC 5321 section 4.5.3.2.6 has clients wait), and then
-//! read `451 4.3.0`. A handler that panics costs its client a `451 4.3.0` and the server nothing.
+//! read `451 4.3.0`. A handler that panics costs its client a `451 4.3.0` and the server nothing. A panic in a session, in
+//! what makes it, or in an authenticator costs its client a `421 4.3.0`, and one in a TLS library the connection.
+//! [`Stats::panics`](crate::Stats::panics) counts them.
 //!
 //! # No octet of a message is taken for a command
 //!

@@ -53,7 +53,7 @@
 //! | make the server look up names, or connect somewhere | nothing a client says is ever resolved or connected to; no reverse DNS. A relay connects to its one upstream | fixed |
 //! | pretend to be another client with a PROXY header or XCLIENT | from whoever is not listed these are bad commands; whom one that is listed does not name is [nobody](crate::Endpoint::Unknown), on no list and not on this machine | [`proxy_protocol`](Builder::proxy_protocol), [`xclient`](Builder::xclient): nobody |
 //! | have mail relayed | only for this machine, listed networks, authenticated clients and listed domains; else `550 5.7.1`, as for a local part with `@`, `%`, `!` or `:` in it, by which the next server may be led elsewhere | [`Proxy`](handlers::Proxy): nobody listed |
-//! | crash it | no input makes the library panic that is known, by fuzzing as well; a panic of a handler or a hook is caught and costs its client alone. `unsafe` is forbidden | |
+//! | crash it | no input makes the library panic that is known, by fuzzing as well; a panic of a handler, a hook, a session factory, an authenticator or a TLS acceptor is caught, counted and costs its client alone. `unsafe` is forbidden | |
 //!
 //! # A client with an account, or one that wants it
 //!

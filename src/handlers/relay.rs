@@ -72,7 +72,7 @@ impl Relay {
     /// The hooks that ask the next server.
     pub fn sessions(&self) -> SessionFactory {
         let relay = self.clone();
-        Arc::new(move |_| Box::new(Asking(relay.clone())))
+        SessionFactory::new(move |_| Asking(relay.clone()))
     }
 
     /// Sends a message on by another thread, so that a slow server holds up nobody but those who wait for it.

@@ -68,7 +68,7 @@ impl Parser {
 }
 
 /// The status that begins a text, if it is of the code's class, and the text behind it.
-fn split_status(text: &str, code: u16) -> (Option<Status>, &str) {
+pub(super) fn split_status(text: &str, code: u16) -> (Option<Status>, &str) {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     match word.parse::<Status>() {
         Ok(status) if u16::from(status.class) == code / 100 => (Some(status), rest),

@@ -1,5 +1,7 @@
 //! Two sessions for one connection.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use super::{Context, Session};
 use crate::address::ReversePath;
 use crate::envelope::Recipient;
@@ -7,57 +9,82 @@ use crate::parameter::MailParameters;
 use crate::reply::Reply;
 
 /// A program's own session, and behind it that of its handler: what the first lets be, the second is asked.
-pub(crate) struct Chain(pub Box<dyn Session>, pub Box<dyn Session>);
+pub(crate) struct Chain {
+    first: Box<dyn Session>,
+    second: Box<dyn Session>,
+    // Who was never told of the connection is not told of its end.
+    is_second_connected: bool,
+}
 
+impl Chain {
+    pub fn new(first: Box<dyn Session>, second: Box<dyn Session>) -> Chain {
+        Chain { first, second, is_second_connected: false }
+    }
+}
+
+// A hook that is missing here would be forgotten silently.
+#[warn(clippy::missing_trait_methods)]
 impl Session for Chain {
     fn connect(&mut self, context: &Context) -> Result<(), Reply> {
-        self.0.connect(context)?;
-        self.1.connect(context)
+        self.first.connect(context)?;
+        self.is_second_connected = true;
+        self.second.connect(context)
     }
 
     fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
-        self.0.helo(context, name)?;
-        self.1.helo(context, name)
+        self.first.helo(context, name)?;
+        self.second.helo(context, name)
+    }
+
+    fn authenticated(&mut self, context: &Context, identity: &str) -> Result<(), Reply> {
+        self.first.authenticated(context, identity)?;
+        self.second.authenticated(context, identity)
     }
 
     fn mail(&mut self, context: &Context, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
-        self.0.mail(context, from, parameters)?;
-        self.1.mail(context, from, parameters)
+        self.first.mail(context, from, parameters)?;
+        self.second.mail(context, from, parameters)
     }
 
     fn rcpt(&mut self, context: &Context, to: &Recipient) -> Result<(), Reply> {
-        self.0.rcpt(context, to)?;
-        self.1.rcpt(context, to)
+        self.first.rcpt(context, to)?;
+        self.second.rcpt(context, to)
     }
 
     fn data(&mut self, context: &Context) -> Result<(), Reply> {
-        self.0.data(context)?;
-        self.1.data(context)
+        self.first.data(context)?;
+        self.second.data(context)
     }
 
     fn rset(&mut self, context: &Context) {
-        self.0.rset(context);
-        self.1.rset(context);
+        self.first.rset(context);
+        self.second.rset(context);
     }
 
     fn vrfy(&mut self, context: &Context, argument: &[u8]) -> Option<Reply> {
-        self.0.vrfy(context, argument).or_else(|| self.1.vrfy(context, argument))
+        self.first.vrfy(context, argument).or_else(|| self.second.vrfy(context, argument))
     }
 
     fn expn(&mut self, context: &Context, argument: &[u8]) -> Option<Reply> {
-        self.0.expn(context, argument).or_else(|| self.1.expn(context, argument))
+        self.first.expn(context, argument).or_else(|| self.second.expn(context, argument))
     }
 
     fn help(&mut self, context: &Context, argument: &[u8]) -> Option<Reply> {
-        self.0.help(context, argument).or_else(|| self.1.help(context, argument))
+        self.first.help(context, argument).or_else(|| self.second.help(context, argument))
     }
 
     fn command(&mut self, context: &Context, verb: &[u8], argument: &[u8]) -> Option<Reply> {
-        self.0.command(context, verb, argument).or_else(|| self.1.command(context, verb, argument))
+        self.first.command(context, verb, argument).or_else(|| self.second.command(context, verb, argument))
     }
 
     fn disconnect(&mut self, context: &Context) {
-        self.0.disconnect(context);
-        self.1.disconnect(context);
+        // The second one's comes even if the first one's panics.
+        let first = catch_unwind(AssertUnwindSafe(|| self.first.disconnect(context)));
+        if self.is_second_connected {
+            self.second.disconnect(context);
+        }
+        if let Err(panic) = first {
+            resume_unwind(panic);
+        }
     }
 }

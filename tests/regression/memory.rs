@@ -188,7 +188,7 @@ fn no_hook_is_asked_about_a_recipient_without_memory() {
 /// An inbox that nobody empties holds its messages' conversations too.
 #[test]
 fn conversations_count_as_well() {
-    let inbox = inbox(Server::builder().max_junk(0));
+    let inbox = inbox(Server::builder().max_junk(None));
     let mut client = Client::ehlo(inbox.local_addr());
     for _ in 0..5 {
         client.send("NOOP\r\n".repeat(100));

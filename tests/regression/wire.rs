@@ -7,7 +7,7 @@ use pillarbox::{Builder, Context, Inbox, Reply, Server, Session};
 use crate::client::{Client, PATIENCE};
 
 fn inbox(builder: Builder) -> Inbox {
-    builder.hostname("mx.example").max_errors(0).inbox("127.0.0.1:0").expect("a free port")
+    builder.hostname("mx.example").max_errors(None).inbox("127.0.0.1:0").expect("a free port")
 }
 
 /// The content of a message that is sent by DATA.

@@ -81,24 +81,24 @@ fn run(arguments: Arguments) -> Result<(), String> {
     }
     // Made only now: it belongs to the user that will write to it.
     let builder = builder(&arguments, tls.as_ref(), users);
-    match arguments.class {
-        Class::Debugging => serve(builder, listener, tls, handlers::Debugging::stdout()),
+    let handler: Box<dyn Handler> = match arguments.class {
+        Class::Debugging => Box::new(handlers::Debugging::stdout()),
         // There is one: else that was an error of usage.
-        Class::Inbox => web.map_or(Ok(()), |web| show(web, builder, listener, tls)),
-        Class::Sink => serve(builder, listener, tls, handlers::Sink),
+        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listener, tls)),
+        Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
             let maildir = handlers::Maildir::create(&folder)
                 .map_err(|e| format!("cannot use the Maildir {}: {e}", folder.display()))?;
-            serve(builder, listener, tls, maildir)
+            Box::new(maildir)
         }
-        Class::PureProxy => serve(builder, listener, tls, proxy(&arguments)),
+        Class::PureProxy => Box::new(proxy(&arguments)),
         Class::MailmanProxy => {
             let lists = upstream(&arguments.mailman, &arguments);
-            let mailman = handlers::Mailman::at(lists, proxy(&arguments));
-            serve(builder, listener, tls, mailman)
+            Box::new(handlers::Mailman::at(lists, proxy(&arguments)))
         }
-    }
+    };
+    serve(builder, listener, tls, handler, |_| Ok(()))
 }
 
 /// The socket that systemd has opened: see sd_listen_fds(3).
@@ -184,7 +184,7 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
 
 fn show(web: Web, builder: Builder, listener: Listener, certificate: Option<Certificate>) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
-    serve_with(builder, listener, certificate, handler, |server| {
+    serve(builder, listener, certificate, handler, |server| {
         let url = web.start(server.local_endpoints().iter()).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
         Ok(())
@@ -196,15 +196,6 @@ fn serve(
     listener: Listener,
     certificate: Option<Certificate>,
     handler: impl Handler + 'static,
-) -> Result<(), String> {
-    serve_with(builder, listener, certificate, handler, |_| Ok(()))
-}
-
-fn serve_with(
-    builder: Builder,
-    listener: Listener,
-    certificate: Option<Certificate>,
-    handler: impl Handler + 'static,
     when_it_listens: impl FnOnce(&Server) -> Result<(), String>,
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
@@ -212,7 +203,7 @@ fn serve_with(
     let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
     let server = builder.serve(listener, handler).map_err(|e| match e {
-        Error::Setting(problem) => usage(ErrorKind::ValueValidation, problem),
+        Error::Setting(problem) => usage(ErrorKind::ValueValidation, &problem.to_string()),
         e => explain(&e),
     })?;
     let end = heed(signals, certificate)?;
@@ -272,22 +263,8 @@ fn start_log(debug: bool) {
     env_logger::Builder::from_env(filter).format(|out, record| writeln!(out, "pillarbox: {}", record.args())).init();
 }
 
-/// An error with what to do about it.
+/// An error with its causes and what to do about it.
 fn explain(error: &Error) -> String {
-    use std::io::ErrorKind;
-    let hint = match error {
-        Error::Bind { address, source } => match (source.kind(), address.starts_with("unix:")) {
-            (ErrorKind::AddrInUse, false) => "; another server is there: stop it, or choose another port",
-            (ErrorKind::AddrInUse, true) => "; something else is there: remove it, or choose another path",
-            (ErrorKind::PermissionDenied, false) => {
-                "; ports below 1024 are root's: choose another port, or start it as root"
-            }
-            (ErrorKind::PermissionDenied, true) => "; choose a path in a folder that you may write to",
-            (ErrorKind::NotFound, true) => "; make the folder first, or choose another path",
-            (ErrorKind::AddrNotAvailable, _) => "; choose an address of this machine",
-            _ => "",
-        },
-        _ => "",
-    };
-    format!("{error}{hint}")
+    let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("{}{hint}", chain(error))
 }

@@ -170,7 +170,7 @@ fn while_one_waits_for_a_silent_upstream_the_others_are_told_at_once() {
 fn a_client_waits_once_for_a_silent_upstream_however_many_recipients_it_names() {
     let upstream = Scripted::start(|_| Some(Act::Silence));
     let handler = Proxy::to(Upstream::from(upstream.address).timeout(SHORT)).to_domains(["listed.example"]);
-    let server = Server::builder().proxy_protocol(Network::loopback()).max_errors(0).serve("127.0.0.1:0", handler);
+    let server = Server::builder().proxy_protocol(Network::loopback()).max_errors(None).serve("127.0.0.1:0", handler);
     let server = server.unwrap();
     let mut client = behind_proxy(server.local_addr(), STRANGER);
     client.expect("MAIL FROM:<a@client.example>", "250");
@@ -185,7 +185,7 @@ fn a_client_waits_once_for_a_silent_upstream_however_many_recipients_it_names() 
 fn so_it_does_for_a_silent_mailman() {
     let (lists, others) = (Scripted::start(|_| Some(Act::Silence)), Scripted::start(|_| None));
     let handler = Mailman::at(Upstream::from(lists.address).timeout(SHORT), Proxy::to(others.address));
-    let server = Server::builder().max_errors(0).serve("127.0.0.1:0", handler).unwrap();
+    let server = Server::builder().max_errors(None).serve("127.0.0.1:0", handler).unwrap();
     let mut client = Client::ehlo(server.local_addr());
     client.expect("MAIL FROM:<a@client.example>", "250");
     client.send("RCPT TO:<u@lists.example>\r\n".repeat(500));
