@@ -122,7 +122,7 @@ impl Builder {
 
     /// The most connections from one [network](Builder::max_connections_per_network) within a time that begins with the
     /// first of them, those that are refused included; one more is refused with `421 4.7.0`. So many networks are
-    /// remembered as come in that time, but not more than some ten thousand. Default: none.
+    /// remembered as come in that time, but not more than 32,768, and at least the last 16,384. Default: none.
     pub fn max_connection_rate(mut self, connections: usize, per: Duration) -> Builder {
         self.config.max_connection_rate = Some(Rate { max: connections, per });
         self
