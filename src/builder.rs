@@ -98,7 +98,7 @@ impl Builder {
     /// What takes the place of a longer [`command_timeout`](Builder::command_timeout) under stress: while over 90 % of
     /// [`max_connections`](Builder::max_connections) are in use, and then until fewer than 75 % have been for twice this
     /// time. Clients that have waited for longer when a further one connects are sent away as if they were late. Under stress
-    /// 3 errors or 10 commands that bring no mail forward also end a connection, however many
+    /// 3 errors end a connection as well, and beyond 10 each command that brings no mail forward counts as one, however many
     /// [`max_errors`](Builder::max_errors) and [`max_junk`](Builder::max_junk) allow. `None` is no such thing. Default:
     /// 30 s.
     pub fn stress_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Builder {
