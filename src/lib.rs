@@ -139,6 +139,8 @@ mod config;
 mod content;
 mod envelope;
 mod extension;
+#[cfg(test)]
+mod growth;
 mod pieces;
 mod spool;
 mod store;

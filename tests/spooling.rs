@@ -6,6 +6,8 @@
 mod client;
 #[path = "support/disk.rs"]
 mod disk;
+#[allow(dead_code, reason = "only what is missing is said")]
+mod support;
 
 use std::fs;
 use std::io::{self, BufRead, Read, Write};

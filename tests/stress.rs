@@ -167,8 +167,9 @@ fn it_ends_after_some_calm_and_both_are_logged_once() {
     // Four errors of one connection are too many until then.
     let deadline = Instant::now() + PATIENCE;
     loop {
+        // Those before may still be on their way out, and several together would be stress again.
+        inbox.wait_until_idle(PATIENCE).expect("all have gone");
         let mut client = Client::raw(inbox.local_addr());
-        // Those before may still be on their way out.
         let is_served = client.reply().starts_with("220");
         if is_served && (0..4).all(|_| client.try_send("NONSENSE\r\n") && client.reply().starts_with("500")) {
             break;

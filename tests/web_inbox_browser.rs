@@ -16,7 +16,6 @@ mod support;
 mod web;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use browser::{Browser, DELETE, DOWN, END, ENTER, ESCAPE, HOME, LEFT, RIGHT, SHIFT, TAB, UP};
 use serde_json::{Value, json};
@@ -562,7 +561,6 @@ fn some_hundred_messages_at_once() {
     // Each in its place, once.
     let ids = browser.run("return [...document.querySelectorAll('.row')].map((row) => row.dataset.id);");
     assert_eq!(ids, json!((1..=COUNT).rev().map(|n| n.to_string()).collect::<Vec<_>>()));
-    let begun = Instant::now();
     browser.click(".row");
     wait_for_subject(&browser, "number 599.");
     browser.press(END);
@@ -575,7 +573,6 @@ fn some_hundred_messages_at_once() {
     wait_for_rows(&browser, 1);
     browser.press(ESCAPE);
     wait_for_rows(&browser, COUNT);
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[test]
