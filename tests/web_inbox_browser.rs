@@ -1,6 +1,6 @@
 //! The web inbox in a browser: what a person sees, and what they do by mouse and by keyboard.
 //!
-//! With `PILLARBOX_SCREENSHOTS=FOLDER` the pictures of the README are written there.
+//! With `PILLARBOX_SCREENSHOTS=FOLDER` the pictures of the README, which one of the tests takes, are written there.
 
 #![cfg(all(feature = "cli", unix))]
 
@@ -618,9 +618,15 @@ fn a_server_that_is_gone() {
     browser.wait("document.getElementById('trouble').innerText === 'The server does not answer.'");
 }
 
+/// Width and height of a picture in PNG.
+fn size(picture: &[u8]) -> (u32, u32) {
+    let number = |at: usize| u32::from_be_bytes(picture[at..at + 4].try_into().expect("four octets"));
+    assert!(picture.starts_with(b"\x89PNG\r\n\x1a\n") && &picture[12..16] == b"IHDR");
+    (number(16), number(20))
+}
+
 #[test]
-fn pictures() {
-    let Some(folder) = std::env::var_os("PILLARBOX_SCREENSHOTS") else { return };
+fn the_pictures_of_the_readme_can_be_taken() {
     let inbox = Inbox::start_with(&["--hostname", "mx.example.org"]);
     let Some(browser) = show(&inbox) else { return };
     for (from, subject) in [
@@ -638,12 +644,25 @@ fn pictures() {
     wait_for_subject(&browser, TITLE);
     let take = |name: &str| {
         browser.wait("document.getAnimations().length === 0");
-        std::fs::write(Path::new(&folder).join(name), browser.screenshot()).expect("the folder is there");
+        let picture = browser.screenshot();
+        assert_eq!(size(&picture), (1200, 640));
+        if let Some(folder) = std::env::var_os("PILLARBOX_SCREENSHOTS") {
+            std::fs::write(Path::new(&folder).join(name), &picture).expect("the folder is there");
+        }
+        picture
     };
     browser.resize(1200, 640);
     browser.prefer("light");
-    take("message-light.png");
+    let light = take("message-light.png");
+    // All that the README says of the page is in sight.
+    let within = "const r = document.querySelector(arguments[0]).getBoundingClientRect(); \
+        return r.width > 0 && r.height > 0 && r.left >= 0 && r.right <= innerWidth && r.top >= 0 && r.bottom <= innerHeight;";
+    for part in ["#search", "#open-faults", "#mail-1", "#subject", "#tabs", "#panel", "#panel iframe"] {
+        assert_eq!(browser.run_with(within, &[json!(part)]), true, "{part}");
+    }
     browser.prefer("dark");
     browser.press("6");
-    take("conversation-dark.png");
+    let dark = take("conversation-dark.png");
+    assert_eq!(browser.run("return document.getElementById('panel').className;"), "conversation");
+    assert_ne!(light, dark);
 }
