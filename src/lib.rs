@@ -155,6 +155,8 @@ mod config;
 mod content;
 mod envelope;
 mod extension;
+#[cfg(test)]
+mod growth;
 mod pieces;
 mod spool;
 mod store;

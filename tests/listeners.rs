@@ -2,11 +2,14 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::net::{SocketAddr, TcpListener};
 
 use client::{Client, PATIENCE};
 use pillarbox::{Endpoint, Error, Listener, Server, handlers::Sink};
+use skip::missing;
 
 fn error(at: impl Into<Listener>) -> Error {
     Server::builder().serve(at, Sink).map(drop).expect_err("this cannot be listened at")
@@ -35,7 +38,7 @@ fn names_addresses_and_several_at_once() {
 fn ipv6() {
     let inbox = match Server::builder().inbox("[::1]:0") {
         Err(Error::Bind { source, .. }) if source.kind() == std::io::ErrorKind::AddrNotAvailable => {
-            return eprintln!("skipped: this machine has no IPv6");
+            return missing("this machine has no IPv6");
         }
         inbox => inbox.expect("a free port"),
     };

@@ -6,6 +6,10 @@
 mod client;
 #[path = "support/disk.rs"]
 mod disk;
+#[path = "support/logged.rs"]
+mod logged;
+#[allow(dead_code, reason = "only what is missing is said")]
+mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +19,6 @@ use std::time::{Duration, SystemTime};
 
 use client::Client;
 use disk::SmallDisk;
-use parking_lot::Mutex;
 use pillarbox::Server;
 use pillarbox::handlers::Maildir;
 
@@ -164,27 +167,9 @@ fn a_folder_that_goes_away_and_comes_back() {
     assert_eq!((files(&path.join("new")).len(), files(&path.join("tmp")).len()), (2, 0));
 }
 
-/// What the whole process logs: a test knows its lines by the name of its folder.
-struct Log(Mutex<Vec<String>>);
-
-static LOG: Log = Log(Mutex::new(Vec::new()));
-
-impl log::Log for Log {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        self.0.lock().push(format!("{} {}", record.level(), record.args()));
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn a_failure_is_logged_once_and_so_is_its_end() {
-    log::set_logger(&LOG).expect("the only test that logs");
-    log::set_max_level(log::LevelFilter::Warn);
+    logged::listen(log::LevelFilter::Warn);
     let folder = tempfile::tempdir().unwrap();
     let server = serve(folder.path());
     let mut client = Client::ehlo(server.local_addr());
@@ -199,7 +184,7 @@ fn a_failure_is_logged_once_and_so_is_its_end() {
         send(&mut client, "after that", "250");
     }
     let name = folder.path().display().to_string();
-    let logged: Vec<String> = LOG.0.lock().iter().filter(|line| line.contains(&name)).cloned().collect();
+    let logged = logged::lines(&name);
     let failing = format!("ERROR cannot store messages in {name}: ");
     let well_again = format!("WARN {name} can be written to again");
     assert_eq!(logged.len(), 4, "{logged:?}");

@@ -188,7 +188,7 @@ fn an_upstream_that_lies_about_pipelining() {
         "RSET" => Some(Act::SayAndClose("250 fine\r\n".to_owned())),
         _ => None,
     });
-    let proxy = proxy(impatient(upstream.address));
+    let proxy = proxy(upstream.address);
     for _ in 0..3 {
         assert_eq!(send(proxy.local_addr(), &["a@example.org"]).last().unwrap(), "250 2.0.0 fine");
     }
@@ -410,7 +410,9 @@ fn an_lmtp_upstream_that_answers_too_few() {
         ("550 5.2.1 a\r\n250 2.1.5 b\r\n452 4.2.2 c", ["550 5.2.1 a", "250 2.1.5 b", "452 4.2.2 c"]),
     ] {
         let upstream = scripted::Scripted::start(move |line| (line == ".").then(|| say(last)));
-        let proxy = proxy_with(Server::builder().lmtp(true), impatient(upstream.address).lmtp());
+        // Only what does not come is waited for.
+        let to = Upstream::from(upstream.address).lmtp().data_timeout(Duration::from_secs(1));
+        let proxy = proxy_with(Server::builder().lmtp(true), to);
         let mut client = Client::connect(proxy.local_addr());
         client.expect("LHLO client.example", "250");
         client.expect("MAIL FROM:<a@client.example>", "250");

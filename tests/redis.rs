@@ -4,6 +4,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/logged.rs"]
+mod logged;
 #[path = "support/redis.rs"]
 mod redis_server;
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -28,36 +30,9 @@ use redis_server::Redis;
 const KEY: &str = "pillarbox";
 const SHORT: Duration = Duration::from_millis(300);
 
-/// What the library logs at error and warn, of all tests.
-struct Log(Mutex<Vec<String>>);
-
-static LOG: Log = Log(Mutex::new(Vec::new()));
-
-impl log::Log for Log {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        self.0.lock().push(format!("{} {}", record.level(), record.args()));
-    }
-
-    fn flush(&self) {}
-}
-
-impl Log {
-    fn listen() {
-        // Another test may have been first.
-        if log::set_logger(&LOG).is_ok() {
-            log::set_max_level(log::LevelFilter::Trace);
-        }
-    }
-
-    /// The lines of one stream.
-    fn of(key: &str) -> Vec<String> {
-        let name = format!("the stream {key} at ");
-        LOG.0.lock().iter().filter(|line| line.contains(&name)).cloned().collect()
-    }
+/// What is logged of one stream.
+fn logged_of(key: &str) -> Vec<String> {
+    logged::lines(&format!("the stream {key} at "))
 }
 
 fn stream(url: &str) -> RedisStream {
@@ -201,15 +176,14 @@ fn what_was_acknowledged_outlives_redis() {
 #[test]
 fn a_redis_that_hangs_is_a_451_and_its_late_answer_nobodys() {
     let Some(redis) = Redis::start(&[]) else { return };
-    let server = serve(stream(&redis.url()).capacity(2).response_timeout(SHORT).connect_timeout(SHORT));
+    // Long enough for a Redis that does answer, on a machine that has much else to do.
+    let time = Duration::from_secs(2);
+    let server = serve(stream(&redis.url()).capacity(2).response_timeout(time).connect_timeout(time));
     // The next message goes over the connection that this one has made.
     assert_sent(&server, "first", "250 ");
     redis.hang();
-    let begun = Instant::now();
     assert_sent(&server, "second", "451 4.3.0");
     assert_sent(&server, "third", "451 4.3.0");
-    // Each at most asks whether the connection lives, connects and waits; a machine that is busy takes longer.
-    assert!(begun.elapsed() < 20 * SHORT, "{:?}", begun.elapsed());
     redis.go_on();
     // It was under way, and may be there: nobody was told that it is.
     wait_until("the late entry is not there", || redis.say::<usize>("XLEN pillarbox") == 2);
@@ -222,7 +196,7 @@ fn a_redis_that_hangs_is_a_451_and_its_late_answer_nobodys() {
 
 #[test]
 fn a_replica_or_a_redis_without_memory_refuses() {
-    Log::listen();
+    logged::listen(log::LevelFilter::Trace);
     let Some(redis) = Redis::start(&[]) else { return };
     let server = serve(stream(&redis.url()).stream("refusals"));
     assert_sent(&server, "x", "250 ");
@@ -235,7 +209,7 @@ fn a_replica_or_a_redis_without_memory_refuses() {
     assert_sent(&server, "x", "452 4.3.1");
     redis.say::<()>("CONFIG SET maxmemory 0");
     assert_sent(&server, "x", "250 ");
-    let log = Log::of("refusals");
+    let log = logged_of("refusals");
     let expected = [
         ("ERROR cannot put messages into the stream refusals at ", "the URL has to lead to the primary"),
         ("WARN the stream refusals at ", " takes messages again"),
@@ -277,7 +251,7 @@ fn a_connection_that_broke_while_nobody_used_it_costs_nothing() {
 
 #[test]
 fn passwords_are_asked_for_and_told_to_nobody() {
-    Log::listen();
+    logged::listen(log::LevelFilter::Trace);
     let Some(redis) = Redis::start(&["--requirepass", "open sesame"]) else { return };
     for (query, key, reply, advice) in [
         ("", "without", "451 4.3.0", "Redis wants a password"),
@@ -288,11 +262,10 @@ fn passwords_are_asked_for_and_told_to_nobody() {
         let shown = format!("{stream} {stream:?}");
         assert!(!shown.contains("sesame") && shown.contains("redis.sock"), "{shown}");
         assert_sent(&serve(stream), "x", reply);
-        assert!(Log::of(key).iter().all(|line| line.contains(advice)), "{:#?}", Log::of(key));
-        assert_eq!(Log::of(key).len(), usize::from(!advice.is_empty()));
+        assert!(logged_of(key).iter().all(|line| line.contains(advice)), "{:#?}", logged_of(key));
+        assert_eq!(logged_of(key).len(), usize::from(!advice.is_empty()));
     }
-    let log = LOG.0.lock();
-    assert!(!log.iter().any(|line| line.contains("sesame")), "{log:#?}");
+    assert_eq!(logged::lines("sesame"), [""; 0]);
 }
 
 #[test]
@@ -341,7 +314,7 @@ fn scripted(answer: &'static str) -> String {
 
 #[test]
 fn whatever_redis_says_is_a_4xx_and_a_line_in_the_log() {
-    Log::listen();
+    logged::listen(log::LevelFilter::Trace);
     for (number, (answer, reply, advice)) in [
         ("-LOADING Redis is loading the dataset in memory", "451 4.3.0", "loads its data"),
         ("-MISCONF Errors writing to the AOF file: No space left on device", "451 4.3.0", "cannot write to its disk"),
@@ -364,7 +337,7 @@ fn whatever_redis_says_is_a_4xx_and_a_line_in_the_log() {
         let server = serve(stream(&scripted(answer)).stream(&key));
         assert_sent(&server, "x", reply);
         assert_sent(&server, "x", reply);
-        let log = Log::of(&key);
+        let log = logged_of(&key);
         assert!(log.len() == 1 && log[0].contains(advice), "{answer}: {log:#?}");
     }
 }
@@ -377,12 +350,12 @@ fn with_port() -> Option<(Redis, u16)> {
 
 #[test]
 fn replicas_have_it_or_nobody() {
-    Log::listen();
+    logged::listen(log::LevelFilter::Trace);
     let Some((primary, port)) = with_port() else { return };
     let replicated = |patience| serve(stream(&primary.url()).stream("replicated").wait_replicas(1, patience));
     assert_sent(&replicated(SHORT), "alone", "451 4.3.0");
     assert_eq!(primary.say::<usize>("XLEN replicated"), 0);
-    assert!(Log::of("replicated").iter().any(|line| line.contains("0 of 1 replicas have it")));
+    assert!(logged_of("replicated").iter().any(|line| line.contains("0 of 1 replicas have it")));
 
     let Some(replica) = Redis::start(&["--replicaof", &format!("127.0.0.1 {port}")]) else { return };
     let role = || replica.say::<String>("INFO replication");

@@ -6,6 +6,10 @@
 mod client;
 #[path = "support/disk.rs"]
 mod disk;
+#[path = "support/logged.rs"]
+mod logged;
+#[allow(dead_code, reason = "only what is missing is said")]
+mod support;
 
 use std::fs;
 use std::io::{self, BufRead, Read, Write};
@@ -307,27 +311,9 @@ fn a_client_that_leaves_half_a_message_on_disk() {
     until(&|| open_files(folder.path()) == 0);
 }
 
-/// What the whole process logs: a test knows its lines by the name of its folder.
-struct Log(Mutex<Vec<String>>);
-
-static LOG: Log = Log(Mutex::new(Vec::new()));
-
-impl log::Log for Log {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        self.0.lock().push(format!("{} {}", record.level(), record.args()));
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn a_failure_is_logged_once_and_so_is_its_end() {
-    log::set_logger(&LOG).expect("the only test that logs");
-    log::set_max_level(log::LevelFilter::Warn);
+    logged::listen(log::LevelFilter::Warn);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool");
     fs::create_dir(&path).unwrap();
@@ -344,7 +330,7 @@ fn a_failure_is_logged_once_and_so_is_its_end() {
         send(&mut client, &large, "250");
     }
     let name = path.display().to_string();
-    let logged: Vec<String> = LOG.0.lock().iter().filter(|line| line.contains(&name)).cloned().collect();
+    let logged = logged::lines(&name);
     assert_eq!(logged.len(), 4, "{logged:?}");
     for pair in logged.chunks(2) {
         assert!(pair[0].starts_with(&format!("ERROR cannot spool messages to {name}: ")), "{logged:?}");

@@ -2,13 +2,14 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/logged.rs"]
+mod logged;
 #[cfg(feature = "tls")]
 #[path = "support/tls.rs"]
 mod tls;
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,26 +19,6 @@ use socket2::{Domain, Socket, Type};
 
 fn inbox(builder: Builder) -> Inbox {
     builder.inbox("127.0.0.1:0").expect("a free port")
-}
-
-/// Keeps what is said of stress.
-struct Lines(Mutex<Vec<String>>);
-
-static LINES: Lines = Lines(Mutex::new(Vec::new()));
-
-impl log::Log for Lines {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let line = record.args().to_string();
-        if line.starts_with("stress") {
-            self.0.lock().unwrap().push(line);
-        }
-    }
-
-    fn flush(&self) {}
 }
 
 /// A client that sends and does not read, up to where the server has waited for it for `time`.
@@ -160,16 +141,16 @@ fn none_if_that_is_so_set() {
 
 #[test]
 fn it_ends_after_some_calm_and_both_are_logged_once() {
-    log::set_logger(&LINES).expect("the only test that looks at the log");
-    log::set_max_level(log::LevelFilter::Warn);
+    logged::listen(log::LevelFilter::Warn);
     let inbox = inbox(Server::builder().max_connections(7).stress_timeout(Duration::from_millis(50)));
     let clients: Vec<Client> = (0..7).map(|_| Client::connect(inbox.local_addr())).collect();
     drop(clients);
     // Four errors of one connection are too many until then.
     let deadline = Instant::now() + PATIENCE;
     loop {
+        // Those before may still be on their way out, and several together would be stress again.
+        inbox.wait_until_idle(PATIENCE).expect("all have gone");
         let mut client = Client::raw(inbox.local_addr());
-        // Those before may still be on their way out.
         let is_served = client.reply().starts_with("220");
         if is_served && (0..4).all(|_| client.try_send("NONSENSE\r\n") && client.reply().starts_with("500")) {
             break;
@@ -177,10 +158,9 @@ fn it_ends_after_some_calm_and_both_are_logged_once() {
         assert!(Instant::now() < deadline, "stress does not end");
     }
     assert!(!inbox.server().stats().is_under_stress);
-    let lines = LINES.0.lock().unwrap().clone();
-    let lines: Vec<&String> = lines.iter().filter(|line| line.contains("of 7 connections")).collect();
+    let lines = logged::lines("of 7 connections");
     assert!(
-        matches!(lines[..], [begin, end] if begin.starts_with("stress: 7 of 7") && end.starts_with("stress is over")),
+        matches!(&lines[..], [begin, end] if begin.contains("stress: 7 of 7") && end.contains("stress is over")),
         "{lines:?}"
     );
 }

@@ -6,6 +6,8 @@
 mod client;
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/web.rs"]
 mod web;
 
@@ -381,7 +383,8 @@ fn a_signal_ends_it_while_others_wait() {
         inbox.server.signal(signal);
         let (status, out, err) = inbox.server.finish();
         assert_eq!((status.code(), out.as_str(), err.as_str()), (Some(0), "", ""));
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        // Sooner than the fifteen seconds that a message in progress has.
+        assert!(begun.elapsed() < Duration::from_secs(14), "{:?}", begun.elapsed());
         for one in all {
             assert!(one.join().is_err(), "its connection is closed without an answer");
         }
@@ -416,7 +419,7 @@ fn the_rest_of_the_command_is_as_for_other_classes() {
 #[test]
 fn root_becomes_nobody() {
     if !nix::unistd::geteuid().is_root() {
-        return;
+        return skip::missing("not root");
     }
     let nobody = nix::unistd::User::from_name("nobody").unwrap().expect("there is a user nobody");
     let server = Running::start(&["-c", "Inbox", "--http", "127.0.0.1:0", "127.0.0.1:0"]);

@@ -1,6 +1,6 @@
 //! The web inbox in a browser: what a person sees, and what they do by mouse and by keyboard.
 //!
-//! With `PILLARBOX_SCREENSHOTS=FOLDER` the pictures of the README are written there.
+//! With `PILLARBOX_SCREENSHOTS=FOLDER` the pictures of the README, which one of the tests takes, are written there.
 
 #![cfg(all(feature = "cli", unix))]
 
@@ -16,7 +16,6 @@ mod support;
 mod web;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use browser::{Browser, DELETE, DOWN, END, ENTER, ESCAPE, HOME, LEFT, RIGHT, SHIFT, TAB, UP};
 use serde_json::{Value, json};
@@ -70,6 +69,13 @@ fn wait_for_subject(browser: &Browser, subject: &str) {
     browser.wait(&format!(
         "!document.getElementById('open').hidden && document.getElementById('subject').textContent === {subject}"
     ));
+}
+
+/// Opens the dialog for the faults, and waits until its rules can be changed.
+#[track_caller]
+fn open_faults(browser: &Browser) {
+    browser.click("#open-faults");
+    browser.wait("document.getElementById('faults').open && !document.getElementById('rules').readOnly");
 }
 
 /// Which element has the focus: its id, or else its name.
@@ -276,6 +282,84 @@ fn a_keyboard_is_enough() {
     browser.wait("!document.querySelector('dialog[open]')");
 }
 
+/// Whatever the page asks for from now on waits for [`RELEASE`]: a server that takes its time, however quick it is.
+const HOLD: &str = "window.held = []; window.promptly = window.fetch; \
+    window.fetch = (...all) => new Promise((go) => { held.push(go); }).then(() => promptly(...all));";
+const RELEASE: &str = "window.fetch = promptly; held.forEach((go) => go());";
+
+#[test]
+fn keys_that_are_pressed_before_the_server_has_answered() {
+    let inbox = Inbox::start();
+    let Some(browser) = show(&inbox) else { return };
+    for n in 1..=6 {
+        inbox.receive(named("a@example.org", &format!("number {n}")));
+    }
+    wait_for_rows(&browser, 6);
+    let held = |keys: &str| {
+        browser.run(HOLD);
+        browser.press(keys);
+        browser.run(RELEASE);
+    };
+    // Of a message that is not shown yet.
+    held("j2");
+    wait_for_subject(&browser, "number 6");
+    browser.wait("document.getElementById('panel').className === 'text'");
+    held("j3");
+    wait_for_subject(&browser, "number 5");
+    browser.wait("document.getElementById('panel').className === 'headers'");
+    // Each deletion is of another message, and the one behind it is shown.
+    held(&format!("#{ENTER}#{ENTER}"));
+    wait_for_rows(&browser, 4);
+    wait_for_subject(&browser, "number 3");
+    assert_eq!(inbox.ids(), ["6", "3", "2", "1"]);
+    // Who goes on while a message is deleted is not led back.
+    held(&format!("#{ENTER}{END}"));
+    wait_for_rows(&browser, 3);
+    wait_for_subject(&browser, "number 1");
+    assert_eq!(inbox.ids(), ["6", "2", "1"]);
+    // Below the first that is found.
+    held(&format!("/number{ENTER}j"));
+    wait_for_subject(&browser, "number 2");
+    browser.press(&format!("/{ESCAPE}"));
+    // Not for the list, which is behind the dialog.
+    held("fj#");
+    browser.wait("document.getElementById('rules').value === '[]'");
+    assert_eq!(browser.run("return document.querySelectorAll('dialog[open]').length;"), 1);
+    assert_eq!(focus(&browser), "rules");
+    browser.press(ESCAPE);
+    browser.press(ENTER);
+    wait_for_subject(&browser, "number 2");
+}
+
+#[test]
+fn each_question_has_its_own_answer() {
+    let inbox = Inbox::start();
+    let Some(browser) = show(&inbox) else { return };
+    for n in 1..=3 {
+        inbox.receive(named("a@example.org", &format!("number {n}")));
+    }
+    wait_for_rows(&browser, 3);
+    browser.press("j");
+    wait_for_subject(&browser, "number 3");
+    // The browser tells of the end of the first when the second is there: a frame or two later.
+    let both = "const ask = () => document.dispatchEvent(new KeyboardEvent('keydown', { key: '#' })); \
+        ask(); document.getElementById('confirm').close(); ask(); \
+        requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => { window.isLater = true; })));";
+    browser.run(both);
+    browser.wait("window.isLater");
+    browser.press(ENTER);
+    wait_for_rows(&browser, 2);
+    // Or of both ends at once.
+    let no_and_yes = "const ask = (key) => document.dispatchEvent(new KeyboardEvent('keydown', { key })); \
+        ask('#'); document.getElementById('confirm').close(); ask('j'); ask('#'); document.getElementById('confirm-yes').click();";
+    browser.run(no_and_yes);
+    wait_for_rows(&browser, 1);
+    assert_eq!(inbox.ids(), ["2"]);
+    // As quickly as they can be pressed.
+    browser.press(&format!("#{ESCAPE}#{ESCAPE}#{ENTER}"));
+    wait_for_rows(&browser, 0);
+}
+
 #[test]
 fn faults_are_set_and_cleared() {
     let inbox = Inbox::start();
@@ -285,7 +369,7 @@ fn faults_are_set_and_cleared() {
         client.expect("MAIL FROM:<a@client.example>", "250");
         client.say("RCPT TO:<bob@example.org>")
     };
-    browser.click("#open-faults");
+    open_faults(&browser);
     browser.write("#rules", r#"[{"on":{"verb":"RCPT"},"do":{"reply":"450 4.2.1 busy"}}]"#);
     browser.click("#set-faults");
     browser.wait("!document.getElementById('faults').open");
@@ -295,8 +379,7 @@ fn faults_are_set_and_cleared() {
     visit(&browser, &inbox);
     browser.wait("document.getElementById('fault-count').innerText === '1'");
 
-    browser.click("#open-faults");
-    browser.wait("document.getElementById('faults').open");
+    open_faults(&browser);
     browser.write("#rules", r#"[{"on":{"verb":"RCTP"},"do":{"stall":true}}]"#);
     browser.click("#set-faults");
     browser.wait("document.getElementById('rules-error').textContent === 'rule 1: on.verb: there is no verb \"RCTP\"'");
@@ -313,8 +396,7 @@ fn faults_are_set_and_cleared() {
     assert_eq!(reply(), "550 5.1.1 No such user");
     // Whatever the page offers as an example is what the server takes.
     let examples = browser.run("return document.getElementById('example').length;").as_u64().expect("a number");
-    browser.click("#open-faults");
-    browser.wait("document.getElementById('faults').open");
+    open_faults(&browser);
     browser.write("#rules", "[]");
     for nth in 0..examples {
         browser.run(&format!("document.getElementById('example').selectedIndex = {nth};"));
@@ -479,7 +561,6 @@ fn some_hundred_messages_at_once() {
     // Each in its place, once.
     let ids = browser.run("return [...document.querySelectorAll('.row')].map((row) => row.dataset.id);");
     assert_eq!(ids, json!((1..=COUNT).rev().map(|n| n.to_string()).collect::<Vec<_>>()));
-    let begun = Instant::now();
     browser.click(".row");
     wait_for_subject(&browser, "number 599.");
     browser.press(END);
@@ -492,7 +573,6 @@ fn some_hundred_messages_at_once() {
     wait_for_rows(&browser, 1);
     browser.press(ESCAPE);
     wait_for_rows(&browser, COUNT);
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -538,9 +618,15 @@ fn a_server_that_is_gone() {
     browser.wait("document.getElementById('trouble').innerText === 'The server does not answer.'");
 }
 
+/// Width and height of a picture in PNG.
+fn size(picture: &[u8]) -> (u32, u32) {
+    let number = |at: usize| u32::from_be_bytes(picture[at..at + 4].try_into().expect("four octets"));
+    assert!(picture.starts_with(b"\x89PNG\r\n\x1a\n") && &picture[12..16] == b"IHDR");
+    (number(16), number(20))
+}
+
 #[test]
-fn pictures() {
-    let Some(folder) = std::env::var_os("PILLARBOX_SCREENSHOTS") else { return };
+fn the_pictures_of_the_readme_can_be_taken() {
     let inbox = Inbox::start_with(&["--hostname", "mx.example.org"]);
     let Some(browser) = show(&inbox) else { return };
     for (from, subject) in [
@@ -558,12 +644,25 @@ fn pictures() {
     wait_for_subject(&browser, TITLE);
     let take = |name: &str| {
         browser.wait("document.getAnimations().length === 0");
-        std::fs::write(Path::new(&folder).join(name), browser.screenshot()).expect("the folder is there");
+        let picture = browser.screenshot();
+        assert_eq!(size(&picture), (1200, 640));
+        if let Some(folder) = std::env::var_os("PILLARBOX_SCREENSHOTS") {
+            std::fs::write(Path::new(&folder).join(name), &picture).expect("the folder is there");
+        }
+        picture
     };
     browser.resize(1200, 640);
     browser.prefer("light");
-    take("message-light.png");
+    let light = take("message-light.png");
+    // All that the README says of the page is in sight.
+    let within = "const r = document.querySelector(arguments[0]).getBoundingClientRect(); \
+        return r.width > 0 && r.height > 0 && r.left >= 0 && r.right <= innerWidth && r.top >= 0 && r.bottom <= innerHeight;";
+    for part in ["#search", "#open-faults", "#mail-1", "#subject", "#tabs", "#panel", "#panel iframe"] {
+        assert_eq!(browser.run_with(within, &[json!(part)]), true, "{part}");
+    }
     browser.prefer("dark");
     browser.press("6");
-    take("conversation-dark.png");
+    let dark = take("conversation-dark.png");
+    assert_eq!(browser.run("return document.getElementById('panel').className;"), "conversation");
+    assert_ne!(light, dark);
 }

@@ -6,6 +6,8 @@
 mod client;
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/web.rs"]
 mod web;
 
@@ -314,7 +316,8 @@ fn a_body_in_chunks() {
 fn is_answered(inbox: &Inbox) {
     let begun = Instant::now();
     assert_eq!(inbox.get("/api/messages").text(), "[]");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Sooner than the server gives up any of the others, which it does after ten seconds.
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -405,7 +408,10 @@ fn curl_understands_it() {
     let curl = |arguments: &[&str]| {
         let output = Command::new("curl").args(["-q", "-sS", "--fail", "--max-time", "60"]).args(arguments).output();
         match output {
-            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                skip::missing("curl is not installed");
+                None
+            }
             output => {
                 let output = output.expect("a child");
                 assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::memory::Outcome;
 use super::*;
+use crate::growth::expect_linear;
 
 fn converse(packets: &[&[u8]]) -> Outcome {
     let config = Config { hostname: "mx.example".into(), smtputf8: true, ..Config::default() };
@@ -83,17 +84,12 @@ fn four_times_as_much_takes_no_sixteen_times_as_long() {
         // Up to where the server has had enough.
         ("one line", 15_000, 1),
     ] {
-        let time = |n| {
+        expect_linear(what, n, |n| {
             let text = many_small_pieces(what, n);
             let packets: Vec<&[u8]> = text.chunks(packet).collect();
-            let begun = Instant::now();
             let outcome = memory::converse(config(), &packets);
-            let time = begun.elapsed();
             assert!(!outcome.replies.contains("421"), "{what}");
-            time
-        };
-        // Other things run on the machine as well: now and then they do not.
-        assert!((0..8).any(|_| time(4 * n) < 8 * time(n)), "{what}");
+        });
     }
 }
 

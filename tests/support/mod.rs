@@ -2,10 +2,11 @@
 
 pub mod exim;
 pub mod postfix;
+mod skip;
 pub mod upstream;
 
 use std::env;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use skip::missing;
+
 /// How long a program may take. Only a program that hangs gets there: the slowest test takes seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
-
-/// If set and not empty, a program that is missing fails its tests instead of skipping them.
-const REQUIRE: &str = "PILLARBOX_REQUIRE_CLIENTS";
 
 /// Where the program is, or none if its tests are to be skipped.
 ///
@@ -39,28 +39,15 @@ fn is_executable(file: &Path) -> bool {
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// Says that a test is skipped because of something that an installation would mend.
+/// Whether this machine can connect to itself over IPv6; says so if not.
 ///
 /// # Panics
-/// If the environment asks for every program.
-pub fn missing(reason: &str) {
-    let required = env::var_os(REQUIRE).is_some_and(|value| !value.is_empty());
-    assert!(!required, "{reason}, and {REQUIRE} is set");
-    skipped(reason);
-}
-
-/// Says that a test is skipped.
-pub fn skipped(reason: &str) {
-    // Not eprintln!: the test harness keeps that to itself when the test passes.
-    let _ = writeln!(io::stderr(), "skipped: {reason}");
-}
-
-/// Whether this machine can connect to itself over IPv6; says so if not.
+/// As [`missing`].
 pub fn has_ipv6() -> bool {
     match TcpListener::bind("[::1]:0") {
         Ok(_) => true,
         Err(e) => {
-            skipped(&format!("this machine has no IPv6: {e}"));
+            missing(&format!("this machine has no IPv6: {e}"));
             false
         }
     }

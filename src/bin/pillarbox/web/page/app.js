@@ -69,7 +69,7 @@ function remove(id) {
   if (current === id) current = null;
   row.remove();
   mails.delete(id);
-  if (opened === id) close();
+  if (opened === id) leave();
 }
 
 /** Makes the list what the server says it is, touching no row that stays. */
@@ -79,12 +79,16 @@ function update(all) {
     // A server that was started anew counts from the beginning.
     if (there.get(mail.id) !== mail.received) remove(mail.id);
   }
+  const before = mails.size;
   let row = list.firstElementChild;
   for (const mail of all) {
     if (gone.has(mail.id)) continue;
     if (row?.dataset.id === mail.id) row = row.nextElementSibling;
     else list.insertBefore(makeRow(mail), row);
   }
+  const more = mails.size - before;
+  if (update.isLater && more > 0) $('news').textContent = `${more} new ${more === 1 ? 'message' : 'messages'}`;
+  update.isLater = true;
   const keys = new Set(all.map(seen.key));
   if ([...seen.keys].some((key) => !keys.has(key))) {
     seen.keys = new Set([...seen.keys].filter((key) => keys.has(key)));
@@ -179,7 +183,9 @@ function tellFull(refused) {
 
 // ---- Search
 
+/** Whether this was the last one that was asked for, and succeeded. */
 async function search() {
+  clearTimeout(search.timer);
   search.abort?.abort();
   search.abort = new AbortController();
   const words = $('search').value.trim();
@@ -188,15 +194,25 @@ async function search() {
       : new Set((await read(`/api/messages?search=${encodeURIComponent(words)}`, { signal: search.abort.signal })).map((m) => m.id));
   } catch (error) {
     complain(error);
-    return;
+    return false;
   }
   for (const [id, { row }] of mails) row.hidden = found !== null && !found.has(id);
   refresh();
+  return true;
 }
 
 search.soon = () => {
   clearTimeout(search.timer);
   search.timer = setTimeout(search, 120);
+};
+
+/** Leads on to the first message that is found. What is pressed in the list before that waits for it in `search.choice`. */
+search.now = () => {
+  const choice = search().then((isDone) => {
+    if (isDone) step(first());
+    if (search.choice === choice) search.choice = null;
+  });
+  search.choice = choice;
 };
 
 // ---- Choosing and opening a message
@@ -260,8 +276,13 @@ async function open(id, isReplay = false) {
 }
 
 function close() {
-  opened = null;
   open.abort?.abort();
+  leave();
+}
+
+/** Shows no message, though the next may be on its way. */
+function leave() {
+  opened = null;
   $('open').hidden = true;
   $('panel').replaceChildren();
   document.body.classList.remove('is-reading');
@@ -277,23 +298,29 @@ function fromHash() {
 
 // ---- Deleting
 
+/** Answers the question that is open; nothing, once it was answered. */
+let answer = () => {};
+
 /** Whether the user says yes. */
 function confirmed(question, what) {
-  const dialog = $('confirm');
+  // The browser tells of a dialog's end a frame later, when the next question may be open. Only this tells which one it was.
+  answer(false);
   $('confirm-question').textContent = question;
   $('confirm-what').textContent = what;
-  dialog.returnValue = '';
-  dialog.showModal();
+  $('confirm').showModal();
   $('confirm-yes').focus();
-  return new Promise((resolve) => {
-    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true });
-  });
+  return new Promise((resolve) => { answer = resolve; });
 }
 
 async function deleteOne() {
   const id = current;
   const mail = mails.get(id);
   if (!mail || !await confirmed('Delete this message?', line(mail.subject) || '(no subject)')) return;
+  // On at once: a key that is pressed before the server has answered is meant for the next message.
+  const row = rowOf(id);
+  const next = beside(row, 'nextElementSibling') ?? beside(row, 'previousElementSibling');
+  list.focus();
+  if (next && current === id) step(next);
   try {
     await ask(`/api/messages/${encodeURIComponent(id)}`, { method: 'DELETE' });
   } catch (error) {
@@ -301,12 +328,10 @@ async function deleteOne() {
   }
   gone.add(id);
   tellFull(0);
-  const row = rowOf(id);
-  const next = beside(row, 'nextElementSibling') ?? beside(row, 'previousElementSibling');
   remove(id);
   refresh();
-  list.focus();
-  if (next) step(next);
+  // In a narrow window the list was not to be seen before.
+  if (document.activeElement === document.body) list.focus();
 }
 
 async function deleteAll() {
@@ -348,7 +373,7 @@ function key(event) {
     if (['Escape', 'Enter', 'ArrowDown'].includes(event.key)) {
       event.preventDefault();
       list.focus();
-      if (event.key !== 'Escape') search().then(() => step(first()));
+      if (event.key !== 'Escape') search.now();
     }
     return;
   }
@@ -356,13 +381,20 @@ function key(event) {
   const act = KEYS[event.key] ?? (isInList && LIST_KEYS[event.key]);
   if (!act) return;
   event.preventDefault();
-  act();
+  if (search.choice && !ELSEWHERE.includes(event.key)) search.choice.then(act);
+  else act();
 }
+
+/** Keys that have nothing to do with the message that is chosen. */
+const ELSEWHERE = ['/', 'f', '?', 'Escape'];
 
 const KEYS = {
   j: () => step(current ? beside(rowOf(current), 'nextElementSibling') : first()),
   k: () => step(current ? beside(rowOf(current), 'previousElementSibling') : first()),
-  '/': () => $('search').select(),
+  '/'() {
+    $('search').focus();
+    $('search').select();
+  },
   '#': deleteOne,
   Delete: deleteOne,
   f: () => faults.open(),
@@ -371,7 +403,7 @@ const KEYS = {
     if (isNarrow.matches && opened) close();
     list.focus();
   },
-  ...Object.fromEntries(TABS.map(([name], index) => [index + 1, () => want(name)])),
+  ...Object.fromEntries(TABS.map(([name], index) => [index + 1, () => want(name, { isNext: current !== opened })])),
 };
 
 const LIST_KEYS = {
@@ -381,9 +413,10 @@ const LIST_KEYS = {
   End: () => step(last()),
   async Enter() {
     if (!current) return;
+    const from = document.activeElement;
     await open(current);
-    // The subject first, so that whoever listens hears what was opened.
-    if (opened === current) $('subject').focus();
+    // The subject first, so that whoever listens hears what was opened; unless they have gone on meanwhile.
+    if (opened === current && document.activeElement === from) $('subject').focus();
   },
 };
 
@@ -405,8 +438,12 @@ function start() {
   });
   $('delete').addEventListener('click', deleteOne);
   $('delete-all').addEventListener('click', deleteAll);
-  $('confirm-yes').addEventListener('click', () => $('confirm').close('yes'));
-  $('confirm-no').addEventListener('click', () => $('confirm').close('no'));
+  $('confirm-yes').addEventListener('click', () => {
+    answer(true);
+    $('confirm').close();
+  });
+  $('confirm-no').addEventListener('click', () => $('confirm').close());
+  $('confirm').addEventListener('close', () => { if (!$('confirm').open) answer(false); });
   $('open-keys').addEventListener('click', () => $('keys').showModal());
   $('close-keys').addEventListener('click', () => $('keys').close());
   addEventListener('popstate', fromHash);

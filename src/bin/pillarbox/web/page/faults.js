@@ -1,6 +1,6 @@
 // The dialog for the faults that the server makes on purpose.
 
-import { $, ask, complain, make, read } from './page.js';
+import { $, ask, make, read } from './page.js';
 
 const EXAMPLES = [
   ['Busy, once', { on: { verb: 'RCPT', nth: 1 }, do: { reply: '450 4.2.1 Busy, try again' } }],
@@ -26,17 +26,29 @@ export const faults = {
     $('rules-error').textContent = text;
     $('rules').setAttribute('aria-invalid', String(text !== ''));
   },
+  /** At once: whoever presses a key before the rules are there means this dialog, and not the list behind it. */
   async open() {
+    this.wait(true);
+    $('rules').value = '';
+    this.say('');
+    $('faults').showModal();
     try {
-      const rules = await read('/api/faults');
-      this.count(rules);
-      $('rules').value = this.text(rules);
-      this.say('');
-      $('faults').showModal();
+      this.show(await read('/api/faults'));
     } catch (error) {
-      complain(error);
+      this.fail(error);
     }
   },
+  /** What is not known yet cannot be changed. */
+  wait(isWaiting) {
+    $('rules').readOnly = $('insert').disabled = $('set-faults').disabled = isWaiting;
+  },
+  show(rules) {
+    this.count(rules);
+    $('rules').value = this.text(rules);
+    this.say('');
+    this.wait(false);
+  },
+  fail: (error) => faults.say(error instanceof TypeError ? 'The server does not answer.' : error.message),
   insert() {
     let rules;
     try {
@@ -52,13 +64,11 @@ export const faults = {
     try {
       await ask('/api/faults', options);
       const rules = await read('/api/faults');
-      this.count(rules);
-      $('rules').value = this.text(rules);
-      this.say('');
+      this.show(rules);
       $('news').textContent = rules.length ? `Faults set: ${rules.length}` : 'No faults';
       if (isDone) $('faults').close();
     } catch (error) {
-      this.say(error instanceof TypeError ? 'The server does not answer.' : error.message);
+      this.fail(error);
     }
   },
   // What is wrong with it, the server says.

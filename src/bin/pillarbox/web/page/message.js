@@ -51,11 +51,12 @@ function select(name) {
   $('panel').scrollTo(0, 0);
 }
 
-/** As asked for by the user, if the message has it. */
-export function want(name, isFocused) {
+/** As asked for by the user, if the message has it. If another is on its way (`isNext`), that one will show it. */
+export function want(name, { isFocused = false, isNext = false } = {}) {
   const tab = $(`tab-${name}`);
-  if (!shown || tab.getAttribute('aria-disabled') === 'true') return;
-  wanted = name;
+  const isThere = shown && tab.getAttribute('aria-disabled') !== 'true';
+  if (isThere || isNext) wanted = name;
+  if (!isThere) return;
   select(name);
   tab.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   if (isFocused) tab.focus();
@@ -136,7 +137,7 @@ export function makeTabs() {
     'aria-controls': 'panel', 'aria-selected': 'false', tabindex: -1 }, text, make('b'))));
   $('tabs').addEventListener('click', (event) => {
     const tab = event.target.closest('[role=tab]');
-    if (tab) want(tab.id.slice(4), true);
+    if (tab) want(tab.id.slice(4), { isFocused: true });
   });
   $('tabs').addEventListener('keydown', (event) => {
     const tabs = [...$('tabs').children].filter((tab) => tab.getAttribute('aria-disabled') === 'false');
@@ -144,6 +145,6 @@ export function makeTabs() {
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    want(tabs[to % tabs.length].id.slice(4), true);
+    want(tabs[to % tabs.length].id.slice(4), { isFocused: true });
   });
 }
