@@ -139,6 +139,8 @@ mod config;
 mod content;
 mod envelope;
 mod extension;
+#[cfg(feature = "mime")]
+pub mod mime;
 mod pieces;
 mod spool;
 mod store;
@@ -180,8 +182,6 @@ mod builder;
 mod client;
 pub mod handlers;
 mod inbox;
-#[cfg(feature = "mime")]
-pub mod mime;
 pub mod testing;
 
 pub mod from_aiosmtpd;
