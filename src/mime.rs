@@ -118,7 +118,8 @@ impl Message {
         let mut message = Message::empty();
         message.read_fields(index.fields, &mut bounds);
         message.parts = index.parts.into_iter().map(|entry| Part::new(entry.moved(range.begin), &shared)).collect();
-        let bodies = |kind: &'static str| message.parts.iter().filter(move |part| part.is_body() && part.content_type() == kind);
+        let bodies =
+            |kind: &'static str| message.parts.iter().filter(move |part| part.is_body() && part.content_type() == kind);
         let text = part::joined(bodies("text/plain"), limits.text, Cut::Text, &mut bounds);
         let html = part::joined(bodies("text/html"), limits.html, Cut::Html, &mut bounds);
         (message.text, message.html) = (text.map_err(MimeError::Io)?, html.map_err(MimeError::Io)?);

@@ -138,7 +138,7 @@ impl Mailbox {
     fn end(&mut self, list: &mut Vec<Address>, bounds: &mut Bounds<'_>) {
         let Mailbox { phrase, bare, angle, behind, comment } = std::mem::take(self);
         self.phrase = behind;
-        let mut shown = |text: &str| Some(words::decoded(text.trim(), bounds)).filter(|text| !text.is_empty());
+        let mut shown = |text: &str| Some(words::phrase(text, bounds)).filter(|text| !text.is_empty());
         let (name, address) = match angle {
             Some(address) => (shown(&phrase).or_else(|| shown(&comment.unwrap_or_default())), address),
             None if bare.contains('@') => (shown(&comment.unwrap_or_default()), bare),

@@ -191,8 +191,9 @@ pub(super) struct Guess {
 impl Guess {
     pub fn look_at(&mut self, octets: &[u8]) {
         self.held.extend_from_slice(octets);
-        self.has_escapes |=
-            [&b"\x1b$B"[..], b"\x1b$@", b"\x1b(J", b"\x1b(I"].iter().any(|escape| memmem::find(&self.held, escape).is_some());
+        self.has_escapes |= [&b"\x1b$B"[..], b"\x1b$@", b"\x1b(J", b"\x1b(I"]
+            .iter()
+            .any(|escape| memmem::find(&self.held, escape).is_some());
         let looked_at = match str::from_utf8(&self.held) {
             Ok(_) => self.held.len(),
             Err(e) if e.error_len().is_none() => e.valid_up_to(),
@@ -253,8 +254,34 @@ mod tests {
     #[test]
     fn names_in_odd_forms() {
         for (names, expected) in [
-            (&["utf8", "UTF-8", "\"utf-8\"", "'utf-8'", "unicode-1-1-utf-8", "utf-8*de", "cp65001", "utf_8", "utf8mb4"][..], "UTF-8"),
-            (&["iso-8859-1", "ISO8859-1", "iso_8859_1", "latin1", "latin-1", "cp1252", "win-1252", "Windows1252", "cp-1252"], "windows-1252"),
+            (
+                &[
+                    "utf8",
+                    "UTF-8",
+                    "\"utf-8\"",
+                    "'utf-8'",
+                    "unicode-1-1-utf-8",
+                    "utf-8*de",
+                    "cp65001",
+                    "utf_8",
+                    "utf8mb4",
+                ][..],
+                "UTF-8",
+            ),
+            (
+                &[
+                    "iso-8859-1",
+                    "ISO8859-1",
+                    "iso_8859_1",
+                    "latin1",
+                    "latin-1",
+                    "cp1252",
+                    "win-1252",
+                    "Windows1252",
+                    "cp-1252",
+                ],
+                "windows-1252",
+            ),
             (&["cp1251", "windows-1251", "WIN1251", "x-cp1251"], "windows-1251"),
             (&["iso-8859-8-i", "iso8859-8i"], "ISO-8859-8-I"),
             (&["gb2312", "GB2312_80", "cp936", "gbk", "x-gbk"], "GBK"),
@@ -284,13 +311,19 @@ mod tests {
     #[test]
     fn guesses_do_not_depend_on_pieces() {
         let japanese = b"abc \x1b$B$3$s\x1b(B";
-        for (octets, expected) in
-            [(&japanese[..], "ISO-2022-JP"), ("gr\u{fc}n \u{20ac}".as_bytes(), "UTF-8"), (b"gr\xfcn", "windows-1252"), (b"gr\xc3", "windows-1252")]
-        {
+        for (octets, expected) in [
+            (&japanese[..], "ISO-2022-JP"),
+            ("gr\u{fc}n \u{20ac}".as_bytes(), "UTF-8"),
+            (b"gr\xfcn", "windows-1252"),
+            (b"gr\xc3", "windows-1252"),
+        ] {
             for size in 1..8 {
                 let mut guess = Guess::default();
                 octets.chunks(size).for_each(|piece| guess.look_at(piece));
-                assert!(matches!(guess.charset(), Charset::Standard(e) if e.name() == expected), "{expected} by {size}");
+                assert!(
+                    matches!(guess.charset(), Charset::Standard(e) if e.name() == expected),
+                    "{expected} by {size}"
+                );
             }
         }
     }

@@ -29,7 +29,8 @@ pub(super) fn parse(value: &str) -> Option<SystemTime> {
     if !(1..=31).contains(&day) || hours > 23 || minutes > 59 || seconds > 60 {
         return None;
     }
-    let seconds = days(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + seconds - zone(words.next().unwrap_or("-0000"));
+    let seconds =
+        days(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + seconds - zone(words.next().unwrap_or("-0000"));
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 

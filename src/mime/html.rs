@@ -34,6 +34,7 @@ pub fn html_to_text(html: &str) -> String {
         no_comment_ends |= comment.is_some() && comment_end.is_none();
         let Some(end) = comment_end.or_else(|| memchr::memchr(b'>', tag.as_bytes()).map(|at| at + 1)) else {
             no_tag_ends = true;
+            rest = tag;
             continue;
         };
         let name = tag[1..end].trim_start_matches('/');
@@ -55,7 +56,9 @@ pub fn html_to_text(html: &str) -> String {
 /// What follows the tag that ends an element; nothing if there is none.
 fn behind<'a>(rest: &'a str, name: &str) -> &'a str {
     let octets = rest.as_bytes();
-    let begins = |at: &usize| octets[at + 2..].get(..name.len()).is_some_and(|other| other.eq_ignore_ascii_case(name.as_bytes()));
+    let begins = |at: &usize| {
+        octets[at + 2..].get(..name.len()).is_some_and(|other| other.eq_ignore_ascii_case(name.as_bytes()))
+    };
     memmem::find_iter(octets, b"</").find(begins).map_or("", |at| &rest[at..])
 }
 

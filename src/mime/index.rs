@@ -51,7 +51,8 @@ struct Open {
 impl Index {
     /// Reads a message of `len` octets.
     pub fn read(message: impl Read, len: u64, bounds: &mut Bounds<'_>) -> io::Result<Index> {
-        let mut reader = Reader { index: Index { fields: Vec::new(), parts: Vec::new() }, open: Vec::new(), leaf: None };
+        let mut reader =
+            Reader { index: Index { fields: Vec::new(), parts: Vec::new() }, open: Vec::new(), leaf: None };
         let mut lines = Lines::new(message, len)?;
         let mut header = Some(Header::of_message());
         // The octets of the line end before, which belong to a delimiter.
@@ -102,7 +103,9 @@ impl Index {
     fn classify(&mut self) {
         let mut roots: Vec<Option<(usize, u8)>> = vec![None; self.parts.len()];
         for (at, part) in self.parts.iter().enumerate() {
-            let Some(parent) = part.parent.filter(|parent| self.parts[*parent].kind == "multipart/related") else { continue };
+            let Some(parent) = part.parent.filter(|parent| self.parts[*parent].kind == "multipart/related") else {
+                continue;
+            };
             let related = &self.parts[parent];
             let fitness = if part.id.is_some() && part.id == related.root {
                 3

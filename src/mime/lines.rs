@@ -121,12 +121,15 @@ mod tests {
 
     #[test]
     fn lines() {
-        assert_eq!(read(b"a\r\nb\n\nc"), [
-            (b"a".to_vec(), 0, true, 2),
-            (b"b".to_vec(), 3, true, 1),
-            (b"".to_vec(), 5, true, 1),
-            (b"c".to_vec(), 6, true, 0)
-        ]);
+        assert_eq!(
+            read(b"a\r\nb\n\nc"),
+            [
+                (b"a".to_vec(), 0, true, 2),
+                (b"b".to_vec(), 3, true, 1),
+                (b"".to_vec(), 5, true, 1),
+                (b"c".to_vec(), 6, true, 0)
+            ]
+        );
         assert_eq!(read(b"a\rb"), [(b"a".to_vec(), 0, true, 1), (b"b".to_vec(), 2, true, 0)]);
         assert_eq!(read(b"\xef\xbb\xbfa"), [(b"a".to_vec(), 3, true, 0)]);
         assert_eq!(read(b""), []);

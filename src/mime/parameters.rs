@@ -313,7 +313,10 @@ mod tests {
             (r#"attachment; filename="a \"b\" \\ c:\d.txt""#, r#"a "b" \ c:\d.txt"#),
             ("attachment; filename*=UTF-8''%C3%9Cber.csv; filename=x", "\u{dc}ber.csv"),
             ("attachment; filename=\"x\"; filename*=\"utf-8''%C3%9Cber.csv\"", "\u{dc}ber.csv"),
-            ("attachment; filename*0*=UTF-8''R%C3%A9sum%C3; filename*1*=%A9%20; filename*2=\"of Ann.pdf\"", "R\u{e9}sum\u{e9} of Ann.pdf"),
+            (
+                "attachment; filename*0*=UTF-8''R%C3%A9sum%C3; filename*1*=%A9%20; filename*2=\"of Ann.pdf\"",
+                "R\u{e9}sum\u{e9} of Ann.pdf",
+            ),
             ("attachment; filename*1=b; filename*0=a; filename*1=c", "ab"),
             ("attachment; filename*0*=\"''attached%2E\"; filename*1*=\"%62\"; filename*2=at", "attached.bat"),
             ("attachment; filename*0=\"=?utf-8?q?=C3\" filename*1=\"=BC.txt?=\"", "\u{fc}.txt"),

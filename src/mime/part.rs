@@ -186,7 +186,11 @@ impl Part {
         let expected = usize::try_from(self.encoded_len()).unwrap_or(usize::MAX);
         let expected = expected.min(most.saturating_sub(out.len()));
         // Most texts are as long as they are in the message, and nothing follows them.
-        if out.is_empty() { out.reserve_exact(expected) } else { out.reserve(expected) }
+        if out.is_empty() {
+            out.reserve_exact(expected)
+        } else {
+            out.reserve(expected)
+        }
         let mut lines = LineEnds { is_whole: true, after_cr: false, most };
         let mut decoded = String::new();
         self.reader().each(|octets| {

@@ -174,7 +174,11 @@ impl Base64 {
                     return;
                 }
                 (self.end, self.bits, self.sextets) = (End::NotYet, 0, 0);
-                code.iter().for_each(|octet| if self.end == End::NotYet { self.octet(*octet, out) });
+                code.iter().for_each(|octet| {
+                    if self.end == End::NotYet {
+                        self.octet(*octet, out)
+                    }
+                });
                 (self.known, self.foreign) = (false, 0);
             }
             _ if self.line.len() == MAX_LINE => self.end = End::Ended,

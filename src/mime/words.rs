@@ -11,7 +11,12 @@ const MAX_CHARSET: usize = 80;
 
 /// A field's value as text: encoded words decoded, blanks for control characters, none around it.
 pub(super) fn text(value: &[u8], bounds: &mut Bounds<'_>) -> String {
-    decoded(&undeclared(value.trim_ascii()), bounds)
+    without_controls(decoded(&undeclared(value.trim_ascii()), bounds))
+}
+
+/// The same of a piece of a value.
+pub(super) fn phrase(text: &str, bounds: &mut Bounds<'_>) -> String {
+    without_controls(decoded(text.trim(), bounds))
 }
 
 /// Encoded words decoded, wherever they stand: in comments, in quotes, and right behind something else.
@@ -42,7 +47,7 @@ pub(super) fn decoded(text: &str, bounds: &mut Bounds<'_>) -> String {
     }
     run.end(&mut out);
     out += &text[rest..];
-    without_controls(out)
+    out
 }
 
 /// Blanks for control characters, and none at the end.
