@@ -61,6 +61,12 @@ impl Content {
         }
     }
 
+    /// The file, if it is there.
+    #[cfg(feature = "mime")]
+    pub(crate) fn spooled(&self) -> Option<&SpoolFile> {
+        self.pieces().err()
+    }
+
     /// How many octets there are.
     pub fn len(&self) -> u64 {
         self.pieces().map_or_else(SpoolFile::len, Pieces::len)

@@ -19,6 +19,9 @@ use crate::tls_info::TlsInfo;
 use crate::transcript::Transcript;
 use crate::values::Values;
 
+#[cfg(feature = "mime")]
+mod parsed;
+
 /// One end of a connection.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

@@ -157,6 +157,8 @@ mod envelope;
 mod extension;
 #[cfg(test)]
 mod growth;
+#[cfg(feature = "mime")]
+pub mod mime;
 mod pieces;
 mod spool;
 mod store;
@@ -199,8 +201,6 @@ mod builder;
 mod client;
 pub mod handlers;
 mod inbox;
-#[cfg(feature = "mime")]
-pub mod mime;
 pub mod testing;
 
 pub mod guide;

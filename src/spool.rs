@@ -58,18 +58,24 @@ impl SpoolFile {
         self.len
     }
 
+    /// The same file once more: what was written to it stays for as long as either is there.
+    #[cfg(feature = "mime")]
+    pub fn try_clone(&self) -> io::Result<SpoolFile> {
+        Ok(SpoolFile { file: self.file.try_clone()?, len: self.len })
+    }
+
     /// A reader from the start, independent of all others.
     pub fn reader(&self) -> SpoolReader<'_> {
         SpoolReader { file: self, offset: 0 }
     }
 
     #[cfg(unix)]
-    fn read_at(&self, octets: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub fn read_at(&self, octets: &mut [u8], offset: u64) -> io::Result<usize> {
         std::os::unix::fs::FileExt::read_at(&self.file, octets, offset)
     }
 
     #[cfg(windows)]
-    fn read_at(&self, octets: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub fn read_at(&self, octets: &mut [u8], offset: u64) -> io::Result<usize> {
         std::os::windows::fs::FileExt::seek_read(&self.file, octets, offset)
     }
 }

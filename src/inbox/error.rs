@@ -1,6 +1,7 @@
 //! What an inbox reports when a message does not come: what came instead, and the conversations.
 
 use std::fmt::{self, Debug, Display, Formatter};
+#[cfg(not(feature = "mime"))]
 use std::io::BufRead;
 use std::time::Duration;
 
@@ -139,7 +140,7 @@ pub struct Arrived {
     pub mail_from: String,
     /// The recipients.
     pub recipients: Vec<String>,
-    /// What the header field Subject says, unfolded and otherwise as it was sent, if there is one.
+    /// What the header field Subject says, unfolded, if there is one: decoded with the feature `mime`, else as it was sent.
     pub subject: Option<String>,
 }
 
@@ -148,6 +149,9 @@ impl Arrived {
         Arrived {
             mail_from: mail.mail_from().to_string(),
             recipients: mail.recipients().iter().map(Recipient::to_string).collect(),
+            #[cfg(feature = "mime")]
+            subject: crate::mime::subject(mail.content().reader()),
+            #[cfg(not(feature = "mime"))]
             subject: subject(mail.content().reader()),
         }
     }
@@ -164,6 +168,7 @@ impl Display for Arrived {
 }
 
 /// The Subject of a header: RFC 5322 sections 2.2.3 and 3.6.5.
+#[cfg(not(feature = "mime"))]
 fn subject(content: impl BufRead) -> Option<String> {
     let mut subject: Option<String> = None;
     for line in content.split(b'\n').map_while(Result::ok) {
@@ -182,7 +187,7 @@ fn subject(content: impl BufRead) -> Option<String> {
     subject
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "mime")))]
 mod tests {
     use super::*;
 

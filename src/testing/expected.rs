@@ -195,14 +195,14 @@ impl Expected {
     /// Looks at a message.
     ///
     /// # Errors
-    /// [`Mismatch`], with all that is not as expected; also if it cannot be parsed.
+    /// [`Mismatch`], with all that is not as expected; also if it cannot be read from disk.
     pub fn check(&self, mail: &Envelope) -> Result<(), Mismatch> {
         let mut differences: Vec<Difference> =
             self.wishes.iter().filter_map(|wish| wish.difference_of_envelope(mail)).collect();
         if self.wishes.iter().any(Wish::is_of_content) {
             match mail.parsed() {
                 Ok(message) => differences.extend(self.wishes.iter().filter_map(|wish| wish.difference(&message))),
-                Err(e) => differences.push(Difference::new("message", "one with headers", &e.to_string())),
+                Err(e) => differences.push(Difference::new("message", "one that can be read", &e.to_string())),
             }
         }
         if differences.is_empty() { Ok(()) } else { Err(Mismatch { differences }) }
@@ -348,10 +348,20 @@ impl Wish {
                     return Some(Difference::new("attachments, among them", name, &got));
                 }
                 let bytes = bytes.as_ref()?;
-                let is_there = named.clone().any(|one| one.bytes() == bytes);
-                let got = named.peek().map(|one| one.bytes()).unwrap_or_default();
+                let mut got = None;
+                for one in named {
+                    match one.bytes() {
+                        Ok(octets) if octets == *bytes => return None,
+                        Ok(octets) => got = got.or(Some(octets)),
+                        Err(e) => {
+                            let what = format!("attachment {name}");
+                            return Some(Difference::new(&what, "one that can be read", &e.to_string()));
+                        }
+                    }
+                }
                 let show = |bytes: &[u8]| format!("{} octets: {}", bytes.len(), String::from_utf8_lossy(bytes));
-                (!is_there).then(|| Difference::new(&format!("attachment {name}"), &show(bytes), &show(got)))
+                let got = got.unwrap_or_default();
+                Some(Difference::new(&format!("attachment {name}"), &show(bytes), &show(&got)))
             }
             Wish::Attachments(names) => {
                 let got = message.attachments().iter().map(|one| one.name().unwrap_or("(no name)").to_owned());

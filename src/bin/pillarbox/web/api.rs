@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::guard::Guard;
 use super::http::{Body, Connection, Request, Response};
-use super::mime::Mime;
 use super::room::{Reserved, Room};
 use super::rules::Rules;
 use super::store::{Store, Stored};
@@ -140,14 +139,13 @@ impl Api {
 
     fn message(&self, message: &Stored, client: &Connection) -> Result<Response, Response> {
         let room = self.reserve(3 * message.envelope.content().len() + mail::MAX_COMPLETE, client)?;
-        let octets = message.envelope.bytes().map_err(unreadable)?;
-        Ok(json_with(room, mail::complete(message, &octets).to_string().into_bytes()))
+        let complete = mail::complete(message).map_err(unreadable)?;
+        Ok(json_with(room, complete.to_string().into_bytes()))
     }
 
     fn html(&self, message: &Stored, client: &Connection) -> Result<Response, Response> {
         let mut room = self.reserve(2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
-        let octets = message.envelope.bytes().map_err(unreadable)?;
-        let frame = html::frame(&octets).ok_or_else(|| absent("body in HTML"))?;
+        let frame = html::frame(&message.envelope).map_err(unreadable)?.ok_or_else(|| absent("body in HTML"))?;
         room.shrink(frame.len() as u64);
         let response = Response::new(200, "text/html; charset=utf-8", Body::Octets(frame.into_bytes(), Some(room)));
         Ok(response.with("Content-Security-Policy", html::POLICY))
@@ -156,12 +154,11 @@ impl Api {
     fn attachment(&self, message: &Stored, index: &str, client: &Connection) -> Result<Response, Response> {
         let index = number(index).and_then(|index| usize::try_from(index).ok()).ok_or_else(|| absent("attachment"))?;
         let mut room = self.reserve(2 * message.envelope.content().len(), client)?;
-        let octets = message.envelope.bytes().map_err(unreadable)?;
-        let mime = Mime::parse(&octets);
-        let part = mime.attachments().nth(index).ok_or_else(|| absent("attachment"))?;
-        let octets = part.octets().into_owned();
+        let mail = mail::without_bodies(&message.envelope).map_err(unreadable)?;
+        let part = mail.attachments().get(index).ok_or_else(|| absent("attachment"))?;
+        let octets = part.bytes().map_err(unreadable)?;
         room.shrink(octets.len() as u64);
-        let response = Response::new(200, download::harmless(&part.kind), Body::Octets(octets, Some(room)));
+        let response = Response::new(200, download::harmless(part.content_type()), Body::Octets(octets, Some(room)));
         Ok(response.with("Content-Disposition", download::disposition(&download::name(part, index))))
     }
 
@@ -254,8 +251,9 @@ fn absent(what: &str) -> Response {
     Response::error(404, format!("there is no such {what}"))
 }
 
-fn unreadable(e: std::io::Error) -> Response {
-    Response::error(500, format!("the message cannot be read: {e}"))
+fn unreadable(e: impl std::error::Error) -> Response {
+    let cause = e.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Response::error(500, format!("{e}{cause}"))
 }
 
 /// Digits and nothing else.

@@ -1,6 +1,6 @@
 //! The name and the type under which a browser stores an attachment.
 
-use super::mime::Part;
+use pillarbox::mime::Part;
 
 /// Types that nothing runs; any other is just octets.
 const HARMLESS: [&str; 8] = [
@@ -41,8 +41,8 @@ fn is_plain(c: char) -> bool {
 
 /// A name for what has none.
 pub fn name(part: &Part, index: usize) -> String {
-    part.name.clone().unwrap_or_else(|| {
-        let extension = match part.kind.as_str() {
+    part.name().map(str::to_owned).unwrap_or_else(|| {
+        let extension = match part.content_type() {
             "application/pdf" => "pdf",
             "image/gif" => "gif",
             "image/jpeg" => "jpg",

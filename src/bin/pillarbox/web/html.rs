@@ -8,7 +8,10 @@ use std::collections::HashMap;
 
 use base64ct::{Base64, Encoding};
 
-use super::mime::{Mime, Part};
+use pillarbox::Envelope;
+use pillarbox::mime::{Limits, Message, MimeError, Part};
+
+use super::markup::{Piece, Pieces};
 use super::query;
 
 /// What the frame may do: show styles, and pictures that are in it.
@@ -27,8 +30,15 @@ const MAX_REFERENCE: usize = 1000;
 /// In octets, the most that a frame takes beside the message.
 pub const MAX_FRAME: u64 = (6 * MAX_BODY + 2 * MAX_IMAGES) as u64;
 
-/// Images that are no documents of their own, as SVG is.
-const IMAGES: [&str; 4] = ["image/gif", "image/jpeg", "image/png", "image/webp"];
+/// Images that are no documents of their own, as SVG is: how browsers call them, and how else mail calls them or their files.
+const IMAGES: [(&str, &[&str], &[&str]); 6] = [
+    ("image/gif", &[], &["gif"]),
+    ("image/jpeg", &["image/jpg", "image/pjpeg"], &["jpg", "jpeg", "jpe", "jfif"]),
+    ("image/png", &["image/x-png", "image/apng"], &["png", "apng"]),
+    ("image/webp", &[], &["webp"]),
+    ("image/avif", &[], &["avif"]),
+    ("image/bmp", &["image/x-bmp", "image/x-ms-bmp"], &["bmp"]),
+];
 
 /// Elements for which a browser connects to their host, or looks up its name, before it asks the policy whether it may load
 /// them. The fourth is that of a frame set too; the last two can give an element of SVG a link that it does not have.
@@ -45,32 +55,45 @@ const LINKS: &str = "<style>:where(a[x-href]){color:#0645ad;text-decoration:unde
 const NOTHING: &str = "data:,";
 
 /// The frame's content, if the message is in HTML at all.
-pub fn frame(message: &[u8]) -> Option<String> {
-    let mime = Mime::parse(message);
-    let html = unlinked(&mime.html()?.text(MAX_BODY).0);
+pub fn frame(envelope: &Envelope) -> Result<Option<String>, MimeError> {
+    let mut limits = Limits::default();
+    (limits.text, limits.html) = (0, MAX_BODY);
+    let mail = envelope.parsed_within(&limits)?;
+    let Some(html) = mail.html() else { return Ok(None) };
     let mut frame = String::with_capacity(html.len());
-    let mut images = Images { mime: &mime, urls: HashMap::new(), room: MAX_IMAGES };
-    let mut rest = &html[..];
+    let mut images = Images { mail: &mail, urls: HashMap::new(), room: MAX_IMAGES };
+    for piece in Pieces::of(html) {
+        match piece {
+            Piece::Text(text) => frame += text,
+            Piece::Markup(markup) => add(&unlinked(markup), &mut images, &mut frame)?,
+        }
+    }
+    frame += LINKS;
+    Ok(Some(frame))
+}
+
+/// Adds what is no text, with images in the places of references to them, and without elements that reach out.
+fn add(markup: &str, images: &mut Images<'_>, frame: &mut String) -> Result<(), MimeError> {
+    let mut rest = markup;
     while let Some(at) = memchr::memchr3(b'<', b'c', b'C', rest.as_bytes()) {
         let (before, found) = rest.split_at(at);
-        frame += before;
+        *frame += before;
         let length = if let Some(tag) = reaching(found) {
-            frame += tag;
-            frame += "x-";
+            *frame += tag;
+            *frame += "x-";
             tag.len()
         } else if begins(found, "cid:") && frame.ends_with(['"', '\'', '(', '=', ' ', '\t', '\n', '\r', ';']) {
             let length = reference(&found[4..]) + 4;
-            frame += images.url(&found[4..length]);
+            *frame += images.url(&found[4..length])?;
             length
         } else {
-            frame += &found[..1];
+            *frame += &found[..1];
             1
         };
         rest = &found[length..];
     }
-    frame += rest;
-    frame += LINKS;
-    Some(frame)
+    *frame += rest;
+    Ok(())
 }
 
 /// Without links, but for those to another place in it. Attributes have no other way to be written, and what is no attribute
@@ -117,27 +140,42 @@ fn reference(text: &str) -> usize {
 
 /// The images of a message, each made a URL once.
 struct Images<'a> {
-    mime: &'a Mime<'a>,
-    urls: HashMap<*const Part<'a>, String>,
+    mail: &'a Message,
+    urls: HashMap<String, Option<String>>,
     room: usize,
 }
 
 impl Images<'_> {
     /// The image with this Content-ID (RFC 2392) as a data URL, of which no octet is the message's own choice.
-    fn url(&mut self, reference: &str) -> &str {
+    fn url(&mut self, reference: &str) -> Result<&str, MimeError> {
         let id = query::decode(reference);
-        let known = |part: &&Part| part.id.as_deref() == Some(&id) && IMAGES.contains(&part.kind.as_str());
-        let Some(part) = self.mime.parts.iter().find(known) else { return NOTHING };
-        let url = self
-            .urls
-            .entry(part)
-            .or_insert_with(|| format!("data:{};base64,{}", part.kind, Base64::encode_string(&part.octets())));
+        if !self.urls.contains_key(&id) {
+            let named = self.mail.parts().iter().filter(|part| part.content_id() == Some(&id));
+            let image = named.filter_map(|part| Some((part, kind(part)?))).next();
+            let made =
+                image.map(|(part, kind)| Ok(format!("data:{kind};base64,{}", Base64::encode_string(&part.bytes()?))));
+            self.urls.insert(id.clone(), made.transpose().map_err(MimeError::Io)?);
+        }
+        let Some(Some(url)) = self.urls.get(&id) else { return Ok(NOTHING) };
         match self.room.checked_sub(url.len()) {
             Some(room) => {
                 self.room = room;
-                url
+                Ok(url)
             }
-            None => NOTHING,
+            None => Ok(NOTHING),
         }
     }
+}
+
+/// As which image a browser shows a part, if it is one: by its type, or by its name where the type says nothing.
+fn kind(part: &Part) -> Option<&'static str> {
+    let said = part.content_type();
+    let extension = part.name().and_then(|name| Some(name.rsplit_once('.')?.1.to_ascii_lowercase()));
+    let is_unsaid = matches!(said, "application/octet-stream" | "application/x-unknown" | "image/*" | "image/unknown");
+    let known = IMAGES.iter().find(|(kind, others, extensions)| {
+        *kind == said
+            || others.contains(&said)
+            || is_unsaid && extension.as_ref().is_some_and(|extension| extensions.contains(&extension.as_str()))
+    });
+    known.map(|(kind, ..)| *kind)
 }

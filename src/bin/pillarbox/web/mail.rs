@@ -2,13 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use mail_parser::DateTime;
-use mail_parser::decoders::html::html_to_text;
+use pillarbox::mime::{Cut, Limits, Message, MimeError, html_to_text};
 use pillarbox::testing::{Direction, Entry};
 use pillarbox::{Envelope, Escaped};
 use serde_json::{Value, json};
 
-use super::mime::Mime;
 use super::store::Stored;
 
 /// In octets, of the text that is shown, and of the HTML.
@@ -19,6 +17,10 @@ const MAX_SEARCHED: usize = 64 * 1024;
 
 /// In characters, of a subject and a sender in a list.
 const MAX_LINE: usize = 1000;
+
+/// How many parts are told about, those of messages within the message among them, and how deep those may be.
+const MAX_PARTS: usize = 2000;
+const MAX_MESSAGES: usize = 3;
 
 /// How many recipients stand in a list.
 const MAX_LISTED: usize = 100;
@@ -37,32 +39,25 @@ pub struct Summary {
 impl Summary {
     pub fn of(envelope: &Envelope) -> Summary {
         // What cannot be read from the disk shows as empty; whoever asks for it is told why.
-        let octets = envelope.bytes().unwrap_or_default();
-        let mime = Mime::parse(&octets);
-        let subject = mime.header.text("Subject").unwrap_or_default();
-        let from = mime
-            .header
-            .text("From")
-            .filter(|from| !from.trim().is_empty())
-            .unwrap_or_else(|| envelope.mail_from().to_string());
+        let mail = envelope.parsed_within(&bodies_up_to(MAX_SEARCHED)).ok();
+        let header = |name| mail.as_ref().and_then(|mail| mail.header(name)).unwrap_or_default();
+        let subject = header("Subject");
+        let from = Some(header("From").trim()).filter(|from| !from.is_empty()).map(str::to_owned);
+        let from = from.unwrap_or_else(|| envelope.mail_from().to_string());
         let mut searched = format!("{subject}\n{from}\n{}", envelope.mail_from());
         for name in ["To", "Cc", "Reply-To"] {
-            searched.extend(mime.header.text(name).map(|value| format!("\n{value}")));
+            searched += "\n";
+            searched += header(name);
         }
         searched.extend(envelope.recipients().iter().map(|to| format!("\n{to}")));
-        for text in mime.texts() {
-            searched += "\n";
-            searched += &text.text(MAX_SEARCHED).0;
-        }
-        if let Some(html) = mime.html() {
-            searched += "\n";
-            searched += &html_to_text(&html.text(MAX_SEARCHED).0);
-        }
+        let bodies = mail.as_ref().map(|mail| (mail.text().unwrap_or_default(), mail.html().unwrap_or_default()));
+        let (text, html) = bodies.unwrap_or_default();
+        searched += &format!("\n{text}\n{}", html_to_text(html));
         let cut = searched.floor_char_boundary(2 * MAX_SEARCHED);
         Summary {
             subject: subject.chars().take(MAX_LINE).collect(),
             from: from.chars().take(MAX_LINE).collect(),
-            attachments: mime.attachments().count(),
+            attachments: mail.as_ref().map_or(0, |mail| mail.attachments().len()),
             searched: searched[..cut].to_lowercase(),
         }
     }
@@ -93,28 +88,32 @@ pub fn listed(message: &Stored) -> Value {
     })
 }
 
+/// Limits for what is shown.
+fn bodies_up_to(octets: usize) -> Limits {
+    let mut limits = Limits::default();
+    (limits.text, limits.html, limits.parts) = (octets, octets, MAX_PARTS);
+    limits
+}
+
+/// What a message is made of.
+pub fn without_bodies(envelope: &Envelope) -> Result<Message, MimeError> {
+    envelope.parsed_within(&bodies_up_to(0))
+}
+
 /// All there is to know.
-pub fn complete(message: &Stored, octets: &[u8]) -> Value {
+pub fn complete(message: &Stored) -> Result<Value, MimeError> {
     let envelope = &message.envelope;
-    let mime = Mime::parse(octets);
-    let mut room = MAX_TEXT;
-    let mut is_whole = true;
-    let mut texts = Vec::new();
-    for part in mime.texts() {
-        let (text, is_all) = part.text(room);
-        room = room.saturating_sub(text.len());
-        is_whole &= is_all;
-        texts.push(text.replace("\r\n", "\n"));
-    }
-    let attachments = mime.attachments().enumerate().map(|(index, part)| {
-        json!({
+    let mail = envelope.parsed_within(&bodies_up_to(MAX_TEXT))?;
+    let attachments = mail.attachments().iter().enumerate().map(|(index, part)| {
+        Ok(json!({
             "index": index,
-            "name": part.name,
-            "type": part.kind,
-            "size": part.octets().len(),
-            "inline": part.is_inline,
-        })
+            "name": part.name(),
+            "type": part.content_type(),
+            "size": part.write_to(&mut std::io::sink())?,
+            "inline": part.is_inline() || (part.disposition().is_none() && part.content_id().is_some()),
+        }))
     });
+    let attachments: Vec<Value> = attachments.collect::<Result<_, _>>().map_err(MimeError::Io)?;
     let entries = envelope.transcript().map(|said| said.entries()).unwrap_or_default();
     let mut all = listed(message);
     all["to"] = json!(envelope.recipients().iter().map(|to| to.as_str()).collect::<Vec<_>>());
@@ -125,15 +124,47 @@ pub fn complete(message: &Stored, octets: &[u8]) -> Value {
     all["protocol"] = json!(envelope.protocol().to_string());
     all["tls"] = json!(envelope.tls().is_some());
     all["identity"] = json!(envelope.identity());
-    all["headers"] = json!(mime.header.decoded().collect::<Vec<_>>());
-    all["text"] = if texts.is_empty() { Value::Null } else { json!(texts.join("\n")) };
-    all["text_complete"] = json!(is_whole);
-    let html = mime.html().map(|part| part.text(MAX_TEXT));
-    all["html_complete"] = json!(html.as_ref().is_none_or(|(_, is_all)| *is_all));
-    all["html"] = json!(html.map(|(html, _)| html));
-    all["attachments"] = attachments.collect();
+    all["headers"] = json!(mail.headers().collect::<Vec<_>>());
+    all["text"] = json!(mail.text());
+    all["text_complete"] = json!(!mail.cut().contains(&Cut::Text));
+    all["html_complete"] = json!(!mail.cut().contains(&Cut::Html));
+    all["html"] = json!(mail.html());
+    all["attachments"] = json!(attachments);
+    all["parts"] = parts(&mail, MAX_MESSAGES, &mut { MAX_PARTS });
+    // What passes the limits of what is shown is told above.
+    let cut = mail.cut().iter().filter(|cut| !matches!(cut, Cut::Text | Cut::Html));
+    all["cut"] = cut.map(Cut::to_string).collect();
     all["conversation"] = entries.iter().map(said).collect();
-    all
+    Ok(all)
+}
+
+/// The parts of a message, and of those that are in it down to so many levels, while there is room for more.
+fn parts(mail: &Message, levels: usize, room: &mut usize) -> Value {
+    let mut all = Vec::new();
+    for part in mail.parts() {
+        let Some(left) = room.checked_sub(1) else { break };
+        *room = left;
+        let mut told = json!({
+            "type": part.content_type(),
+            "depth": part.depth(),
+            "name": part.name(),
+            "content_id": part.content_id(),
+            "disposition": part.disposition(),
+            "charset": part.charset(),
+            "body": part.is_body(),
+        });
+        if levels > 0
+            && let Ok(Some(within)) = part.message()
+        {
+            told["message"] = json!({
+                "subject": within.subject(),
+                "from": within.header("From"),
+                "parts": parts(&within, levels - 1, room),
+            });
+        }
+        all.push(told);
+    }
+    Value::Array(all)
 }
 
 fn said(entry: &Entry) -> Value {
@@ -157,6 +188,36 @@ fn said(entry: &Entry) -> Value {
 /// RFC 3339, in UTC, with milliseconds.
 fn timestamp(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let seconds = DateTime::from_timestamp(i64::try_from(since.as_secs()).unwrap_or(0)).to_rfc3339();
-    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), since.subsec_millis())
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    // From the first of March of the year 0, in cycles of 400 years that are all as long; years that begin in March have the
+    // day that may be missing last.
+    let day = days + 719_468;
+    let (cycle, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (year, month) = (400 * cycle + year + month / 10, (month + 2) % 12 + 1);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00.005Z"),
+            (951_782_399, "2000-02-28T23:59:59.005Z"),
+            (951_782_400, "2000-02-29T00:00:00.005Z"),
+            (951_868_800, "2000-03-01T00:00:00.005Z"),
+            (1_795_424_400, "2026-11-23T09:00:00.005Z"),
+            (4_107_542_399, "2100-02-28T23:59:59.005Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.005Z"),
+        ] {
+            assert_eq!(timestamp(SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 5)), expected);
+        }
+    }
 }

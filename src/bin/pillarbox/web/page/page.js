@@ -14,7 +14,7 @@ export function make(name, attributes = {}, ...children) {
 }
 
 /** One line with what cannot be seen made visible: control characters, and those that turn the writing's direction. */
-export const line = (text) => String(text ?? '').replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+export const line = (text) => String(text ?? '').replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
   (c) => (c === '\t' ? ' ' : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`));
 
 export const size = (octets) => (octets < 1000 ? `${octets} B`

@@ -1,0 +1,133 @@
+//! The octets of a message, of which any part can be read at any time, and what a part's octets decode to.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::transfer::{Encoding, Transfer};
+use crate::content::Content;
+use crate::spool::SpoolFile;
+
+/// In octets, of what is decoded at once.
+const PIECE: usize = 16 * 1024;
+
+/// A message's octets, whatever becomes of the envelope.
+#[derive(Debug)]
+pub(super) enum Octets {
+    Memory(Vec<u8>),
+    Disk(SpoolFile),
+}
+
+impl Octets {
+    /// Copies what is in memory, or takes one more descriptor of the file.
+    pub fn of(content: &Content) -> io::Result<Octets> {
+        Ok(match content.spooled() {
+            Some(file) => Octets::Disk(file.try_clone()?),
+            None => Octets::Memory(content.bytes()?.into_owned()),
+        })
+    }
+
+    pub fn len(&self) -> u64 {
+        match self {
+            Octets::Memory(octets) => octets.len() as u64,
+            Octets::Disk(file) => file.len(),
+        }
+    }
+
+    fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
+        match self {
+            Octets::Memory(octets) => {
+                let begin = usize::try_from(at).unwrap_or(usize::MAX).min(octets.len());
+                (&octets[begin..]).read(out)
+            }
+            Octets::Disk(file) => file.read_at(out, at),
+        }
+    }
+}
+
+/// A range of a message's octets, as they are.
+#[derive(Clone, Debug)]
+pub(super) struct Range {
+    pub octets: Arc<Octets>,
+    pub begin: u64,
+    pub end: u64,
+}
+
+impl Range {
+    pub fn len(&self) -> u64 {
+        self.end - self.begin
+    }
+}
+
+impl Read for Range {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.len()).unwrap_or(usize::MAX).min(out.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let read = self.octets.read_at(&mut out[..most], self.begin)?;
+        if read == 0 {
+            // Half a part must not pass for a whole one.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.begin += read as u64;
+        Ok(read)
+    }
+}
+
+/// Reads what a part's octets decode to: from [`Part::reader`](super::Part::reader).
+#[derive(Debug)]
+pub struct PartReader {
+    range: Range,
+    transfer: Transfer,
+    // Decoded, and given out up to here.
+    decoded: Vec<u8>,
+    given: usize,
+    is_at_end: bool,
+}
+
+impl PartReader {
+    pub(super) fn new(range: Range, encoding: Encoding) -> PartReader {
+        PartReader { range, transfer: encoding.decoder(), decoded: Vec::new(), given: 0, is_at_end: false }
+    }
+
+    /// Decodes until there is something to give, or nothing more.
+    fn fill(&mut self) -> io::Result<()> {
+        let mut raw = [0; PIECE];
+        while self.given == self.decoded.len() && !self.is_at_end {
+            let read = match self.range.read(&mut raw) {
+                Ok(read) => read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            self.is_at_end = read == 0;
+            self.decoded.clear();
+            self.given = 0;
+            self.transfer.decode(&raw[..read], self.is_at_end, &mut self.decoded);
+        }
+        Ok(())
+    }
+
+    /// Gives the octets to `take`, in pieces, until it says that it has enough.
+    pub(super) fn each(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        loop {
+            self.fill()?;
+            let piece = &self.decoded[self.given..];
+            if piece.is_empty() || !take(piece) {
+                return Ok(());
+            }
+            self.given = self.decoded.len();
+        }
+    }
+}
+
+impl Read for PartReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if let Transfer::Identity = self.transfer {
+            return self.range.read(out);
+        }
+        self.fill()?;
+        let read = (&self.decoded[self.given..]).read(out)?;
+        self.given += read;
+        Ok(read)
+    }
+}

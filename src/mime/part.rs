@@ -1,0 +1,289 @@
+//! The parts of a message: what they are, and what they hold.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use super::charset::{self, Charset, Guess};
+use super::index::Entry;
+use super::limits::{Bounds, Limits};
+use super::octets::{Octets, PartReader, Range};
+use super::{Message, MimeError};
+
+/// In octets, of HTML in which it may say its charset.
+const HTML_BEGIN: u64 = 4096;
+
+/// What all parts of a message share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub octets: Arc<Octets>,
+    pub limits: Limits,
+    /// In how many messages this one is.
+    pub nesting: usize,
+}
+
+/// A part of a message: a multipart, a text, a file, a picture for the HTML, or another message.
+///
+/// Its body is decoded when it is asked for: from the copy of the message that the [`Message`] made, or from the file on
+/// disk. Cloning one copies no body.
+///
+/// ```
+/// use std::io::Read;
+/// use pillarbox::mime::{Limits, Message};
+///
+/// let mail = Message::from_octets(
+///     "Content-Type: text/csv; name=a.csv\r\nContent-Transfer-Encoding: base64\r\n\r\nYSxi\r\n",
+///     &Limits::default(),
+/// );
+/// let [file] = mail.attachments() else { panic!("one file") };
+/// assert_eq!((file.name(), file.content_type()), (Some("a.csv"), "text/csv"));
+/// assert_eq!(file.bytes()?, b"a,b");
+///
+/// let mut begin = [0; 1];
+/// file.reader().read_exact(&mut begin)?; // decodes no more than is read
+/// file.write_to(&mut std::io::sink())?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Part {
+    entry: Arc<Entry>,
+    shared: Arc<Shared>,
+}
+
+impl Part {
+    pub(super) fn new(entry: Entry, shared: &Arc<Shared>) -> Part {
+        Part { entry: Arc::new(entry), shared: shared.clone() }
+    }
+
+    /// The media type in small letters, without parameters, such as `image/png`. It is `text/plain` where none is given or
+    /// what is given is none (RFC 2045 section 5.2), and for a multipart in which no part begins.
+    pub fn content_type(&self) -> &str {
+        &self.entry.kind
+    }
+
+    /// The file's name, decoded. Of a path that the sender gave it is the last piece, without control characters, characters
+    /// that change the direction of writing, and dots at its beginning; up to 255 characters.
+    pub fn name(&self) -> Option<&str> {
+        self.entry.name.as_deref()
+    }
+
+    /// The name by which the HTML refers to it (`cid:`), without angle brackets.
+    pub fn content_id(&self) -> Option<&str> {
+        self.entry.id.as_deref()
+    }
+
+    /// `Content-Disposition` in small letters, without parameters: `inline`, `attachment`, or what else was sent.
+    pub fn disposition(&self) -> Option<&str> {
+        self.entry.disposition.as_deref()
+    }
+
+    /// Whether it is meant to be shown within the message (`Content-Disposition: inline`).
+    pub fn is_inline(&self) -> bool {
+        self.disposition() == Some("inline")
+    }
+
+    /// The charset that is declared, in small letters, as it was sent.
+    pub fn charset(&self) -> Option<&str> {
+        self.entry.charset.as_deref()
+    }
+
+    /// Whether parts of it are [`parts`](Message::parts) of the message.
+    pub fn is_multipart(&self) -> bool {
+        self.entry.is_multipart
+    }
+
+    /// Whether it is (a piece of) the [`text`](Message::text) or the [`html`](Message::html) of the message. What is neither
+    /// that nor a multipart is an attachment.
+    pub fn is_body(&self) -> bool {
+        self.entry.is_body
+    }
+
+    /// In how many multiparts it is: 0 for the message itself.
+    pub fn depth(&self) -> usize {
+        self.entry.depth
+    }
+
+    /// The multipart that it is in, by its place in [`parts`](Message::parts).
+    pub fn parent(&self) -> Option<usize> {
+        self.entry.parent
+    }
+
+    /// How many octets it has in the message, encoded as it is.
+    pub fn encoded_len(&self) -> u64 {
+        self.entry.end - self.entry.begin
+    }
+
+    /// Reads the octets, decoded, holding 64 KiB of them at most. Each call gives a reader from the start. A text's octets
+    /// are in its own charset; those of a multipart are all that is in it.
+    pub fn reader(&self) -> PartReader {
+        self.beginning(u64::MAX)
+    }
+
+    fn beginning(&self, most: u64) -> PartReader {
+        PartReader::new(self.range(most), self.entry.encoding)
+    }
+
+    fn range(&self, most: u64) -> Range {
+        let Entry { begin, end, .. } = *self.entry;
+        Range { octets: self.shared.octets.clone(), begin, end: end.min(begin.saturating_add(most)) }
+    }
+
+    /// Writes the octets, decoded, and says how many there are.
+    ///
+    /// # Errors
+    /// Those of writing, and those of reading a message that is on disk.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<u64> {
+        io::copy(&mut self.reader(), out)
+    }
+
+    /// All of the octets, decoded.
+    ///
+    /// # Errors
+    /// Those of reading a message that is on disk; never for one in memory.
+    pub fn bytes(&self) -> io::Result<Vec<u8>> {
+        let mut octets = Vec::new();
+        self.reader().read_to_end(&mut octets)?;
+        Ok(octets)
+    }
+
+    /// What it says as text with `\n` line ends, whatever its type, up to [`Limits::text`]. Without a declared charset it is
+    /// UTF-8 if it can be, ISO-2022-JP if it has the escapes of that, and else windows-1252.
+    ///
+    /// # Errors
+    /// As [`bytes`](Part::bytes).
+    pub fn text(&self) -> io::Result<String> {
+        let mut text = String::new();
+        self.add_text(self.shared.limits.text, &mut text)?;
+        Ok(text)
+    }
+
+    /// The message that this part is, taken apart, if its type is `message/rfc822` or `message/global`. Each level is read
+    /// when it is asked for.
+    ///
+    /// # Errors
+    /// [`MimeError::TooDeep`] if it is in more messages than [`Limits::depth`].
+    pub fn message(&self) -> Result<Option<Message>, MimeError> {
+        if !matches!(self.content_type(), "message/rfc822" | "message/global") {
+            return Ok(None);
+        }
+        let Shared { limits, nesting, .. } = &*self.shared;
+        if *nesting >= limits.depth {
+            return Err(MimeError::TooDeep);
+        }
+        // RFC 2046 section 5.2.1 forbids an encoding, and some encode all the same.
+        let range = match self.entry.encoding {
+            super::transfer::Encoding::Identity => self.range(u64::MAX),
+            _ => {
+                let octets = Octets::Memory(self.bytes().map_err(MimeError::Io)?);
+                Range { end: octets.len(), octets: Arc::new(octets), begin: 0 }
+            }
+        };
+        Message::read(range, limits, nesting + 1).map(Some)
+    }
+
+    /// Adds its text, until `out` has `most` octets; whether that was all.
+    pub(super) fn add_text(&self, most: usize, out: &mut String) -> io::Result<bool> {
+        let mut decoder = self.said_or_guessed()?.decoder();
+        let expected = usize::try_from(self.encoded_len()).unwrap_or(usize::MAX);
+        let expected = expected.min(most.saturating_sub(out.len()));
+        // Most texts are as long as they are in the message, and nothing follows them.
+        if out.is_empty() {
+            out.reserve_exact(expected)
+        } else {
+            out.reserve(expected)
+        }
+        let mut lines = LineEnds { is_whole: true, after_cr: false, most };
+        let mut decoded = String::new();
+        self.reader().each(|octets| {
+            decoded.clear();
+            decoder.decode(octets, false, &mut decoded);
+            lines.add(&decoded, out);
+            lines.is_whole
+        })?;
+        decoded.clear();
+        decoder.decode(b"", true, &mut decoded);
+        lines.add(&decoded, out);
+        Ok(lines.is_whole)
+    }
+
+    fn said_or_guessed(&self) -> io::Result<Charset> {
+        if let Some(said) = self.charset().and_then(Charset::named) {
+            return Ok(said);
+        }
+        if self.content_type() == "text/html" {
+            let mut begin = Vec::new();
+            self.beginning(2 * HTML_BEGIN).take(HTML_BEGIN).read_to_end(&mut begin)?;
+            if let Some(said) = charset::of_html(&begin) {
+                return Ok(said);
+            }
+        }
+        let mut guess = Guess::default();
+        self.reader().each(|octets| {
+            guess.look_at(octets);
+            !guess.is_certain()
+        })?;
+        Ok(guess.charset())
+    }
+}
+
+/// Makes all line ends `\n`.
+struct LineEnds {
+    most: usize,
+    after_cr: bool,
+    is_whole: bool,
+}
+
+impl LineEnds {
+    fn add(&mut self, text: &str, out: &mut String) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            if std::mem::take(&mut self.after_cr)
+                && let Some(behind) = rest.strip_prefix('\n')
+            {
+                rest = behind;
+                continue;
+            }
+            let end = memchr::memchr(b'\r', rest.as_bytes());
+            self.push(&rest[..end.unwrap_or(rest.len())], out);
+            let Some(end) = end else { return };
+            self.push("\n", out);
+            self.after_cr = true;
+            rest = &rest[end + 1..];
+        }
+    }
+
+    fn push(&mut self, text: &str, out: &mut String) {
+        let room = self.most.saturating_sub(out.len());
+        let taken = text.floor_char_boundary(room);
+        *out += &text[..taken];
+        self.is_whole &= taken == text.len();
+    }
+}
+
+/// The texts of some parts, one a line behind the other.
+pub(super) fn joined<'p>(
+    parts: impl Iterator<Item = &'p Part>,
+    most: usize,
+    what: super::Cut,
+    bounds: &mut Bounds<'_>,
+) -> io::Result<Option<String>> {
+    let mut all: Option<String> = None;
+    for part in parts {
+        let text = all.get_or_insert_default();
+        if part.encoded_len() == 0 {
+            continue;
+        }
+        let is_first = text.is_empty();
+        if !is_first && text.len() < most {
+            text.push('\n');
+        }
+        if !part.add_text(most, text)? {
+            bounds.cut(what);
+        }
+    }
+    if let Some(text) = &mut all
+        && text.capacity() - text.len() > 4096
+    {
+        text.shrink_to_fit();
+    }
+    Ok(all)
+}
