@@ -1,0 +1,57 @@
+//! TLS, and who may log in.
+
+#[cfg(feature = "auth")]
+use std::sync::Arc;
+
+use super::Builder;
+use crate::tls::Tls;
+
+/// # Security
+///
+/// TLS, and who may log in.
+impl Builder {
+    /// The certificate: STARTTLS (RFC 3207) is offered, and listeners can be of
+    /// [implicit TLS](crate::Listener::implicit_tls). Default: none.
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Builder {
+        self.tls = Some(tls.into());
+        self
+    }
+
+    /// Whether commands are refused with `530 5.7.0` until TLS is in use, but for those that bring it about. Default: false.
+    pub fn require_tls(mut self, required: bool) -> Builder {
+        self.config.require_tls = required;
+        self
+    }
+
+    /// Who may authenticate, and how: AUTH (RFC 4954) is offered. Mechanisms that show the secret are offered within TLS,
+    /// to clients on this machine while TLS is not required, and where [`clear_text_auth`](Builder::clear_text_auth) says
+    /// so. Default: none.
+    #[cfg(feature = "auth")]
+    pub fn authenticator(mut self, authenticator: impl crate::auth::Authenticator + 'static) -> Builder {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Whether mail is refused with `530 5.7.0` until the client has authenticated itself. Default: false.
+    #[cfg(feature = "auth")]
+    pub fn require_auth(mut self, required: bool) -> Builder {
+        self.config.require_auth = required;
+        self
+    }
+
+    /// Whether mechanisms that show the secret (PLAIN, LOGIN and the bearer ones) may be used without TLS by anybody.
+    /// Default: false.
+    #[cfg(feature = "auth")]
+    pub fn clear_text_auth(mut self, allowed: bool) -> Builder {
+        self.config.clear_text_auth = allowed;
+        self
+    }
+
+    /// How many failed authentications end a connection with `421 4.7.0`; `None` is no limit. Each failure is also
+    /// answered half a second later than the one before. Default: 3.
+    #[cfg(feature = "auth")]
+    pub fn max_auth_failures(mut self, failures: impl Into<Option<usize>>) -> Builder {
+        self.config.max_auth_failures = failures.into().unwrap_or(usize::MAX);
+        self
+    }
+}
