@@ -434,6 +434,7 @@ impl Envelope {
         let mut line = String::from("Received: from ");
         match (name, self.peer.ip()) {
             (Some(name), Some(ip)) => line += &format!("{name} ({})", literal(ip)),
+            (Some(name), None) if self.peer == Endpoint::Unknown => line += &format!("{name} (unknown)"),
             (Some(name), None) => line += name,
             // A name that is none stays out, and the address takes its place.
             (None, Some(ip)) => line += &literal(ip),
@@ -532,6 +533,9 @@ mod tests {
         assert!(local.starts_with("Received: from localhost\r\n\tby") && !local.contains("for"), "{local}");
         let nobody = envelope("a b", Endpoint::Unknown, &["Postmaster"]).received_header();
         assert!(nobody.starts_with("Received: from unknown\r\n\tby"), "{nobody}");
+        // What it says of itself is not to pass for what we know of it.
+        let claims = envelope("[127.0.0.1]", Endpoint::Unknown, &["Postmaster"]).received_header();
+        assert!(claims.starts_with("Received: from [127.0.0.1] (unknown)\r\n\tby"), "{claims}");
     }
 
     #[test]

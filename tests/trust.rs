@@ -64,7 +64,7 @@ fn whom_the_proxy_does_not_name_is_nobody() {
         assert_eq!(mail.peer(), &Endpoint::Unknown, "{}", header.escape_ascii());
         assert!(!mail.peer().is_loopback() && mail.peer().ip().is_none());
         assert_eq!(mail.peer().to_string(), "unknown");
-        assert!(mail.received_header().starts_with("Received: from client.example\r\n\tby "));
+        assert!(mail.received_header().starts_with("Received: from client.example (unknown)\r\n\tby "));
     }
 }
 

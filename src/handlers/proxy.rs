@@ -44,7 +44,8 @@ const IDLE_CONNECTIONS: usize = 10;
 ///
 /// Each step waits for the upstream as long as [`Upstream::timeout`] says; then the client reads a 4xx. Nobody waits behind
 /// somebody else: every client asks on its own thread and every message is sent by one. While an upstream is known to be
-/// silent one client at a time waits for it, and the others read `451 4.4.1` at once.
+/// silent one client at a time waits for it, and the others read `451 4.4.1` at once. Only a handler of your own that calls
+/// `process_message` holds its consumer meanwhile: give such a server several [`consumers`](crate::Builder::consumers).
 ///
 /// # Mail stores
 ///
@@ -77,7 +78,7 @@ impl Proxy {
 
     /// Relays for all clients to recipients of these domains, which do not stand for their subdomains. ASCII letters are the
     /// same in either case; list an internationalised domain in each form that clients may write, as a U-label and as an
-    /// A-label (`xn--…`). Default: none.
+    /// A-label (`xn--...`). Default: none.
     pub fn to_domains<D: Into<String>>(mut self, domains: impl IntoIterator<Item = D>) -> Proxy {
         Arc::make_mut(&mut self.relay.policy).add_domains(domains.into_iter().map(Into::into));
         self

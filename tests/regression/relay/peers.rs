@@ -55,7 +55,7 @@ fn nobody_in_particular_is_trusted_by_no_list() {
         client.expect("Subject: x\r\n\r\nbody\r\n.", "250");
         let text = upstream.recv_timeout(PATIENCE).unwrap().text().unwrap();
         // Nothing of the proxy's own is told as the client's.
-        assert!(text.starts_with("Received: from client.example\n\tby "), "{shown}: {text}");
+        assert!(text.starts_with("Received: from client.example (unknown)\n\tby "), "{shown}: {text}");
         assert!(text.contains("\nX-Peer: unknown\nSubject: x\n"), "{shown}: {text}");
     }
     // Whom it names is on the lists.
