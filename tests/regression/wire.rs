@@ -241,7 +241,7 @@ fn nothing_behind_refused_data_is_run() {
     for (n, inbox) in inboxes.iter().enumerate() {
         // All that is sent before DATA, to whose replies nobody listens: a hook, a budget or a missing recipient refuses it.
         let recipient = if n == 0 || n == 4 { "" } else { "RCPT TO:<recipient@example.org>\r\n" };
-        for data in ["DATA", "DATA now", "data\t"] {
+        for data in ["DATA", "DATA now", "data\t", "DATA\0", "DATA\r", "DATA \x0b"] {
             for tail in &tails {
                 let mut client = Client::connect(inbox.local_addr());
                 client.expect(if n == 4 { "LHLO client.example" } else { "EHLO client.example" }, "250");
