@@ -229,7 +229,7 @@ fn nothing_behind_refused_data_is_run() {
         "QUIT\r\n".to_owned(),
         "R".to_owned(),
         ".\r\n".to_owned(),
-        long_noop().repeat(400) + message,
+        long_noop().repeat(40) + message,
     ];
     let inboxes = [
         inbox(Server::builder()),
