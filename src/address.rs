@@ -70,10 +70,14 @@ impl std::error::Error for AddressError {}
 
 /// An address: a local part and, as a rule, a domain, as the client sent them.
 ///
-/// `FromStr` takes every address that a server takes by default. That is more than RFC 5321 section 4.1.2 has: a local part
-/// of more than 64 octets or with dots in odd places (`a..b@example.jp`, `x.@example.com`), but not one that leads out of a
-/// folder (`../x`), `_` in a domain (`root@my_host`), and an address without a domain (`root`). [`strict_syntax`](crate::Builder::strict_syntax) makes a
-/// server refuse these.
+/// `FromStr` takes every address that a server takes by default. That is more than RFC 5321 section 4.1.2 has:
+///
+/// - a local part of more than 64 octets, or with dots in odd places (`a..b@example.jp`, `x.@example.com`), but none that
+///   would lead out of a folder if it were a path (`../x`);
+/// - `_` in a domain (`root@my_host`);
+/// - an address without a domain (`root`).
+///
+/// [`strict_syntax`](crate::Builder::strict_syntax) makes a server refuse these.
 ///
 /// Two are equal if they mean the same: the domain in whichever case of letters, the local part to the letter (RFC 5321
 /// section 2.4), whether or not it is quoted. So do they compare with text.

@@ -210,15 +210,19 @@ impl<'a> Line<'a> {
             || ends_with_http_version(self.argument)
     }
 
-    /// Whether content follows it that must not run as commands, however the line goes on.
+    /// Whether content may follow it that must not run as commands, however the line goes on.
     pub fn announces_content(&self) -> bool {
-        self.verb == Some(Verb::Data) || self.announces_chunk()
+        self.begins_as(b"DATA") || self.announces_chunk()
     }
 
-    /// Whether that is a chunk. `BDAT10` is no command, but who sends it means one.
+    /// Whether that is a chunk.
     pub fn announces_chunk(&self) -> bool {
-        let behind = strip_prefix(self.word, b"BDAT");
-        behind.is_some_and(|behind| !behind.first().is_some_and(u8::is_ascii_alphabetic))
+        self.begins_as(b"BDAT")
+    }
+
+    /// Whether the word is a verb, or that and something that is no letter: `BDAT10` is no command, but means one.
+    fn begins_as(&self, verb: &[u8]) -> bool {
+        strip_prefix(self.word, verb).is_some_and(|behind| !behind.first().is_some_and(u8::is_ascii_alphabetic))
     }
 }
 

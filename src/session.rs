@@ -232,7 +232,8 @@ pub trait Session {
     }
 
     /// DATA, or a message's first BDAT (RFC 3030): the content shall follow. Refused, the client sends none, or what comes
-    /// with BDAT is read off, and the transaction goes on.
+    /// with BDAT is read off, and the transaction goes on. A client that has sent more behind DATA without waiting for the
+    /// reply is disconnected.
     fn data(&mut self, context: &Context) -> Result<(), Reply> {
         Ok(())
     }
@@ -258,8 +259,8 @@ pub trait Session {
     /// Sees each command line before anything else does, and may answer it: so verbs are added, replaced or forbidden.
     ///
     /// `verb` is the first word as sent, `argument` what follows it; both may be any octets but CRLF. A line that is
-    /// answered here has no other effect, and content that comes with it (BDAT's chunk) is read off. The reply may
-    /// not be a 3xx, since nothing would read what the client sends next.
+    /// answered here has no other effect, and content that comes with it (BDAT's chunk) is read off, or the connection closed
+    /// where its end cannot be known. The reply may not be a 3xx, since nothing would read what the client sends next.
     fn command(&mut self, context: &Context, verb: &[u8], argument: &[u8]) -> Option<Reply> {
         None
     }

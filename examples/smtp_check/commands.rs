@@ -26,7 +26,7 @@ const STRANGE: &[(&str, &[u8])] = &[
 ];
 
 /// Requests by which a page has its reader's browser speak to a server.
-const REQUESTS: &[&str] = &["GET /", "POST /", "PUT /", "PATCH /", "DELETE /", "OPTIONS *", "REPORT /", "NOOP /"];
+const REQUESTS: &[&str] = &["GET /", "POST /", "PUT /", "PATCH /", "DELETE /", "OPTIONS *", "REPORT /"];
 
 pub fn checks() -> Vec<Check> {
     let mut checks = Vec::new();

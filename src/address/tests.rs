@@ -178,7 +178,6 @@ fn mailboxes_that_only_the_strict_refuse() {
     ] {
         let parsed = mailbox(text).unwrap_or_else(|e| panic!("{text}: {e}"));
         assert_eq!((parsed.as_str(), parsed.local_part(), parsed.domain()), (text, local_part, domain));
-        assert_eq!(parsed, mailbox(&text.to_owned()).unwrap());
         assert_eq!(parsed.domain_literal(), None);
         assert_eq!(strict_mailbox(text), Err(error), "{text}");
         let bracketed = format!("<{text}> SIZE=1");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pillarbox::{Builder, Context, Inbox, Reply, Server, Session};
+use pillarbox::{Builder, Context, Inbox, Network, Reply, Server, Session, handlers};
 
 use crate::client::{Client, PATIENCE};
 
@@ -229,7 +229,7 @@ fn nothing_behind_refused_data_is_run() {
         "QUIT\r\n".to_owned(),
         "R".to_owned(),
         ".\r\n".to_owned(),
-        long_noop().repeat(400) + message,
+        long_noop().repeat(40) + message,
     ];
     let inboxes = [
         inbox(Server::builder()),
@@ -241,7 +241,7 @@ fn nothing_behind_refused_data_is_run() {
     for (n, inbox) in inboxes.iter().enumerate() {
         // All that is sent before DATA, to whose replies nobody listens: a hook, a budget or a missing recipient refuses it.
         let recipient = if n == 0 || n == 4 { "" } else { "RCPT TO:<recipient@example.org>\r\n" };
-        for data in ["DATA", "DATA now", "data\t"] {
+        for data in ["DATA", "DATA now", "data\t", "DATA\0", "DATA\r", "DATA \x0b"] {
             for tail in &tails {
                 let mut client = Client::connect(inbox.local_addr());
                 client.expect(if n == 4 { "LHLO client.example" } else { "EHLO client.example" }, "250");
@@ -449,4 +449,43 @@ fn a_pool_that_keeps_a_connection_alive_keeps_it() {
         client.expect(".", "250 2.0.0 OK");
     }
     client.expect_in_step();
+}
+
+/// What the handlers make of such addresses: a relay passes them on for those whom it trusts, and takes none of them from
+/// strangers; a Maildir names them.
+#[test]
+fn handlers_cope_with_addresses_that_real_programs_send() {
+    let upstream = inbox(Server::builder());
+    let relay = handlers::Proxy::to(upstream.local_addr()).to_domains(["example.org"]);
+    let relay = Server::builder().xclient(Network::loopback()).serve("127.0.0.1:0", relay).expect("a free port");
+    let long = format!("{}@host_1.example", "x".repeat(80));
+    let addresses = ["root", "a..b@example.jp", "\"with blank\"", &long];
+    let mut client = Client::ehlo(relay.local_addr());
+    for address in addresses {
+        client.expect(format!("MAIL FROM:<{address}>"), "250");
+        client.expect(format!("RCPT TO:<{address}>"), "250");
+        client.expect("DATA", "354");
+        client.expect(".", "250 2.0.0 OK");
+        let mail = upstream.recv_timeout(PATIENCE).expect("it was acknowledged");
+        assert_eq!((mail.mail_from().as_str(), mail.recipients()[0].as_str()), (address, address));
+    }
+    client.expect("XCLIENT ADDR=192.0.2.1", "220");
+    client.expect("EHLO stranger.example", "250");
+    for address in addresses {
+        client.expect(format!("MAIL FROM:<{address}>"), "250");
+        client.expect(format!("RCPT TO:<{address}>"), "550 5.7.1");
+        client.expect("RSET", "250");
+    }
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let maildir = handlers::Maildir::create(folder.path()).expect("it can be made");
+    let server = Server::builder().serve("127.0.0.1:0", maildir).expect("a free port");
+    let mut client = Client::ehlo(server.local_addr());
+    client.expect("MAIL FROM:<root>", "250");
+    client.expect(format!("RCPT TO:<{long}>"), "250");
+    client.expect("DATA", "354");
+    client.expect(".", "250");
+    let file = std::fs::read_dir(folder.path().join("new")).expect("a folder").next().expect("a message");
+    let text = std::fs::read_to_string(file.expect("an entry").path()).expect("ASCII");
+    assert!(text.starts_with(&format!("Return-Path: <root>\nDelivered-To: {long}\nReceived: ")), "{text}");
 }
