@@ -31,8 +31,8 @@
 //!   and in memory it counts against [`buffer_budget`](Builder::buffer_budget) (2 GiB), past which messages are refused with
 //!   `452 4.3.1`, before their content if that is known in time. Recipients with their parameters count against the first of
 //!   the two by what they take in memory, a quarter of it for one message; past it RCPT is refused with `452 4.3.1`, but for
-//!   the first 16 KiB of a message, up to 16 MiB in all. 300 clients with a thousand recipients each, as long as commands
-//!   may be, take some 70 MiB. A message has
+//!   the first 16 KiB of a message, up to 16 MiB in all. 300 clients who name a thousand recipients each, with the longest
+//!   paths and parameters, take some 70 MiB. A transcript, where they are made, has 64 KiB for each connection. A message has
 //!   [`data_size_limit`](Builder::data_size_limit) (32 MiB, `552 5.3.4`) and
 //!   [`max_recipients`](Builder::max_recipients) (1,000, `452 4.5.3`); a command line 2,048 octets (`500 5.5.2`).
 //! - Threads: [`max_connections`](Builder::max_connections) (1,000); one more client reads `421 4.3.2`, without the listener
