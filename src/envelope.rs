@@ -397,8 +397,8 @@ impl Envelope {
     /// How many octets of memory it takes, with its recipients, its transcript and as much of the content as is not on disk.
     /// The values that hooks attached are not counted.
     ///
-    /// This is what counts against [`memory_budget`](crate::Builder::memory_budget) until the envelope is dropped, and what
-    /// a program that keeps envelopes should count.
+    /// Nearly as much counts against [`memory_budget`](crate::Builder::memory_budget) until the envelope is dropped; it is
+    /// what a program that keeps envelopes should count.
     pub fn memory_octets(&self) -> u64 {
         let list = allocation(self.recipients.capacity() * size_of::<Recipient>());
         let recipients: u64 = self.recipients.iter().map(Recipient::heap_octets).sum();
@@ -442,7 +442,9 @@ impl Envelope {
             (None, None) => line += "unknown",
         }
         line += &format!("\r\n\tby {} with {} id {}", self.hostname, self.protocol, self.id);
-        if let [ForwardPath::Mailbox(only)] = &self.recipients.iter().map(Recipient::path).collect::<Vec<_>>()[..] {
+        if let [only] = &self.recipients[..]
+            && let ForwardPath::Mailbox(only) = only.path()
+        {
             line += &format!("\r\n\tfor <{only}>");
         }
         line += &format!(";\r\n\t{}\r\n", date(self.received_at));

@@ -46,7 +46,9 @@ pub(crate) use store::{Keep, Store};
 /// Where the test itself is to say what becomes of a message, [`Builder::manual_inbox`](crate::Builder::manual_inbox)
 /// makes an `Inbox<Delivery>`: it gives out each message with the answer that its client waits for.
 ///
-/// An inbox holds [`inbox_capacity`](crate::Builder::inbox_capacity) messages; further ones are refused with `452 4.3.1`.
+/// An inbox holds [`inbox_capacity`](crate::Builder::inbox_capacity) messages, as far as
+/// [`memory_budget`](crate::Builder::memory_budget) and [`buffer_budget`](crate::Builder::buffer_budget) have room for them
+/// with their recipients and conversations; further ones are refused with `452 4.3.1`.
 /// It can be shared by reference between threads; each message goes to one of those that wait.
 #[derive(Debug)]
 #[must_use = "an inbox ends when it is dropped"]

@@ -31,8 +31,8 @@ pub struct Stats {
     /// Octets of content held now, in memory or on disk: what counts towards
     /// [`buffer_budget`](crate::Builder::buffer_budget).
     pub buffered_octets: u64,
-    /// The part of them that is in memory, and buffers for what is written to disk: what counts towards
-    /// [`memory_budget`](crate::Builder::memory_budget).
+    /// Octets of messages in memory now: of content, with the room kept there for what is written to disk, and of what
+    /// surrounds it, recipients above all. It is what counts towards [`memory_budget`](crate::Builder::memory_budget).
     pub memory_octets: u64,
 }
 

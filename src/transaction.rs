@@ -46,6 +46,8 @@ pub(crate) struct Transaction {
     pub recipients: Vec<Recipient>,
     /// In octets, what it takes in memory beside the room that the list of recipients has in itself.
     octets: u64,
+    /// The same with the recipient for whom memory was reserved last, and who may have been refused since.
+    with_next: u64,
     reservation: Option<Reservation>,
 }
 
@@ -54,14 +56,14 @@ impl Transaction {
         let path = reverse_path.mailbox().map_or(0, |mailbox| allocation(mailbox.as_str().len()));
         // It becomes an envelope, which is counted from now on: so it need not be at the end.
         let octets = allocation(size_of::<Envelope>()) + path + parameters.heap_octets();
-        Transaction { reverse_path, parameters, recipients: Vec::new(), octets, reservation: None }
+        Transaction { reverse_path, parameters, recipients: Vec::new(), octets, with_next: octets, reservation: None }
     }
 
     /// Reserves the memory of one more recipient; false if there is none.
     fn reserve(&mut self, store: &Arc<Store>, recipient: &Recipient) -> bool {
         let list = allocation(self.room_for_next() * size_of::<Recipient>());
-        let total = self.octets + recipient.heap_octets() + list;
-        self.reservation.get_or_insert_with(|| Reservation::of(store)).grow(total)
+        self.with_next = self.octets + recipient.heap_octets();
+        self.reservation.get_or_insert_with(|| Reservation::of(store)).grow(self.with_next + list)
     }
 
     /// For how many recipients there is room once another has come.
@@ -74,10 +76,12 @@ impl Transaction {
         }
     }
 
+    /// Adds the recipient for whom memory was reserved last.
     fn add(&mut self, recipient: Recipient) {
-        let room = self.room_for_next();
-        self.recipients.reserve_exact(room - self.recipients.len());
-        self.octets += recipient.heap_octets();
+        if self.recipients.len() == self.recipients.capacity() {
+            self.recipients.reserve_exact(self.room_for_next() - self.recipients.len());
+        }
+        self.octets = self.with_next;
         self.recipients.push(recipient);
     }
 
@@ -168,7 +172,7 @@ impl State {
         if transaction.reserve(store, recipient) { Ok(()) } else { Err(NO_ROOM_FOR_RECIPIENT) }
     }
 
-    /// RCPT is accepted.
+    /// RCPT is accepted, of the recipient for whom memory was reserved last.
     pub fn add(&mut self, recipient: Recipient) {
         if let Some(transaction) = &mut self.transaction {
             transaction.add(recipient);

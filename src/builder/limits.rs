@@ -79,6 +79,10 @@ impl Builder {
     }
 
     /// The most messages that an [`Inbox`](crate::Inbox) holds; past it messages are refused with `452 4.3.1`. Default: 10,000.
+    ///
+    /// They count against [`memory_budget`](Builder::memory_budget) and [`buffer_budget`](Builder::buffer_budget) too, so
+    /// that an inbox which nobody empties may be full before: with the default budgets at some 20,000 small messages, or at
+    /// 1,000 with long conversations or many recipients each.
     pub fn inbox_capacity(mut self, messages: usize) -> Builder {
         self.config.inbox_capacity = messages;
         self

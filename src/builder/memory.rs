@@ -16,13 +16,21 @@ impl Builder {
         self
     }
 
-    /// The octets of content in memory, counted as for [`buffer_budget`](Builder::buffer_budget), past which messages larger
-    /// than the [`spool_threshold`](Builder::spool_threshold) go to disk: a message that grows on takes with it what of it
-    /// was in memory. 0 sends all of them there, and `None`, no limit, none. Default: 64 MiB.
+    /// The octets of messages in memory: those of content, counted as for [`buffer_budget`](Builder::buffer_budget), past
+    /// which messages larger than the [`spool_threshold`](Builder::spool_threshold) go to disk: a message that grows on takes
+    /// with it what of it was in memory. 0 sends all of them there, and `None` none. Default: 64 MiB.
     ///
     /// A message that goes to disk costs more of the processor's time than one that does not, since it is written and read
     /// once more. So as long as there are few at a time, all of them are spared that, large ones too; and when there are
     /// many, memory stays within this limit and one threshold for each message.
+    ///
+    /// Recipients cannot go to disk. With their parameters, and with the envelope and its transcript once there is a message,
+    /// they count here by what they take in memory, until the envelope is dropped. One message may have a quarter of the
+    /// budget for that, and all together the whole of it, of which the last quarter is for those that need no more than
+    /// 16 KiB; past it RCPT is refused with `452 4.3.1`, and the recipients before stay. Messages that need no more than
+    /// 16 KiB, some hundred recipients, are taken up to 16 MiB beyond the budget, so that nobody is kept from sending a small
+    /// message, and also where the budget is 0. [`Envelope::leave_budgets`](crate::Envelope::leave_budgets) is for programs
+    /// that keep envelopes within a limit of their own.
     pub fn memory_budget(mut self, octets: impl Into<Option<u64>>) -> Builder {
         self.config.memory_budget = octets.into().unwrap_or(u64::MAX);
         self

@@ -250,10 +250,11 @@ impl On {
                 None => *path == **wanted,
             })
         };
+        // Recipients last: there may be many.
         event
+            && self.message.is_none_or(|number| number == occasion.message)
             && self.from.as_ref().is_none_or(from)
             && self.to.as_ref().is_none_or(to)
-            && self.message.is_none_or(|number| number == occasion.message)
     }
 }
 

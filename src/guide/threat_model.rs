@@ -44,6 +44,7 @@
 //! | send a message, or a line, without end | more than the limit is not stored; it is read off up to four times as much, then the connection is closed. Content has no line buffer. A command line of 2,048 octets, of AUTH 12,288, is skipped from there on, and ends the connection after 64 KiB (all fixed) | [`data_size_limit`](Builder::data_size_limit) 32 MiB |
 //! | fill memory with many messages | content beyond the budget goes to disk, in files without a name; beyond the second one messages are refused with `452 4.3.1` | [`memory_budget`](Builder::memory_budget) 64 MiB, [`buffer_budget`](Builder::buffer_budget) 2 GiB |
 //! | name recipients without end | `452 4.5.3` for each beyond | [`max_recipients`](Builder::max_recipients) 1,000 |
+//! | fill memory with recipients, over many connections | they count by what they take in memory, a quarter of the budget for one message; past it `452 4.3.1`. The first 16 KiB of a message are taken up to 16 MiB beyond (fixed), so that others can still send | [`memory_budget`](Builder::memory_budget) 64 MiB |
 //! | try commands, or send ones that do nothing | the connection ends, since beyond a number each that does nothing counts as an error; from one network over all of its connections, **if it was asked for** | [`max_errors`](Builder::max_errors) 20, [`max_junk`](Builder::max_junk) 100; [`max_error_rate`](Builder::max_error_rate): none |
 //! | smuggle a message inside another | only CRLF ends a line, and only CRLF.CRLF ends content. CRs and LFs that stand alone are made CRLF, but in BINARYMIME content, so that whoever reads the message next sees the same lines, and the dots of these lines are undone as those of others | [`line_ends`](Builder::line_ends): normalised |
 //! | have content taken for commands: a refused message or chunk, a cut chunk, DATA that was refused, a chunk of unknown length | content is read off whatever becomes of it. Where its end cannot be known, the connection is closed: `421 4.7.0` if anything is there behind a DATA that is refused, `501 5.5.4` for a BDAT whose number is none, `500 5.5.2` for a DATA or BDAT line that is too long | fixed |
@@ -108,7 +109,11 @@
 //! `-c Inbox --http ADDR` has no password. It listens on this machine alone unless `--http-public` is said, and whoever can
 //! connect reads all mail, deletes it and scripts faults. Pages of other sites cannot reach it through a browser, by a name
 //! made to lead here neither: `Host`, `Origin` and `Sec-Fetch-Site` are checked. 128 visitors at once, 10 s for a request, a
-//! head of 16 KiB, 10,000 messages or 256 MiB, beyond which mail is refused (all fixed). It is a tool for development, and speaks no TLS.
+//! head of 16 KiB (all fixed). An answer that its visitor does not take at once needs one of 96 places, so that the page and
+//! other small answers always have some; who takes no octet of one for 10 s is cut off, and after 1 s if somebody else wants
+//! the place. 10,000 messages, or 256 MiB of memory with their recipients, conversations and what is searched, beyond which
+//! mail is refused; a deleted message counts until the last visitor has read it. Messages on their way and large answers
+//! come on top: 64 MiB and 256 MiB at most. It is a tool for development, and speaks no TLS.
 //!
 //! # Somebody else on the machine
 //!

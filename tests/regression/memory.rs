@@ -132,6 +132,31 @@ fn recipients_are_counted_until_nobody_has_them() {
     }
 }
 
+/// Messages that wait for a slow handler are held as well, however many there are of them.
+#[test]
+fn messages_in_the_queue_count() {
+    let (server, deliveries) = Server::builder().memory_budget(4 * MIB).deliveries("127.0.0.1:0").expect("a free port");
+    let mut clients: Vec<Client> = (0..6)
+        .map(|_| {
+            let mut client = Client::ehlo(server.local_addr());
+            assert!(name_recipients(&mut client, (0..500).map(long_rcpt)) > 5);
+            client.expect("DATA", "354");
+            client.send(".\r\n");
+            client
+        })
+        .collect();
+    let held: Vec<_> = (0..6).map(|_| deliveries.recv_timeout(PATIENCE).expect("each was sent")).collect();
+    let counted = server.stats().memory_octets;
+    assert!((2 * MIB..=4 * MIB).contains(&counted), "{counted}");
+    for delivery in held {
+        let before = server.stats().memory_octets;
+        delivery.accept();
+        assert!(server.stats().memory_octets < before);
+    }
+    assert_eq!(server.stats().memory_octets, 0);
+    clients.iter_mut().for_each(|client| _ = client.expect_reply("250"));
+}
+
 /// What large messages hold keeps nobody from sending small ones, not even where no memory is to be used at all.
 #[test]
 fn a_few_recipients_are_always_taken() {

@@ -211,6 +211,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_deleted_counts_until_nobody_reads_it() {
+        let store = Store::new(100, 60_000);
+        assert_eq!(push(&store, &[50_000]), [true]);
+        let read = store.get(1).expect("it is there");
+        assert!(store.delete(1));
+        assert_eq!(push(&store, &[50_000]), [false]);
+        drop(read);
+        assert_eq!(push(&store, &[50_000]), [true]);
+        assert_eq!(ids(&store), [2]);
+    }
+
+    #[test]
+    fn recipients_and_conversations_count() {
+        let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0").expect("a free port");
+        let mut client = TcpStream::connect(inbox.local_addr()).expect("the inbox listens");
+        let many = format!("RCPT TO:<{}@b.example>\r\n", "a".repeat(60)).repeat(500);
+        client.write_all(format!("HELO a\r\nMAIL FROM:<>\r\n{many}BDAT 1 LAST\r\nx").as_bytes()).expect("it reads");
+        let mail = inbox.recv_timeout(PATIENCE).expect("it comes");
+        let store = Store::new(100, u64::MAX);
+        let size = mail.memory_octets();
+        store.push(mail).expect("there is room");
+        let held = store.held.load(Ordering::Relaxed);
+        // 500 of some 180 octets each, their line in the search, and 64 KiB of what was said.
+        assert!((100_000..400_000).contains(&size) && (size + 30_000..size + 150_000).contains(&held), "{size} {held}");
+        assert_eq!(inbox.server().stats().memory_octets, 0, "it counts here");
+    }
+
+    #[test]
     fn the_next_is_the_oldest_of_those_behind() {
         let store = Store::default();
         assert!(store.next(0, Instant::now()).is_none());
