@@ -99,7 +99,7 @@
 //! |---|---|---|
 //! | `tls` | STARTTLS and implicit TLS by native-tls: OpenSSL on Linux | by default |
 //! | `auth` | AUTH: [`Authenticator`], [`Users`] | by default |
-//! | `mime` | `Envelope::parsed`: subject, addresses, bodies, links, attachments; and `testing::Expected` | |
+//! | `mime` | `Envelope::parsed`: subject, addresses, bodies, links, attachments; `testing::Expected`; decoded subjects in transcripts and reports | |
 //! | `testing-tls` | `testing::Authority`: certificates for tests | |
 //! | `redis` | `handlers::RedisStream` | |
 //! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone | |

@@ -62,7 +62,7 @@
 //!
 //! | against | what is done |
 //! |---|---|
-//! | the handler | nothing is parsed unless it is asked for. Who asks for `Envelope::parsed` runs mail-parser on a stranger's octets, with the whole message in memory. What [`Envelope`](crate::Envelope) says of sender, recipients and peer is parsed and checked; what the message's headers say is a claim, `X-Peer` and `Received` included: the server's own stand above them |
+//! | the handler | nothing is parsed unless it is asked for. `Envelope::parsed` reads a stranger's octets within limits: no recursion, time linear in the octets, memory at most four times the octets and 32 MiB, and a message on disk stays there; `mime::Message::cut` says what passed a limit. An attachment's name is the last piece of a path without control characters, and its octets are the sender's. What [`Envelope`](crate::Envelope) says of sender, recipients and peer is parsed and checked; what the message's headers say is a claim, `X-Peer` and `Received` included: the server's own stand above them |
 //! | a terminal | [`Debugging`](handlers::Debugging) prints control characters, and the controls of writing direction, escaped, and changes lines that pose as the frame around a message |
 //! | the log | content is not logged, at any level. A [`Transcript`](crate::testing::Transcript) has the first KiB of a message, if [`transcripts`](Builder::transcripts) are made: an inbox makes them, a server does not by default |
 //! | a Maildir | no part of a file's name is a client's. Files are of mode 0600 and folders that are made 0700. `Return-Path`, `Delivered-To` and `Received` are made from parsed values |
