@@ -110,7 +110,7 @@
 //! |---|---|
 //! | `tls` | STARTTLS and implicit TLS by native-tls, which is OpenSSL on Linux. Without it you can still bring another TLS library: [`TlsAcceptor`] |
 //! | `auth` | AUTH: [`Authenticator`], [`Users`] |
-//! | `mime` | `Envelope::parsed`, which decodes subject, addresses, bodies, links and attachments; `testing::Expected` |
+//! | `mime` | `Envelope::parsed`, which decodes subject, addresses, bodies, links and attachments; `testing::Expected`; decoded subjects in transcripts and reports |
 //! | `testing-tls` | `testing::Authority`: certificates for tests |
 //! | `redis` | `handlers::RedisStream` |
 //! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone |

@@ -100,6 +100,19 @@ impl Entry {
     pub fn text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.octets)
     }
+
+    /// The Subject in content, if what was sent has to be decoded to be read.
+    #[cfg(feature = "mime")]
+    fn decoded_subject(&self) -> Option<String> {
+        let is_encoded = self.is_content && memmem::find(&self.octets, b"=?").is_some();
+        let subject = is_encoded.then(|| crate::mime::subject(&self.octets[..])).flatten()?;
+        memmem::find(&self.octets, subject.as_bytes()).is_none().then_some(subject)
+    }
+
+    #[cfg(not(feature = "mime"))]
+    fn decoded_subject(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Both sides of a conversation, as far as it went, with times. Text of a client is [`Escaped`] where it is displayed.
@@ -213,7 +226,8 @@ impl Debug for Transcript {
 }
 
 impl Display for Entry {
-    /// Each of its lines with `C: `, `S: ` or `-- ` before it, and before the first one the seconds.
+    /// Each of its lines with `C: `, `S: ` or `-- ` before it, and before the first one the seconds. With the feature `mime`
+    /// a Subject with encoded words is told once more behind the content, decoded.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let prefix = match self.direction {
             Direction::Client => "C: ",
@@ -227,9 +241,12 @@ impl Display for Entry {
             rest = &rest[end + 2..];
         }
         writeln!(f, "{prefix}{}", Escaped::new(rest))?;
-        match self.omitted {
-            0 => Ok(()),
-            omitted => writeln!(f, "          {prefix}... {omitted} octets more"),
+        if self.omitted > 0 {
+            writeln!(f, "          {prefix}... {} octets more", self.omitted)?;
+        }
+        match self.decoded_subject() {
+            Some(subject) => writeln!(f, "          -- Subject: {}", Escaped::new(&subject)),
+            None => Ok(()),
         }
     }
 }
@@ -401,6 +418,19 @@ mod tests {
             [false, false, false, true]
         );
         assert_eq!((transcript.peer(), transcript.commands().count()), ("192.0.2.1:25", 1));
+    }
+
+    #[cfg(feature = "mime")]
+    #[test]
+    fn a_subject_can_be_read() {
+        let transcripts = Transcripts::default();
+        let record = transcripts.begin(1, &"");
+        record.content(b"Subject: =?utf-8?q?Gr=C3=BCn?=\r\n\r\n");
+        record.client(b"NOOP");
+        record.content(b"Subject: plain =?\r\n");
+        let transcript = &transcripts.all()[0];
+        let expected = "C: Subject: =?utf-8?q?Gr=C3=BCn?=\nC: \n-- Subject: Gr\u{fc}n\nC: NOOP\nC: Subject: plain =?\n";
+        assert_eq!(text(transcript), expected);
     }
 
     #[test]

@@ -297,10 +297,10 @@ fn what_is_not_html_is_text() {
     );
     let attribute = "x\\\" onmouseover=window.ran=1 x='";
     let message = format!(
-        "Subject: {tag}\r\nFrom: \"{attribute}\" <{tag}@example.org>\r\nTo: {tag}\r\nX-{tag}: {tag}\r\n{tag}: x\r\n\
-         Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{tag} http://text.{NAME}/ javascript:window.ran=1\r\n\
+        "Subject: {tag}\r\nFrom: \"{attribute}\" <{tag}@example.org>\r\nTo: {tag}\r\nX-Odd: {tag}\r\n\
+         X-<script>window.ran=1</script>: {tag}\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{tag} http://text.{NAME}/ javascript:window.ran=1\r\n\
          --b\r\nContent-Type: {tag}; name=\"{tag}\"\r\nContent-Disposition: attachment; filename=\"{tag}\"\r\n\r\nx\r\n\
-         --b\r\nContent-Type: text/html; name=\"../../{attribute}.html\"\r\n\r\n{tag}\r\n--b--\r\n"
+         --b\r\nContent-Type: text/html; name=\"../../{attribute}.html\"\r\nContent-Disposition: attachment\r\n\r\n{tag}\r\n--b--\r\n"
     );
     let id = inbox.receive(&message);
     browser.wait(&format!("document.getElementById('mail-{id}')?.innerText.includes('onerror=window.ran')"));
@@ -343,7 +343,7 @@ fn attachments_are_stored_and_never_shown() {
     ] {
         let id = inbox.receive(format!(
             "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: {kind}\r\n\
-             Content-Disposition: inline; filename={name}\r\n\r\n{content}\r\n--b--\r\n"
+             Content-Disposition: attachment; filename={name}\r\n\r\n{content}\r\n--b--\r\n"
         ));
         for url in [format!("/api/messages/{id}/attachments/0"), format!("/api/messages/{id}/source")] {
             // The driver may or may not say that no page came of it.

@@ -33,6 +33,12 @@ impl Octets {
         }
     }
 
+    /// What is in memory, without a copy.
+    fn memory(&self, at: u64, most: u64) -> Option<&[u8]> {
+        let Octets::Memory(octets) = self else { return None };
+        octets.get(usize::try_from(at).ok()?..usize::try_from(at + most).ok()?)
+    }
+
     fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
         match self {
             Octets::Memory(octets) => {
@@ -92,19 +98,35 @@ impl PartReader {
 
     /// Decodes until there is something to give, or nothing more.
     fn fill(&mut self) -> io::Result<()> {
-        let mut raw = [0; PIECE];
         while self.given == self.decoded.len() && !self.is_at_end {
-            let read = match self.range.read(&mut raw) {
-                Ok(read) => read,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(e),
-            };
-            self.is_at_end = read == 0;
             self.decoded.clear();
             self.given = 0;
-            self.transfer.decode(&raw[..read], self.is_at_end, &mut self.decoded);
+            let (begin, most) = (self.range.begin, self.range.len().min(PIECE as u64));
+            let read = match self.range.octets.memory(begin, most) {
+                Some(octets) => {
+                    self.transfer.decode(octets, most == 0, &mut self.decoded);
+                    self.range.begin += most;
+                    most as usize
+                }
+                None => self.fill_from_disk()?,
+            };
+            self.is_at_end = read == 0;
         }
         Ok(())
+    }
+
+    fn fill_from_disk(&mut self) -> io::Result<usize> {
+        let mut raw = [0; PIECE];
+        loop {
+            match self.range.read(&mut raw) {
+                Ok(read) => {
+                    self.transfer.decode(&raw[..read], read == 0, &mut self.decoded);
+                    return Ok(read);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// Gives the octets to `take`, in pieces, until it says that it has enough.

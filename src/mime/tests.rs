@@ -174,7 +174,7 @@ fn what_passes_a_limit_is_told() {
         (boundary(1000), boundary(1001), Cut::Boundary),
         (name(255), name(256), Cut::Name),
         (field(limits.field), field(limits.field + 1), Cut::Field),
-        (field(limits.field).repeat(1), (field(limits.field) + "").replace("\r\n\r\n", "\r\n").repeat(5), Cut::Header),
+        (field(limits.field), field(limits.field).replace("\r\n\r\n", "\r\n").repeat(5), Cut::Header),
     ] {
         assert_eq!(parse(at).cut(), [], "{cut:?}");
         assert!(parse(beyond).cut().contains(&cut), "{cut:?}");

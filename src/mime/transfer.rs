@@ -209,15 +209,34 @@ impl QuotedPrintable {
     fn decode(&mut self, octets: &[u8], last: bool, out: &mut Vec<u8>) {
         out.reserve(octets.len());
         let mut rest = octets;
-        loop {
-            if self.held.is_empty() {
-                let plain = rest.iter().position(|b| matches!(b, b'=' | b' ' | b'\t')).unwrap_or(rest.len());
-                out.extend_from_slice(&rest[..plain]);
-                rest = &rest[plain..];
+        while !rest.is_empty() {
+            if !self.held.is_empty() {
+                self.octet(rest[0], out);
+                rest = &rest[1..];
+                continue;
             }
-            let Some((&octet, behind)) = rest.split_first() else { break };
+            let (plain, behind) = match memchr::memchr2(b'=', b'\n', rest) {
+                Some(at) if rest[at] == b'=' => {
+                    self.held.push(b'=');
+                    (&rest[..at], &rest[at + 1..])
+                }
+                Some(at) => {
+                    let (line, end) = match &rest[..at] {
+                        [line @ .., b'\r'] => (line, &b"\r\n"[..]),
+                        line => (line, &b"\n"[..]),
+                    };
+                    out.extend_from_slice(without_blanks(line));
+                    (end, &rest[at + 1..])
+                }
+                None => {
+                    let plain = without_blanks(rest.strip_suffix(b"\r").unwrap_or(rest)).len();
+                    out.extend_from_slice(&rest[..plain]);
+                    rest[plain..].iter().for_each(|octet| self.octet(*octet, out));
+                    break;
+                }
+            };
+            out.extend_from_slice(plain);
             rest = behind;
-            self.octet(octet, out);
         }
         if last {
             // A soft line break, whose line end was the delimiter's, or blanks at the end.
@@ -261,6 +280,11 @@ impl QuotedPrintable {
             }
         }
     }
+}
+
+fn without_blanks(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |at| at + 1);
+    &line[..end]
 }
 
 fn value(digit: u8) -> u8 {

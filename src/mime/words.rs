@@ -191,8 +191,7 @@ mod tests {
 
     #[test]
     fn so_many_and_no_more() {
-        let mut limits = Limits::default();
-        limits.encoded_words = 2;
+        let limits = Limits { encoded_words: 2, ..Limits::default() };
         let mut bounds = Bounds::new(&limits);
         assert_eq!(text(b"=?a?q?x?= =?a?q?y?= =?a?q?z?=", &mut bounds), "xy =?a?q?z?=");
         assert_eq!(bounds.cut, [Cut::EncodedWords]);

@@ -484,7 +484,8 @@ fn show(f: &mut Formatter<'_>, text: Option<&str>) -> fmt::Result {
         match c {
             _ if is_cut => break,
             '\n' => f.write_str("\\n\n               ")?,
-            '\'' => f.write_char(c)?,
+            // Joiners are part of writing.
+            '\'' | '\u{200c}' | '\u{200d}' => f.write_char(c)?,
             c => write!(f, "{}", c.escape_debug())?,
         }
     }

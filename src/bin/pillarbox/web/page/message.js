@@ -26,7 +26,7 @@ export function show(mail) {
   $('download').href = `${base}/source`;
   const by = [mail.client, mail.helo && `as ${mail.helo}`, mail.protocol, mail.tls].filter(Boolean).map(line).join(', ');
   const facts = [['From', line(mail.from) || '<>'], ['To', some(mail.recipients, 20)],
-    ['Envelope', `<${line(mail.mail_from)}> by ${by}`]];
+    ['Envelope', `<${line(mail.mail_from)}> by ${by}`], ...mail.cut.map((what) => ['Not all', line(what)])];
   $('facts').replaceChildren(...facts.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]),
     make('dt', {}, 'Received'), make('dd', {}, time(mail.received, true), `, ${size(mail.size)}`));
   for (const [name, , isThere] of TABS) {
