@@ -144,6 +144,7 @@ mod command;
 mod escaped;
 mod network;
 mod parameter;
+mod prefix;
 mod proxy_protocol;
 mod reply;
 mod xclient;

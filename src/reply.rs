@@ -5,6 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::prefix::prefix;
+
 pub(crate) mod parser;
 mod text;
 
@@ -244,7 +246,7 @@ impl Reply {
         let text = self.text.as_str();
         match text.len() <= octets {
             true => self,
-            false => Reply { text: Text::Own(text[..text.floor_char_boundary(octets)].to_owned()), ..self },
+            false => Reply { text: Text::Own(prefix(text, octets).to_owned()), ..self },
         }
     }
 

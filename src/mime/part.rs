@@ -8,6 +8,7 @@ use super::index::Entry;
 use super::limits::{Bounds, Limits};
 use super::octets::{Octets, PartReader, Range};
 use super::{Message, MimeError};
+use crate::prefix::prefix;
 
 /// In octets, of HTML in which it may say its charset.
 const HTML_BEGIN: u64 = 4096;
@@ -253,9 +254,9 @@ impl LineEnds {
 
     fn push(&mut self, text: &str, out: &mut String) {
         let room = self.most.saturating_sub(out.len());
-        let taken = text.floor_char_boundary(room);
-        *out += &text[..taken];
-        self.is_whole &= taken == text.len();
+        let taken = prefix(text, room);
+        *out += taken;
+        self.is_whole &= taken.len() == text.len();
     }
 }
 

@@ -1,7 +1,6 @@
 //! What programs found that they could not do or rely on.
 
-#[path = "../support/client.rs"]
-mod client;
+use crate::client;
 
 use std::error::Error as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};

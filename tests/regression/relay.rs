@@ -1,10 +1,9 @@
 //! Whom relays serve, whom proxies speak for, and what comes out of a queue.
 
-#[path = "../support/client.rs"]
-mod client;
+use crate::client;
 #[cfg(feature = "cli")]
-#[path = "../support/command.rs"]
-mod command;
+use crate::command;
+
 #[path = "../support/scripted.rs"]
 mod scripted;
 #[cfg(unix)]

@@ -135,7 +135,8 @@ fn begins(text: &str, word: &str) -> bool {
 /// How far a reference goes.
 fn reference(text: &str) -> usize {
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ')' | '>' | '<' | '&' | '\\');
-    text[..text.floor_char_boundary(MAX_REFERENCE)].find(ends).unwrap_or(0)
+    let mut within = text.char_indices().take_while(|(at, _)| *at < MAX_REFERENCE);
+    within.find(|(_, c)| ends(*c)).map_or(0, |(at, _)| at)
 }
 
 /// The images of a message, each made a URL once.

@@ -53,7 +53,10 @@ impl Summary {
         let bodies = mail.as_ref().map(|mail| (mail.text().unwrap_or_default(), mail.html().unwrap_or_default()));
         let (text, html) = bodies.unwrap_or_default();
         searched += &format!("\n{text}\n{}", html_to_text(html));
-        let cut = searched.floor_char_boundary(2 * MAX_SEARCHED);
+        let mut cut = searched.len().min(2 * MAX_SEARCHED);
+        while !searched.is_char_boundary(cut) {
+            cut -= 1;
+        }
         Summary {
             subject: subject.chars().take(MAX_LINE).collect(),
             from: from.chars().take(MAX_LINE).collect(),
