@@ -260,7 +260,7 @@ fn a_command_costs_the_same_however_many_recipients_there_are() {
 
 /// How many nanoseconds the processor has worked for a process's threads: other load on the machine does not count.
 #[cfg(all(feature = "cli", target_os = "linux"))]
-fn processor_time(id: u32) -> u64 {
+pub fn processor_time(id: u32) -> u64 {
     let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("it lives").filter_map(Result::ok);
     let times = threads.filter_map(|thread| {
         let time = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;

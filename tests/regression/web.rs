@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, PATIENCE};
+use crate::memory::processor_time;
 use crate::memory_of_process;
 use crate::web_inbox::{Answer, Inbox};
 
@@ -58,10 +59,16 @@ fn who_asks_for_much_and_reads_nothing() {
             let mut stream = inbox.connect();
             stream.set_nonblocking(true).expect("a socket");
             // As much as fits, if the other end has not had enough before.
-            let _ = stream.write(request.repeat(500).as_bytes());
+            let _ = stream.write(request.repeat(3000).as_bytes());
             stream
         })
         .collect();
+    // Until all that can be sent is sent.
+    let mut worked = 0;
+    while worked != processor_time(inbox.server.process.0.id()) {
+        worked = processor_time(inbox.server.process.0.id());
+        std::thread::sleep(Duration::from_millis(300));
+    }
     for _ in 0..20 {
         assert_eq!(inbox.get("/api/messages").text(), "[]");
     }
