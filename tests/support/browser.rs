@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,33 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The name that the protocol has for an element's id.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// One takes a core and some hundred megabytes, so the tests of a file take turns.
-static TURN: Mutex<()> = Mutex::new(());
+/// How many there may be at once: one takes a core and some hundred megabytes.
+const MOST: usize = 2;
+
+/// How many there are.
+static THERE: Mutex<usize> = Mutex::new(0);
+
+/// One of them has gone.
+static GONE: Condvar = Condvar::new();
+
+/// One of the [`MOST`].
+struct Turn;
+
+impl Turn {
+    fn wait() -> Turn {
+        let there = THERE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = GONE.wait_while(there, |there| *there == MOST).unwrap_or_else(PoisonError::into_inner);
+        *there += 1;
+        Turn
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *THERE.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        GONE.notify_one();
+    }
+}
 
 /// Keys as the protocol writes them.
 pub const ENTER: &str = "\u{e007}";
@@ -51,7 +76,7 @@ pub struct Browser {
     session: String,
     driver: Driver,
     folder: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 struct Driver {
@@ -69,7 +94,7 @@ impl Browser {
     pub fn start_with(options: &[&str]) -> Option<Browser> {
         let chromium = support::program("chromium")?;
         let driver = support::program("chromedriver")?;
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = Turn::wait();
         let folder = tempfile::tempdir().expect("a folder");
         // Whatever it writes goes with the folder, even if it is killed.
         let driver = Driver::start(Command::new(driver).env("HOME", folder.path()).env("TMPDIR", folder.path()));
