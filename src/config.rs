@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::network::Network;
+use crate::syntax::network::Network;
 
 /// What becomes of a line feed or carriage return that stands alone in a message: RFC 5321 section 2.3.8 forbids both.
 ///

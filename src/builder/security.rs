@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Builder;
-use crate::tls::Tls;
+use crate::io::tls::Tls;
 
 /// # Security
 ///

@@ -3,13 +3,13 @@
 use crossbeam_channel::Receiver;
 
 use super::Builder;
-use crate::consumer::Handler;
 use crate::delivery::Delivery;
+use crate::delivery::handler::Handler;
 use crate::envelope::Envelope;
 use crate::error::{Error, SettingError};
 use crate::inbox::{Inbox, Keep, Store};
-use crate::listener::Listener;
 use crate::server::Server;
+use crate::server::listener::Listener;
 
 /// # Starting
 ///

@@ -5,14 +5,14 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::Builder;
-use crate::address::is_helo_name;
 use crate::config::{Config, FOREVER};
-use crate::consumer::Handler;
 use crate::delivery::Delivery;
+use crate::delivery::handler::Handler;
 use crate::error::{Error, SettingError};
-use crate::listener::Listener;
+use crate::server::listener::Listener;
 use crate::server::{Server, Settings};
 use crate::session::chained;
+use crate::syntax::address::is_helo_name;
 
 impl Builder {
     pub(super) fn start(

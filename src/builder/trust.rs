@@ -1,7 +1,7 @@
 //! Who may speak for other clients.
 
 use super::Builder;
-use crate::network::Network;
+use crate::syntax::network::Network;
 
 /// # Trust
 ///

@@ -11,10 +11,10 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::memory::{Passed, Triplets};
-use super::{Chance, Do, Event, Fired, Occurrence, On};
-use crate::address::{ForwardPath, ReversePath};
+use super::rule::{Chance, Do, Event, Fired, Occurrence, On};
 use crate::envelope::Recipient;
-use crate::reply::{Reply, Status};
+use crate::syntax::address::{ForwardPath, ReversePath};
+use crate::syntax::reply::{Reply, Status};
 
 const GREYLISTED: Reply = Reply::fixed(450, Status::new(4, 7, 1), "Greylisted, try again later");
 
@@ -285,7 +285,7 @@ impl Chance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Verb;
+    use crate::syntax::command::Verb;
     use std::time::Duration;
 
     /// A RCPT in the first message; the paths are on loan for ever.

@@ -15,8 +15,6 @@
 mod debugging;
 #[cfg(unix)]
 mod maildir;
-mod mailman;
-mod proxy;
 #[cfg(feature = "redis")]
 mod redis_stream;
 mod relay;
@@ -25,8 +23,8 @@ mod sink;
 pub use debugging::Debugging;
 #[cfg(unix)]
 pub use maildir::Maildir;
-pub use mailman::Mailman;
-pub use proxy::Proxy;
 #[cfg(feature = "redis")]
 pub use redis_stream::{RedisEntryError, RedisStream, RedisUrlError};
+pub use relay::mailman::Mailman;
+pub use relay::proxy::Proxy;
 pub use sink::Sink;

@@ -1,7 +1,7 @@
 //! A handler that discards messages.
 
-use crate::consumer::Handler;
 use crate::delivery::Response;
+use crate::delivery::handler::Handler;
 use crate::envelope::Envelope;
 
 /// Accepts every message and discards it: for measurements, and where programs must not send real mail.

@@ -5,10 +5,10 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::io::BufRead;
 use std::time::Duration;
 
+use crate::envelope::transcript::Transcript;
 use crate::envelope::{Endpoint, Envelope, Recipient};
-use crate::escaped::Escaped;
 use crate::server::Server;
-use crate::transcript::Transcript;
+use crate::syntax::escaped::Escaped;
 
 /// How many conversations a report tells of.
 const SHOWN: usize = 5;

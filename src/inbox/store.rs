@@ -8,10 +8,10 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::error::Arrived;
-use crate::consumer::Handler;
+use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
-use crate::reply::{Reply, Status};
+use crate::syntax::reply::{Reply, Status};
 
 const FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Inbox is full");
 const GONE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Inbox is gone");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::transfer::{Encoding, Transfer};
 use crate::content::Content;
-use crate::spool::SpoolFile;
+use crate::content::spool::SpoolFile;
 
 /// In octets, of what is decoded at once.
 const PIECE: usize = 16 * 1024;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::charset::{self, Charset, Guess};
 use super::index::Entry;
-use super::limits::{Bounds, Limits};
+use super::limits::{Bounds, Cut, Limits};
 use super::octets::{Octets, PartReader, Range};
-use super::{Message, MimeError};
-use crate::prefix::prefix;
+use crate::syntax::prefix::prefix;
 
 /// In octets, of HTML in which it may say its charset.
 const HTML_BEGIN: u64 = 4096;
@@ -24,7 +23,7 @@ pub(super) struct Shared {
 
 /// A part of a message: a multipart, a text, a file, a picture for the HTML, or another message.
 ///
-/// Its body is decoded when it is asked for: from the copy of the message that the [`Message`] made, or from the file on
+/// Its body is decoded when it is asked for: from the copy of the message that the [`Message`](super::Message) made, or from the file on
 /// disk. Cloning one copies no body.
 ///
 /// ```
@@ -46,8 +45,8 @@ pub(super) struct Shared {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Part {
-    entry: Arc<Entry>,
-    shared: Arc<Shared>,
+    pub(super) entry: Arc<Entry>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Part {
@@ -87,12 +86,12 @@ impl Part {
         self.entry.charset.as_deref()
     }
 
-    /// Whether parts of it are [`parts`](Message::parts) of the message.
+    /// Whether parts of it are [`parts`](super::Message::parts) of the message.
     pub fn is_multipart(&self) -> bool {
         self.entry.is_multipart
     }
 
-    /// Whether it is (a piece of) the [`text`](Message::text) or the [`html`](Message::html) of the message. What is neither
+    /// Whether it is (a piece of) the [`text`](super::Message::text) or the [`html`](super::Message::html) of the message. What is neither
     /// that nor a multipart is an attachment.
     pub fn is_body(&self) -> bool {
         self.entry.is_body
@@ -103,7 +102,7 @@ impl Part {
         self.entry.depth
     }
 
-    /// The multipart that it is in, by its place in [`parts`](Message::parts).
+    /// The multipart that it is in, by its place in [`parts`](super::Message::parts).
     pub fn parent(&self) -> Option<usize> {
         self.entry.parent
     }
@@ -123,7 +122,7 @@ impl Part {
         PartReader::new(self.range(most), self.entry.encoding)
     }
 
-    fn range(&self, most: u64) -> Range {
+    pub(super) fn range(&self, most: u64) -> Range {
         let Entry { begin, end, .. } = *self.entry;
         Range { octets: self.shared.octets.clone(), begin, end: end.min(begin.saturating_add(most)) }
     }
@@ -155,30 +154,6 @@ impl Part {
         let mut text = String::new();
         self.add_text(self.shared.limits.text, &mut text)?;
         Ok(text)
-    }
-
-    /// The message that this part is, taken apart, if its type is `message/rfc822` or `message/global`. Each level is read
-    /// when it is asked for.
-    ///
-    /// # Errors
-    /// [`MimeError::TooDeep`] if it is in more messages than [`Limits::depth`].
-    pub fn message(&self) -> Result<Option<Message>, MimeError> {
-        if !matches!(self.content_type(), "message/rfc822" | "message/global") {
-            return Ok(None);
-        }
-        let Shared { limits, nesting, .. } = &*self.shared;
-        if *nesting >= limits.depth {
-            return Err(MimeError::TooDeep);
-        }
-        // RFC 2046 section 5.2.1 forbids an encoding, and some encode all the same.
-        let range = match self.entry.encoding {
-            super::transfer::Encoding::Identity => self.range(u64::MAX),
-            _ => {
-                let octets = Octets::Memory(self.bytes().map_err(MimeError::Io)?);
-                Range { end: octets.len(), octets: Arc::new(octets), begin: 0 }
-            }
-        };
-        Message::read(range, limits, nesting + 1).map(Some)
     }
 
     /// Adds its text, until `out` has `most` octets; whether that was all.
@@ -264,7 +239,7 @@ impl LineEnds {
 pub(super) fn joined<'p>(
     parts: impl Iterator<Item = &'p Part>,
     most: usize,
-    what: super::Cut,
+    what: Cut,
     bounds: &mut Bounds<'_>,
 ) -> io::Result<Option<String>> {
     let mut all: Option<String> = None;

@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::{Context, Session};
-use crate::address::ReversePath;
 use crate::envelope::Recipient;
-use crate::parameter::MailParameters;
-use crate::reply::Reply;
+use crate::syntax::address::ReversePath;
+use crate::syntax::parameter::MailParameters;
+use crate::syntax::reply::Reply;
 
 /// A program's own session, and behind it that of its handler: what the first lets be, the second is asked.
 pub(crate) struct Chain {

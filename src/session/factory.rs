@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Session;
 use super::chain::Chain;
 use crate::envelope::Endpoint;
-use crate::reply::Reply;
+use crate::syntax::reply::Reply;
 
 /// What a session factory may return: a [`Session`], or a `Result` that refuses the connection.
 ///

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
 
-use crate::tls::{Tls, TlsError};
+use crate::io::tls::{Tls, TlsError};
 
 /// A certificate authority for one test: it issues servers' certificates, and the client under test can be told to trust it.
 ///

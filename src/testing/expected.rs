@@ -4,10 +4,10 @@ use std::fmt::{self, Debug, Display, Formatter, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::address::{ForwardPath, ReversePath};
 use crate::envelope::{Envelope, Recipient};
 use crate::inbox::{Arrived, Inbox, RecvError};
 use crate::mime::{Address, Message};
+use crate::syntax::address::{ForwardPath, ReversePath};
 
 /// So much of a text is shown at most, in characters.
 const SHOWN: usize = 400;

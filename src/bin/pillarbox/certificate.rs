@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pillarbox::Tls;
 
-use crate::chain;
+use crate::causes::chain;
 
 /// A certificate, and the files that it came from.
 pub struct Certificate {

@@ -11,12 +11,14 @@ use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Upstream, Us
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
+mod causes;
 mod certificate;
 mod descriptors;
 mod options;
 mod privileges;
 mod web;
 
+use causes::chain;
 use certificate::Certificate;
 use descriptors::possible_connections;
 use options::{Arguments, Class, PASSED_IN, usage};
@@ -216,17 +218,6 @@ fn serve(
     // By its owner, so that a Unix socket is removed before the process ends. How many connections had to be cut is logged.
     server.shutdown(GRACE);
     Ok(())
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// SIGHUP renews the certificate; the first SIGINT or SIGTERM is passed on, and a second one ends the process.

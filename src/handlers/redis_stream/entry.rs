@@ -8,12 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::address::is_helo_name;
 use crate::content::Content;
+use crate::envelope::tls_info::TlsInfo;
+use crate::envelope::values::Values;
 use crate::envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
-use crate::parameter::{MailParameters, Offered, RcptParameters};
-use crate::tls_info::TlsInfo;
-use crate::values::Values;
+use crate::syntax::address::is_helo_name;
+use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
 
 /// What [`fields`] makes and [`read`] understands.
 const VERSION: &str = "1";
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_message_that_says_little_of_itself() {
         let mut mail = envelope(b"");
-        (mail.tls, mail.identity, mail.reverse_path) = (None, None, crate::ReversePath::Null);
+        (mail.tls, mail.identity, mail.reverse_path) = (None, None, crate::syntax::address::ReversePath::Null);
         mail.parameters = MailParameters::default();
         mail.protocol = Protocol::Smtp;
         mail.peer = Endpoint::Unix(None);

@@ -11,7 +11,7 @@ use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 use redis::{Cmd, ConnectionLike, ErrorKind, RedisError, RedisResult, Value};
 
-use super::Settings;
+use super::settings::Settings;
 
 /// After which a connection is asked whether it still is one: what has been asked of it before cannot be asked again, since
 /// nobody knows whether it was done.

@@ -1,10 +1,10 @@
 //! What of a transaction's parameters goes on to the next server, and what cannot.
 
-use crate::address::ReversePath;
-use crate::client::Client;
 use crate::envelope::Recipient;
-use crate::parameter::{Body, DeliverByMode, MailParameters};
-use crate::reply::{Reply, Status};
+use crate::syntax::address::ReversePath;
+use crate::syntax::parameter::{Body, DeliverByMode, MailParameters};
+use crate::syntax::reply::{Reply, Status};
+use crate::upstream::Client;
 
 /// What the headers that we add come to, in octets: SIZE is an estimate (RFC 1870 section 6.1).
 const ADDED: u64 = 512;

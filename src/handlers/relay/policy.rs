@@ -1,9 +1,9 @@
 //! For whom a relay relays: RFC 5321 section 7.8 leaves it to the site, and everybody else blocks those who do for all.
 
-use crate::address::ForwardPath;
 use crate::envelope::{Endpoint, Recipient};
-use crate::network::Network;
-use crate::reply::{Reply, Status};
+use crate::syntax::address::ForwardPath;
+use crate::syntax::network::Network;
+use crate::syntax::reply::{Reply, Status};
 
 pub(super) const DENIED: Reply = Reply::fixed(550, Status::new(5, 7, 1), "Relaying denied");
 
@@ -59,7 +59,7 @@ pub(super) fn has_route(to: &Recipient) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parameter::RcptParameters;
+    use crate::syntax::parameter::RcptParameters;
 
     #[test]
     fn who_is_trusted() {

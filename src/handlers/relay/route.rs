@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use super::parameters::{self, Carried};
 use super::silence::Silence;
 use super::survey::Survey;
-use crate::address::ReversePath;
-use crate::client::{AWAY, Client, ClientError, Upstream};
 use crate::envelope::{Envelope, Recipient};
-use crate::parameter::MailParameters;
-use crate::reply::{Reply, Status};
+use crate::syntax::address::ReversePath;
+use crate::syntax::parameter::MailParameters;
+use crate::syntax::reply::{Reply, Status};
+use crate::upstream::{AWAY, Client, ClientError, Upstream};
 
 /// A connection that nobody used for so long is closed: the other end has better use for it.
 const IDLE_TIME: Duration = Duration::from_secs(30);

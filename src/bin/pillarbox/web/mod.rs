@@ -21,6 +21,7 @@ mod query;
 mod room;
 mod rules;
 mod store;
+mod summary;
 
 use api::Api;
 use guard::Guard;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 use pillarbox::{Envelope, Reply};
 
-use super::mail::Summary;
+use super::summary::Summary;
 
 /// How many messages there can be.
 const MAX_MESSAGES: usize = 10_000;

@@ -1,0 +1,396 @@
+//! The octets of a message, in memory or on disk.
+
+pub(crate) mod budget;
+pub(crate) mod collector;
+pub(crate) mod pieces;
+pub(crate) mod spool;
+pub(crate) mod store;
+pub(crate) mod writer;
+
+use std::borrow::Cow;
+use std::fmt::{self, Debug, Display, Formatter};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+
+use crate::content::pieces::{PIECE, Pieces};
+use crate::content::spool::{SpoolFile, SpoolReader, is_out_of_resources};
+use crate::content::store::Room;
+use crate::syntax::reply::{Reply, Status};
+
+/// The octets of the longest character.
+const MAX_UTF8: usize = 4;
+
+/// The octets of a message: CRLF at the line ends, leading dots undone, without the line that ended it.
+///
+/// It is in memory, or in a file without a name that is gone with this value: see
+/// [`Builder::spool_threshold`](crate::Builder::spool_threshold). It is read the same way in either case, but reading from
+/// disk may fail.
+pub struct Content {
+    place: Place,
+}
+
+/// Where content is.
+#[derive(Debug)]
+enum Place {
+    Memory(Room),
+    // The room has no octets, but they count against its budget.
+    Disk(SpoolFile, Room),
+    // Octets that came from elsewhere than a client, and count against no budget.
+    Elsewhere(Pieces),
+}
+
+impl Default for Content {
+    fn default() -> Content {
+        Content { place: Place::Elsewhere(Pieces::default()) }
+    }
+}
+
+impl Content {
+    pub(crate) fn in_memory(room: Room) -> Content {
+        Content { place: Place::Memory(room) }
+    }
+
+    /// Octets that came from elsewhere than a client, and count against no budget.
+    #[cfg(feature = "redis")]
+    pub(crate) fn from_octets(octets: Vec<u8>) -> Content {
+        Content { place: Place::Elsewhere(Pieces::whole(octets)) }
+    }
+
+    pub(crate) fn on_disk(file: SpoolFile, room: Room) -> Content {
+        Content { place: Place::Disk(file, room) }
+    }
+
+    /// What is in memory, or else the file.
+    fn pieces(&self) -> Result<&Pieces, &SpoolFile> {
+        match &self.place {
+            Place::Memory(room) => Ok(&room.pieces),
+            Place::Disk(file, _) => Err(file),
+            Place::Elsewhere(pieces) => Ok(pieces),
+        }
+    }
+
+    /// The file, if it is there.
+    #[cfg(feature = "mime")]
+    pub(crate) fn spooled(&self) -> Option<&SpoolFile> {
+        self.pieces().err()
+    }
+
+    /// How many octets there are.
+    pub fn len(&self) -> u64 {
+        self.pieces().map_or_else(SpoolFile::len, Pieces::len)
+    }
+
+    /// How many octets of memory it takes, those that its pieces have to spare included: 0 if it is on disk.
+    pub fn memory_octets(&self) -> u64 {
+        self.pieces().map_or(0, Pieces::memory_octets)
+    }
+
+    /// No longer counts it against the budgets of the server that received it.
+    pub(crate) fn leave_budgets(&mut self) {
+        match &mut self.place {
+            Place::Memory(room) | Place::Disk(_, room) => room.leave_budgets(),
+            Place::Elsewhere(_) => {}
+        }
+    }
+
+    /// Whether there are none: a client may send an empty message.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of the content. Up to 64 KiB it is lent; what is larger is put together first, from disk if it is there.
+    /// [`reader`](Content::reader) does without.
+    ///
+    /// # Errors
+    /// Those of reading content that is on disk.
+    pub fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
+        if let Ok(pieces) = self.pieces()
+            && let (only, []) = pieces.as_slices()
+        {
+            return Ok(Cow::Borrowed(only));
+        }
+        let mut octets = Vec::with_capacity(usize::try_from(self.len()).unwrap_or(0));
+        self.reader().read_to_end(&mut octets)?;
+        Ok(Cow::Owned(octets))
+    }
+
+    /// A reader from the start, for those who copy the content on without having all of it in memory. Each call gives
+    /// another one, and they do not disturb each other.
+    pub fn reader(&self) -> ContentReader<'_> {
+        ContentReader(match self.pieces() {
+            Ok(pieces) => {
+                let (first, others) = pieces.as_slices();
+                Source::Memory(first, others)
+            }
+            Err(file) => Source::Disk(BufReader::with_capacity(PIECE, file.reader())),
+        })
+    }
+
+    /// Whether it is UTF-8, without having all of it in memory.
+    pub(crate) fn is_utf8(&self) -> io::Result<bool> {
+        match self.pieces().map(Pieces::as_slices) {
+            Ok((only, [])) => Ok(str::from_utf8(only).is_ok()),
+            _ => is_utf8(self.reader(), PIECE),
+        }
+    }
+
+    /// All of the content as text with `\n` line ends.
+    ///
+    /// # Errors
+    /// [`TextError::NotUtf8`] if it is not UTF-8; [`TextError::Io`] if it cannot be read.
+    pub fn text(&self) -> Result<String, TextError> {
+        let bytes = self.bytes().map_err(TextError::Io)?;
+        let text = str::from_utf8(&bytes).map_err(TextError::NotUtf8)?;
+        Ok(text.replace("\r\n", "\n"))
+    }
+}
+
+impl Debug for Content {
+    /// How much, not what: mail is private, and debug output ends up in logs.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+fn is_utf8(mut from: impl Read, piece: usize) -> io::Result<bool> {
+    let mut octets = vec![0; piece + MAX_UTF8];
+    // The beginning of a character whose end has not been read.
+    let mut held = 0;
+    loop {
+        let read = match from.read(&mut octets[held..]) {
+            Ok(0) => return Ok(held == 0),
+            Ok(read) => read,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        let filled = held + read;
+        let valid = match str::from_utf8(&octets[..filled]) {
+            Ok(text) => text.len(),
+            Err(e) if e.error_len().is_none() => e.valid_up_to(),
+            Err(_) => return Ok(false),
+        };
+        octets.copy_within(valid..filled, 0);
+        held = filled - valid;
+    }
+}
+
+/// Reads a message's [`Content`], in pieces as they come: a line or a character may begin in one and end in the next.
+#[derive(Debug)]
+pub struct ContentReader<'a>(Source<'a>);
+
+#[derive(Debug)]
+enum Source<'a> {
+    // What was not read of a piece, and the pieces behind it.
+    Memory(&'a [u8], &'a [Vec<u8>]),
+    Disk(BufReader<SpoolReader<'a>>),
+}
+
+impl Read for ContentReader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Source::Disk(file) = &mut self.0 {
+            // Large reads go past its buffer.
+            return file.read(buf);
+        }
+        let read = self.fill_buf()?.read(buf)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for ContentReader<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match &mut self.0 {
+            Source::Memory(piece, _) => Ok(piece),
+            Source::Disk(file) => file.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        match &mut self.0 {
+            Source::Memory(piece, behind) => {
+                *piece = &piece[amount..];
+                if let (true, Some((next, others))) = (piece.is_empty(), behind.split_first()) {
+                    (*piece, *behind) = (next, others);
+                }
+            }
+            Source::Disk(file) => file.consume(amount),
+        }
+    }
+}
+
+/// Why content could not be had as text.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TextError {
+    /// It is not UTF-8.
+    NotUtf8(std::str::Utf8Error),
+    /// It could not be read.
+    Io(io::Error),
+}
+
+impl Display for TextError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TextError::NotUtf8(_) => "the message is not UTF-8",
+            TextError::Io(_) => "the message could not be read",
+        })
+    }
+}
+
+impl std::error::Error for TextError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TextError::NotUtf8(e) => Some(e),
+            TextError::Io(e) => Some(e),
+        }
+    }
+}
+
+impl From<io::Error> for Reply {
+    /// `452 4.3.1` if the disk is full or no file descriptor is left, else `451 4.3.0`: the client tries again later. What the error says is logged
+    /// and not sent, since it may name what is not the client's business. This is what lets `?` work in handlers.
+    ///
+    /// ```
+    /// use pillarbox::{Envelope, Server};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("last");
+    /// let server = Server::builder().serve("127.0.0.1:0", move |mail: Envelope| {
+    ///     std::fs::write(&path, mail.bytes()?)?;
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn from(error: io::Error) -> Reply {
+        log::error!("a message or command is refused for now: {error}");
+        if is_out_of_resources(&error) {
+            Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later")
+        } else {
+            Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing")
+        }
+    }
+}
+
+impl From<TextError> for Reply {
+    /// `554 5.6.0` for a message that is not UTF-8; an error of the system as such.
+    fn from(error: TextError) -> Reply {
+        match error {
+            TextError::NotUtf8(_) => Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8"),
+            TextError::Io(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::content::store::Store;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn in_memory(octets: &[u8]) -> Content {
+        let mut room = Room::of(&Store::new(&Config::default()));
+        for (at, piece) in octets.chunks(PIECE).enumerate() {
+            if at > 0 {
+                room.pieces.begin();
+            }
+            room.enlarge_last(piece.len());
+            room.pieces.extend(piece);
+        }
+        Content::in_memory(room)
+    }
+
+    fn on_disk(octets: &[u8]) -> Content {
+        let room = Room::of(&Store::new(&Config::default()));
+        let mut file = room.store().spool.create().unwrap();
+        file.write_all(octets).unwrap();
+        Content::on_disk(file, room)
+    }
+
+    #[test]
+    fn it_reads_the_same_wherever_it_is() {
+        let long: Vec<u8> = (0..PIECE * 2 + 100).map(|n| (n / 251) as u8).collect();
+        for octets in [&b""[..], b"abc", &long[..PIECE], &long] {
+            for content in [in_memory(octets), on_disk(octets)] {
+                assert_eq!((content.len(), content.is_empty()), (octets.len() as u64, octets.is_empty()));
+                assert!(content.bytes().unwrap() == octets);
+                for _ in 0..2 {
+                    let (mut all, mut pieces) = (Vec::new(), Vec::new());
+                    content.reader().read_to_end(&mut all).unwrap();
+                    let mut reader = content.reader();
+                    while !reader.fill_buf().unwrap().is_empty() {
+                        let piece = reader.fill_buf().unwrap();
+                        let taken = piece.len().div_ceil(2);
+                        pieces.extend_from_slice(&piece[..taken]);
+                        reader.consume(taken);
+                    }
+                    assert!(all == octets && pieces == octets);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn text_has_newlines() {
+        for make in [in_memory, on_disk] {
+            assert_eq!(make(b"a\r\nb\r\n").text().unwrap(), "a\nb\n");
+            assert!(matches!(make(b"\xff").text(), Err(TextError::NotUtf8(_))));
+        }
+    }
+
+    #[test]
+    fn utf8_that_the_end_cuts_off_is_none() {
+        for (octets, expected) in [(&b"\xe2\x82\xac"[..], true), (b"\xe2\x82", false), (b"", true), (b"a\xff", false)] {
+            for make in [in_memory, on_disk] {
+                assert_eq!(make(octets).is_utf8().unwrap(), expected, "{}", octets.escape_ascii());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn utf8_in_any_pieces(text in "\\PC{0,20}", damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>()))) {
+            let mut octets = text.into_bytes();
+            if let (Some((at, octet)), false) = (damage, octets.is_empty()) {
+                let at = at.index(octets.len());
+                octets[at] = octet;
+            }
+            for piece in 1..6 {
+                prop_assert_eq!(is_utf8(BufReader::with_capacity(1, &octets[..]), piece).unwrap(), str::from_utf8(&octets).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn what_it_shared_is_given_back() {
+        let store = Store::new(&Config::default());
+        let mut room = Room::of(&store);
+        assert!(room.hold(10) && room.grow_in_memory(7));
+        let content = Content::in_memory(room);
+        assert_eq!((store.held.used(), store.in_memory()), (10, 7));
+        drop(content);
+        assert_eq!((store.held.used(), store.in_memory()), (0, 0));
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        assert!(!format!("{:?}", in_memory(b"secret")).contains("secret"));
+    }
+
+    #[test]
+    fn it_can_be_sent_and_shared() {
+        fn check<T: Send + Sync>() {}
+        check::<Content>();
+        check::<ContentReader<'_>>();
+    }
+
+    #[test]
+    fn errors_of_the_system_are_for_now_and_tell_nothing() {
+        let reply = Reply::from(io::Error::other("/var/lib/secret: no"));
+        assert_eq!((reply.code(), reply.status()), (451, Some(Status::new(4, 3, 0))));
+        assert!(!reply.text().contains("secret"));
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert_eq!(Reply::from(io::Error::from(kind)).status(), Some(Status::new(4, 3, 1)));
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! An envelope on its way to whoever consumes it, and the answer's way back.
+
+pub(crate) mod handler;
+pub(crate) mod receive;
+
+use std::fmt::{self, Debug, Formatter};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+
+use crate::delivery::receive::receive;
+use crate::envelope::Envelope;
+use crate::syntax::reply::{Reply, Status};
+
+/// What becomes of a message: the reply that its client reads.
+///
+/// It is made from what is at hand: `()` and `None` accept, a [`Reply`] says itself what it means, and a
+/// `Result<_, Reply>` refuses or is what its `Ok` says: `Result<(), Reply>`, `Result<Reply, Reply>`,
+/// `Result<Response, Reply>`. Since a [`std::io::Error`] makes a `Reply`, `?` works in a handler. Accepting a message means
+/// that it is safe: return only once it is.
+///
+/// ```
+/// use pillarbox::{Reply, Response};
+///
+/// assert_eq!(Response::from(()), Response::All(Reply::ok()));
+/// let full: Result<(), Reply> = Err(Reply::temporary("disk full"));
+/// assert_eq!(Response::from(full), Response::All(Reply::temporary("disk full")));
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Response {
+    /// One answer for every recipient.
+    All(Reply),
+    /// An answer for each recipient, in the order of [`Envelope::recipients`]; one that is missing counts as
+    /// `451 4.3.0`.
+    ///
+    /// SMTP has a single reply for a message. It is the first success if all are, else the first refusal, a 4xx before a
+    /// 5xx: recipients that were served already may then get the message twice, but none will go without.
+    Each(Vec<Reply>),
+}
+
+impl Response {
+    /// An answer for each recipient, from replies or `Result<(), Reply>`s in their order.
+    pub fn each<R: Into<Response>>(answers: impl IntoIterator<Item = R>) -> Response {
+        Response::Each(answers.into_iter().map(|answer| answer.into().into_one(1)).collect())
+    }
+
+    /// Whether it accepts the message for anybody.
+    pub(crate) fn accepts(&self) -> bool {
+        match self {
+            Response::All(reply) => reply.is_positive(),
+            Response::Each(replies) => replies.iter().any(Reply::is_positive),
+        }
+    }
+
+    /// The reply for each of `recipients`.
+    pub(crate) fn into_each(self, recipients: usize) -> Vec<Reply> {
+        match self {
+            Response::All(reply) if recipients > 1 => vec![reply.into_final().shared(); recipients],
+            Response::All(reply) => vec![reply.into_final(); recipients],
+            Response::Each(replies) => {
+                if replies.len() != recipients {
+                    log::error!("{} answers for {recipients} recipients", replies.len());
+                }
+                let missing = std::iter::repeat_n(FAILED, recipients.saturating_sub(replies.len()));
+                replies.into_iter().take(recipients).map(Reply::into_final).chain(missing).collect()
+            }
+        }
+    }
+
+    /// The one reply that is true for all of `recipients`.
+    pub(crate) fn into_one(self, recipients: usize) -> Reply {
+        let replies = match self {
+            Response::All(reply) => return reply.into_final(),
+            Response::Each(replies) => replies,
+        };
+        if replies.len() < recipients {
+            log::error!("{} answers for {recipients} recipients: 451 is sent for all", replies.len());
+            return FAILED;
+        }
+        let replies: Vec<Reply> = replies.into_iter().map(Reply::into_final).collect();
+        let worst = replies.iter().find(|r| r.is_transient()).or_else(|| replies.iter().find(|r| r.is_permanent()));
+        worst.or(replies.first()).cloned().unwrap_or(FAILED)
+    }
+}
+
+impl From<()> for Response {
+    fn from((): ()) -> Response {
+        Response::All(Reply::ok())
+    }
+}
+
+impl From<Reply> for Response {
+    fn from(reply: Reply) -> Response {
+        Response::All(reply)
+    }
+}
+
+impl From<Option<Reply>> for Response {
+    fn from(reply: Option<Reply>) -> Response {
+        Response::All(reply.unwrap_or(Reply::ok()))
+    }
+}
+
+impl<T: Into<Response>> From<Result<T, Reply>> for Response {
+    fn from(result: Result<T, Reply>) -> Response {
+        match result {
+            Ok(response) => response.into(),
+            Err(reply) => Response::All(reply.into_refusal()),
+        }
+    }
+}
+
+/// What a client hears whose message nobody answered for.
+const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
+
+/// An [`Envelope`] that waits for its answer: what the far end of the channel receives.
+///
+/// The client waits as long, up to the setting [`handler_timeout`](crate::Builder::handler_timeout). A delivery that is
+/// dropped without an answer is answered `451 4.3.0`: the client keeps the message and tries again.
+///
+/// ```
+/// # use std::io::Write;
+/// use pillarbox::{Reply, Server};
+///
+/// let (server, deliveries) = Server::builder().deliveries("127.0.0.1:0")?;
+/// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+/// # client.write_all(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n.\r\n")?;
+/// for delivery in &deliveries {
+///     println!("{}", delivery.envelope().mail_from());
+///     delivery.accept();
+/// #   break;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a delivery that is dropped is answered 451"]
+pub struct Delivery {
+    // Boxed: it crosses the channel, and a pointer is cheaper to move than an envelope.
+    envelope: Box<Envelope>,
+    answer: AnswerSlot,
+}
+
+impl Delivery {
+    /// The message.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// Accepts the message: `250 2.0.0 OK` with its id. From here on it is yours.
+    pub fn accept(self) {
+        self.respond(());
+    }
+
+    /// Answers the message, with a [`Reply`] or whatever else a [`Response`] is made from.
+    pub fn respond(self, response: impl Into<Response>) {
+        self.answer.send(response.into());
+    }
+
+    /// Takes the message out, to be answered afterwards.
+    pub fn take(self) -> (Envelope, PendingAnswer) {
+        (*self.envelope, PendingAnswer(self.answer))
+    }
+}
+
+impl AsRef<Envelope> for Delivery {
+    fn as_ref(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+impl Debug for Delivery {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("envelope", &self.envelope).finish_non_exhaustive()
+    }
+}
+
+/// The answer that a client waits for, apart from its message: see [`Delivery::take`]. Dropped, it answers `451 4.3.0`.
+#[must_use = "an answer that is dropped is 451"]
+pub struct PendingAnswer(AnswerSlot);
+
+impl PendingAnswer {
+    /// Answers the message.
+    pub fn respond(self, response: impl Into<Response>) {
+        self.0.send(response.into());
+    }
+}
+
+impl Debug for PendingAnswer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingAnswer").finish_non_exhaustive()
+    }
+}
+
+/// What comes back to a waiting worker.
+pub(crate) enum Answer {
+    /// From whoever consumed the message.
+    Response(Response),
+    /// From nobody: the delivery was dropped.
+    Dropped,
+    /// From a shutdown whose grace time is over.
+    Cut,
+}
+
+struct AnswerSlot {
+    // None once it was used.
+    to: Option<Sender<Answer>>,
+}
+
+impl AnswerSlot {
+    fn send(mut self, response: Response) {
+        self.put(Answer::Response(response));
+    }
+
+    fn put(&mut self, answer: Answer) {
+        if let Some(to) = self.to.take() {
+            // There is room for one answer and a cut; a worker that gave up waiting has dropped its end.
+            let _ = to.try_send(answer);
+        }
+    }
+}
+
+impl Drop for AnswerSlot {
+    fn drop(&mut self) {
+        self.put(Answer::Dropped);
+    }
+}
+
+/// A connection's way to the consumer and back: one answer channel for all of its messages, since making one costs more
+/// than using it.
+pub(crate) struct Dispatch {
+    deliveries: Sender<Delivery>,
+    answers: (Sender<Answer>, Receiver<Answer>),
+}
+
+/// Why there is no response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Undelivered {
+    /// The handler time is over; a response may still come and will be thrown away.
+    Late,
+    /// The delivery was dropped unanswered, or nobody receives deliveries any more.
+    Dropped,
+    /// The server shuts down and its grace time is over.
+    Cut,
+}
+
+impl Dispatch {
+    pub fn new(deliveries: Sender<Delivery>) -> Dispatch {
+        Dispatch { deliveries, answers: answer_channel() }
+    }
+
+    /// Where a shutdown can reach a worker that waits here.
+    pub fn canceller(&self) -> Sender<Answer> {
+        self.answers.0.clone()
+    }
+
+    /// Hands an envelope over and waits for the answer.
+    pub fn deliver(&mut self, envelope: Box<Envelope>, deadline: Instant) -> Result<Response, Undelivered> {
+        let answer = AnswerSlot { to: Some(self.answers.0.clone()) };
+        match self.deliveries.send_deadline(Delivery { envelope, answer }, deadline) {
+            Ok(()) => {}
+            // The delivery that comes back drops its slot; that answer must not be taken for the next message's.
+            Err(SendTimeoutError::Timeout(_)) => return Err(self.renewed(Undelivered::Late)),
+            Err(SendTimeoutError::Disconnected(_)) => return Err(self.renewed(Undelivered::Dropped)),
+        }
+        match receive(&self.answers.1, Some(deadline)) {
+            Ok(Answer::Response(response)) => Ok(response),
+            Ok(Answer::Dropped) => Err(Undelivered::Dropped),
+            Ok(Answer::Cut) => Err(self.renewed(Undelivered::Cut)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(self.renewed(Undelivered::Late)),
+        }
+    }
+
+    /// An answer may still be under way: nobody shall hear it.
+    pub fn renew(&mut self) {
+        self.answers = answer_channel();
+    }
+
+    fn renewed(&mut self, why: Undelivered) -> Undelivered {
+        self.renew();
+        why
+    }
+}
+
+/// Room for one answer and for a cut beside it, so that neither ever waits.
+fn answer_channel() -> (Sender<Answer>, Receiver<Answer>) {
+    bounded(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_reply_that_is_true_for_all() {
+        let no = || Reply::permanent("no");
+        let later = || Reply::temporary("later");
+        let one = |replies: Vec<Reply>, n| Response::Each(replies).into_one(n);
+        assert_eq!(one(vec![Reply::ok(), Reply::ok()], 2), Reply::ok());
+        assert_eq!(one(vec![Reply::ok(), no()], 2), no());
+        assert_eq!(one(vec![no(), later(), Reply::ok()], 3), later());
+        assert_eq!(one(vec![Reply::ok()], 2), FAILED);
+        assert_eq!(one(vec![], 0), FAILED);
+    }
+
+    #[test]
+    fn a_reply_for_each() {
+        let no = Reply::permanent("no");
+        assert_eq!(Response::All(no.clone()).into_each(2), [no.clone(), no.clone()]);
+        let two = Response::Each(vec![Reply::ok(), no.clone()]);
+        assert_eq!(two.clone().into_each(2), [Reply::ok(), no.clone()]);
+        assert_eq!(two.clone().into_each(3), [Reply::ok(), no, FAILED]);
+        assert_eq!(two.into_each(1), [Reply::ok()]);
+    }
+
+    #[test]
+    fn responses_from_what_is_at_hand() {
+        assert_eq!(Response::from(None), Response::All(Reply::ok()));
+        assert_eq!(Response::from(Some(Reply::permanent("x"))), Response::All(Reply::permanent("x")));
+        // An Err that says 250 does not accept.
+        assert_eq!(Response::from(Err::<(), _>(Reply::ok())), Response::All(FAILED));
+        let each = Response::each([Ok(()), Err(Reply::permanent("x"))]);
+        assert_eq!(each, Response::Each(vec![Reply::ok(), Reply::permanent("x")]));
+        assert_eq!(Response::from(Ok(each.clone())), each);
+        assert_eq!(Response::from(Ok(Reply::permanent("x"))), Response::All(Reply::permanent("x")));
+    }
+}

@@ -1,0 +1,163 @@
+//! What a server shall do wrong, and when: the script of a test.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::syntax::command::Verb;
+use crate::syntax::reply::{Reply, Status};
+
+mod memory;
+mod rule;
+mod script;
+
+pub use rule::{Chance, Do, Event, Fired, Moment, Occurrence, On};
+use script::Script;
+pub(crate) use script::{Foreseen, Occasion, To};
+
+/// Faults that a server makes on purpose, to test what its clients make of them: given to
+/// [`Builder::faults`](crate::Builder::faults).
+///
+/// Each is an occasion ([`On`]) and what is done then ([`Do`]). Clones are the same script, which can be changed while the
+/// server runs. Everything is counted over the whole server, whichever connection it happens on.
+///
+/// ```
+/// use pillarbox::testing::{Do, Faults, On};
+/// use pillarbox::{Reply, Server, Verb};
+///
+/// let faults = Faults::new()
+///     .reply(Verb::Rcpt, 1, Reply::new(450, "4.2.1", "busy"))
+///     .when(On::verb(Verb::Rcpt).to("bob@example.org"), Do::Reply(Reply::new(550, "5.1.1", "no such user")))
+///     .hang_up_after(Verb::Data, 2);
+/// let inbox = Server::builder().faults(faults.clone()).inbox("127.0.0.1:0")?;
+/// // ... the code under test sends, and later on all is well:
+/// assert!(faults.fired().is_empty());
+/// faults.clear();
+/// # Ok::<(), pillarbox::Error>(())
+/// ```
+///
+/// If several are due at once, all of them count the occasion. Those that change how the reply goes out act together,
+/// whatever the order in which all of them were added: delays add up, and a reply or garbage goes out and the connection ends
+/// where a hang-up is due as well. Only one thing can come in the reply's place: a hang-up or reset before the reply; else
+/// the first other reply, garbage, stall or failed handshake that was added.
+///
+/// A command that gets a scripted reply has no other effect, whatever that reply says. The server stays in step: content
+/// that comes with a refused BDAT is read off, and nothing of a message runs as a command.
+#[derive(Clone, Default)]
+pub struct Faults {
+    script: Arc<Script>,
+}
+
+impl Faults {
+    /// No fault so far.
+    pub fn new() -> Faults {
+        Faults::default()
+    }
+
+    /// Does `what` on each occasion that `on` describes.
+    pub fn when(self, on: On, what: Do) -> Faults {
+        self.add(on, what);
+        self
+    }
+
+    /// Answers the `nth` command of this verb, counted from 1, with this reply in the place of its own. For DATA that is
+    /// the one before the content; the one behind it is that of [`On::content`].
+    pub fn reply(self, verb: Verb, nth: u64, reply: Reply) -> Faults {
+        self.when(On::verb(verb).nth(nth), Do::Reply(reply))
+    }
+
+    /// Hangs up in the place of the reply to the `nth` command of this verb.
+    pub fn hang_up_before(self, verb: Verb, nth: u64) -> Faults {
+        self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::Before))
+    }
+
+    /// Hangs up when half of the reply to the `nth` command of this verb is sent.
+    pub fn hang_up_within(self, verb: Verb, nth: u64) -> Faults {
+        self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::Within))
+    }
+
+    /// Hangs up behind the reply to the `nth` command of this verb: for DATA, before any content can be read.
+    pub fn hang_up_after(self, verb: Verb, nth: u64) -> Faults {
+        self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::After))
+    }
+
+    /// Accepts the `nth` message that is acceptable, so that it arrives, and hangs up in the place of the reply: its sender
+    /// cannot know, and will most likely send it again (RFC 1047).
+    pub fn accept_then_hang_up(self, nth: u64) -> Faults {
+        self.when(On::accepted().nth(nth), Do::HangUp(Moment::Before))
+    }
+
+    /// Refuses each client, sender and recipient that come together the first time, with `450 4.7.1`, and takes them from
+    /// then on: RFC 6647 section 2.4. It remembers 65,536 of them, and forgets the oldest first. [`Do::Greylist`] makes the
+    /// client wait for longer.
+    pub fn greylist(self) -> Faults {
+        self.when(On::verb(Verb::Rcpt), Do::Greylist(Duration::ZERO))
+    }
+
+    /// Takes so many messages within any span of this length, and refuses MAIL with `450 4.7.1` beyond.
+    pub fn rate_limit(self, messages: usize, per: Duration) -> Faults {
+        let reply = Reply::fixed(450, Status::new(4, 7, 1), "Rate limit exceeded, try again later");
+        self.when(On::verb(Verb::Mail), Do::Limit { times: messages, per, reply })
+    }
+
+    /// Leaves these keywords out of the reply to EHLO and LHLO, as [`Do::Without`].
+    ///
+    /// ```
+    /// use pillarbox::Server;
+    /// use pillarbox::testing::Faults;
+    ///
+    /// let inbox = Server::builder().faults(Faults::new().without(["SIZE", "PIPELINING"])).inbox("127.0.0.1:0")?;
+    /// # Ok::<(), pillarbox::Error>(())
+    /// ```
+    pub fn without<K: Into<String>>(self, keywords: impl IntoIterator<Item = K>) -> Faults {
+        let keywords: Vec<String> = keywords.into_iter().map(Into::into).collect();
+        let both = self.when(On::verb(Verb::Ehlo), Do::Without(keywords.clone()));
+        both.when(On::verb(Verb::Lhlo), Do::Without(keywords))
+    }
+
+    /// As [`when`](Faults::when), for a script that is in use.
+    pub fn add(&self, on: On, what: Do) {
+        self.script.add(on, what);
+    }
+
+    /// Forgets all of it, with what it has counted: from now on nothing goes wrong.
+    pub fn clear(&self) {
+        self.script.clear();
+    }
+
+    /// Those that have happened, in the order in which they were added.
+    pub fn fired(&self) -> Vec<Fired> {
+        self.script.fired()
+    }
+
+    /// Whether there are any for this event.
+    pub(crate) fn are_for(&self, event: Event) -> bool {
+        self.script.is_for(event)
+    }
+
+    /// What is to be done on this occasion, in order; at most the last of it decides over the reply.
+    pub(crate) fn at(&self, occasion: &Occasion<'_>) -> Vec<Do> {
+        self.script.at(occasion, Instant::now())
+    }
+
+    /// What is known of an occasion that is to come, while its message can still be looked at.
+    pub(crate) fn foresee(&self, occasion: &Occasion<'_>) -> Option<Foreseen> {
+        self.script.foresee(occasion)
+    }
+
+    /// As [`at`](Faults::at), for an occasion that was foreseen, if there were any rules then.
+    pub(crate) fn at_foreseen(&self, foreseen: Option<&Foreseen>, occasion: &Occasion<'_>) -> Vec<Do> {
+        self.script.at_foreseen(foreseen, occasion, Instant::now())
+    }
+
+    /// A transaction begins: its number, from 1.
+    pub(crate) fn count_message(&self) -> u64 {
+        self.script.count_message()
+    }
+}
+
+impl Debug for Faults {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").field("script", &self.script).finish()
+    }
+}

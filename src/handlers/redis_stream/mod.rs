@@ -1,0 +1,264 @@
+//! A handler that puts messages into a Redis stream, for workers on any machine to take.
+
+use std::fmt::{self, Debug, Display, Formatter};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::config::Config;
+use crate::delivery::handler::Handler;
+use crate::delivery::{Delivery, Response};
+use crate::envelope::Envelope;
+use crate::server::pool::Pool;
+use crate::syntax::escaped::Escaped;
+use crate::syntax::reply::{Reply, Status};
+
+mod entry;
+mod link;
+mod settings;
+
+pub use entry::RedisEntryError;
+use link::{ADD, Links, Trouble};
+use settings::Settings;
+
+/// Redis serves one command at a time. What is gained beyond a few is that it flushes once for all who wait.
+const MAX_SENDERS: usize = 16;
+
+const FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
+const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
+
+/// Puts each message into a Redis stream, and accepts it once Redis has it.
+///
+/// Several servers on several machines may share a stream, and workers take the messages off, to store or relay them:
+/// [`scaling_out`](crate::guide::scaling_out) shows the whole, and what is lost when what dies. It takes Redis 6.2 or later, or
+/// Valkey.
+///
+/// # What 250 means
+///
+/// Redis has answered that the entry is in the stream. That is as durable as Redis is: with `appendonly yes` and
+/// `appendfsync always` it is on Redis's disk by then, with its defaults it may be lost with the process or the machine.
+/// `maxmemory-policy` has to be `noeviction`, or Redis may throw away the stream. [`wait_replicas`](RedisStream::wait_replicas)
+/// asks for copies on other machines besides.
+///
+/// Whatever fails, the client reads a 4xx and keeps its copy: `452 4.3.1` if the stream has [as many
+/// entries](RedisStream::capacity) as it may, or Redis is at its `maxmemory`; `451 4.3.0` if Redis is down, hangs, refuses
+/// the password, is a replica, has a full disk, or whatever else. The log has one line when it begins, with what can be
+/// done about it, and one when it is over. No entry is ever trimmed: that would lose mail that was accepted.
+///
+/// If Redis takes a message and its answer is lost, the client hears a 451 and sends the message again: it arrives twice,
+/// as two messages with an id each. It is not tried again here unless it is certain that nothing was done.
+///
+/// # Connections, memory and time
+///
+/// A connection is made when there is a message for it, and again after it broke; the server can be started before its
+/// Redis. Messages that come at the same time go over up to 16 connections, and one more for each of the server's
+/// [`consumers`](crate::Builder::consumers): with `appendfsync always` Redis flushes once for all that wait.
+/// A message is in memory while it is sent, whole: 17 times [`data_size_limit`](crate::Builder::data_size_limit) at most,
+/// with one consumer. Redis takes 512 MiB at once (`proto-max-bulk-len`), which is the most that limit may be.
+///
+/// # An entry
+///
+/// | field | value |
+/// |---|---|
+/// | `version` | `1` |
+/// | `id` | [`Envelope::id`]: the same for no two messages |
+/// | `received_at` | when its last octet came: nanoseconds since 1970, in decimal |
+/// | `peer`, `local` | the connection's ends: `192.0.2.1:40212`, `[2001:db8::1]:25`, `unix:` and a path, if it has one, `unknown` |
+/// | `hostname` | the server's name |
+/// | `helo` | the client's name, as it said |
+/// | `protocol` | [`Protocol`](crate::Protocol) in upper case: `ESMTPSA` |
+/// | `mail_from` | the reverse-path without angle brackets; empty if it is null |
+/// | `mail_options` | the parameters of MAIL with a blank between; often empty |
+/// | `recipients` | for each recipient two [netstrings](https://cr.yp.to/proto/netstrings.txt), `17:bob@example.org,0:,`: the address, and the parameters of RCPT with a blank between |
+/// | `content` | the message, to the octet |
+/// | `identity` | who the client is, if it has authenticated itself |
+/// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), so far as they are known |
+///
+/// [`read`](RedisStream::read) makes an [`Envelope`] of it. Later versions may add fields.
+///
+/// ```no_run
+/// use pillarbox::{Server, handlers::RedisStream};
+///
+/// let stream = RedisStream::new("redis://:secret@redis.example.org")?.stream("mail").capacity(1_000_000);
+/// let server = Server::builder().serve("localhost:8025", stream)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct RedisStream {
+    settings: Arc<Settings>,
+    // Clones share the connections and the threads.
+    shared: Arc<Shared>,
+    senders: Arc<Pool<Job>>,
+}
+
+/// A message to be put into the stream by a thread of its own.
+struct Job {
+    to: RedisStream,
+    delivery: Delivery,
+}
+
+#[derive(Default)]
+struct Shared {
+    links: Links,
+    // The advice of what is wrong now, so that an outage is logged once, and not for each message that it refuses.
+    outage: Mutex<Option<&'static str>>,
+}
+
+impl RedisStream {
+    /// A stream in the Redis at a URL: `redis://[[user]:password@]host[:port][/database]`, or
+    /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` also `rediss://`, whose certificate
+    /// has to be one that the system trusts. What is not a letter, digit or one of `-._~` in a user or password is written
+    /// with percent signs. Nothing is connected to yet.
+    ///
+    /// # Errors
+    /// [`RedisUrlError`] if the URL is none.
+    pub fn new(url: &str) -> Result<RedisStream, RedisUrlError> {
+        let client = redis::Client::open(url).map_err(|e| RedisUrlError(e.to_string()))?;
+        let settings = Settings {
+            client,
+            key: "pillarbox".to_owned(),
+            capacity: 100_000,
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(30),
+            replicas: None,
+        };
+        let send = |Job { to, delivery }: Job| {
+            let (mail, answer) = delivery.take();
+            answer.respond(to.take(&mail));
+        };
+        let senders = Pool::new(MAX_SENDERS, Config::default().worker_stack, send);
+        Ok(RedisStream { settings: Arc::new(settings), shared: Arc::default(), senders: Arc::new(senders) })
+    }
+
+    /// The stream's key. Default: `pillarbox`.
+    pub fn stream(mut self, key: impl Into<String>) -> RedisStream {
+        Arc::make_mut(&mut self.settings).key = key.into();
+        self
+    }
+
+    /// How many entries the stream may have, those that workers have taken and not yet deleted among them. Redis counts and
+    /// adds in one step, so that several servers do not pass it together. Default: 100,000.
+    ///
+    /// A worker has to delete what it is done with (XDEL), not only to acknowledge it.
+    pub fn capacity(mut self, entries: u64) -> RedisStream {
+        Arc::make_mut(&mut self.settings).capacity = entries;
+        self
+    }
+
+    /// How long making a connection may take in all, with looking up the name, TLS and the password. Default: 5 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> RedisStream {
+        Arc::make_mut(&mut self.settings).connect_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long Redis may be silent, while it is to take octets and while it is to answer. Then the client reads
+    /// `451 4.3.0`, and the connection is closed: an answer that comes late is nobody's. Default: 30 s.
+    pub fn response_timeout(mut self, timeout: Duration) -> RedisStream {
+        Arc::make_mut(&mut self.settings).response_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Accepts a message once so many replicas have it too, or answers `451 4.3.0` after the time-out and takes the entry
+    /// out again. Default: it does not wait.
+    ///
+    /// The replicas have it in memory then; on their disk only if they flush as well. And a failover may still choose a
+    /// replica that has it not: see [`scaling_out`](crate::guide::scaling_out).
+    pub fn wait_replicas(mut self, replicas: usize, timeout: Duration) -> RedisStream {
+        Arc::make_mut(&mut self.settings).replicas = Some((replicas, timeout)).filter(|(replicas, _)| *replicas > 0);
+        self
+    }
+
+    /// The message of an entry's fields, in whichever order: for workers, who can give it to a handler such as
+    /// [`Maildir`](super::Maildir) or [`Proxy`](super::Proxy).
+    ///
+    /// All is as it was received, but for [`values`](Envelope::values), the [`transcript`](Envelope::transcript) and TLS's
+    /// channel bindings, which are not in the stream. Fields that are not known are left out.
+    ///
+    /// # Errors
+    /// [`RedisEntryError`] if they are not those of a message: who can write to the stream cannot put a line into a header or
+    /// a path into a file's name by it. It names the field.
+    pub fn read<N, V>(fields: impl IntoIterator<Item = (N, V)>) -> Result<Envelope, RedisEntryError>
+    where
+        N: AsRef<[u8]>,
+        V: Into<Vec<u8>>,
+    {
+        entry::read(fields)
+    }
+
+    fn take(&self, mail: &Envelope) -> Response {
+        let outcome = self.add(mail);
+        let advice = outcome.as_ref().err().map(Trouble::advice);
+        let before = std::mem::replace(&mut *self.shared.outage.lock(), advice);
+        match &outcome {
+            Ok(()) if before.is_some() => log::warn!("{self} takes messages again"),
+            Err(e) if before != advice => {
+                let why = e.to_string();
+                log::error!("cannot put messages into {self}: {}; {}", Escaped::new(why.as_bytes()), e.advice());
+            }
+            _ => {}
+        }
+        match outcome {
+            Ok(()) => Reply::ok(),
+            Err(e) if e.is_lack_of_room() => FULL,
+            Err(_) => FAILED,
+        }
+        .into()
+    }
+
+    fn add(&self, mail: &Envelope) -> Result<(), Trouble> {
+        let Settings { key, capacity, .. } = &*self.settings;
+        let words: [&[u8]; 5] = [b"EVAL", ADD, b"1", key.as_bytes(), &capacity.to_string().into_bytes()];
+        let command = entry::command(&words, mail).map_err(Trouble::Unreadable)?;
+        self.shared.links.add(&self.settings, &command)
+    }
+}
+
+impl Handler for RedisStream {
+    fn process_message(&mut self, mail: Envelope) -> Response {
+        self.take(&mail)
+    }
+
+    fn process_delivery(&mut self, delivery: Delivery) {
+        if let Err((Job { to, delivery }, _)) = self.senders.submit(Job { to: self.clone(), delivery }) {
+            let (mail, answer) = delivery.take();
+            answer.respond(to.take(&mail));
+        }
+    }
+}
+
+impl Display for RedisStream {
+    /// The stream and where it is, without user and password.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let place = self.settings.client.get_connection_info().addr().to_string();
+        let key = self.settings.key.as_bytes();
+        write!(f, "the stream {} at {}", Escaped::new(key), Escaped::new(place.as_bytes()))
+    }
+}
+
+impl Debug for RedisStream {
+    /// Without user and password.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Settings { client, key, capacity, connect_timeout, response_timeout, replicas } = &*self.settings;
+        f.debug_struct("RedisStream")
+            .field("at", &client.get_connection_info().addr().to_string())
+            .field("key", key)
+            .field("capacity", capacity)
+            .field("connect_timeout", connect_timeout)
+            .field("response_timeout", response_timeout)
+            .field("replicas", replicas)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a text is no URL of a Redis. It does not repeat the URL, which may have a password in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RedisUrlError(String);
+
+impl Display for RedisUrlError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RedisUrlError {}

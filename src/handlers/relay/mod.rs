@@ -1,0 +1,383 @@
+//! What the proxies have in common: a client's transaction is one with the next server as well.
+//!
+//! The session asks the next server about sender and recipients while the client waits; the handler sends the content on
+//! when it is complete. What the session has begun travels to the handler among the envelope's values.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::delivery::{Delivery, Response};
+use crate::envelope::{Endpoint, Envelope, Recipient};
+use crate::server::pool::Pool;
+use crate::session::{Context, Session, SessionFactory};
+use crate::syntax::address::{ForwardPath, ReversePath};
+use crate::syntax::parameter::{MailParameters, RcptParameters};
+use crate::syntax::reply::{Reply, Status};
+use crate::upstream::Verdicts;
+
+pub(super) mod mailman;
+mod parameters;
+pub(super) mod policy;
+pub(super) mod proxy;
+pub(super) mod route;
+mod silence;
+mod survey;
+
+use policy::{DENIED, Policy, has_route};
+use route::{Hop, NoHop, Route};
+
+/// The threads that send. Each has a client that waits for it, of which there are fewer in all but odd cases.
+const MAX_SENDERS: usize = 10_000;
+
+const SEPARATELY: Reply = Reply::fixed(452, Status::new(4, 5, 3), "Lists and other recipients in separate messages");
+const NOT_SENT: Reply = Reply::fixed(451, Status::new(4, 5, 3), "Not sent, since others were refused");
+const ASTRAY: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
+
+/// Where mail goes on to, and whose.
+#[derive(Clone)]
+pub(super) struct Relay {
+    pub upstream: Arc<Route>,
+    /// Mailman, if its lists are asked for first.
+    pub lists: Option<Arc<Route>>,
+    pub policy: Arc<Policy>,
+    /// Whether the message is told the client's address, beside its Received line.
+    pub x_peer: bool,
+    senders: Arc<Pool<Job>>,
+}
+
+/// A message to be sent by a thread of its own.
+struct Job {
+    relay: Relay,
+    delivery: Delivery,
+}
+
+impl Relay {
+    pub fn new(upstream: Route) -> Relay {
+        let send = |Job { relay, delivery }: Job| {
+            let (mail, answer) = delivery.take();
+            answer.respond(relay.send(&mail));
+        };
+        Relay {
+            upstream: Arc::new(upstream),
+            lists: None,
+            policy: Arc::default(),
+            x_peer: true,
+            senders: Arc::new(Pool::new(MAX_SENDERS, Config::default().worker_stack, send)),
+        }
+    }
+
+    /// The same behind a Mailman, which is asked first.
+    pub fn with_lists(self, lists: Arc<Route>) -> Relay {
+        Relay { lists: Some(lists), ..self }
+    }
+
+    /// The hooks that ask the next server.
+    pub fn sessions(&self) -> SessionFactory {
+        let relay = self.clone();
+        SessionFactory::new(move |_| Asking(relay.clone()))
+    }
+
+    /// Sends a message on by another thread, so that a slow server holds up nobody but those who wait for it.
+    pub fn send_apart(&self, delivery: Delivery) {
+        if let Err((Job { relay, delivery }, _)) = self.senders.submit(Job { relay: self.clone(), delivery }) {
+            let (mail, answer) = delivery.take();
+            answer.respond(relay.send(&mail));
+        }
+    }
+
+    /// Sends a message on: by what its session has begun, or from the beginning.
+    pub fn send(&self, mail: &Envelope) -> Response {
+        match mail.values().take::<Passage>() {
+            Some(passage) if passage.goals.len() == mail.recipients().len() => passage.send(mail, self.x_peer),
+            Some(_) => Response::All(ASTRAY),
+            None => self.send_whole(mail),
+        }
+    }
+
+    /// A message of which no session has asked.
+    fn send_whole(&self, mail: &Envelope) -> Response {
+        let sender = Sender {
+            hostname: mail.hostname(),
+            from: mail.mail_from(),
+            parameters: mail.mail_parameters(),
+            peer: mail.peer(),
+            identity: mail.identity(),
+            is_lmtp: mail.protocol().is_lmtp(),
+        };
+        let mut passage = Passage::default();
+        // A place for each recipient; what is said of those that are accepted is said of the message.
+        let mut refusals = Verdicts::new();
+        let mut accepted = Vec::with_capacity(mail.recipients().len());
+        for to in mail.recipients() {
+            let asked = passage.add(self, &sender, to);
+            accepted.push(asked.is_ok());
+            refusals.push(asked.err().unwrap_or(NOT_SENT));
+        }
+        let refusals = refusals.into_replies();
+        let count = accepted.iter().filter(|is_accepted| **is_accepted).count();
+        // With one reply for all, those that were accepted would hear of a refusal, and get the message all the same.
+        if !sender.is_lmtp && count < accepted.len() {
+            return Response::Each(refusals);
+        }
+        let mut verdicts = passage.send(mail, self.x_peer).into_each(count).into_iter();
+        let replies = accepted.into_iter().zip(refusals);
+        Response::Each(
+            replies
+                .map(|(is_accepted, refusal)| if is_accepted { verdicts.next().unwrap_or(ASTRAY) } else { refusal })
+                .collect(),
+        )
+    }
+}
+
+/// Whose message it is, for the hops to begin with.
+struct Sender<'a> {
+    hostname: &'a str,
+    from: &'a ReversePath,
+    parameters: &'a MailParameters,
+    peer: &'a Endpoint,
+    identity: Option<&'a str>,
+    // Whether the client hears what became of each recipient.
+    is_lmtp: bool,
+}
+
+/// Where a recipient's copy goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Goal {
+    Upstream,
+    Lists,
+}
+
+/// One transaction of a client, on its way through us.
+#[derive(Default)]
+struct Passage {
+    upstream: Option<Hop>,
+    lists: Option<Hop>,
+    // What is said of every further recipient, once one of them has waited for a server in vain.
+    upstream_silence: Option<Reply>,
+    lists_silence: Option<Reply>,
+    // What Mailman has against the message, if anything; whether a recipient is a list it tells all the same.
+    lists_refusal: Option<Reply>,
+    // Of each recipient that was accepted.
+    goals: Vec<Goal>,
+}
+
+impl Passage {
+    /// Asks about a recipient: Mailman first, if there is one.
+    fn add(&mut self, relay: &Relay, sender: &Sender<'_>, to: &Recipient) -> Result<Reply, Reply> {
+        let is_trusted = relay.policy.trusts(sender.peer, sender.identity);
+        if !is_trusted && has_route(to) {
+            return Err(DENIED);
+        }
+        if let Some(lists) = &relay.lists
+            && let Some(reply) = self.ask_lists(lists, sender, to)?
+        {
+            if let Some(refusal) = &self.lists_refusal {
+                return Err(refusal.clone());
+            }
+            return self.accept(Goal::Lists, sender, reply);
+        }
+        if !is_trusted && !relay.policy.is_for_all(to) {
+            return Err(DENIED);
+        }
+        if self.would_mix(Goal::Upstream, sender) {
+            return Err(SEPARATELY);
+        }
+        self.open_upstream(relay, sender)?;
+        let hop = self.upstream.as_mut().ok_or(ASTRAY)?;
+        let asked = hop.rcpt(to);
+        if hop.is_silent() {
+            self.upstream_silence = asked.as_ref().err().cloned();
+        }
+        if hop.is_over() {
+            self.upstream = None;
+        }
+        self.accept(Goal::Upstream, sender, asked?)
+    }
+
+    fn accept(&mut self, goal: Goal, sender: &Sender<'_>, reply: Reply) -> Result<Reply, Reply> {
+        if self.would_mix(goal, sender) {
+            return Err(SEPARATELY);
+        }
+        self.goals.push(goal);
+        Ok(reply)
+    }
+
+    /// Whether two servers would decide about a message whose client hears one reply, which could not be true of both.
+    fn would_mix(&self, goal: Goal, sender: &Sender<'_>) -> bool {
+        // Where they may not differ, the first stands for all.
+        !sender.is_lmtp && self.goals.first().is_some_and(|first| *first != goal)
+    }
+
+    /// Begins with the upstream, if that was not done yet; gives its reply to MAIL.
+    fn open_upstream(&mut self, relay: &Relay, sender: &Sender<'_>) -> Result<Option<Reply>, Reply> {
+        if self.upstream.is_some() {
+            return Ok(None);
+        }
+        if let Some(reply) = &self.upstream_silence {
+            return Err(reply.clone());
+        }
+        let begun = relay.upstream.begin(sender.hostname, sender.from, sender.parameters);
+        let (hop, reply) = begun.map_err(|why| heeded(why, &mut self.upstream_silence))?;
+        self.upstream = Some(hop);
+        Ok(Some(reply))
+    }
+
+    /// Mailman's reply to a recipient that is one of its lists; `None` if it is none.
+    fn ask_lists(&mut self, route: &Arc<Route>, sender: &Sender<'_>, to: &Recipient) -> Result<Option<Reply>, Reply> {
+        let ForwardPath::Mailbox(mailbox) = to.path() else { return Ok(None) };
+        // No list has an address of either kind.
+        if !mailbox.is_ascii() || to.domain().is_none_or(str::is_empty) {
+            return Ok(None);
+        }
+        if let Some(reply) = &self.lists_silence {
+            return Err(reply.clone());
+        }
+        if self.lists.is_none() {
+            let begun = route.begin(sender.hostname, sender.from, sender.parameters).or_else(|why| match why {
+                // Mailman can still tell which recipients are its own; the others' mail is not its affair.
+                NoHop::Refused(refusal) => {
+                    self.lists_refusal = Some(refusal);
+                    route.begin(sender.hostname, &ReversePath::Null, &MailParameters::default())
+                }
+                why => Err(why),
+            });
+            self.lists = Some(begun.map_err(|why| heeded(why, &mut self.lists_silence))?.0);
+        }
+        let hop = self.lists.as_mut().ok_or(ASTRAY)?;
+        let mut asked = hop.rcpt(to);
+        // Mailman 3 has no -admin any more, but people do.
+        if let (Err(refusal), Some(owner)) = (&asked, owner(mailbox.as_str()))
+            && refusal.is_permanent()
+        {
+            asked = hop.rcpt(&Recipient::new(owner, RcptParameters::default())).or(asked);
+        }
+        if hop.is_silent() {
+            self.lists_silence = asked.as_ref().err().cloned();
+        }
+        if hop.is_over() {
+            self.lists = None;
+        }
+        match asked {
+            Ok(reply) => Ok(Some(reply)),
+            Err(refusal) if refusal.is_permanent() => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Sends the content to where it goes; a reply for each recipient, or one if there is one for all.
+    fn send(self, mail: &Envelope, x_peer: bool) -> Response {
+        let Passage { upstream, lists, goals, .. } = self;
+        let mut head = mail.received_header();
+        if x_peer {
+            head += &format!("X-Peer: {}\r\n", mail.peer_name());
+        }
+        let send = |hop: Option<Hop>, goal: Goal| {
+            let expected = goals.iter().filter(|other| **other == goal).count();
+            match hop {
+                _ if expected == 0 => Vec::new(),
+                Some(hop) if hop.accepted() == expected => hop.send(&head, mail),
+                _ => vec![ASTRAY; expected],
+            }
+        };
+        let mut to_lists = send(lists, Goal::Lists).into_iter();
+        let mut to_upstream = send(upstream, Goal::Upstream).into_iter();
+        let replies = goals.iter().map(|goal| match goal {
+            Goal::Lists => to_lists.next(),
+            Goal::Upstream => to_upstream.next(),
+        });
+        Response::Each(replies.map(|reply| reply.unwrap_or(ASTRAY)).collect())
+    }
+}
+
+/// The reply to a transaction that was not begun; kept if the others of its client need not wait for the same.
+fn heeded(why: NoHop, silence: &mut Option<Reply>) -> Reply {
+    let is_silent = matches!(why, NoHop::Silent(_));
+    let reply = why.into_reply();
+    if is_silent {
+        *silence = Some(reply.clone());
+    }
+    reply
+}
+
+/// LIST-owner for LIST-admin, extensions behind a `+` included.
+fn owner(address: &str) -> Option<ForwardPath> {
+    let (local, domain) = address.rsplit_once('@')?;
+    let (name, extension) = local.split_at(local.find('+').unwrap_or(local.len()));
+    let list = name.len().checked_sub("-admin".len()).and_then(|at| name.split_at_checked(at))?;
+    let is_admin = !list.0.is_empty() && list.1.eq_ignore_ascii_case("-admin");
+    is_admin.then(|| format!("{}-owner{extension}@{domain}", list.0).parse().ok())?
+}
+
+/// The session's half: it asks while the client waits.
+struct Asking(Relay);
+
+impl Asking {
+    fn sender<'a>(context: &'a Context, from: &'a ReversePath, parameters: &'a MailParameters) -> Sender<'a> {
+        Sender {
+            hostname: context.hostname(),
+            from,
+            parameters,
+            peer: context.peer(),
+            identity: context.identity(),
+            is_lmtp: context.config.lmtp,
+        }
+    }
+}
+
+impl Session for Asking {
+    fn mail(&mut self, context: &Context, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
+        let mut passage = Passage::default();
+        let Asking(relay) = self;
+        // Strangers, and the upstream where there are lists, wait for a recipient that is worth a connection.
+        if relay.lists.is_none() && relay.policy.trusts(context.peer(), context.identity()) {
+            let reply = passage.open_upstream(relay, &Asking::sender(context, from, parameters))?;
+            reply.into_iter().for_each(|reply| context.accept_with(reply));
+        }
+        context.values().insert(passage);
+        Ok(())
+    }
+
+    fn rcpt(&mut self, context: &Context, to: &Recipient) -> Result<(), Reply> {
+        let (Some(from), Some(parameters)) = (context.mail_from(), context.mail_parameters()) else {
+            return Err(ASTRAY);
+        };
+        let sender = Asking::sender(context, from, parameters);
+        let asked = context.values().with(|passage: &mut Passage| passage.add(&self.0, &sender, to));
+        context.accept_with(asked.unwrap_or(Err(ASTRAY))?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::growth::expect_linear;
+
+    #[test]
+    fn many_recipients_take_linear_time() {
+        let sender = Sender {
+            hostname: "mx.example",
+            from: &ReversePath::Null,
+            parameters: &MailParameters::default(),
+            peer: &Endpoint::Unix(None),
+            identity: None,
+            is_lmtp: false,
+        };
+        expect_linear("recipients", 5_000, |n| {
+            let mut passage = Passage::default();
+            for _ in 0..n {
+                passage.accept(Goal::Upstream, &sender, Reply::ok()).unwrap();
+            }
+            assert_eq!(passage.accept(Goal::Lists, &sender, Reply::ok()), Err(SEPARATELY));
+        });
+    }
+
+    #[test]
+    fn admins_are_owners() {
+        let owner = |address: &str| owner(address).map(|path| path.to_string());
+        assert_eq!(owner("ant-admin@lists.example").as_deref(), Some("ant-owner@lists.example"));
+        assert_eq!(owner("ant-ADMIN+x@lists.example").as_deref(), Some("ant-owner+x@lists.example"));
+        assert_eq!(owner("ant@lists.example"), None);
+        assert_eq!(owner("-admin@lists.example"), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! A handler that sends messages on.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
+use super::Relay;
+use super::route::Route;
+use crate::delivery::handler::Handler;
+use crate::delivery::{Delivery, Response};
+use crate::envelope::Envelope;
+use crate::session::SessionFactory;
+use crate::syntax::network::Network;
+use crate::upstream::Upstream;
+
+/// Connections that wait for the next message.
+const IDLE_CONNECTIONS: usize = 10;
+
+/// Relays each message to another server and answers with what that said: what smtpd's `PureProxy` was meant to do.
+///
+/// The client's transaction is one with the upstream at the same time. MAIL and each RCPT are asked there while the client
+/// waits, and the answers handed back word for word, refusals as well; the client reads 250 to its message only after the
+/// upstream has said so. An upstream that does not answer is a `451 4.4.1`, one that goes silent in between a `451 4.4.2`:
+/// the client keeps the message and tries again.
+///
+/// Parameters go on as far as the upstream offers them: BODY, SMTPUTF8, SIZE, RET, ENVID, NOTIFY, ORCPT, REQUIRETLS and,
+/// where [the server offers them](crate::Builder::mt_priority), MT-PRIORITY, BY and HOLDFOR. What the message needs and the
+/// upstream cannot do is refused as the RFCs say: UTF-8 addresses `553 5.6.7`, UTF-8 headers `554 5.6.9`, octets above 127
+/// without 8BITMIME or BINARYMIME content `554 5.6.3`, REQUIRETLS `550 5.7.30`, or `550 5.7.10` without TLS by a verified
+/// certificate. A wish to be told about delivery is not acted upon here: if the upstream knows no DSN it is lost.
+///
+/// Two headers are put before the content: `Received:` (RFC 5321 section 4.4) and, unless [it shall not be](Proxy::x_peer),
+/// smtpd's `X-Peer:` with the client's address. A message with more than 100 Received lines is in a loop: `554 5.4.6`. A CR or LF that stands alone never goes
+/// out, but within BINARYMIME.
+///
+/// # For whom it relays
+///
+/// For clients on this machine, of [listed networks](Proxy::from_networks) and authenticated ones it relays to anybody;
+/// for all others to [listed domains](Proxy::to_domains) alone, anything else is `550 5.7.1`. So is a local part that may
+/// lead elsewhere from the upstream, which trusts us: one with `@`, `%`, `!` or `:` in it, quoted or not, as in
+/// `<user%elsewhere.example@listed.example>`. Behind a load balancer on this machine everybody seems to come from here: it
+/// has to tell who the clients are, by [`proxy_protocol`](crate::Builder::proxy_protocol).
+///
+/// # An upstream that stops
+///
+/// Each step waits for the upstream as long as [`Upstream::timeout`] says; then the client reads a 4xx. Nobody waits behind
+/// somebody else: every client asks on its own thread and every message is sent by one. While an upstream is known to be
+/// silent one client at a time waits for it, and the others read `451 4.4.1` at once. Only a handler of your own that calls
+/// `process_message` holds its consumer meanwhile: give such a server several [`consumers`](crate::Builder::consumers).
+///
+/// # Mail stores
+///
+/// An upstream of [LMTP](Upstream::lmtp) (Dovecot, Cyrus) answers for each recipient by itself. A server that
+/// [speaks LMTP](crate::Builder::lmtp) too hands that back; one that speaks SMTP has one reply, and gives the first
+/// refusal if there is any.
+///
+/// ```no_run
+/// use pillarbox::{Server, handlers::Proxy};
+///
+/// Server::builder().serve("localhost:8025", Proxy::to("mail.example.org:25"))?.join();
+/// # Ok::<(), pillarbox::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Proxy {
+    pub(super) relay: Relay,
+}
+
+impl Proxy {
+    /// Relays to a server.
+    pub fn to(upstream: impl Into<Upstream>) -> Proxy {
+        Proxy { relay: Relay::new(Route::new(upstream.into(), IDLE_CONNECTIONS)) }
+    }
+
+    /// Relays for the clients of these networks to anybody, beside those on this machine. Default: none.
+    pub fn from_networks(mut self, networks: impl IntoIterator<Item = Network>) -> Proxy {
+        Arc::make_mut(&mut self.relay.policy).networks.extend(networks);
+        self
+    }
+
+    /// Relays for all clients to recipients of these domains, which do not stand for their subdomains. ASCII letters are the
+    /// same in either case; list an internationalised domain in each form that clients may write, as a U-label and as an
+    /// A-label (`xn--...`). Default: none.
+    pub fn to_domains<D: Into<String>>(mut self, domains: impl IntoIterator<Item = D>) -> Proxy {
+        Arc::make_mut(&mut self.relay.policy).add_domains(domains.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whether messages get an `X-Peer:` header, as smtpd's had. It tells everybody who reads a message the address of the
+    /// client that submitted it, which `Received:` does too unless a server behind removes it. Default: true.
+    pub fn x_peer(mut self, added: bool) -> Proxy {
+        self.relay.x_peer = added;
+        self
+    }
+
+    /// Relays for all clients to anybody. On a network that others can reach, such a relay is found within hours, used for
+    /// spam, and blocked by everybody. Default: false.
+    pub fn open_relay(mut self, open: bool) -> Proxy {
+        Arc::make_mut(&mut self.relay.policy).is_open = open;
+        self
+    }
+
+    /// How many connections to the upstream are kept for the next message; each for at most half a minute. Default: 10.
+    pub fn idle_connections(mut self, connections: usize) -> Proxy {
+        self.relay.upstream = Arc::new(Route::new(self.relay.upstream.upstream.clone(), connections));
+        self
+    }
+}
+
+impl Handler for Proxy {
+    fn process_message(&mut self, mail: Envelope) -> Response {
+        self.relay.send(&mail)
+    }
+
+    fn process_delivery(&mut self, delivery: Delivery) {
+        self.relay.send_apart(delivery);
+    }
+
+    fn session(&self) -> Option<SessionFactory> {
+        Some(self.relay.sessions())
+    }
+}
+
+impl Debug for Proxy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("upstream", &self.relay.upstream.upstream)
+            .field("policy", &self.relay.policy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,267 @@
+//! A server that accepts everything and lets a test look at it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::FOREVER;
+use crate::envelope::Envelope;
+use crate::envelope::transcript::Transcript;
+use crate::server::Server;
+
+mod error;
+mod store;
+
+pub use error::{Arrived, RecvError, Report};
+pub(crate) use store::{Keep, Store};
+
+/// A running server that accepts every message at once and keeps it until it is asked for: made by
+/// [`Builder::inbox`](crate::Builder::inbox).
+///
+/// The code under test never waits for the test: its message is accepted before anybody looks. When the client has read
+/// its 250, the message is here. Nothing is stored anywhere else, and what is left is gone with the inbox.
+/// Dropping it ends its threads and cuts its connections, also in the middle of a message or of a fault that takes time.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// fn send_welcome_mail(to: std::net::SocketAddr) {
+///     // ... the code under test
+/// #   use std::io::Write;
+/// #   let mut client = std::net::TcpStream::connect(to).unwrap();
+/// #   client.write_all(b"HELO a\r\nMAIL FROM:<noreply@example.org>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n\
+/// #       Subject: Welcome\r\n\r\nWelcome!\r\n.\r\n").unwrap();
+/// }
+///
+/// let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+/// send_welcome_mail(inbox.local_addr());
+/// let mail = inbox.recv_timeout(Duration::from_secs(5))?;
+/// assert_eq!(mail.recipients(), ["bob@example.org"]);
+/// assert!(mail.text()?.contains("Welcome"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A message that does not come makes a [`RecvError`] that tells what came instead, and what was said on each connection.
+///
+/// Where the test itself is to say what becomes of a message, [`Builder::manual_inbox`](crate::Builder::manual_inbox)
+/// makes an `Inbox<Delivery>`: it gives out each message with the answer that its client waits for.
+///
+/// An inbox holds [`inbox_capacity`](crate::Builder::inbox_capacity) messages, as far as
+/// [`memory_budget`](crate::Builder::memory_budget) and [`buffer_budget`](crate::Builder::buffer_budget) have room for them
+/// with their recipients and conversations; further ones are refused with `452 4.3.1`.
+/// It can be shared by reference between threads; each message goes to one of those that wait.
+#[derive(Debug)]
+#[must_use = "an inbox ends when it is dropped"]
+pub struct Inbox<M = Envelope> {
+    server: Server,
+    store: Arc<Store<M>>,
+}
+
+impl<M: AsRef<Envelope>> Inbox<M> {
+    pub(crate) fn new(server: Server, store: Arc<Store<M>>) -> Inbox<M> {
+        Inbox { server, store }
+    }
+
+    /// Where it listens: see [`Server::local_addr`].
+    ///
+    /// # Panics
+    /// If it listens on Unix sockets only, as that does.
+    #[track_caller]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Where it listens, as a URL: see [`Server::url`].
+    ///
+    /// ```
+    /// use lettre::SmtpTransport;
+    ///
+    /// let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+    /// let client = SmtpTransport::from_url(&inbox.url())?.build();
+    /// assert!(client.test_connection()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If it listens on Unix sockets only, as that does.
+    #[track_caller]
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The server that fills it.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Takes the oldest message; waits for one if there is none.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] once the server was shut down and no message is left.
+    pub fn recv(&self) -> Result<M, RecvError> {
+        self.recv_timeout(FOREVER)
+    }
+
+    /// Takes the oldest message; waits as long for one if there is none.
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`], and [`RecvError::Closed`] once the server was shut down and no message is left.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<M, RecvError> {
+        self.wait("a message", timeout, |_| true)
+    }
+
+    /// Takes the oldest message that is there now.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`], and [`RecvError::Closed`] once the server was shut down and no message is left.
+    pub fn try_recv(&self) -> Result<M, RecvError> {
+        match self.store.take(|_| true, Instant::now()) {
+            Ok(mail) => Ok(mail),
+            Err(store::Absent::Late) => Err(RecvError::Empty),
+            Err(store::Absent::Closed) => Err(RecvError::Closed(self.report("a message"))),
+        }
+    }
+
+    /// Takes the oldest message of which `matches` says so; waits as long for one if there is none. The others stay, in
+    /// their order.
+    ///
+    /// `matches` sees each message once. It must not use this inbox, which is locked meanwhile.
+    ///
+    /// ```
+    /// # use std::io::Write;
+    /// # use std::time::Duration;
+    /// # let inbox = pillarbox::Server::builder().inbox("127.0.0.1:0")?;
+    /// # let mut client = std::net::TcpStream::connect(inbox.local_addr())?;
+    /// # client.write_all(b"HELO a\r\n")?;
+    /// # for to in ["ann", "bob"] {
+    /// #   client.write_all(format!("MAIL FROM:<>\r\nRCPT TO:<{to}@example.org>\r\nDATA\r\n.\r\n").as_bytes())?;
+    /// # }
+    /// // Ann's came before, and is left for later.
+    /// let mail = inbox.recv_matching(|mail| mail.recipients() == ["bob@example.org"], Duration::from_secs(5))?;
+    /// assert_eq!(mail.recipients(), ["bob@example.org"]);
+    /// assert_eq!(inbox.try_recv()?.recipients(), ["ann@example.org"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`], and [`RecvError::Closed`] once the server was shut down and no message matches.
+    pub fn recv_matching(&self, matches: impl FnMut(&Envelope) -> bool, timeout: Duration) -> Result<M, RecvError> {
+        self.wait("a message that matches", timeout, matches)
+    }
+
+    /// Takes the `n` oldest messages, once so many are there; waits as long for them, in all. If they do not come, those
+    /// that did stay.
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`], and [`RecvError::Closed`] once the server was shut down and fewer are left.
+    pub fn recv_n(&self, n: usize, timeout: Duration) -> Result<Vec<M>, RecvError> {
+        let deadline = Instant::now() + timeout.min(FOREVER);
+        self.store.take_n(n, deadline).map_err(|absent| self.error(absent, &format!("{n} messages"), timeout))
+    }
+
+    /// Waits as long for the moment when no client is connected: then nothing is on its way to this inbox. A client that
+    /// is just about to connect is not waited for.
+    ///
+    /// # Errors
+    /// [`RecvError::Busy`].
+    pub fn wait_until_idle(&self, timeout: Duration) -> Result<(), RecvError> {
+        if self.server.wait_until_idle(Instant::now() + timeout.min(FOREVER)) {
+            Ok(())
+        } else {
+            Err(RecvError::Busy(timeout, self.report("the end of all connections")))
+        }
+    }
+
+    /// Makes sure that no message is here, and that none comes in this time.
+    ///
+    /// # Panics
+    /// With what arrived.
+    #[track_caller]
+    pub fn assert_empty(&self, time: Duration) {
+        if self.store.wait_for_any(Instant::now() + time.min(FOREVER)) {
+            panic!("no message was to come, but\n{}", self.report("no message"));
+        }
+    }
+
+    /// Takes messages as they come; ends once the server was shut down and no message is left.
+    pub fn iter(&self) -> Messages<'_, M> {
+        Messages(self)
+    }
+
+    /// Takes the messages that are there now.
+    pub fn try_iter(&self) -> impl Iterator<Item = M> {
+        std::iter::from_fn(|| self.try_recv().ok())
+    }
+
+    /// Throws away the messages that are there now: what a test has made happen before it comes to its point. Deliveries are
+    /// answered `451 4.3.0`.
+    pub fn clear(&self) {
+        self.store.clear();
+    }
+
+    /// How many messages are waiting.
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether no message is waiting.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was said on the last hundred connections, the oldest first: see [`Server::transcripts`].
+    pub fn transcripts(&self) -> Vec<Transcript> {
+        self.server.transcripts()
+    }
+
+    fn wait(
+        &self,
+        wanted: &str,
+        timeout: Duration,
+        mut matches: impl FnMut(&Envelope) -> bool,
+    ) -> Result<M, RecvError> {
+        let deadline = Instant::now() + timeout.min(FOREVER);
+        self.store.take(|mail| matches(mail.as_ref()), deadline).map_err(|absent| self.error(absent, wanted, timeout))
+    }
+
+    fn error(&self, absent: store::Absent, wanted: &str, timeout: Duration) -> RecvError {
+        match absent {
+            store::Absent::Late => RecvError::Timeout(timeout, self.report(wanted)),
+            store::Absent::Closed => RecvError::Closed(self.report(wanted)),
+        }
+    }
+
+    fn report(&self, wanted: &str) -> Box<Report> {
+        Box::new(Report::new(wanted, self.store.describe(), &self.server))
+    }
+}
+
+impl<M> Drop for Inbox<M> {
+    fn drop(&mut self) {
+        // Before the server ends: nothing is accepted that can no longer be looked at, and so nobody is waited for.
+        self.store.close();
+        self.store.clear();
+        self.server.shutdown(Duration::ZERO);
+    }
+}
+
+impl<'a, M: AsRef<Envelope>> IntoIterator for &'a Inbox<M> {
+    type Item = M;
+    type IntoIter = Messages<'a, M>;
+
+    fn into_iter(self) -> Messages<'a, M> {
+        self.iter()
+    }
+}
+
+/// Takes messages out of an [`Inbox`] as they come: see [`Inbox::iter`].
+#[derive(Debug)]
+pub struct Messages<'a, M = Envelope>(&'a Inbox<M>);
+
+impl<M: AsRef<Envelope>> Iterator for Messages<'_, M> {
+    type Item = M;
+
+    fn next(&mut self) -> Option<M> {
+        self.0.recv().ok()
+    }
+}

@@ -1,0 +1,119 @@
+//! What each client address may take of a server: connections at once, connections in a time, and errors in a time.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::config::Config;
+use crate::envelope::Endpoint;
+use crate::limits::rate::Windows;
+use crate::syntax::network::Network;
+use crate::syntax::reply::{Reply, Status};
+
+const POLICY: Status = Status::new(4, 7, 0);
+const TOO_MANY_FROM_YOU: Reply = Reply::fixed(421, POLICY, "Too many connections from your address");
+const TOO_MANY_FROM_NETWORK: Reply = Reply::fixed(421, POLICY, "Too many connections from your network");
+const TOO_FAST: Reply = Reply::fixed(421, POLICY, "Too many connections from your network in a short time");
+/// What a client hears of whose network there were too many errors.
+pub(crate) const TOO_MANY_ERRORS_FROM_YOU: Reply = Reply::fixed(421, POLICY, "Too many errors from your network");
+
+/// What the clients' addresses and networks have taken so far, where that is limited.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    per_address: Option<Arc<Places>>,
+    per_network: Option<Arc<Places>>,
+    connections: Option<Windows>,
+    errors: Option<Windows>,
+    // Who may say XCLIENT speaks for others, who are counted when it has said so.
+    xclient: Vec<Network>,
+}
+
+/// The connections of an address and its network that are open at once; one of them is given back on drop.
+#[derive(Default, Debug)]
+pub(crate) struct Place {
+    _of_address: Option<Taken>,
+    _of_network: Option<Taken>,
+}
+
+impl Addresses {
+    pub fn new(config: &Config) -> Addresses {
+        let places = |max| Arc::new(Places { max, taken: Mutex::default() });
+        let windows = |rate| Windows::new(rate, Instant::now());
+        Addresses {
+            per_address: config.max_connections_per_address.map(places),
+            per_network: config.max_connections_per_network.map(places),
+            connections: config.max_connection_rate.map(windows),
+            errors: config.max_error_rate.map(windows),
+            xclient: config.xclient.clone(),
+        }
+    }
+
+    /// A place for one more connection, or what its client hears.
+    pub fn take(&self, peer: &Endpoint) -> Result<Place, Reply> {
+        let Some(ip) = self.counted(peer) else { return Ok(Place::default()) };
+        let (network, now) = (Network::of_client(ip), Instant::now());
+        if self.connections.as_ref().is_some_and(|connections| !connections.add(network, now)) {
+            return Err(TOO_FAST);
+        }
+        if self.errors.as_ref().is_some_and(|errors| errors.is_used_up(network, now)) {
+            return Err(TOO_MANY_ERRORS_FROM_YOU);
+        }
+        let of_address = self.per_address.as_ref().map(|places| places.take(ip.into()).ok_or(TOO_MANY_FROM_YOU));
+        let of_network = self.per_network.as_ref().map(|places| places.take(network).ok_or(TOO_MANY_FROM_NETWORK));
+        Ok(Place { _of_address: of_address.transpose()?, _of_network: of_network.transpose()? })
+    }
+
+    /// The address of a client that is counted.
+    fn counted(&self, peer: &Endpoint) -> Option<IpAddr> {
+        // A client whose proxy does not know its address has none: it is not everybody else of whom that is true.
+        peer.ip().filter(|_| !peer.is_in(&self.xclient))
+    }
+
+    /// Counts an error; true if there are too many now.
+    pub fn count_error(&self, peer: &Endpoint) -> bool {
+        let (Some(errors), Some(ip)) = (&self.errors, self.counted(peer)) else { return false };
+        let (network, now) = (Network::of_client(ip), Instant::now());
+        errors.add(network, now);
+        errors.is_used_up(network, now)
+    }
+}
+
+/// How many connections each network has, of which none may have more than `max`.
+#[derive(Debug)]
+struct Places {
+    max: usize,
+    taken: Mutex<HashMap<Network, usize>>,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>, network: Network) -> Option<Taken> {
+        let mut taken = self.taken.lock();
+        let count = taken.entry(network).or_default();
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(Taken { places: self.clone(), network })
+    }
+}
+
+#[derive(Debug)]
+struct Taken {
+    places: Arc<Places>,
+    network: Network,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock();
+        if let Some(count) = taken.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.network);
+            }
+        }
+    }
+}

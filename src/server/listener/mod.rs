@@ -1,0 +1,312 @@
+//! Where a server listens: bind and accept.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+#[cfg(unix)]
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::envelope::Endpoint;
+use crate::error::{AddressProblem, Error, SettingError};
+
+mod bound;
+#[cfg(unix)]
+mod path;
+#[cfg(unix)]
+mod unix;
+
+use bound::{Acceptor, BACKLOG, Owned};
+pub(crate) use bound::{Bound, reachable};
+
+/// A place to listen at: an address, a Unix socket's path, or a socket that listens already.
+///
+/// Text like `"localhost:8025"`, `"[::1]:25"` or `"unix:/run/mail.sock"`, a [`SocketAddr`], a `(host, port)` pair, a
+/// [`PathBuf`] and std's own listeners turn into one, so that it rarely needs to be named. Port 0 is any free port: see
+/// [`Server::local_addr`](crate::Server::local_addr).
+///
+/// A host name is bound at the first of its addresses that this machine has, IPv4 before IPv6.
+///
+/// A Unix socket is removed when the server ends, unless somebody else has put another in its place. One that nobody
+/// listens at any more is replaced. Whoever may write to its folder can put a socket of their own there, so that should
+/// be nobody else. Who may connect is said by [`mode`](Listener::mode).
+///
+/// A socket that was made elsewhere (by systemd, say) is taken as it is, but for one that does not block: it does from
+/// then on.
+///
+/// ```
+/// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let inbox = pillarbox::Server::builder().inbox(socket)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Listener {
+    place: Place,
+    implicit_tls: bool,
+    mode: Option<u32>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Name(String),
+    Address(SocketAddr),
+    #[cfg(unix)]
+    Path(PathBuf),
+    Bound(Bound),
+}
+
+impl From<Place> for Listener {
+    fn from(place: Place) -> Listener {
+        Listener { place, implicit_tls: false, mode: None }
+    }
+}
+
+impl Listener {
+    /// Connections here begin with a TLS handshake, before the banner: port 465, "smtps" (RFC 8314). The server must have
+    /// [`tls`](crate::Builder::tls).
+    pub fn implicit_tls(self) -> Listener {
+        Listener { implicit_tls: true, ..self }
+    }
+
+    pub(crate) fn is_implicit_tls(&self) -> bool {
+        self.implicit_tls
+    }
+
+    /// A Unix socket at a path.
+    #[cfg(unix)]
+    pub fn unix(path: impl AsRef<std::path::Path>) -> Listener {
+        Place::Path(path.as_ref().to_owned()).into()
+    }
+
+    /// The permissions of a Unix socket that is made here, such as `0o660`: whoever may write to it may connect. They are set
+    /// before anybody can. Default: `0o777` without the bits of the process's umask.
+    ///
+    /// Starting with any other listener, or with more than permission bits, is an [`Error::Setting`].
+    #[cfg(unix)]
+    pub fn mode(self, mode: u32) -> Listener {
+        Listener { mode: Some(mode), ..self }
+    }
+
+    /// Binds now what is else bound when the server starts: for a program that gives up its privileges in between.
+    /// Connections wait until the server serves them.
+    ///
+    /// # Errors
+    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Setting`] for a [`mode`](Listener::mode) that cannot be.
+    pub fn bind(self) -> Result<Listener, Error> {
+        let implicit_tls = self.implicit_tls;
+        let bound = self.into_bound(false)?;
+        Ok(Listener { implicit_tls, ..Place::Bound(bound).into() })
+    }
+
+    /// Where it listens, once it is bound.
+    pub fn local(&self) -> Option<&Endpoint> {
+        match &self.place {
+            Place::Bound(bound) => Some(&bound.local),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn into_bound(self, reuse_port: bool) -> Result<Bound, Error> {
+        if self.mode.is_some_and(|mode| mode > 0o777) {
+            return Err(Error::Setting(SettingError::SocketMode));
+        }
+        #[cfg(unix)]
+        let has_path = matches!(self.place, Place::Path(_));
+        #[cfg(not(unix))]
+        let has_path = false;
+        if self.mode.is_some() && !has_path {
+            return Err(Error::Setting(SettingError::SocketModeWithoutPath));
+        }
+        match self.place {
+            Place::Name(name) => bind_name(&name, reuse_port),
+            Place::Address(address) => {
+                bind_tcp(address, reuse_port).map_err(|source| Error::Bind { address: address.to_string(), source })
+            }
+            #[cfg(unix)]
+            Place::Path(path) => {
+                let address = format!("unix:{}", path.display());
+                unix::bind(path, self.mode).map_err(|source| Error::Bind { address, source })
+            }
+            Place::Bound(bound) => {
+                bound.make_wait().map_err(|source| Error::Bind { address: bound.local.to_string(), source })?;
+                Ok(bound)
+            }
+        }
+    }
+}
+
+impl From<&str> for Listener {
+    fn from(name: &str) -> Listener {
+        #[cfg(unix)]
+        if let Some(path) = name.strip_prefix("unix:") {
+            return Place::Path(path.into()).into();
+        }
+        match name.parse() {
+            Ok(address) => Place::Address(address).into(),
+            Err(_) => Place::Name(name.to_owned()).into(),
+        }
+    }
+}
+
+impl From<&String> for Listener {
+    fn from(name: &String) -> Listener {
+        Listener::from(name.as_str())
+    }
+}
+
+impl From<String> for Listener {
+    fn from(name: String) -> Listener {
+        Listener::from(name.as_str())
+    }
+}
+
+impl From<SocketAddr> for Listener {
+    fn from(address: SocketAddr) -> Listener {
+        Place::Address(address).into()
+    }
+}
+
+impl From<(IpAddr, u16)> for Listener {
+    fn from(address: (IpAddr, u16)) -> Listener {
+        Place::Address(address.into()).into()
+    }
+}
+
+impl From<(&str, u16)> for Listener {
+    fn from((host, port): (&str, u16)) -> Listener {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Listener::from((ip, port)),
+            Err(_) => Place::Name(format!("{host}:{port}")).into(),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl From<PathBuf> for Listener {
+    fn from(path: PathBuf) -> Listener {
+        Place::Path(path).into()
+    }
+}
+
+#[cfg(unix)]
+impl From<&std::path::Path> for Listener {
+    fn from(path: &std::path::Path) -> Listener {
+        Place::Path(path.to_owned()).into()
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Listener {
+        let local = listener.local_addr().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        Place::Bound(Bound { socket: Acceptor::Tcp(listener), local: Endpoint::Tcp(local), owned: Owned::Nothing })
+            .into()
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Listener {
+        let path = listener.local_addr().ok().and_then(|addr| addr.as_pathname().map(Arc::from));
+        Place::Bound(Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(path), owned: Owned::Nothing })
+            .into()
+    }
+}
+
+fn bind_name(name: &str, reuse_port: bool) -> Result<Bound, Error> {
+    check_name(name).map_err(|problem| Error::Address { address: name.to_owned(), problem })?;
+    let mut addresses: Vec<SocketAddr> =
+        name.to_socket_addrs().map_err(|source| Error::Resolve { address: name.to_owned(), source })?.collect();
+    // Most clients that are told a name and fail at IPv6 go on to IPv4, but not the other way round.
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match bind_tcp(address, reuse_port) {
+            Ok(bound) => return Ok(bound),
+            // Only an address that this machine does not have is passed over: one that is taken must be told.
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable || e.kind() == ErrorKind::Unsupported => last = e,
+            Err(source) => {
+                return Err(Error::Bind { address: address.to_string(), source });
+            }
+        }
+    }
+    Err(Error::Bind { address: name.to_owned(), source: last })
+}
+
+/// Says what is wrong with an address where the resolver would only say that something is.
+fn check_name(name: &str) -> Result<(), AddressProblem> {
+    if name.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
+        return Err(AddressProblem::NoBrackets);
+    }
+    let (host, port) = match name.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or(AddressProblem::BadLiteral)?;
+            host.parse::<Ipv6Addr>().map_err(|_| AddressProblem::BadLiteral)?;
+            (host, port.strip_prefix(':'))
+        }
+        None => match name.rsplit_once(':') {
+            Some((host, _)) if host.contains(':') => return Err(AddressProblem::NoBrackets),
+            Some((host, port)) => (host, Some(port)),
+            None => (name, None),
+        },
+    };
+    let port = port.ok_or(AddressProblem::NoPort)?;
+    if host.is_empty() {
+        return Err(AddressProblem::NoHost);
+    }
+    // std would take a sign.
+    let is_number = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if is_number { Ok(()) } else { Err(AddressProblem::BadPort) }
+}
+
+fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for connections of before to time out. On Windows the option means something else.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    #[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))))]
+    if reuse_port {
+        return Err(ErrorKind::Unsupported.into());
+    }
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from(socket);
+    let local = Endpoint::Tcp(listener.local_addr()?);
+    Ok(Bound { socket: Acceptor::Tcp(listener), local, owned: Owned::Socket })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_address() {
+        for (name, problem) in [
+            ("127.0.0.1", AddressProblem::NoPort),
+            ("localhost", AddressProblem::NoPort),
+            ("", AddressProblem::NoPort),
+            ("[::1]", AddressProblem::NoPort),
+            ("[::1]25", AddressProblem::NoPort),
+            ("localhost:", AddressProblem::BadPort),
+            ("localhost:smtp", AddressProblem::BadPort),
+            ("127.0.0.1:+25", AddressProblem::BadPort),
+            ("127.0.0.1:65536", AddressProblem::BadPort),
+            ("[::1]:x", AddressProblem::BadPort),
+            (":25", AddressProblem::NoHost),
+            ("::1", AddressProblem::NoBrackets),
+            ("2001:db8::1:25000", AddressProblem::NoBrackets),
+            ("[localhost]:25", AddressProblem::BadLiteral),
+            ("[::1", AddressProblem::BadLiteral),
+        ] {
+            assert_eq!(check_name(name), Err(problem), "{name:?}");
+        }
+        for name in ["localhost:0", "127.0.0.1:25", "mx_1.example:65535"] {
+            assert_eq!(check_name(name), Ok(()), "{name:?}");
+        }
+    }
+}

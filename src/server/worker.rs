@@ -1,0 +1,213 @@
+//! What a worker thread does with a connection: from the PROXY header that may come first to its end.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+use socket2::Socket;
+
+use crate::config::{Config, PROXY_TIMEOUT};
+use crate::connection::channel::{BROKEN, Channel, Kit, Shared};
+use crate::connection::shutdown::{Activity, Shutdown};
+use crate::delivery::Delivery;
+use crate::envelope::Endpoint;
+use crate::io::stream::{self, Stream};
+use crate::io::transport::Transport;
+use crate::limits::clients::Place;
+use crate::limits::stress::Seat;
+use crate::session::{Session, SessionFactory};
+use crate::stats::guard::guarded;
+use crate::syntax::proxy_protocol::{self, Header, Source};
+use crate::syntax::reply::Reply;
+
+/// A connection on its way from a listener to a worker.
+pub(crate) struct Connection {
+    pub id: u64,
+    pub socket: Socket,
+    pub peer: Endpoint,
+    pub local: Endpoint,
+    pub implicit_tls: bool,
+    // Each is free again with the connection's end.
+    pub place: Place,
+    pub seat: Seat,
+}
+
+/// The connections that workers serve now, for those who want them ended.
+#[derive(Default)]
+pub(crate) struct Live {
+    table: Mutex<Table>,
+}
+
+/// Each connection has a place, and one that comes has that of one that went.
+#[derive(Default)]
+struct Table {
+    places: Vec<Option<LiveConnection>>,
+    free: Vec<usize>,
+}
+
+struct LiveConnection {
+    transport: Transport,
+    activity: Arc<Activity>,
+}
+
+impl Live {
+    pub fn count(&self) -> usize {
+        let table = self.table.lock();
+        table.places.len() - table.free.len()
+    }
+
+    pub fn each(&self, mut act: impl FnMut(&Transport, &Activity)) {
+        for LiveConnection { transport, activity } in self.table.lock().places.iter().flatten() {
+            act(transport, activity);
+        }
+    }
+
+    /// Takes a connection in, and says where it is.
+    fn insert(&self, connection: LiveConnection) -> usize {
+        let mut table = self.table.lock();
+        if let Some(at) = table.free.pop() {
+            table.places[at] = Some(connection);
+            return at;
+        }
+        table.places.push(Some(connection));
+        table.places.len() - 1
+    }
+
+    fn remove(&self, at: usize) -> Option<LiveConnection> {
+        let mut table = self.table.lock();
+        table.free.push(at);
+        table.places[at].take()
+    }
+
+    /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake, since
+    /// `earliest` or for longer.
+    pub fn give_up_waiting(&self, earliest: Instant) {
+        self.each(|transport, activity| {
+            if let Some(how) = activity.give_up(earliest) {
+                // It may have ended by itself.
+                let _ = transport.close(how);
+            }
+        });
+    }
+}
+
+/// What every worker needs to serve a connection.
+pub(crate) struct Worker {
+    pub shared: Arc<Shared>,
+    pub shutdown: Arc<Shutdown>,
+    pub live: Arc<Live>,
+    pub session: Option<SessionFactory>,
+    pub deliveries: Sender<Delivery>,
+}
+
+impl Worker {
+    /// Serves a connection to its end, with what the one before has left if there was one.
+    pub fn serve(&self, connection: Connection, left: &mut Option<Kit>) {
+        let Connection { id, socket, peer, local, implicit_tls, place: _place, seat: _seat } = connection;
+        let transport = match self.transport(socket, &peer) {
+            Ok(transport) => transport,
+            Err(e) => return log::info!("[{id}] connection lost: {e}"),
+        };
+        let kit = left.take().unwrap_or_else(|| Kit::new(self.deliveries.clone()));
+        let activity = Arc::new(Activity::new(self.shutdown.clone(), kit.canceller()));
+        let _entry = Entry::new(self, &transport, &activity);
+        let mut stream = stream::Connection::new(transport.clone());
+        let mut ends = (peer, local);
+        let mut _client_place = None;
+        if is_proxy(&self.shared.config, &ends.0) {
+            match read_proxy_header(&mut stream, &transport) {
+                // Trust in the proxy's address is not for whoever sits behind it, nor for its look whether there is a server.
+                Ok(Source::Unknown) => ends.0 = Endpoint::Unknown,
+                Ok(Source::Client { peer, local }) => {
+                    ends = (Endpoint::named(peer), Endpoint::named(local));
+                    match self.shared.addresses.take(&ends.0) {
+                        Ok(place) => _client_place = Some(place),
+                        Err(reply) => return refuse_client(&self.shared, &mut stream, &ends.0, &reply),
+                    }
+                }
+                Err(e) => return log::info!("[{id}] no PROXY header from {}: {e}", ends.0),
+            }
+        }
+        let session: Result<Box<dyn Session>, Reply> = match &self.session {
+            Some(factory) => {
+                let who = format_args!("[{id}] session factory");
+                guarded(&self.shared.counters.panics, who, || factory.make(&ends.0)).unwrap_or(Err(BROKEN))
+            }
+            None => Ok(Box::new(())),
+        };
+        let channel = Channel::new(self.shared.clone(), stream, session, ends, id, kit, activity);
+        *left = Some(channel.run(implicit_tls));
+    }
+
+    fn transport(&self, socket: Socket, peer: &Endpoint) -> io::Result<Transport> {
+        if matches!(peer, Endpoint::Tcp(_)) {
+            // Replies are written whole; waiting to fill a segment would only delay them.
+            socket.set_tcp_nodelay(true)?;
+        }
+        let config = &self.shared.config;
+        // The shorter of the two that reads are bound by: it rarely has to be set again.
+        let read_timeout = config.command_timeout.min(config.data_timeout);
+        Transport::new(socket, read_timeout, config.command_timeout)
+    }
+}
+
+pub(crate) fn is_proxy(config: &Config, peer: &Endpoint) -> bool {
+    peer.is_in(&config.proxies)
+}
+
+/// Reads the header that a proxy sends before anything else. What came with it is left for whoever reads next.
+fn read_proxy_header(stream: &mut stream::Connection, transport: &Transport) -> io::Result<Source> {
+    stream.set_read_deadline(Instant::now() + PROXY_TIMEOUT);
+    let mut octets = Vec::with_capacity(256);
+    let mut buf = [0; 512];
+    loop {
+        match stream.read(&mut buf)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => octets.extend_from_slice(&buf[..n]),
+        }
+        match proxy_protocol::parse(&octets) {
+            Header::Incomplete => {}
+            Header::Complete(length, source) => {
+                transport.unread(&octets[length..]);
+                return Ok(source);
+            }
+            Header::Invalid => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// A client of a proxy has taken too much: the listener could not know.
+fn refuse_client(shared: &Shared, stream: &mut stream::Connection, peer: &Endpoint, reply: &Reply) {
+    log::info!("connection from {peer} refused: {reply}");
+    shared.counters.refused_connections.add(1);
+    let mut text = Vec::new();
+    reply.render(&mut text);
+    stream.set_write_deadline(Instant::now() + Duration::from_secs(1));
+    if stream.write_all(&text).is_ok() {
+        stream::linger(stream, false);
+    }
+}
+
+/// A connection's entry among the live ones; gone on drop, so that a panic leaves none behind.
+struct Entry<'a> {
+    worker: &'a Worker,
+    at: usize,
+}
+
+impl<'a> Entry<'a> {
+    fn new(worker: &'a Worker, transport: &Transport, activity: &Arc<Activity>) -> Entry<'a> {
+        worker.shared.counters.open_connections.add(1);
+        let connection = LiveConnection { transport: transport.clone(), activity: activity.clone() };
+        Entry { worker, at: worker.live.insert(connection) }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        // Closes the socket, so not while others wait for the table.
+        drop(self.worker.live.remove(self.at));
+        self.worker.shared.counters.open_connections.subtract(1);
+    }
+}

@@ -1,0 +1,328 @@
+//! A program's own say in a connection: hooks for each command, and the state that they see.
+
+pub(crate) mod extension;
+pub(crate) mod transaction;
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::config::Config;
+use crate::envelope::tls_info::TlsInfo;
+use crate::envelope::values::Values;
+use crate::envelope::{Endpoint, Recipient};
+use crate::session::transaction::State;
+use crate::syntax::address::ReversePath;
+use crate::syntax::command::Verb;
+use crate::syntax::parameter::MailParameters;
+use crate::syntax::reply::Reply;
+
+mod chain;
+mod factory;
+
+pub(crate) use factory::chained;
+pub use factory::{IntoSession, SessionFactory};
+
+/// Where a conversation stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Commands are read.
+    Command,
+    /// The content of a message is read.
+    Data,
+}
+
+/// What is known of a connection and its transaction: what smtpd's `SMTPChannel` kept in its attributes.
+///
+/// A [`Session`]'s hooks see it as it is before their command takes effect.
+pub struct Context {
+    pub(crate) config: Arc<Config>,
+    pub(crate) connection: u64,
+    pub(crate) peer: Endpoint,
+    pub(crate) local: Endpoint,
+    pub(crate) phase: Phase,
+    // Of the command whose hooks run.
+    pub(crate) verb: Option<Verb>,
+    pub(crate) state: State,
+    pub(crate) tls: Option<Arc<TlsInfo>>,
+    pub(crate) identity: Option<Arc<str>>,
+    pub(crate) values: Values,
+    pub(crate) connection_values: Arc<Values>,
+    // What a hook has its client told, while it runs.
+    pub(crate) acceptance: Mutex<Option<Reply>>,
+}
+
+impl Context {
+    /// Numbers the connections of a server; it stands in each log line.
+    pub fn connection_id(&self) -> u64 {
+        self.connection
+    }
+
+    /// The client's end of the connection; behind a proxy what that says of it, [`Endpoint::Unknown`] if it says nothing.
+    pub fn peer(&self) -> &Endpoint {
+        &self.peer
+    }
+
+    /// The server's end of the connection.
+    pub fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    /// The server's name, in the banner and in Received lines: smtpd's `fqdn`.
+    pub fn hostname(&self) -> &str {
+        &self.config.hostname
+    }
+
+    /// Whether commands or content are read: smtpd's `smtp_state`.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The verb of the command whose hook is running: tells EHLO from HELO in [`Session::helo`], and BDAT from DATA in
+    /// [`Session::data`]. `None` in [`Session::connect`] and [`Session::disconnect`], and for a verb that the server does
+    /// not know in [`Session::command`].
+    pub fn verb(&self) -> Option<Verb> {
+        self.verb
+    }
+
+    /// The name that the client gave itself, once it said HELO or EHLO: smtpd's `seen_greeting`.
+    pub fn helo(&self) -> Option<&str> {
+        self.state.greeting.as_ref().map(|greeting| &*greeting.name)
+    }
+
+    /// Whether the client said EHLO (in LMTP, LHLO) when it last named itself: smtpd's `extended_smtp`. In
+    /// [`Session::helo`], which runs before the command takes effect, [`verb`](Context::verb) tells what it says now.
+    pub fn is_extended(&self) -> bool {
+        self.state.greeting.as_ref().is_some_and(|greeting| greeting.extended)
+    }
+
+    /// The reverse-path of the transaction, once there is one: smtpd's `mailfrom`.
+    pub fn mail_from(&self) -> Option<&ReversePath> {
+        self.state.transaction.as_ref().map(|transaction| &transaction.reverse_path)
+    }
+
+    /// The parameters of the transaction's MAIL.
+    pub fn mail_parameters(&self) -> Option<&MailParameters> {
+        self.state.transaction.as_ref().map(|transaction| &transaction.parameters)
+    }
+
+    /// The recipients accepted so far: smtpd's `rcpttos`.
+    pub fn recipients(&self) -> &[Recipient] {
+        self.state.transaction.as_ref().map_or(&[], |transaction| &transaction.recipients)
+    }
+
+    /// The TLS session, if the connection is encrypted.
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_deref()
+    }
+
+    /// Who the client is, once it has authenticated itself (RFC 4954).
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
+    }
+
+    /// Values that go along with the transaction's envelope to the handler, and are dropped if there will be none.
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// Values that stay for the whole connection; every envelope of it shows them.
+    pub fn connection_values(&self) -> &Values {
+        &self.connection_values
+    }
+
+    /// Replaces `250 2.0.0 OK` as the reply to the command whose hook is running, if the hook then accepts it.
+    ///
+    /// It applies to MAIL and RCPT: call it in [`Session::mail`] or [`Session::rcpt`]. In any other hook it has no
+    /// effect, neither on that command nor on a later one. The last call of a hook counts. A reply that is not a 2xx, or
+    /// that would end the connection (221), is ignored.
+    pub fn accept_with(&self, reply: Reply) {
+        if reply.is_positive() && !reply.is_closing() {
+            *self.acceptance.lock() = Some(reply);
+        }
+    }
+}
+
+impl Debug for Context {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("connection", &self.connection)
+            .field("peer", &self.peer)
+            .field("local", &self.local)
+            .field("phase", &self.phase)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The hooks and the state of one connection: what smtpd's `channel_class` was.
+///
+/// [`Builder::session`](crate::Builder::session) makes one for each connection. A hook is called when its command was
+/// found good and before it takes effect; `Err` refuses the command with a reply of 4xx or 5xx. Every hook has a default
+/// that lets things be. They run on the connection's own thread: one that waits holds up its own client alone. A reply of
+/// 421 or 221 from any of them ends the connection behind it; a panic ends it with a 421, and other connections go on. A
+/// hook that wants the server to end calls [`ServerHandle::begin_shutdown`](crate::ServerHandle::begin_shutdown).
+///
+/// That thread's stack is 1 MiB unless [`worker_stack`](crate::Builder::worker_stack) says otherwise. A hook that takes more,
+/// by recursion or large arrays, ends the process: a stack overflow is no panic.
+///
+/// ```
+/// use pillarbox::{Context, Recipient, Reply, Server, Session};
+///
+/// /// Takes mail for one domain.
+/// struct Local;
+///
+/// impl Session for Local {
+///     fn rcpt(&mut self, _: &Context, to: &Recipient) -> Result<(), Reply> {
+///         match to.domain() {
+///             Some("example.org") => Ok(()),
+///             _ => Err(Reply::new(550, "5.7.1", "relaying denied")),
+///         }
+///     }
+/// }
+///
+/// let inbox = Server::builder().session(|_peer| Local).inbox("127.0.0.1:0")?;
+/// # Ok::<(), pillarbox::Error>(())
+/// ```
+#[expect(unused_variables, reason = "the defaults let things be, and the names are the documentation")]
+pub trait Session {
+    /// A client has connected. Refused, it reads the reply in the banner's place and is gone.
+    fn connect(&mut self, context: &Context) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// HELO or EHLO, in LMTP LHLO: the client names itself. It may do so several times, and does after STARTTLS.
+    /// [`Context::verb`] tells which of them this is.
+    ///
+    /// ```
+    /// use pillarbox::{Context, Reply, Session, Verb};
+    ///
+    /// struct Modern;
+    ///
+    /// impl Session for Modern {
+    ///     fn helo(&mut self, context: &Context, _name: &str) -> Result<(), Reply> {
+    ///         match context.verb() {
+    ///             Some(Verb::Helo) => Err(Reply::new(504, "5.5.4", "Send EHLO")),
+    ///             _ => Ok(()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// AUTH succeeded: the client has proven that it is `identity`. On `Err` the client gets that reply instead of
+    /// `235 2.7.0`, such as `535 5.7.8`, and stays unauthenticated.
+    ///
+    /// [`Context::identity`] is still empty here. A refusal does not count towards
+    /// [`max_auth_failures`](crate::Builder::max_auth_failures), since the credentials were right, but it counts as an
+    /// error, as any refused command does. An identity that XCLIENT hands on is not asked about.
+    fn authenticated(&mut self, context: &Context, identity: &str) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// MAIL: a transaction begins.
+    fn mail(&mut self, context: &Context, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// RCPT: a recipient is named.
+    fn rcpt(&mut self, context: &Context, to: &Recipient) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// DATA, or a message's first BDAT (RFC 3030): the content shall follow. Refused, the client sends none, or what comes
+    /// with BDAT is read off, and the transaction goes on. A client that has sent more behind DATA without waiting for the
+    /// reply is disconnected.
+    fn data(&mut self, context: &Context) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// RSET: the transaction is given up.
+    fn rset(&mut self, context: &Context) {}
+
+    /// VRFY: `None` answers `252 2.5.2`, which says neither yes nor no. The argument is as the client sent it.
+    fn vrfy(&mut self, context: &Context, argument: &[u8]) -> Option<Reply> {
+        None
+    }
+
+    /// EXPN: `None` answers `502 5.5.1`. The argument is as the client sent it.
+    fn expn(&mut self, context: &Context, argument: &[u8]) -> Option<Reply> {
+        None
+    }
+
+    /// HELP: `None` answers with the commands, or the syntax of the one asked for. The argument is as the client sent it.
+    fn help(&mut self, context: &Context, argument: &[u8]) -> Option<Reply> {
+        None
+    }
+
+    /// Sees each command line before anything else does, and may answer it: so verbs are added, replaced or forbidden.
+    ///
+    /// `verb` is the first word as sent, `argument` what follows it; both may be any octets but CRLF. A line that is
+    /// answered here has no other effect, and content that comes with it (BDAT's chunk) is read off, or the connection closed
+    /// where its end cannot be known. The reply may not be a 3xx, since nothing would read what the client sends next.
+    fn command(&mut self, context: &Context, verb: &[u8], argument: &[u8]) -> Option<Reply> {
+        None
+    }
+
+    /// The connection has ended, either way; called once, if [`connect`](Session::connect) was.
+    fn disconnect(&mut self, context: &Context) {}
+}
+
+/// The session of a server that was given none.
+impl Session for () {}
+
+// A hook that is missing here would be forgotten silently.
+#[warn(clippy::missing_trait_methods)]
+impl<S: Session + ?Sized> Session for Box<S> {
+    fn connect(&mut self, context: &Context) -> Result<(), Reply> {
+        (**self).connect(context)
+    }
+
+    fn helo(&mut self, context: &Context, name: &str) -> Result<(), Reply> {
+        (**self).helo(context, name)
+    }
+
+    fn authenticated(&mut self, context: &Context, identity: &str) -> Result<(), Reply> {
+        (**self).authenticated(context, identity)
+    }
+
+    fn mail(&mut self, context: &Context, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
+        (**self).mail(context, from, parameters)
+    }
+
+    fn rcpt(&mut self, context: &Context, to: &Recipient) -> Result<(), Reply> {
+        (**self).rcpt(context, to)
+    }
+
+    fn data(&mut self, context: &Context) -> Result<(), Reply> {
+        (**self).data(context)
+    }
+
+    fn rset(&mut self, context: &Context) {
+        (**self).rset(context);
+    }
+
+    fn vrfy(&mut self, context: &Context, argument: &[u8]) -> Option<Reply> {
+        (**self).vrfy(context, argument)
+    }
+
+    fn expn(&mut self, context: &Context, argument: &[u8]) -> Option<Reply> {
+        (**self).expn(context, argument)
+    }
+
+    fn help(&mut self, context: &Context, argument: &[u8]) -> Option<Reply> {
+        (**self).help(context, argument)
+    }
+
+    fn command(&mut self, context: &Context, verb: &[u8], argument: &[u8]) -> Option<Reply> {
+        (**self).command(context, verb, argument)
+    }
+
+    fn disconnect(&mut self, context: &Context) {
+        (**self).disconnect(context);
+    }
+}

@@ -1,0 +1,54 @@
+//! Why text is no address.
+
+use std::fmt::{self, Display, Formatter};
+
+/// Why text is no address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Nothing is there.
+    Empty,
+    /// An angle bracket is missing.
+    MissingBracket,
+    /// The local part is neither a dot-string nor a quoted string, or has no domain where it needs one.
+    LocalPart,
+    /// The domain is missing or malformed.
+    Domain,
+    /// What stands in square brackets is no address literal.
+    Literal,
+    /// The source route before the address is none.
+    Route,
+    /// Something else follows directly behind the address.
+    Trailing,
+    /// The local part has more than 64 octets, where the grammar is strict; otherwise more than a path can hold.
+    LocalPartTooLong,
+    /// The domain has more than 255 octets, or one of its labels more than 63.
+    DomainTooLong,
+    /// The path has more than 256 octets, its brackets counted whether or not they are there.
+    PathTooLong,
+    /// The octets are not UTF-8.
+    NotUtf8,
+    /// A control character is in it.
+    ControlCharacter,
+}
+
+impl Display for AddressError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AddressError::Empty => "no address",
+            AddressError::MissingBracket => "missing angle bracket",
+            AddressError::LocalPart => "bad local part",
+            AddressError::Domain => "bad domain",
+            AddressError::Literal => "bad address literal",
+            AddressError::Route => "bad source route",
+            AddressError::Trailing => "unexpected text behind the address",
+            AddressError::LocalPartTooLong => "local part too long",
+            AddressError::DomainTooLong => "domain too long",
+            AddressError::PathTooLong => "path too long",
+            AddressError::NotUtf8 => "not UTF-8",
+            AddressError::ControlCharacter => "control character",
+        })
+    }
+}
+
+impl std::error::Error for AddressError {}

@@ -1,0 +1,14 @@
+//! The client that relays send with: SMTP and LMTP, over TCP, TLS and Unix sockets.
+
+mod client;
+mod resolver;
+#[cfg(feature = "tls")]
+mod secure;
+mod settings;
+mod verdicts;
+
+pub(crate) use client::{AWAY, Client, ClientError};
+pub use settings::Upstream;
+#[cfg(feature = "tls")]
+pub use settings::UpstreamTls;
+pub(crate) use verdicts::Verdicts;
