@@ -138,8 +138,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-// From the ground up. A module imports from its own folder and from those above it in this list; `tests/layout.rs` holds it to
-// that.
+// From the ground up, floor by floor. A module imports from its own folder and from those below it: `tests/layout.rs` has their
+// order, and holds the imports to it.
 mod syntax;
 
 mod config;
