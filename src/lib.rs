@@ -138,7 +138,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-// From the ground up, floor by floor. A module imports from its own folder and from those below it: `tests/layout.rs` has their
+// From the ground up, floor by floor. A module imports from its own folder and from those below it: `tests/smtp/layout.rs` has their
 // order, and holds the imports to it.
 mod syntax;
 

@@ -1,6 +1,6 @@
 //! What programs found that they could not do or rely on.
 
-use crate::client;
+use crate::support::client;
 
 use std::error::Error as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -14,9 +14,9 @@ use std::time::{Duration, SystemTime};
 use pillarbox::handlers::{Maildir, Sink};
 use pillarbox::{Context, Error, Listener, Recipient, Reply, Server, Session};
 
-use crate::client::{Client, PATIENCE};
+use crate::support::client::{Client, PATIENCE};
 #[cfg(feature = "cli")]
-use crate::command;
+use crate::support::command;
 
 /// Older than any file in `tmp` that is still written to.
 const LONG_AGO: Duration = Duration::from_secs(37 * 3600);

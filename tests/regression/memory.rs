@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pillarbox::{Builder, Context, Inbox, Recipient, Reply, Server, Session};
 
-use crate::client::{Client, PATIENCE};
+use crate::support::client::{Client, PATIENCE};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -46,7 +46,7 @@ fn inbox(builder: Builder) -> Inbox {
 #[cfg(all(feature = "cli", target_os = "linux"))]
 #[test]
 fn recipients_of_many_clients_stay_within_the_budget() {
-    let server = crate::command::Running::start(&["-n", "-c", "Sink", "127.0.0.1:0"]);
+    let server = crate::support::command::Running::start(&["-n", "-c", "Sink", "127.0.0.1:0"]);
     let address = server.address();
     let recipients: Vec<String> = (0..1000).map(long_rcpt).collect();
     let connect = || {
@@ -237,7 +237,7 @@ fn conversations_count_as_well() {
 #[cfg(all(feature = "cli", target_os = "linux"))]
 #[test]
 fn a_command_costs_the_same_however_many_recipients_there_are() {
-    let inbox = crate::web_inbox::Inbox::start_with(&["--max-recipients", "20000"]);
+    let inbox = crate::support::web::Inbox::start_with(&["--max-recipients", "20000"]);
     let rules = r#"[{"on": {"verb": "RCPT", "to": "nobody@example.com"}, "do": {"stall": true}},
                     {"on": {"event": "accepted", "to": "@example.com"}, "do": {"delay": 1}}]"#;
     for rules in ["[]", rules] {

@@ -1,15 +1,8 @@
 //! Whom relays serve, whom proxies speak for, and what comes out of a queue.
 
-use crate::client;
+use crate::support::client;
 #[cfg(feature = "cli")]
-use crate::command;
-
-#[path = "../support/scripted.rs"]
-mod scripted;
-#[cfg(unix)]
-#[expect(dead_code, reason = "other tests use the rest")]
-#[path = "../support/mod.rs"]
-mod support;
+use crate::support::command;
 
 mod frames;
 mod peers;

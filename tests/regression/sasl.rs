@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64ct::{Base64, Encoding};
 use pillarbox::{AuthFailure, Authenticator, Bearer, Mechanism, ScramVerifier, Server, Users};
 
-use crate::client::Client;
+use crate::support::client::Client;
 #[cfg(all(feature = "cli", unix))]
-use crate::command;
+use crate::support::command;
 
 /// Counts its questions, and lets everybody in.
 #[derive(Clone, Default)]

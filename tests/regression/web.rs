@@ -6,10 +6,10 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, PATIENCE};
 use crate::memory::processor_time;
 use crate::memory_of_process;
-use crate::web_inbox::{Answer, Inbox};
+use crate::support::client::{Client, PATIENCE};
+use crate::support::web::{Answer, Inbox};
 
 const MIB: u64 = 1024 * 1024;
 

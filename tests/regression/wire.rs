@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pillarbox::{Builder, Context, Inbox, Network, Reply, Server, Session, handlers};
 
-use crate::client::{Client, PATIENCE};
+use crate::support::client::{Client, PATIENCE};
 
 fn inbox(builder: Builder) -> Inbox {
     builder.hostname("mx.example").max_errors(None).inbox("127.0.0.1:0").expect("a free port")

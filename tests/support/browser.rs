@@ -1,7 +1,5 @@
 //! A headless Chromium, driven as a person would: through ChromeDriver, by the W3C's WebDriver protocol.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -18,8 +16,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::web::Answer;
 use crate::support;
-use crate::web::Answer;
 
 /// How long anything may take. Only what does not happen gets there.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use std::thread;
 
 use native_tls::{Identity, TlsAcceptor};
 
-use crate::tls::Certificate;
+use super::tls::Certificate;
 
 /// What a server does wrong, beside what all of these do: the end of the stream ends a line, what is refused is not read
 /// off, numbers have 32 bits, nobody is Postmaster, and what was read in clear is still there within TLS.

@@ -2,8 +2,6 @@
 //!
 //! Its reads end after half a minute: a guard against a test that hangs, on which no result depends.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! The `pillarbox` command as a process of a test.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};

@@ -1,7 +1,5 @@
 //! A file system that is soon full.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::env;
 use std::fs::File;
 use std::io::{ErrorKind, Write};

@@ -4,8 +4,6 @@
 //! installed: Debian's Exim cannot be installed beside Postfix, but it runs from any folder, provided that the account
 //! exists which was compiled into it (`Debian-exim`).
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::env;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};

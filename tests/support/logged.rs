@@ -1,7 +1,5 @@
 //! What the library logs in this process, of all tests: a test knows its lines by what stands in them.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::sync::{Mutex, PoisonError};
 
 use log::{LevelFilter, Log, Metadata, Record};

@@ -3,8 +3,6 @@
 //! It is looked for in the folder that `PILLARBOX_MAILMAN` names, a Python virtual environment; then in `target/mailman`,
 //! where .ci/run installs it; then in the PATH.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};

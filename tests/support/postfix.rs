@@ -2,8 +2,6 @@
 //!
 //! It runs as an instance of its own, with its files in a scratch folder, and needs root for that. It asks no DNS.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! A Redis of the test's own, with its files in a scratch folder, which has on disk what it has answered for.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,7 +20,7 @@ pub fn example(name: &str) -> Option<Command> {
     let program = test.parent()?.parent()?.join("examples").join(name);
     if !program.exists() {
         // Cargo builds them when it runs all tests.
-        super::support::missing(&format!("the example {name} is not built"));
+        super::missing(&format!("the example {name} is not built"));
         return None;
     }
     Some(Command::new(program))
@@ -42,7 +40,7 @@ pub struct Redis {
 impl Redis {
     /// At a Unix socket, with these settings in addition; none if there is no Redis.
     pub fn start(settings: &[&str]) -> Option<Redis> {
-        let program = super::support::program("redis-server")?;
+        let program = super::program("redis-server")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let arguments = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let process = spawn(&program, folder.path(), settings);

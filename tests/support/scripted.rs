@@ -1,7 +1,5 @@
 //! A server that does to its clients whatever a test says: the faults of an upstream that no real one has on request.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};

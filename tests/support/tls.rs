@@ -1,7 +1,5 @@
 //! Certificates for a test, and a client within TLS.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 

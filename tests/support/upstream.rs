@@ -1,8 +1,6 @@
 //! What the mail servers that tests relay to have in common: they greet, and they deliver into a Maildir for each of their
 //! users in a scratch folder.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};

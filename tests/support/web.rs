@@ -1,14 +1,12 @@
 //! The web inbox as a process of a test, and a client of its own that says exactly what it is told.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
-use crate::client::{Client, PATIENCE};
-use crate::command::Running;
+use super::client::{Client, PATIENCE};
+use super::command::Running;
 
 /// A web inbox that is ready.
 pub struct Inbox {

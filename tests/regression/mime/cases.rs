@@ -6,8 +6,8 @@ use std::time::Duration;
 use pillarbox::mime::{Limits, Message};
 use serde_json::Value;
 
-use crate::client::{Client, PATIENCE};
-use crate::web_inbox::{Inbox, deliver};
+use crate::support::client::{Client, PATIENCE};
+use crate::support::web::{Inbox, deliver};
 
 /// What was read of a message.
 #[derive(Debug)]

@@ -140,7 +140,7 @@ fn haproxys_clients_by_a_unix_socket_are_nobody() {
         }
     }
 
-    let Some(program) = super::support::program("haproxy") else { return };
+    let Some(program) = crate::support::program("haproxy") else { return };
     for send in ["send-proxy", "send-proxy-v2"] {
         let inbox = Server::builder().proxy_protocol(Network::loopback()).inbox("127.0.0.1:0").unwrap();
         let folder = tempfile::tempdir().unwrap();

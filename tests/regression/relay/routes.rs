@@ -230,7 +230,7 @@ fn domains_are_listed_whole() {
 #[cfg(unix)]
 #[test]
 fn a_postfix_behind_follows_routes_of_whom_it_trusts() {
-    use super::support::postfix::Postfix;
+    use crate::support::postfix::Postfix;
     let settings = "mydestination = listed.example\nmynetworks = 127.0.0.0/8\n\
                     smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n\
                     local_recipient_maps =\nlocal_transport = discard";

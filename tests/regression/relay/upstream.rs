@@ -10,8 +10,8 @@ use pillarbox::handlers::{Mailman, Proxy};
 use pillarbox::{Network, Server, Upstream};
 
 use super::client::{Client, PATIENCE};
-use super::scripted::{Act, Scripted, say};
 use super::{STRANGER, behind_proxy};
+use crate::support::scripted::{Act, Scripted, say};
 
 /// Much less than a test's patience, which is less than what a relay waits if nothing is said.
 const SHORT: Duration = Duration::from_millis(300);
@@ -225,7 +225,7 @@ fn of_kept_connections_one_is_waited_for() {
 #[test]
 fn a_postfix_that_is_stopped_and_goes_on() {
     use super::command::Running;
-    use super::support::postfix::Postfix;
+    use crate::support::postfix::Postfix;
     use nix::sys::signal::Signal;
     let Some(postfix) = Postfix::start("") else { return };
     let upstream = postfix.smtp().to_string();

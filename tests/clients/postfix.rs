@@ -1,0 +1,82 @@
+//! Postfix as a client: a mail system that hands its mail on to this server by SMTP and by LMTP.
+//!
+//! Where Postfix or the right to start it is missing the test says so and passes; with `PILLARBOX_REQUIRE_CLIENTS=1` in the
+//! environment it fails instead.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use crate::support::postfix::Postfix;
+use pillarbox::{Builder, Envelope, Inbox, Listener, Notify, Reply, Response, Server};
+
+#[track_caller]
+fn receive(inbox: &Inbox, postfix: &Postfix) -> Envelope {
+    inbox.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|e| panic!("{e}\n{}", postfix.log()))
+}
+
+fn inbox(builder: Builder) -> (Inbox, SocketAddr) {
+    let inbox = builder.smtputf8(true).inbox("127.0.0.1:0").expect("a free port");
+    let address = inbox.local_addr();
+    (inbox, address)
+}
+
+#[test]
+fn by_smtp_with_notices() {
+    let (inbox, address) = inbox(Server::builder());
+    let Some(postfix) = Postfix::start(&format!("default_transport = smtp:[{}]:{}", address.ip(), address.port()))
+    else {
+        return;
+    };
+    let message = "From: sender@example.org\nTo: two@example.net\nSubject: x\n\nbody\n.dotted\n";
+    postfix.send(&["-N", "success,delay", "-V", "id+1"], &["one@example.net", "two@example.net"], message);
+    let mail = receive(&inbox, &postfix);
+    assert_eq!(mail.protocol().to_string(), "ESMTP");
+    assert_eq!(mail.mail_from(), "sender@example.org");
+    assert_eq!(mail.mail_parameters().envid(), Some("id+1"));
+    let mut recipients: Vec<&str> = mail.recipients().iter().map(|to| to.as_str()).collect();
+    recipients.sort_unstable();
+    assert_eq!(recipients, ["one@example.net", "two@example.net"]);
+    for recipient in mail.recipients() {
+        let notify = recipient.parameters().notify().unwrap_or_default();
+        assert_eq!((notify.on_success(), notify.on_failure()), (true, false));
+        assert_eq!(recipient.parameters().orcpt().unwrap().address(), recipient.as_str());
+    }
+    assert!(mail.bytes().unwrap().ends_with(b"\r\n\r\nbody\r\n.dotted\r\n"));
+    // The null reverse-path, and NOTIFY=NEVER.
+    postfix.send(&["-N", "never", "-f", "<>"], &["one@example.net"], "Subject: y\n\n\n");
+    let mail = receive(&inbox, &postfix);
+    assert_eq!((mail.mail_from().as_str(), mail.recipients()[0].parameters().notify()), ("", Some(Notify::NEVER)));
+}
+
+#[test]
+fn by_lmtp_each_recipient_hears_its_own() {
+    let (seen, mails) = pillarbox::crossbeam_channel::unbounded();
+    let handler = move |mail: Envelope| {
+        let answers = Response::each(mail.recipients().iter().map(|to| match to.as_str().starts_with("bad") {
+            true => Err(Reply::new(550, "5.1.1", "nobody of that name")),
+            false => Ok(()),
+        }));
+        // The test may have ended.
+        let _ = seen.send(mail.protocol().to_string());
+        answers
+    };
+    // Where the mail system's own user may connect.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("our own folder");
+    let path = folder.path().join("lmtp.sock");
+    let _server = Server::builder().lmtp(true).serve(Listener::unix(&path), handler).expect("a new socket");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("our own socket");
+    let Some(postfix) = Postfix::start(&format!("default_transport = lmtp:unix:{}", path.display())) else { return };
+    postfix.send(&[], &["good@example.net", "bad@example.net"], "Subject: x\n\nbody\n");
+    let protocol = mails.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|e| panic!("{e}\n{}", postfix.log()));
+    assert_eq!(protocol, "LMTP");
+    // Postfix tells the sender of the one that failed, by another message to the same place.
+    mails.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|e| panic!("{e}\n{}", postfix.log()));
+    let log = postfix.log();
+    let line =
+        |recipient: &str| log.lines().find(|line| line.contains(recipient) && line.contains("status=")).unwrap_or("");
+    assert!(line("to=<good@example.net>").contains("status=sent"), "{log}");
+    assert!(line("to=<bad@example.net>").contains("status=bounced"), "{log}");
+}

@@ -1,0 +1,8 @@
+//! The `pillarbox` command, from outside.
+
+#![cfg(all(feature = "cli", unix))]
+
+mod command_line;
+mod deployment;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,19 @@
+//! What becomes of messages that were accepted: on the screen, on disk, in Redis.
+
+#[cfg(all(feature = "cli", unix))]
+mod durability;
+mod handlers;
+#[cfg(unix)]
+mod maildir;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod maildir_faults;
+#[cfg(all(feature = "redis", unix))]
+mod redis;
+#[cfg(all(feature = "redis", unix))]
+mod redis_worker;
+#[cfg(all(feature = "redis", unix))]
+mod scaling_out;
+#[cfg(unix)]
+mod spooling;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,390 @@
+//! The Redis stream: whatever becomes of Redis, what was acknowledged is in it, and clients hear a 4xx for the rest.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Client, PATIENCE};
+use crate::support::logged;
+use crate::support::redis::Redis;
+#[cfg(feature = "tls")]
+use crate::support::tls;
+use parking_lot::Mutex;
+use pillarbox::handlers::RedisStream;
+use pillarbox::{Body, Server};
+
+const KEY: &str = "pillarbox";
+const SHORT: Duration = Duration::from_millis(300);
+
+/// What is logged of one stream.
+fn logged_of(key: &str) -> Vec<String> {
+    logged::lines(&format!("the stream {key} at "))
+}
+
+fn stream(url: &str) -> RedisStream {
+    RedisStream::new(url).expect("a URL")
+}
+
+fn serve(stream: RedisStream) -> Server {
+    Server::builder().serve("127.0.0.1:0", stream).expect("a free port")
+}
+
+fn send(client: &mut Client, content: impl AsRef<[u8]>) -> String {
+    client.begin();
+    client.expect("DATA", "354");
+    client.say([content.as_ref(), b"\r\n."].concat())
+}
+
+#[track_caller]
+fn assert_sent(server: &Server, content: &str, reply: &str) {
+    let said = send(&mut Client::ehlo(server.local_addr()), content);
+    assert!(said.starts_with(reply), "{said:?}, not {reply}");
+}
+
+fn contents(redis: &Redis, key: &str) -> Vec<String> {
+    redis.messages(key).iter().map(|mail| mail.text().expect("text").trim_end().to_owned()).collect()
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_message_comes_back_as_it_was() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let server = Server::builder().hostname("mx.example").serve("127.0.0.1:0", stream(&redis.url())).unwrap();
+    let mut client = Client::ehlo(server.local_addr());
+    client.expect("MAIL FROM:<\"a b\"@client.example> BODY=BINARYMIME ENVID=x+2By", "250");
+    client.expect("RCPT TO:<\"1:a,\"@example.org> NOTIFY=NEVER", "250");
+    client.expect("RCPT TO:<Postmaster>", "250");
+    let accepted = client.expect(b"BDAT 11 LAST\r\na\0\xff\r\n\r.\n\r", "250 2.0.0 OK ");
+    let [mail] = &redis.messages(KEY)[..] else { panic!("one message") };
+    assert!(accepted.contains(&mail.id().to_string()));
+    assert_eq!(mail.bytes().unwrap(), &b"a\0\xff\r\n\r.\n\r\r\n"[..]);
+    assert_eq!(mail.mail_from(), "\"a b\"@client.example");
+    assert_eq!((mail.mail_parameters().body(), mail.mail_parameters().envid()), (Some(Body::BinaryMime), Some("x+y")));
+    assert_eq!(mail.recipients(), ["\"1:a,\"@example.org", "Postmaster"]);
+    assert_eq!(mail.recipients()[0].parameters().options().collect::<Vec<_>>(), ["NOTIFY=NEVER"]);
+    assert_eq!(mail.peer().socket_addr(), Some(client.local_addr()));
+    assert_eq!(mail.local().socket_addr(), Some(server.local_addr()));
+    let about = (mail.hostname(), mail.helo(), mail.protocol().to_string(), mail.tls(), mail.identity());
+    assert_eq!(about, ("mx.example", "client.example", "ESMTP".to_owned(), None, None));
+}
+
+#[test]
+fn a_message_that_was_spooled() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let server = serve(stream(&redis.url()));
+    let content = "0123456789abcdef\r\n".repeat(1 << 20);
+    let said = send(&mut Client::ehlo(server.local_addr()), &content);
+    assert!(said.starts_with("250 "), "{said}");
+    assert!(redis.messages(KEY)[0].bytes().unwrap() == format!("{content}\r\n").as_bytes());
+}
+
+#[test]
+fn a_full_stream_is_full_for_all_servers_together() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let servers = [(); 2].map(|()| serve(stream(&redis.url()).capacity(5)));
+    let (accepted, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for number in 0..12 {
+            let (server, accepted, refused) = (&servers[number % 2], &accepted, &refused);
+            scope.spawn(move || {
+                let said = send(&mut Client::ehlo(server.local_addr()), "x");
+                match &said[..9] {
+                    "250 2.0.0" => accepted.fetch_add(1, Ordering::Relaxed),
+                    "452 4.3.1" => refused.fetch_add(1, Ordering::Relaxed),
+                    _ => panic!("{said}"),
+                };
+            });
+        }
+    });
+    assert_eq!((accepted.into_inner(), refused.into_inner()), (5, 7));
+    assert_eq!(redis.say::<usize>("XLEN pillarbox"), 5);
+    redis.say::<usize>("XTRIM pillarbox MAXLEN 4");
+    assert_sent(&servers[0], "x", "250 ");
+    assert_sent(&servers[1], "x", "452 4.3.1");
+}
+
+/// Sends until the server is stopped; notes what was acknowledged.
+fn load(server: SocketAddr, name: usize, acknowledged: &Mutex<Vec<String>>, stop: &AtomicBool) {
+    let mut client = Client::ehlo(server);
+    let mut number = 0;
+    // A test that has failed says nothing.
+    let deadline = Instant::now() + 10 * PATIENCE;
+    while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
+        number += 1;
+        let content = format!("{name}-{number}");
+        let said = send(&mut client, &content);
+        match &said[..9] {
+            "250 2.0.0" => acknowledged.lock().push(content),
+            // A session has a number of errors.
+            "451 4.3.0" => client = Client::ehlo(server),
+            _ => panic!("{said}"),
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_outlives_redis() {
+    let Some(mut redis) = Redis::start(&[]) else { return };
+    let server = serve(stream(&redis.url()));
+    let (acknowledged, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for name in 0..4 {
+            let (server, acknowledged, stop) = (server.local_addr(), &acknowledged, &stop);
+            scope.spawn(move || load(server, name, acknowledged, stop));
+        }
+        for _ in 0..5 {
+            let before = acknowledged.lock().len();
+            // It comes back to a new Redis by itself.
+            wait_until("no message is acknowledged", || acknowledged.lock().len() >= before + 20);
+            redis.kill();
+            redis.restart();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let stored = contents(&redis, KEY);
+    let acknowledged = acknowledged.into_inner();
+    let lost: Vec<_> = acknowledged.iter().filter(|message| !stored.contains(message)).collect();
+    assert!(lost.is_empty(), "{lost:?} of {} were lost", acknowledged.len());
+    // An entry more is one whose answer was lost; none is there twice, since nobody sent it again.
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    stored.iter().for_each(|message| *times.entry(message).or_default() += 1);
+    assert!(times.values().all(|count| *count == 1), "{times:?}");
+}
+
+#[test]
+fn a_redis_that_hangs_is_a_451_and_its_late_answer_nobodys() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    // Long enough for a Redis that does answer, on a machine that has much else to do.
+    let time = Duration::from_secs(2);
+    let server = serve(stream(&redis.url()).capacity(2).response_timeout(time).connect_timeout(time));
+    // The next message goes over the connection that this one has made.
+    assert_sent(&server, "first", "250 ");
+    redis.hang();
+    assert_sent(&server, "second", "451 4.3.0");
+    assert_sent(&server, "third", "451 4.3.0");
+    redis.go_on();
+    // It was under way, and may be there: nobody was told that it is.
+    wait_until("the late entry is not there", || redis.say::<usize>("XLEN pillarbox") == 2);
+    // The answer to it would have been taken for this one's.
+    assert_sent(&server, "fourth", "452 4.3.1");
+    redis.say::<usize>("XTRIM pillarbox MAXLEN 1");
+    assert_sent(&server, "fifth", "250 ");
+    assert_eq!(contents(&redis, KEY), ["second", "fifth"]);
+}
+
+#[test]
+fn a_replica_or_a_redis_without_memory_refuses() {
+    logged::listen(log::LevelFilter::Trace);
+    let Some(redis) = Redis::start(&[]) else { return };
+    let server = serve(stream(&redis.url()).stream("refusals"));
+    assert_sent(&server, "x", "250 ");
+    redis.say::<()>("REPLICAOF 127.0.0.1 1");
+    assert_sent(&server, "x", "451 4.3.0");
+    assert_sent(&server, "x", "451 4.3.0");
+    redis.say::<()>("REPLICAOF NO ONE");
+    assert_sent(&server, "x", "250 ");
+    redis.say::<()>("CONFIG SET maxmemory 1");
+    assert_sent(&server, "x", "452 4.3.1");
+    redis.say::<()>("CONFIG SET maxmemory 0");
+    assert_sent(&server, "x", "250 ");
+    let log = logged_of("refusals");
+    let expected = [
+        ("ERROR cannot put messages into the stream refusals at ", "the URL has to lead to the primary"),
+        ("WARN the stream refusals at ", " takes messages again"),
+        ("ERROR cannot put messages into the stream refusals at ", "workers have to take messages off"),
+        ("WARN the stream refusals at ", " takes messages again"),
+    ];
+    assert_eq!(log.len(), expected.len(), "{log:#?}");
+    for (line, (begin, part)) in log.iter().zip(expected) {
+        assert!(line.starts_with(begin) && line.contains(part), "{line}");
+    }
+    assert_eq!(redis.messages("refusals").len(), 3);
+}
+
+#[test]
+fn after_a_failover_a_connection_to_the_old_primary_costs_nothing() {
+    let (Some(old), Some(new)) = (Redis::start(&[]), Redis::start(&[])) else { return };
+    let server = serve(stream(&old.url()));
+    assert_sent(&server, "before", "250 ");
+    old.say::<()>("REPLICAOF 127.0.0.1 1");
+    std::fs::rename(new.socket(), old.socket()).unwrap();
+    assert_sent(&server, "after", "250 ");
+    // The same path, which leads to the other now.
+    assert_eq!(contents(&old, KEY), ["after"]);
+}
+
+#[test]
+fn a_connection_that_broke_while_nobody_used_it_costs_nothing() {
+    let Some(mut redis) = Redis::start(&[]) else { return };
+    let server = serve(stream(&redis.url()));
+    let begun = Instant::now();
+    assert_sent(&server, "before", "250 ");
+    redis.kill();
+    redis.restart();
+    // It is asked whether it lives once it has been idle for a second: time is what this is about.
+    thread::sleep(Duration::from_millis(1100).saturating_sub(begun.elapsed()));
+    assert_sent(&server, "after", "250 ");
+    assert_eq!(contents(&redis, KEY), ["before", "after"]);
+}
+
+#[test]
+fn passwords_are_asked_for_and_told_to_nobody() {
+    logged::listen(log::LevelFilter::Trace);
+    let Some(redis) = Redis::start(&["--requirepass", "open sesame"]) else { return };
+    for (query, key, reply, advice) in [
+        ("", "without", "451 4.3.0", "Redis wants a password"),
+        ("?pass=opensesame", "wrong", "451 4.3.0", "does not know the user and password"),
+        ("?pass=open%20sesame", "right", "250 ", ""),
+    ] {
+        let stream = stream(&format!("{}{query}", redis.url())).stream(key);
+        let shown = format!("{stream} {stream:?}");
+        assert!(!shown.contains("sesame") && shown.contains("redis.sock"), "{shown}");
+        assert_sent(&serve(stream), "x", reply);
+        assert!(logged_of(key).iter().all(|line| line.contains(advice)), "{:#?}", logged_of(key));
+        assert_eq!(logged_of(key).len(), usize::from(!advice.is_empty()));
+    }
+    assert_eq!(logged::lines("sesame"), [""; 0]);
+}
+
+#[test]
+fn urls_that_are_none() {
+    for bad in ["", "localhost", "http://localhost/", "redis://", "redis://localhost/x", "redis://u:sesame@h:99999/"] {
+        let error = RedisStream::new(bad).expect_err(bad).to_string();
+        assert!(!error.is_empty() && !error.contains("sesame"), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn nobody_there() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", socket.local_addr().unwrap());
+    // It listens and never says a word; and then there is nobody at all.
+    let server = serve(stream(&url).connect_timeout(SHORT));
+    assert_sent(&server, "x", "451 4.3.0");
+    drop(socket);
+    assert_sent(&server, "x", "451 4.3.0");
+    assert_sent(&serve(stream("redis://nowhere.invalid").connect_timeout(SHORT)), "x", "451 4.3.0");
+}
+
+/// Answers each command with the same line, and a connection's first ones with OK.
+fn scripted(answer: &'static str) -> String {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("a socket");
+    thread::spawn(move || {
+        for stream in socket.incoming().map_while(Result::ok) {
+            let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
+            let mut stream = stream;
+            while let Some(Ok(line)) = lines.next() {
+                // The content has lines of its own.
+                let Some(words) = line.strip_prefix('*').and_then(|count| count.parse::<usize>().ok()) else {
+                    continue;
+                };
+                let words: Vec<_> = (0..words).map_while(|_| lines.nth(1)?.ok()).collect();
+                let said = if words.first().is_some_and(|word| word == "CLIENT") { "+OK" } else { answer };
+                if answer.is_empty() || stream.write_all(format!("{said}\r\n").as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    format!("redis://{address}")
+}
+
+#[test]
+fn whatever_redis_says_is_a_4xx_and_a_line_in_the_log() {
+    logged::listen(log::LevelFilter::Trace);
+    for (number, (answer, reply, advice)) in [
+        ("-LOADING Redis is loading the dataset in memory", "451 4.3.0", "loads its data"),
+        ("-MISCONF Errors writing to the AOF file: No space left on device", "451 4.3.0", "cannot write to its disk"),
+        ("-MOVED 3999 127.0.0.1:6381", "451 4.3.0", "the one that does"),
+        ("-CLUSTERDOWN The cluster is down", "451 4.3.0", "does not serve this stream"),
+        ("-NOREPLICAS Not enough good replicas to write.", "451 4.3.0", "min-replicas-to-write"),
+        ("-NOPERM this user has no permissions to run the 'eval' command", "451 4.3.0", "right to EVAL"),
+        // As Redis 6 tells what went wrong in a script.
+        ("-ERR Error running script: @user_script:1: -READONLY You can't write", "451 4.3.0", "to the primary"),
+        ("-ERR Error running script: @user_script:1: -OOM command not allowed", "452 4.3.1", "maxmemory"),
+        ("-ERR \x1b[31mwhat", "451 4.3.0", "\\x1b"),
+        (":1", "451 4.3.0", "does not answer"),
+        ("what?", "451 4.3.0", "does not answer"),
+        ("", "451 4.3.0", "there is no connection"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = format!("scripted{number}");
+        let server = serve(stream(&scripted(answer)).stream(&key));
+        assert_sent(&server, "x", reply);
+        assert_sent(&server, "x", reply);
+        let log = logged_of(&key);
+        assert!(log.len() == 1 && log[0].contains(advice), "{answer}: {log:#?}");
+    }
+}
+
+/// A Redis at a TCP port too: it takes no port 0, so one that was free a moment ago has to do.
+fn with_port() -> Option<(Redis, u16)> {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    Some((Redis::start(&["--bind", "127.0.0.1", "--port", &port.to_string()])?, port))
+}
+
+#[test]
+fn replicas_have_it_or_nobody() {
+    logged::listen(log::LevelFilter::Trace);
+    let Some((primary, port)) = with_port() else { return };
+    let replicated = |patience| serve(stream(&primary.url()).stream("replicated").wait_replicas(1, patience));
+    assert_sent(&replicated(SHORT), "alone", "451 4.3.0");
+    assert_eq!(primary.say::<usize>("XLEN replicated"), 0);
+    assert!(logged_of("replicated").iter().any(|line| line.contains("0 of 1 replicas have it")));
+
+    let Some(replica) = Redis::start(&["--replicaof", &format!("127.0.0.1 {port}")]) else { return };
+    let role = || replica.say::<String>("INFO replication");
+    wait_until("it does not replicate", || role().contains("master_link_status:up"));
+    assert_sent(&replicated(PATIENCE), "together", "250 ");
+    assert_eq!(contents(&replica, "replicated"), ["together"]);
+    assert_eq!(primary.say::<usize>("XLEN replicated"), 1);
+
+    replica.hang();
+    assert_sent(&replicated(SHORT), "hanging", "451 4.3.0");
+    assert_eq!(primary.say::<usize>("XLEN replicated"), 1);
+    replica.go_on();
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn within_tls() {
+    let certificate = tls::Certificate::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (cert, key) = (file("cert.pem", &certificate.cert), file("key.pem", &certificate.key));
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap().port().to_string();
+    let settings = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let Some(redis) = Redis::start(&settings) else { return };
+    let url = format!("rediss://127.0.0.1:{port}");
+    // Nobody vouches for it.
+    assert_sent(&serve(stream(&url)), "x", "451 4.3.0");
+    assert_sent(&serve(stream(&format!("{url}/#insecure"))), "y", "250 ");
+    assert_eq!(contents(&redis, KEY), ["y"]);
+}
+
+/// The library that makes the handshake has no limit in time for it.
+#[cfg(feature = "tls")]
+#[test]
+fn a_handshake_that_hangs() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("rediss://{}", socket.local_addr().unwrap());
+    assert_sent(&serve(stream(&url).connect_timeout(SHORT)), "x", "451 4.3.0");
+}

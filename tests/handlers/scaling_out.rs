@@ -1,0 +1,252 @@
+//! Several processes take mail for one Redis: behind a real HAProxy, and at one port. One is killed under load, and no
+//! message is lost that was acknowledged.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use crate::support;
+use crate::support::client::{Client, PATIENCE};
+use crate::support::redis::{Fields, Redis, example};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use parking_lot::Mutex;
+use pillarbox::Envelope;
+use pillarbox::handlers::RedisStream;
+
+const KEY: &str = "pillarbox";
+
+/// One of the processes that take mail.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(at: SocketAddr, redis: &Redis, options: &[&str]) -> Option<Server> {
+        let mut command = example("redis_server")?;
+        command.args([at.to_string(), redis.url()]).args(options).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the example runs");
+        let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
+        let mut line = String::new();
+        stderr.read_line(&mut line).expect("text");
+        let address = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+        let address = address.parse().expect("an address");
+        // It may say more, which nobody reads, and must not wait for that.
+        thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        Some(Server { process, address })
+    }
+
+    /// SIGKILL, and its end.
+    fn kill(mut self) -> SocketAddr {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("our own child");
+        self.address
+    }
+
+    /// SIGTERM, and its end.
+    fn end(mut self) {
+        kill(Pid::from_raw(self.process.id().try_into().expect("a process id")), Signal::SIGTERM).expect("it runs");
+        assert!(self.process.wait().expect("our own child").success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// HAProxy in front of two servers, with the configuration of the documentation; it is killed with the value.
+struct HaProxy {
+    process: Child,
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl HaProxy {
+    fn start(program: &Path, servers: [SocketAddr; 2]) -> HaProxy {
+        let documented = include_str!("../../examples/haproxy.cfg");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let global = format!("global\n stats socket {}\n", folder.path().join("stats").display());
+        // It takes no port 0: one that was free a moment ago has to do, and another if somebody was faster.
+        for _ in 0..20 {
+            let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+            let mut config = documented.to_owned();
+            for (theirs, ours) in [(":25", address), ("192.0.2.11:2525", servers[0]), ("192.0.2.12:2525", servers[1])] {
+                assert_eq!(documented.matches(&format!(" {theirs}\n")).count(), 1, "{theirs}");
+                config = config.replace(&format!(" {theirs}\n"), &format!(" {ours}\n"));
+            }
+            let mut process = Command::new(program)
+                .args(["-db", "-f", "/dev/stdin"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("haproxy starts");
+            process.stdin.take().expect("piped").write_all((global.clone() + &config).as_bytes()).expect("it reads");
+            let deadline = Instant::now() + PATIENCE;
+            while process.try_wait().expect("our own child").is_none() && Instant::now() < deadline {
+                if TcpStream::connect(address).is_ok() {
+                    return HaProxy { process, address, folder };
+                }
+                thread::yield_now();
+            }
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        panic!("haproxy does not start");
+    }
+
+    /// Whether it sends clients to a server, and what came of the last health check: `UP` and `L7OK`.
+    fn is(&self, server: &str, status: &str, check: &str) -> bool {
+        let mut stats = UnixStream::connect(self.folder.path().join("stats")).expect("haproxy runs");
+        stats.write_all(b"show stat\n").expect("haproxy reads");
+        let mut table = String::new();
+        stats.read_to_string(&mut table).expect("text");
+        let mut rows = table.lines().map(|line| line.trim_start_matches("# ").split(',').collect::<Vec<_>>());
+        let names = rows.next().expect("a head");
+        let row = rows.find(|row| row.get(1) == Some(&server)).expect("the server");
+        let value = |name: &str| row[names.iter().position(|n| *n == name).expect("a column")];
+        value("status") == status && value("check_status") == check
+    }
+}
+
+impl Drop for HaProxy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A message that was acknowledged: what it says, and from which address it was sent.
+type Acknowledged = (String, SocketAddr);
+
+/// Sends until it is told to stop, over another connection when one is lost; notes what was acknowledged.
+fn load(to: SocketAddr, name: usize, acknowledged: &Mutex<Vec<Acknowledged>>, stop: &AtomicBool) {
+    let mut number = 0;
+    // A test that has failed says nothing.
+    let deadline = Instant::now() + 10 * PATIENCE;
+    while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
+        let Ok(mut client) = Client::try_raw(to) else { continue };
+        let from = client.local_addr();
+        if !client.reply().starts_with("220 ") || !client.try_send("EHLO client.example\r\n") {
+            continue;
+        }
+        // A few messages for each connection.
+        let mut said = client.reply();
+        for _ in 0..5 {
+            number += 1;
+            let content = format!("Subject: {name}-{number}");
+            let whole =
+                format!("MAIL FROM:<a@client.example>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n{content}\r\n.\r\n");
+            if !said.starts_with("250") || !client.try_send(whole) {
+                break;
+            }
+            if ["250", "250", "354"].iter().any(|code| !client.reply().starts_with(code)) {
+                break;
+            }
+            said = client.reply();
+            if said.starts_with("250 ") {
+                acknowledged.lock().push((content, from));
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::yield_now();
+    }
+}
+
+/// Which processes have taken the last messages: the first part of an id is a server's own.
+fn takers(redis: &Redis) -> HashSet<String> {
+    let last: Vec<(String, Fields)> = redis.say(&format!("XREVRANGE {KEY} + - COUNT 500"));
+    let ids = last.into_iter().map(|(_, fields)| RedisStream::read(fields).expect("a message").id().to_string());
+    ids.filter_map(|id| Some(id.split('-').next()?.to_owned())).collect()
+}
+
+/// Each acknowledged message is there, from whom sent it, and none is there twice, since nobody sent one again.
+#[track_caller]
+fn assert_all_there(acknowledged: &[Acknowledged], stored: &[Envelope]) {
+    let mut messages: HashMap<String, &Envelope> = HashMap::new();
+    for mail in stored {
+        let twice = messages.insert(mail.text().expect("text").trim_end().to_owned(), mail);
+        assert!(twice.is_none(), "{twice:?}");
+    }
+    let lost: Vec<_> = acknowledged.iter().filter(|(content, _)| !messages.contains_key(content)).collect();
+    assert!(lost.is_empty(), "{lost:?} of {} were lost", acknowledged.len());
+    for (content, from) in acknowledged {
+        assert_eq!(messages[content].peer().socket_addr(), Some(*from));
+    }
+}
+
+const ANY: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
+
+#[test]
+fn a_process_behind_haproxy_is_killed_and_its_messages_are_not() {
+    let Some(haproxy) = support::program("haproxy") else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
+    let options = ["--proxy", "127.0.0.1/32"];
+    let Some(first) = Server::start(ANY.into(), &redis, &options) else { return };
+    let Some(second) = Server::start(ANY.into(), &redis, &options) else { return };
+    let haproxy = HaProxy::start(&haproxy, [first.address, second.address]);
+
+    let (acknowledged, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for name in 0..6 {
+            let (to, acknowledged, stop) = (haproxy.address, &acknowledged, &stop);
+            scope.spawn(move || load(to, name, acknowledged, stop));
+        }
+        wait_until("nobody takes mail", || acknowledged.lock().len() >= 100);
+        for server in ["mx1", "mx2"] {
+            wait_until("the health check does not succeed", || haproxy.is(server, "UP", "L7OK"));
+        }
+        wait_until("one takes no mail", || takers(&redis).len() == 2);
+        let address = first.kill();
+        let killed = acknowledged.lock().len();
+        wait_until("the other does not go on", || acknowledged.lock().len() >= killed + 100);
+        wait_until("its end is not seen", || haproxy.is("mx1", "DOWN", "L4CON"));
+        let again = Server::start(address, &redis, &options).expect("it was there");
+        wait_until("its return is not seen", || haproxy.is("mx1", "UP", "L7OK"));
+        wait_until("it takes no mail again", || takers(&redis).len() == 2);
+        stop.store(true, Ordering::Relaxed);
+        again.end();
+    });
+    second.end();
+    assert_all_there(&acknowledged.into_inner(), &redis.messages(KEY));
+}
+
+#[test]
+fn processes_at_one_port() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let Some(first) = Server::start(ANY.into(), &redis, &["--reuse-port"]) else { return };
+    let Some(second) = Server::start(first.address, &redis, &["--reuse-port"]) else { return };
+    let address = second.address;
+    assert_eq!(address, first.address);
+    let (acknowledged, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for name in 0..4 {
+            let (acknowledged, stop) = (&acknowledged, &stop);
+            scope.spawn(move || load(address, name, acknowledged, stop));
+        }
+        wait_until("one takes no mail", || takers(&redis).len() == 2);
+        first.kill();
+        let killed = acknowledged.lock().len();
+        wait_until("the other does not go on", || acknowledged.lock().len() >= killed + 50);
+        stop.store(true, Ordering::Relaxed);
+    });
+    second.end();
+    assert_all_there(&acknowledged.into_inner(), &redis.messages(KEY));
+}

@@ -1,0 +1,17 @@
+//! The conversation: commands and replies, extensions, TLS, AUTH, listeners, and how it ends.
+
+#[cfg(all(feature = "auth", feature = "tls"))]
+mod auth;
+#[cfg(all(feature = "tls", feature = "auth"))]
+mod checks;
+mod conversation;
+mod listeners;
+mod one_after_another;
+mod rfc_examples;
+mod sessions;
+mod shutdown;
+mod smtp_proto;
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(feature = "tls")]
+mod tls;

@@ -1,0 +1,13 @@
+//! What tests of mail are written with: inboxes, expectations, faults, certificates.
+
+#[cfg(feature = "testing-tls")]
+mod authority;
+#[cfg(feature = "mime")]
+mod expected;
+mod fault_matrix;
+mod faults;
+#[cfg(feature = "tls")]
+mod harness;
+mod inbox;
+#[path = "../support/mod.rs"]
+mod support;

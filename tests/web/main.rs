@@ -1,0 +1,10 @@
+//! The web inbox: its API, its page in a browser, and what hostile mail and clients make of both.
+
+#![cfg(all(feature = "cli", unix))]
+
+#[path = "../support/mod.rs"]
+mod support;
+mod web_inbox;
+mod web_inbox_browser;
+mod web_inbox_guards;
+mod web_inbox_hostile;

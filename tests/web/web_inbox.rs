@@ -1,0 +1,418 @@
+//! The web inbox: what can be asked of it.
+
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Client, PATIENCE};
+use crate::support::command::Running;
+use crate::support::skip;
+use crate::support::web::{Answer, Inbox, deliver};
+use serde_json::{Value, json};
+
+fn subject(text: &str) -> String {
+    format!("Subject: {text}\r\n\r\n{text}\r\n")
+}
+
+#[test]
+fn the_page() {
+    let inbox = Inbox::start();
+    for (target, kind, within) in [
+        ("/", "text/html; charset=utf-8", "<!doctype html>"),
+        ("/app.js", "text/javascript; charset=utf-8", ""),
+        ("/app.css", "text/css; charset=utf-8", ""),
+        ("/icon.svg", "image/svg+xml", "<svg"),
+    ] {
+        let answer = inbox.get(target);
+        assert_eq!(answer.field("Content-Type"), Some(kind));
+        assert!(answer.text().contains(within), "{target}");
+        let policy = answer.field("Content-Security-Policy").expect("a policy");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; ") && !policy.contains("unsafe"),
+            "{policy}"
+        );
+    }
+    let server = inbox.get("/api/server").json();
+    assert_eq!(server, json!({"smtp": [inbox.server.endpoint], "version": env!("CARGO_PKG_VERSION"), "refused": 0}));
+}
+
+#[test]
+fn messages_the_newest_first() {
+    let inbox = Inbox::start();
+    assert_eq!(inbox.get("/api/messages").text(), "[]");
+    assert_eq!(inbox.receive(subject("one")), "1");
+    inbox.receive("From: =?utf-8?q?J=C3=BCrgen?= <j@example.org>\r\nSubject: two\r\n\r\n");
+    let list = inbox.get("/api/messages").json();
+    let [second, first] = &list.as_array().expect("a list")[..] else { panic!("{list}") };
+    let received = first["received"].as_str().expect("a text");
+    assert!(received.len() == "2026-01-02T03:04:05.678Z".len() && received.ends_with('Z'), "{received}");
+    let expected = json!({
+        "id": "1", "subject": "one", "from": "sender@client.example", "to": ["recipient@example.org"],
+        "received": received, "size": subject("one").len(), "attachments": 0,
+    });
+    assert_eq!(*first, expected);
+    // In this order too, for whoever reads it as it is.
+    assert_eq!(first.to_string(), expected.to_string());
+    assert_eq!(second["from"], "Jürgen <j@example.org>");
+}
+
+#[test]
+fn all_there_is_to_know_about_a_message() {
+    let inbox = Inbox::start();
+    let mut client = inbox.client();
+    client.expect("MAIL FROM:<>", "250");
+    client.expect("RCPT TO:<ann@example.org>", "250");
+    client.expect("RCPT TO:<bob@example.org>", "250");
+    client.expect("DATA", "354");
+    client.expect("Subject: hello\r\nX-Odd:  folded\r\n\tvalue\r\n\r\nfirst\r\n..second\r\n.", "250 2.0.0");
+    let message = inbox.message("1");
+    assert_eq!(message["mail_from"], "");
+    assert_eq!(message["from"], "");
+    assert_eq!(message["recipients"], json!(["ann@example.org", "bob@example.org"]));
+    assert_eq!(message["client"], client.local_addr().to_string());
+    assert_eq!((&message["helo"], &message["protocol"]), (&json!("client.example"), &json!("ESMTP")));
+    assert_eq!((&message["tls"], &message["identity"]), (&json!(false), &Value::Null));
+    assert_eq!(message["headers"], json!([["Subject", "hello"], ["X-Odd", "folded value"]]));
+    assert_eq!(message["text"], "first\n.second\n");
+    assert_eq!((&message["html"], &message["attachments"]), (&Value::Null, &json!([])));
+    let said = message["conversation"].as_array().expect("a list");
+    let lines: Vec<_> =
+        said.iter().map(|said| (said["from"].as_str().unwrap(), said["text"].as_str().unwrap())).collect();
+    assert_eq!(lines[1], ("C", "EHLO client.example"));
+    assert!(lines[2].1.starts_with("250-") && lines[2].1.contains("\n250-PIPELINING\n"), "{lines:?}");
+    assert!(lines.contains(&("C", "RCPT TO:<bob@example.org>")));
+    assert!(lines.last().expect("content").1.ends_with("\n..second\n."), "{lines:?}");
+    assert!(said.iter().all(|said| said["at"].as_f64().is_some_and(|at| (0.0..60.0).contains(&at))));
+}
+
+#[test]
+fn the_source_is_what_came() {
+    let inbox = Inbox::start();
+    let octets: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let message = [b"Subject: all octets\r\n\r\n".to_vec(), octets, b"\r\n".to_vec()].concat();
+    let mut client = inbox.client();
+    client.expect("MAIL FROM:<a@client.example> BODY=BINARYMIME", "250");
+    client.expect("RCPT TO:<b@example.org>", "250");
+    client.send(format!("BDAT {} LAST\r\n", message.len()));
+    client.send(&message);
+    client.expect_reply("250 2.0.0");
+    let answer = inbox.get("/api/messages/1/source");
+    assert!(answer.body == message, "{} octets of {}", answer.body.len(), message.len());
+    assert_eq!(answer.field("Content-Type"), Some("message/rfc822"));
+    assert_eq!(answer.field("Content-Disposition"), Some("attachment; filename=\"message-1.eml\""));
+}
+
+#[test]
+fn a_search_is_for_words_that_all_occur() {
+    let inbox = Inbox::start();
+    inbox.receive("From: Ann <ann@one.example>\r\nSubject: Gr=?utf-8?q?=C3=BC?=n\r\n\r\nnothing");
+    inbox.receive("Content-Type: text/html\r\n\r\n<p title=hidden>Hello <b>W&ouml;rld</b></p>");
+    inbox.receive("Content-Transfer-Encoding: base64\r\n\r\nU2VjcmV0IHdvcmQ=");
+    for (search, found) in [
+        ("", &["3", "2", "1"][..]),
+        ("++", &["3", "2", "1"]),
+        ("recipient%40EXAMPLE.org", &["3", "2", "1"]),
+        ("ann%20NOTHING", &["1"]),
+        ("ann+secret", &[]),
+        ("W%C3%96RLD", &["2"]),
+        ("secret", &["3"]),
+        ("hidden", &[]),
+        // A word stands for itself, whatever it is.
+        (".*", &[]),
+        ("%", &[]),
+        ("%00%ff", &[]),
+        ("'+OR+1=1--", &[]),
+    ] {
+        assert_eq!(inbox.found(&format!("/api/messages?search={search}")), found, "{search}");
+    }
+    let many = inbox.request("GET", &format!("/api/messages?search={}", "a+".repeat(17)), "", "");
+    assert_eq!((many.status, many.error()), (400, "search: at most 16 words".to_owned()));
+}
+
+#[test]
+fn messages_are_deleted() {
+    let inbox = Inbox::start();
+    for n in 1..=4 {
+        inbox.receive(subject(&n.to_string()));
+    }
+    assert_eq!(inbox.request("DELETE", "/api/messages/2", "", "").status, 204);
+    assert_eq!(inbox.ids(), ["4", "3", "1"]);
+    for target in ["", "/source", "/html", "/attachments/0"] {
+        let answer = inbox.request("GET", &format!("/api/messages/2{target}"), "", "");
+        assert_eq!((answer.status, answer.error()), (404, "there is no such message".to_owned()));
+    }
+    assert_eq!(inbox.request("DELETE", "/api/messages/2", "", "").status, 404);
+    assert_eq!(inbox.request("DELETE", "/api/messages", "", "").status, 204);
+    assert!(inbox.ids().is_empty());
+    // Numbers are not given again.
+    assert_eq!(inbox.receive(subject("5")), "5");
+}
+
+#[test]
+fn what_is_not_there() {
+    let inbox = Inbox::start();
+    inbox.receive(subject("one"));
+    for target in [
+        "/api",
+        "/api/",
+        "/index.html",
+        "/api/messages/",
+        "/api/messages/0",
+        "/api/messages/+1",
+        "/api/messages/01x",
+        "/api/messages/18446744073709551616",
+        "/api/messages/1/",
+        "/api/messages/1/html",
+        "/api/messages/1/attachments",
+        "/api/messages/1/attachments/0",
+        "/api/messages/1/attachments/-1",
+        "/api/messages/../messages/1",
+        "/../../etc/passwd",
+        "/%2e%2e/etc/passwd",
+        "//app.js",
+        "/app.js/",
+    ] {
+        let answer = inbox.request("GET", target, "", "");
+        assert_eq!(answer.status, 404, "{target}");
+        assert!(answer.error().starts_with("there is no such "), "{target}");
+    }
+    for (method, target, allowed) in [
+        ("POST", "/api/messages", "GET, HEAD, DELETE"),
+        ("DELETE", "/", "GET, HEAD"),
+        ("OPTIONS", "/api/faults", "GET, HEAD, PUT, DELETE"),
+        ("PUT", "/api/messages/1", "GET, HEAD, DELETE"),
+        ("DELETE", "/api/messages/1/source", "GET, HEAD"),
+        ("get", "/", "GET, HEAD"),
+    ] {
+        let answer = inbox.request(method, target, "", "");
+        assert_eq!((answer.status, answer.field("Allow")), (405, Some(allowed)), "{method} {target}");
+    }
+    assert_eq!(inbox.ids(), ["1"]);
+}
+
+#[test]
+fn head_is_get_without_a_body() {
+    let inbox = Inbox::start();
+    let mut stream = inbox.connect();
+    write!(
+        stream,
+        "HEAD / HTTP/1.1\r\nHost: {0}\r\n\r\nGET /api/messages HTTP/1.1\r\nHost: {0}\r\nConnection: close\r\n\r\n",
+        inbox.web
+    )
+    .expect("it reads");
+    let mut octets = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut octets).expect("two answers and a close");
+    let answers = String::from_utf8(octets).expect("text");
+    let (head, second) = answers.split_once("\r\n\r\n").expect("a head");
+    let length = format!("\r\nContent-Length: {}", inbox.get("/").body.len());
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains(&length), "{answers}");
+    assert_eq!(Answer::parse(second.as_bytes()).text(), "[]");
+}
+
+/// A request for the next message that is being waited for.
+fn waiting(inbox: &Inbox, target: &str) -> thread::JoinHandle<Answer> {
+    let mut stream = inbox.connect();
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", inbox.web).expect("it reads");
+    thread::spawn(move || Answer::read(&mut stream))
+}
+
+#[test]
+fn the_next_message() {
+    let inbox = Inbox::start();
+    let id = |target: &str| inbox.get(target).json()["id"].as_str().expect("a text").to_owned();
+    let empty = inbox.get("/api/next?timeout=0.01&after=0");
+    assert_eq!((empty.status, empty.field("Content-Length")), (204, None));
+    for n in 1..=3 {
+        inbox.receive(subject(&n.to_string()));
+    }
+    assert_eq!([id("/api/next?after=0"), id("/api/next?after=2&timeout=0")], ["1", "3"]);
+    // Those that are there already are not next.
+    assert_eq!(inbox.get("/api/next?timeout=0.01").status, 204);
+    assert_eq!(inbox.get("/api/next?timeout=0.01&after=3").status, 204);
+    assert_eq!(inbox.get("/api/next?timeout=0.01&after=1000").status, 204);
+    // An id that another server has given.
+    let waiting = waiting(&inbox, "/api/next?after=1000");
+    while !waiting.is_finished() {
+        deliver(&mut inbox.client(), subject("more").as_bytes());
+    }
+    let next = waiting.join().expect("an answer").json();
+    assert_eq!(next["subject"], "more");
+    for (query, problem) in [
+        ("timeout=soon", "timeout: expected a number of seconds"),
+        ("timeout=-1", "timeout: expected a number of seconds"),
+        ("timeout=NaN", "timeout: expected a number of seconds"),
+        ("after=last", "after: expected an id"),
+        ("after=-1", "after: expected an id"),
+    ] {
+        let answer = inbox.request("GET", &format!("/api/next?{query}"), "", "");
+        assert_eq!((answer.status, answer.error()), (400, problem.to_owned()), "{query}");
+    }
+}
+
+#[test]
+fn everybody_who_waits_has_the_next_message() {
+    let inbox = Inbox::start();
+    let all: Vec<_> = (0..40).map(|_| waiting(&inbox, "/api/next?after=0&timeout=inf")).collect();
+    deliver(&mut inbox.client(), subject("hello").as_bytes());
+    for one in all {
+        assert_eq!(one.join().expect("an answer").json()["id"], "1");
+    }
+}
+
+#[test]
+fn not_everybody_can_wait() {
+    let inbox = Inbox::start();
+    let all: Vec<_> = (0..80).map(|_| waiting(&inbox, "/api/next")).collect();
+    // Those beyond are answered before any message has come.
+    let deadline = Instant::now() + PATIENCE;
+    while all.iter().filter(|one| one.is_finished()).count() < 80 - 64 {
+        assert!(Instant::now() < deadline);
+        thread::yield_now();
+    }
+    assert_eq!(inbox.get("/api/messages").text(), "[]");
+    deliver(&mut inbox.client(), subject("hello").as_bytes());
+    let answers = all.into_iter().map(|one| one.join().expect("an answer"));
+    let (taken, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 200);
+    assert_eq!((taken.len(), refused.len()), (64, 16));
+    assert!(refused.iter().all(|answer| answer.status == 503 && answer.error().contains("wait")));
+    // Their places are given back.
+    assert_eq!(inbox.get("/api/next?timeout=0").status, 204);
+}
+
+#[test]
+fn who_waits_and_goes_leaves_a_place() {
+    let inbox = Inbox::start();
+    let request = format!("GET /api/next?timeout=300 HTTP/1.1\r\nHost: {}\r\n\r\n", inbox.web);
+    for _ in 0..64 {
+        inbox.connect().write_all(request.as_bytes()).expect("it reads");
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while inbox.request("GET", "/api/next?timeout=0", "", "").status != 204 {
+        assert!(Instant::now() < deadline);
+    }
+}
+
+#[test]
+fn a_full_inbox_refuses_until_something_is_deleted() {
+    const ROOM: usize = 10_000;
+    let inbox = Inbox::start();
+    let mut client = inbox.client();
+    let refused = || inbox.get("/api/server").json()["refused"].clone();
+    // Many at a time, but no more than sockets hold.
+    let mut taken = 0;
+    while taken < ROOM + 5 {
+        for _ in 0..5 {
+            client.send("MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nBDAT 1 LAST\r\nx");
+        }
+        for n in 0..5 {
+            let replies = [client.reply(), client.reply(), client.reply()];
+            let expected = if taken + n < ROOM { "250 2.0.0 OK" } else { "452 4.3.1 The inbox is full" };
+            assert!(replies[2].starts_with(expected), "{taken}: {replies:?}");
+        }
+        taken += 5;
+    }
+    let ids = inbox.ids();
+    assert_eq!((ids.len(), ids[0].as_str(), ids[ROOM - 1].as_str(), refused()), (ROOM, "10000", "1", json!(5)));
+    assert_eq!(inbox.request("DELETE", "/api/messages/7", "", "").status, 204);
+    assert_eq!(refused(), json!(0));
+    assert_eq!(inbox.receive(subject("there was room")), "10001");
+    client.begin();
+    client.send("BDAT 1 LAST\r\nx");
+    client.expect_reply("452 4.3.1");
+    client.expect_in_step();
+    assert_eq!(inbox.request("DELETE", "/api/messages", "", "").status, 204);
+    assert_eq!(inbox.receive(subject("and now there is")), "10002");
+}
+
+#[test]
+fn the_largest_messages_fill_it_too() {
+    let inbox = Inbox::start();
+    let message = [b"Subject: large\r\n\r\n".to_vec(), vec![b'x'; 30 * 1024 * 1024], b"\r\n".to_vec()].concat();
+    let mut client = inbox.client();
+    for _ in 0..8 {
+        deliver(&mut client, &message);
+    }
+    client.begin();
+    client.send(format!("BDAT {} LAST\r\n", message.len()));
+    client.send(&message);
+    client.expect_reply("452 4.3.1");
+    assert_eq!(inbox.ids().len(), 8);
+    let listed = &inbox.get("/api/messages").json()[0];
+    assert_eq!((&listed["id"], &listed["size"]), (&json!("8"), &json!(message.len())));
+    let read = inbox.message("8");
+    assert_eq!((&read["text_complete"], read["text"].as_str().map(str::len)), (&json!(false), Some(1024 * 1024)));
+    assert!(inbox.get("/api/messages/8/source").body == message);
+    assert_eq!(inbox.request("DELETE", "/api/messages/3", "", "").status, 204);
+    deliver(&mut client, &message);
+    assert_eq!(inbox.ids(), ["9", "8", "7", "6", "5", "4", "2", "1"]);
+}
+
+#[test]
+fn html_is_in_the_answer_as_it_came_and_in_the_frame_without_what_reaches_out() {
+    let inbox = Inbox::start();
+    let html = "<p><a class=b HREF=\"https://a.example/?a=1&amp;b=2\">x</a><a href = '#there'>y</a><LINK rel=preconnect \
+        href=//a.example><svg><a xlink:href=//a.example><set attributeName=&#104;ref to=//a.example></svg>";
+    let id = inbox.receive(format!("Content-Type: text/html\r\n\r\n{html}"));
+    let message = inbox.message(&id);
+    assert_eq!((&message["html"], &message["html_complete"]), (&json!(html), &json!(true)));
+    let frame = inbox.get(&format!("/api/messages/{id}/html"));
+    let expected = "<p><a class=b x-HREF=\"https://a.example/?a=1&amp;b=2\">x</a><a href = '#there'>y</a><x-LINK rel=preconnect \
+        x-href=//a.example><svg><a xlink:x-href=//a.example><x-set attributeName=&#104;ref to=//a.example></svg>";
+    assert!(frame.text().starts_with(expected), "{}", frame.text());
+}
+
+#[test]
+fn a_signal_ends_it_while_others_wait() {
+    for signal in ["TERM", "INT"] {
+        let inbox = Inbox::start();
+        let idle = Client::connect(inbox.server.address());
+        let all: Vec<_> = (0..64).map(|_| waiting(&inbox, "/api/next?timeout=300")).collect();
+        // All of them wait once there is no place for another.
+        while inbox.request("GET", "/api/next?timeout=0", "", "").status != 503 {}
+        let begun = Instant::now();
+        inbox.server.signal(signal);
+        let (status, out, err) = inbox.server.finish();
+        assert_eq!((status.code(), out.as_str(), err.as_str()), (Some(0), "", ""));
+        // Sooner than the fifteen seconds that a message in progress has.
+        assert!(begun.elapsed() < Duration::from_secs(14), "{:?}", begun.elapsed());
+        for one in all {
+            assert!(one.join().is_err(), "its connection is closed without an answer");
+        }
+        drop(idle);
+    }
+}
+
+#[test]
+fn the_rest_of_the_command_is_as_for_other_classes() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |file: &str| folder.path().join(file).to_str().unwrap().to_owned();
+    let (cert, key, users) = (path("cert.pem"), path("key.pem"), path("users"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&users, "bob:builder\n").unwrap();
+    let inbox = Inbox::start_with(&["--tls-cert", &cert, "--tls-key", &key, "--users", &users, "--lmtp", "-u"]);
+    let mut client = Client::connect(inbox.server.address());
+    let offered = client.say("LHLO client.example");
+    assert!(offered.contains("STARTTLS") && offered.contains("SMTPUTF8"), "{offered}");
+    client.expect("AUTH PLAIN AGJvYgBidWlsZGVy", "235 2.7.0");
+    client.expect("MAIL FROM:<jürgen@example.org> SMTPUTF8", "250");
+    client.expect("RCPT TO:<ann@example.org>", "250");
+    client.expect("DATA", "354");
+    client.expect("Subject: Grün\r\n\r\n.", "250");
+    let message = inbox.message("1");
+    assert_eq!((&message["protocol"], &message["identity"]), (&json!("UTF8LMTPA"), &json!("bob")));
+    assert_eq!((&message["from"], &message["subject"]), (&json!("jürgen@example.org"), &json!("Grün")));
+    assert!(!message.to_string().contains("AGJvYg"));
+}
+
+#[test]
+fn root_becomes_nobody() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip::missing("not root");
+    }
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().expect("there is a user nobody");
+    let server = Running::start(&["-c", "Inbox", "--http", "127.0.0.1:0", "127.0.0.1:0"]);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.0.id())).expect("Linux");
+    assert!(status.contains(&format!("\nUid:\t{0}\t{0}\t{0}\t{0}\n", nobody.uid)), "{status}");
+}
