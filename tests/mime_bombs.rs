@@ -253,7 +253,8 @@ fn a_message_on_disk_stays_there() {
     const LINE: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAx\r\n";
     let head = format!("{MIXED}--a\r\n\r\nhello\r\n--a\r\nContent-Type: a/b\r\n{BASE64}");
     let message = repeated(8 * MIB, &head, LINE, "--a--\r\n");
-    let inbox = pillarbox::Server::builder().spool_threshold(0).inbox("127.0.0.1:0").expect("a free port");
+    let inbox =
+        pillarbox::Server::builder().memory_budget(0).spool_threshold(0).inbox("127.0.0.1:0").expect("a free port");
     let mut client = std::net::TcpStream::connect(inbox.local_addr()).expect("it listens");
     let command = format!("HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nBDAT {} LAST\r\n", message.len());
     std::io::Write::write_all(&mut client, command.as_bytes()).expect("it reads");
