@@ -31,6 +31,11 @@ impl Charset {
         standard.map(Charset::Standard)
     }
 
+    /// Whether it has 7 bits: where there are 8, something else was sent under its name, UTF-8 most likely.
+    pub fn is_7bit(self) -> bool {
+        matches!(self, Charset::Utf7) || self == Charset::Standard(ISO_2022_JP)
+    }
+
     pub fn decoder(self) -> TextDecoder {
         match self {
             Charset::Standard(encoding) => TextDecoder::Standard(encoding.new_decoder()),
@@ -186,14 +191,16 @@ pub(super) struct Guess {
     held: Vec<u8>,
     is_not_utf8: bool,
     has_escapes: bool,
+    has_8bit: bool,
 }
 
 impl Guess {
     pub fn look_at(&mut self, octets: &[u8]) {
+        self.has_8bit |= !octets.is_ascii();
         self.held.extend_from_slice(octets);
-        self.has_escapes |= [&b"\x1b$B"[..], b"\x1b$@", b"\x1b(J", b"\x1b(I"]
-            .iter()
-            .any(|escape| memmem::find(&self.held, escape).is_some());
+        const ESCAPES: [&[u8]; 4] = [b"\x1b$B", b"\x1b$@", b"\x1b(J", b"\x1b(I"];
+        let may_have_escapes = !self.has_escapes && memchr::memchr(0x1b, &self.held).is_some();
+        self.has_escapes |= may_have_escapes && ESCAPES.iter().any(|escape| memmem::find(&self.held, escape).is_some());
         let looked_at = match str::from_utf8(&self.held) {
             Ok(_) => self.held.len(),
             Err(e) if e.error_len().is_none() => e.valid_up_to(),
@@ -205,6 +212,11 @@ impl Guess {
         // Two octets of an escape may have come of three.
         let begins = self.held.iter().rev().take(2).position(|octet| *octet == 0x1b).map(|at| self.held.len() - 1 - at);
         self.held.drain(..looked_at.min(begins.unwrap_or(looked_at)));
+    }
+
+    /// Whether there is more than a charset of 7 bits can have.
+    pub fn has_8bit(&self) -> bool {
+        self.has_8bit
     }
 
     /// Whether nothing that follows changes it.
@@ -224,6 +236,11 @@ impl Guess {
 
 /// Text of which nobody says in which charset it is.
 pub(super) fn undeclared(octets: &[u8]) -> String {
+    if memchr::memchr(0x1b, octets).is_none()
+        && let Ok(text) = str::from_utf8(octets)
+    {
+        return text.to_owned();
+    }
     let mut guess = Guess::default();
     guess.look_at(octets);
     guess.charset().decode(octets)

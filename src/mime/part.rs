@@ -12,6 +12,9 @@ use crate::syntax::prefix::prefix;
 /// In octets, of HTML in which it may say its charset.
 const HTML_BEGIN: u64 = 4096;
 
+/// In octets, of a text of which it matters how much memory it takes.
+const LONG: u64 = 32 * 1024;
+
 /// What all parts of a message share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -158,34 +161,55 @@ impl Part {
 
     /// Adds its text, until `out` has `most` octets; whether that was all.
     pub(super) fn add_text(&self, most: usize, out: &mut String) -> io::Result<bool> {
-        let mut decoder = self.said_or_guessed()?.decoder();
-        let expected = usize::try_from(self.encoded_len()).unwrap_or(usize::MAX);
+        let charset = self.said_or_guessed()?;
+        // Making room step by step takes twice the memory, so a long text is decoded once to be measured.
+        let mut expected = 0;
+        if self.encoded_len() > LONG {
+            self.each_decoded(charset, |decoded| {
+                expected += decoded.len();
+                expected < most
+            })?;
+        }
         let expected = expected.min(most.saturating_sub(out.len()));
-        // Most texts are as long as they are in the message, and nothing follows them.
+        // Most texts have nothing that follows them.
         if out.is_empty() {
             out.reserve_exact(expected)
         } else {
             out.reserve(expected)
         }
         let mut lines = LineEnds { is_whole: true, after_cr: false, most };
-        let mut decoded = String::new();
-        self.reader().each(|octets| {
-            decoded.clear();
-            decoder.decode(octets, false, &mut decoded);
-            lines.add(&decoded, out);
+        self.each_decoded(charset, |decoded| {
+            lines.add(decoded, out);
             lines.is_whole
         })?;
-        decoded.clear();
-        decoder.decode(b"", true, &mut decoded);
-        lines.add(&decoded, out);
         Ok(lines.is_whole)
     }
 
+    /// Gives the text to `take`, in pieces, until it says that it has enough.
+    fn each_decoded(&self, charset: Charset, mut take: impl FnMut(&str) -> bool) -> io::Result<()> {
+        let mut decoder = charset.decoder();
+        let mut decoded = String::new();
+        let mut goes_on = true;
+        self.reader().each(|octets| {
+            decoded.clear();
+            decoder.decode(octets, false, &mut decoded);
+            goes_on = take(&decoded);
+            goes_on
+        })?;
+        if goes_on {
+            decoded.clear();
+            decoder.decode(b"", true, &mut decoded);
+            take(&decoded);
+        }
+        Ok(())
+    }
+
     fn said_or_guessed(&self) -> io::Result<Charset> {
-        if let Some(said) = self.charset().and_then(Charset::named) {
+        let said = self.charset().and_then(Charset::named);
+        if let Some(said) = said.filter(|said| !said.is_7bit()) {
             return Ok(said);
         }
-        if self.content_type() == "text/html" {
+        if said.is_none() && self.content_type() == "text/html" {
             let mut begin = Vec::new();
             self.beginning(2 * HTML_BEGIN).take(HTML_BEGIN).read_to_end(&mut begin)?;
             if let Some(said) = charset::of_html(&begin) {
@@ -197,7 +221,7 @@ impl Part {
             guess.look_at(octets);
             !guess.is_certain()
         })?;
-        Ok(guess.charset())
+        Ok(said.filter(|_| !guess.has_8bit()).unwrap_or_else(|| guess.charset()))
     }
 }
 

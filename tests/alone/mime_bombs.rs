@@ -151,6 +151,9 @@ const BOMBS: &[Bomb] = &[
     ("a text that becomes longer", |size| {
         [b"Content-Type: text/plain; charset=windows-1252\r\n\r\n".to_vec(), vec![0x80; size]].concat()
     }),
+    ("a text of no characters", |size| {
+        [b"Content-Type: text/plain; charset=utf-8\r\n\r\n".to_vec(), vec![0x80; size]].concat()
+    }),
     ("a text that is guessed", |size| [b"\r\n".to_vec(), vec![0x80; size]].concat()),
     ("a text of half a character", |size| [b"\r\n".to_vec(), vec![0xe2; size]].concat()),
     ("escapes", |size| repeated(size, "\r\n", "\x1b$B\x1b(B", "")),
@@ -241,4 +244,32 @@ fn time_and_memory_are_linear() {
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
+    a_message_on_disk_stays_there();
+}
+
+/// What is on disk is read through a buffer, and so are its attachments, also when the envelope is gone.
+fn a_message_on_disk_stays_there() {
+    const LINE: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAx\r\n";
+    let head = format!("{MIXED}--a\r\n\r\nhello\r\n--a\r\nContent-Type: a/b\r\n{BASE64}");
+    let message = repeated(8 * MIB, &head, LINE, "--a--\r\n");
+    let inbox =
+        pillarbox::Server::builder().memory_budget(0).spool_threshold(0).inbox("127.0.0.1:0").expect("a free port");
+    let mut client = std::net::TcpStream::connect(inbox.local_addr()).expect("it listens");
+    let command = format!("HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nBDAT {} LAST\r\n", message.len());
+    std::io::Write::write_all(&mut client, command.as_bytes()).expect("it reads");
+    std::io::Write::write_all(&mut client, &message).expect("it reads");
+    let envelope = inbox.recv_timeout(Duration::from_secs(60)).expect("it was sent");
+    let len = message.len();
+    drop(message);
+
+    let before = NOW.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    let mail = envelope.parsed().expect("the disk can be read");
+    drop(envelope);
+    let [file] = mail.attachments() else { panic!("one file") };
+    let decoded = file.write_to(&mut std::io::sink()).expect("the disk can be read");
+    let taken = MOST.load(Ordering::Relaxed) - before;
+    assert_eq!((mail.text(), mail.cut()), (Some("hello"), &[][..]));
+    assert!(decoded as usize > len / 2 && file.encoded_len() as usize > len - 1000, "{decoded} octets of {len}");
+    assert!(taken < MIB, "{taken} octets of memory");
 }

@@ -127,3 +127,45 @@ fn all_are_read_as_they_should_be() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     inbox.assert_empty(Duration::ZERO);
 }
+
+/// Pictures that Mailpit, MailHog and Mailcrab did not show: of types by other names, by no type but a file's name, attached or
+/// inline.
+#[test]
+fn pictures_are_shown_by_whatever_name() {
+    let web = Inbox::start();
+    for (fields, shown) in [
+        ("Content-Type: image/jpg", Some("image/jpeg")),
+        ("Content-Type: IMAGE/PNG; name=x", Some("image/png")),
+        ("Content-Type: image/avif\r\nContent-Disposition: attachment", Some("image/avif")),
+        ("Content-Type: image/bmp\r\nContent-Disposition: inline; filename=a.bmp", Some("image/bmp")),
+        ("Content-Type: application/octet-stream; name=a.GIF", Some("image/gif")),
+        ("Content-Type: application/octet-stream; name=a.svg", None),
+        ("Content-Type: image/svg+xml", None),
+        ("Content-Type: text/plain; name=a.png\r\nContent-Disposition: attachment", None),
+    ] {
+        let id = web.receive(format!(
+            "Content-Type: multipart/related; boundary=k\r\n\r\n--k\r\nContent-Type: text/html\r\n\r\n\
+             cid:p <img title='cid:q is not there' src='cid:p=%31@x'>\r\n--k\r\n{fields}\r\nContent-ID: <p=1@x>\r\n\r\nabc\r\n--k--\r\n"
+        ));
+        let frame = web.get(&format!("/api/messages/{id}/html"));
+        let source = shown.map_or("data:,".to_owned(), |kind| format!("data:{kind};base64,YWJj"));
+        assert!(frame.text().contains(&format!("src='{source}'>")), "{fields}: {}", frame.text());
+        assert!(frame.text().starts_with("cid:p <img "), "{}", frame.text());
+    }
+}
+
+/// What is missing is told on the page too, and what a message within the message is.
+#[test]
+fn the_web_inbox_tells_of_parts_and_of_what_is_missing() {
+    let web = Inbox::start();
+    let id = web.receive(
+        "Content-Type: multipart/digest; boundary=k\r\n\r\n--k\r\n\r\nSubject: =?utf-8?q?=C3=BC?=\r\nFrom: a@b.example\r\n\r\nx\r\n--k--\r\n",
+    );
+    let mail = web.message(&id);
+    let within = &mail["parts"][1]["message"];
+    assert_eq!((&within["subject"], &within["from"]), (&"\u{fc}".into(), &"a@b.example".into()));
+    assert_eq!((&within["parts"][0]["type"], &mail["cut"]), (&"text/plain".into(), &Value::Array(Vec::new())));
+    let id = web
+        .receive("Content-Type: multipart/mixed; boundary=k\r\n\r\n".to_owned() + &"--k\r\n\r\nx\r\n".repeat(11_000));
+    assert_eq!(web.message(&id)["cut"][0], "too many parts: the last are missing");
+}

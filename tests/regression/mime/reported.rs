@@ -210,6 +210,8 @@ fn charsets() {
         ("\"utf8\"", "gr\u{fc}n".as_bytes(), "gr\u{fc}n"),
         ("gb2312", b"\x96\x7c", "\u{6771}"),
         ("utf-7", b"+AOQ-", "\u{e4}"),
+        ("iso-2022-jp", b"\x1b$B$3$s\x1b(B", "\u{3053}\u{3093}"),
+        ("iso-2022-jp", "\u{307b}".as_bytes(), "\u{307b}"),
         ("iso-8859-1", b"\x80", "\u{20ac}"),
         ("iso-8859-1", b"\xef\xbb\xbf\xc3\xbc", "\u{fc}"),
         ("utf-16", b"\xff\xfea\0b\0", "ab"),
