@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::syntax::network::Network;
 
-/// What becomes of a line feed or carriage return that stands alone in a message: RFC 5321 section 2.3.8 forbids both.
+/// How to treat a lone line feed or carriage return in a message. RFC 5321 section 2.3.8 forbids both.
 ///
 /// Whichever is chosen, only CRLF.CRLF ends a message. A server that also takes LF.LF or LF.CRLF lets a sender smuggle
 /// a second message inside the first.

@@ -5,51 +5,51 @@ use std::io::{self, ErrorKind};
 
 /// Why a server could not start.
 ///
-/// It displays what failed, and its [`source`](std::error::Error::source) is why. [`hint`](Error::hint) is what to do about
-/// the usual causes.
+/// It displays what failed, and its [`source`](std::error::Error::source) says why. [`hint`](Error::hint) says what to do
+/// about the usual causes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Text that is no address to listen at.
+    /// An address to listen on is invalid.
     Address {
         /// The text.
         address: String,
         /// What is wrong with it.
         problem: AddressProblem,
     },
-    /// The host name of an address to listen at could not be resolved.
+    /// The host name of an address to listen on could not be resolved.
     Resolve {
         /// The address as it was given.
         address: String,
         /// What the resolver said.
         source: io::Error,
     },
-    /// An address could not be listened on: it is taken, not of this machine, or not allowed.
+    /// An address could not be listened on: it is in use, not of this machine, or not permitted.
     Bind {
         /// The address.
         address: String,
         /// What the system said.
         source: io::Error,
     },
-    /// Settings that cannot be true together, or a value out of range.
+    /// Settings exclude each other, or a value is out of range.
     Setting(SettingError),
     /// A thread could not be started.
     Thread(io::Error),
 }
 
-/// What is wrong with the text of an address to listen at: see [`Error::Address`].
+/// What is wrong with an address to listen on: see [`Error::Address`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum AddressProblem {
     /// No port follows the host.
     NoPort,
-    /// What follows the host is no number from 0 to 65535.
+    /// The port is not a number from 0 to 65535.
     BadPort,
-    /// No host stands before the port.
+    /// No host precedes the port.
     NoHost,
-    /// An IPv6 address without square brackets: where its port would begin nobody can tell.
+    /// An IPv6 address has no square brackets, so that it is unclear where the port begins.
     NoBrackets,
-    /// What stands in square brackets is no IPv6 address.
+    /// The text in square brackets is not an IPv6 address.
     BadLiteral,
 }
 
@@ -135,7 +135,7 @@ impl Display for SettingError {
 }
 
 impl Error {
-    /// What to do about it, in a few words, where the cause is one of the usual ones.
+    /// What to do about it, in a few words, if the cause is one of the usual ones.
     ///
     /// ```
     /// let taken = std::net::TcpListener::bind("127.0.0.1:0")?;

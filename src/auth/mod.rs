@@ -1,4 +1,4 @@
-//! Who a client is: the SASL mechanisms of AUTH (RFC 4954, RFC 4422), and the trait by which a program checks them.
+//! Authentication: the SASL mechanisms of AUTH (RFC 4954, RFC 4422), and the trait by which a program checks users.
 //!
 //! Nothing here reads or writes a connection. An [`Exchange`] takes what the client answered, already decoded, and says
 //! what comes next. Whether a mechanism may be used at all, with or without TLS, is the connection's affair.
@@ -27,9 +27,9 @@ pub use mechanism::Mechanism;
 pub use users::{EntryError, Users, UsersError};
 pub use verifier::{ScramVerifier, ScramVerifierError};
 
-/// Checks who a client is when it says AUTH (RFC 4954).
+/// Checks users when clients say AUTH (RFC 4954).
 ///
-/// Only what the program can serve need be implemented; the rest refuses. With nothing but
+/// Implement the methods for the mechanisms that you support; the others refuse by default. With only
 /// [`password`](Authenticator::password) a server offers PLAIN and LOGIN:
 ///
 /// ```
@@ -49,20 +49,20 @@ pub use verifier::{ScramVerifier, ScramVerifierError};
 /// # fn bind(_: &str, _: &str) -> std::io::Result<bool> { Ok(true) }
 /// ```
 ///
-/// A closure `Fn(&str, &str) -> bool` over user and password does the same; for a file of users there is [`Users`].
+/// A closure `Fn(&str, &str) -> bool` over user and password does the same. For a file of users use [`Users`].
 ///
-/// What a successful check returns is the client's identity, as the connection and its envelopes show it from then on.
+/// A successful check returns the client's identity, which the connection and its envelopes have from then on.
 ///
-/// Names come prepared with SASLprep (RFC 4013): composed, never empty, without control characters. They have at most 512
-/// octets, both as the client sent them and prepared, which can make a name eleven times as long. Passwords are never
-/// empty, and prepared likewise where SASLprep knows all their characters; else they are as the client sent them. They
-/// have at most 9,216 octets, prepared as well. Longer ones are refused as wrong ones are (`535 5.7.8`), without asking
-/// the authenticator.
+/// Names are prepared with SASLprep (RFC 4013): composed, never empty, without control characters. They have at most 512
+/// octets, both as sent and as prepared, which can make a name eleven times as long. Passwords are never empty, and prepared
+/// in the same way if SASLprep knows all their characters; otherwise they are as the client sent them. They have at most
+/// 9,216 octets, both as sent and as prepared. Longer ones are refused like wrong ones (`535 5.7.8`), without asking the
+/// authenticator.
 ///
-/// The checks run on the connection's own thread, so one that waits holds up its own client alone. Its stack is 1 MiB
-/// unless [`worker_stack`](crate::Builder::worker_stack) says otherwise; a check that takes more ends the process.
+/// The checks run on the connection's own thread, so one that waits delays only its own client. The stack of that thread is
+/// 1 MiB by default (see [`worker_stack`](crate::Builder::worker_stack)); a check that needs more ends the process.
 pub trait Authenticator: Send + Sync {
-    /// The mechanisms that this authenticator can serve. By default PLAIN and LOGIN.
+    /// The mechanisms that this authenticator supports. Default: PLAIN and LOGIN.
     ///
     /// They are offered as far as the connection allows: EXTERNAL only to a client that came with a certificate,
     /// SCRAM-SHA-256-PLUS only where TLS gives a channel binding. [`Mechanism::ScramSha256`] brings
@@ -73,13 +73,14 @@ pub trait Authenticator: Send + Sync {
 
     /// PLAIN (RFC 4616) and LOGIN: whether the password is this user's.
     ///
-    /// An unknown user should take as long to refuse as a wrong password, or clients can find out which names exist.
+    /// Refusing an unknown user should take as long as refusing a wrong password. Otherwise clients can find out which names
+    /// exist.
     fn password(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
         let _ = (user, password);
         Err(AuthFailure::Credentials)
     }
 
-    /// SCRAM-SHA-256 (RFC 7677): what is stored of this user's password. The user's name becomes the identity.
+    /// SCRAM-SHA-256 (RFC 7677): the stored verifier of this user's password. The user's name becomes the identity.
     ///
     /// For an unknown user, `None`: the exchange then goes on with a made-up verifier of 4,096 iterations and a salt of
     /// 16 octets, and fails where a wrong password would. The name stays hidden if the verifiers of other users look the
@@ -92,34 +93,34 @@ pub trait Authenticator: Send + Sync {
 
     /// OAUTHBEARER (RFC 7628) and XOAUTH2: whether the token is good here, and whose it is.
     ///
-    /// The token decides who the client is. The user that it names may only confirm that, since nothing vouches for it.
+    /// The token decides who the client is. The user name that the client sends is only a claim.
     fn bearer(&self, bearer: &Bearer<'_>) -> Result<String, AuthFailure> {
         let _ = bearer;
         Err(AuthFailure::Credentials)
     }
 
-    /// The scope that a token must have: told to a client whose token was refused.
+    /// The scope that a token must have, for a client whose token was refused.
     fn bearer_scope(&self) -> Option<&str> {
         None
     }
 
-    /// The URL of an OpenID Connect discovery document: told to a client of OAUTHBEARER whose token was refused, so
+    /// The URL of an OpenID Connect discovery document, for a client of OAUTHBEARER whose token was refused, so
     /// that it can find out where to get one (RFC 7628 section 3.2.2).
     fn openid_configuration(&self) -> Option<&str> {
         None
     }
 
-    /// EXTERNAL (RFC 4422 appendix A): whom the client's certificate speaks for.
+    /// EXTERNAL (RFC 4422 appendix A): the identity of a client certificate.
     ///
-    /// The certificate is in DER. The TLS library has checked it as far as it was told to. `acts_as` is the identity
+    /// The certificate is in DER, and the TLS library has checked it as configured. `acts_as` is the identity
     /// that the client asks for; `None` leaves the choice to the server.
     fn external(&self, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
         let _ = (certificate, acts_as);
         Err(AuthFailure::Credentials)
     }
 
-    /// Whether the client, which has proven with PLAIN or SCRAM to be `identity`, may act as somebody else; if so, the
-    /// identity to go on with. By default nobody may.
+    /// Whether a client that has proven with PLAIN or SCRAM to be `identity` may act as somebody else; if so, the
+    /// identity to go on with. Default: nobody may.
     fn authorize(&self, identity: &str, acts_as: &str) -> Result<String, AuthFailure> {
         let _ = (identity, acts_as);
         Err(AuthFailure::Credentials)
@@ -178,17 +179,17 @@ impl<A: Authenticator + ?Sized> Authenticator for Arc<A> {
 pub enum AuthFailure {
     /// Unknown user, wrong secret, or an identity that this client may not have: `535 5.7.8`, never saying which.
     Credentials,
-    /// It cannot be found out at the moment: `454 4.7.0`. The client may try again; the cause is for the log.
+    /// The check is not possible at the moment: `454 4.7.0`. The client may try again. The cause goes to the log.
     Temporary(Box<dyn Error + Send + Sync>),
-    /// What the client sent is not of the mechanism's form: `501 5.5.2`.
+    /// The client's message does not have the mechanism's form: `501 5.5.2`.
     Malformed,
-    /// Client and server do not see the same TLS connection, or disagree on what the server can do: somebody may sit
+    /// Client and server do not see the same TLS connection, or disagree on what the server can do: somebody may be
     /// between them (RFC 5802 section 6). `535 5.7.8`.
     ChannelBinding,
 }
 
 impl AuthFailure {
-    /// A failure for now, with its cause.
+    /// A temporary failure with its cause.
     pub fn temporary(cause: impl Into<Box<dyn Error + Send + Sync>>) -> AuthFailure {
         AuthFailure::Temporary(cause.into())
     }

@@ -45,8 +45,8 @@ impl ScramProof {
     }
 }
 
-/// What is stored of a password for SCRAM-SHA-256 (RFC 5802 section 3): enough to check a client's proof, or a password
-/// that comes in clear, but not enough to log in with.
+/// The stored form of a password for SCRAM-SHA-256 (RFC 5802 section 3): enough to check a client's proof, or a password
+/// in clear, but not enough to log in.
 ///
 /// It is read and written in PostgreSQL's form, `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`, with salt and keys
 /// in base64. [`Debug`] shows nothing of it but the iterations, of which there may be 4,096 to 10,000,000: the server does
@@ -70,7 +70,7 @@ pub struct ScramVerifier {
 }
 
 impl ScramVerifier {
-    /// A verifier of its parts, as a database may hold them: 4,096 to 10,000,000 iterations, a salt of 1 to 64 octets.
+    /// Makes a verifier from its parts, as a database may hold them: 4,096 to 10,000,000 iterations, a salt of 1 to 64 octets.
     ///
     /// # Errors
     /// [`ScramVerifierError::Iterations`] and [`ScramVerifierError::Salt`] for fewer or more.
@@ -92,7 +92,7 @@ impl ScramVerifier {
 
     /// The verifier of a new password, with a random salt of 16 octets and 4,096 to 10,000,000 iterations.
     ///
-    /// More iterations make a stolen verifier harder to crack, and each login as much slower, for the client too.
+    /// More iterations make a stolen verifier harder to crack, and each login slower in proportion, for the client too.
     ///
     /// # Errors
     /// [`ScramVerifierError::Iterations`] for fewer or more, [`ScramVerifierError::Random`] if the system gives no random
@@ -136,7 +136,7 @@ impl ScramVerifier {
         is_same(other.stored_key, self.stored_key)
     }
 
-    /// In PostgreSQL's form. Keep it as secret as a password's hash.
+    /// PostgreSQL's form. Keep it as secret as a password hash.
     pub fn encode(&self) -> String {
         format!(
             "SCRAM-SHA-256${}:{}${}:{}",

@@ -24,36 +24,36 @@ impl Builder {
         self
     }
 
-    /// What becomes of CRs and LFs that stand alone in a message. Default: [`LineEnds::Normalize`].
+    /// How to treat lone CRs and LFs in a message. Default: [`LineEnds::Normalize`].
     pub fn line_ends(mut self, policy: LineEnds) -> Builder {
         self.config.line_ends = policy;
         self
     }
 
-    /// Whether content is text: then 8BITMIME is not offered, and a message that is not UTF-8 is refused with `554 5.6.0`,
+    /// Whether content must be text: then 8BITMIME is not offered, and a message that is not UTF-8 is refused with `554 5.6.0`,
     /// so that [`Envelope::text`](crate::Envelope::text) cannot fail. Default: false.
     pub fn decode_data(mut self, decoded: bool) -> Builder {
         self.config.decode_data = decoded;
         self
     }
 
-    /// Whether commands have to keep to the grammar of RFC 5321. By default a server also takes what smtpd took and real
-    /// programs send: a path without angle brackets, a blank behind `FROM:` or `TO:`, a local part of more than 64 octets or
+    /// Whether commands must follow the grammar of RFC 5321. By default the server also accepts what smtpd accepted and real
+    /// programs send: a path without angle brackets, a blank after `FROM:` or `TO:`, a local part of more than 64 octets or
     /// with dots in odd places, `_` in a domain, an address without a domain (`<root>`), and a name in HELO and EHLO that is
-    /// neither domain nor address literal. Default: false.
+    /// neither a domain nor an address literal. Default: false.
     pub fn strict_syntax(mut self, strict: bool) -> Builder {
         self.config.strict_syntax = strict;
         self
     }
 
-    /// Whether what is said on each connection is recorded: for [`Envelope::transcript`](crate::Envelope::transcript) and
+    /// Whether conversations are recorded, for [`Envelope::transcript`](crate::Envelope::transcript) and
     /// [`Server::transcripts`](crate::Server::transcripts). Default: true for an [`Inbox`](crate::Inbox), else false.
     pub fn transcripts(mut self, recorded: bool) -> Builder {
         self.transcripts = Some(recorded);
         self
     }
 
-    /// What the server does wrong on purpose: for tests of its clients. Default: nothing.
+    /// What the server does wrong on purpose, to test its clients. Default: nothing.
     pub fn faults(mut self, faults: Faults) -> Builder {
         self.faults = Some(faults);
         self

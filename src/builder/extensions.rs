@@ -16,15 +16,15 @@ impl Builder {
         self
     }
 
-    /// Whether DSN (RFC 3461) is offered: clients may say of which recipients they want to hear what. The handler sees
-    /// it, and whoever relays or delivers has to act on it. Default: true.
+    /// Whether DSN (RFC 3461) is offered: clients may ask for notices about delivery. The handler sees what they ask for, and
+    /// must act on it if it relays or delivers. Default: true.
     pub fn dsn(mut self, offered: bool) -> Builder {
         self.config.dsn = offered;
         self
     }
 
-    /// Whether PRDR is offered, of which there is an expired draft and no RFC: a client that asks for it reads a reply for each recipient, if the handler's
-    /// [`Response`](crate::Response) has one, and then one for all. Default: false.
+    /// Whether PRDR (an expired draft) is offered: a client that asks for it gets a reply for each recipient, if the handler's
+    /// [`Response`](crate::Response) has one, and then one for the message. Default: false.
     pub fn prdr(mut self, offered: bool) -> Builder {
         self.config.prdr = offered;
         self
@@ -36,14 +36,14 @@ impl Builder {
         self
     }
 
-    /// Offers DELIVERBY (RFC 2852) with the least time, in whole seconds, after which a message may be asked back.
+    /// Offers DELIVERBY (RFC 2852) with this minimum time, in whole seconds, after which a client may have a message returned.
     /// Default: not offered.
     pub fn deliver_by(mut self, min: impl Into<Option<Duration>>) -> Builder {
         self.config.deliver_by = min.into();
         self
     }
 
-    /// Offers FUTURERELEASE (RFC 4865): clients may ask that a message be held back, at most for so long. Default: not
+    /// Offers FUTURERELEASE (RFC 4865): clients may ask that a message be held back, at most for this time. Default: not
     /// offered.
     pub fn future_release(mut self, max: impl Into<Option<Duration>>) -> Builder {
         self.config.future_release = max.into().map(|max| max.min(FOREVER));

@@ -16,47 +16,48 @@ impl Builder {
         self
     }
 
-    /// The most recipients of a message; those beyond are refused with `452 4.5.3`, so that the client sends them the
-    /// message in a second transaction. Announced by LIMITS (RFC 9422). RFC 5321 section 4.5.3.1.8 wants at least 100.
+    /// The maximum number of recipients of a message. Further ones are refused with `452 4.5.3`, so that the client sends them
+    /// the message in another transaction. Announced by LIMITS (RFC 9422). RFC 5321 section 4.5.3.1.8 requires at least 100.
     /// Default: 1,000.
     pub fn max_recipients(mut self, recipients: usize) -> Builder {
         self.config.max_recipients = recipients;
         self
     }
 
-    /// The most connections at once, each of which takes a thread; one more is refused with `421 4.3.2`. When nearly as
-    /// many are in use clients have to hurry: see [`stress_timeout`](Builder::stress_timeout). Default: 1,000.
+    /// The maximum number of connections at once, each of which takes a thread. One more is refused with `421 4.3.2`. When
+    /// nearly all are in use, clients get less time: see [`stress_timeout`](Builder::stress_timeout). Default: 1,000.
     pub fn max_connections(mut self, connections: usize) -> Builder {
         self.config.max_connections = connections;
         self
     }
 
-    /// The most connections at once from one IP address; one more is refused with `421 4.7.0`. Default: none.
+    /// The maximum number of connections at once from one IP address. One more is refused with `421 4.7.0`. Default: unlimited.
     pub fn max_connections_per_address(mut self, connections: impl Into<Option<usize>>) -> Builder {
         self.config.max_connections_per_address = connections.into();
         self
     }
 
-    /// The most connections at once from one network; one more is refused with `421 4.7.0`. A network is what one client
-    /// usually has: an IPv4 address or, since a machine with IPv6 chooses half of its address as it likes, the IPv6
-    /// addresses that have the first 64 bits in common. Default: none.
+    /// The maximum number of connections at once from one network. One more is refused with `421 4.7.0`. A network is what one
+    /// client usually has: an IPv4 address, or the IPv6 addresses with the same first 64 bits, since a machine chooses the
+    /// other half itself. Default: unlimited.
     pub fn max_connections_per_network(mut self, connections: impl Into<Option<usize>>) -> Builder {
         self.config.max_connections_per_network = connections.into();
         self
     }
 
-    /// The most connections from one [network](Builder::max_connections_per_network) within a time that begins with the
-    /// first of them, those that are refused included; one more is refused with `421 4.7.0`. So many networks are
-    /// remembered as come in that time, but not more than 32,768, and at least the last 16,384. Default: none.
+    /// The maximum number of connections from one [network](Builder::max_connections_per_network) within a time that begins
+    /// with the first of them, including refused ones. One more is refused with `421 4.7.0`. Networks are remembered for that
+    /// time, but never more than 32,768 of them, so that a flood from more can make the server forget earlier ones. Default:
+    /// unlimited.
     pub fn max_connection_rate(mut self, connections: usize, per: Duration) -> Builder {
         self.config.max_connection_rate = Some(Rate { max: connections, per });
         self
     }
 
-    /// The most refused commands, failed authentications among them, from one
+    /// The maximum number of refused commands, including failed authentications, from one
     /// [network](Builder::max_connections_per_network) within a time that begins with the first of them, over all of its
-    /// connections. The connection that comes to so many is ended with `421 4.7.0`, and so is each new one for the rest of
-    /// that time. Remembered as for [`max_connection_rate`](Builder::max_connection_rate). Default: none.
+    /// connections. The connection that reaches it is ended with `421 4.7.0`, and so is each new one for the rest of
+    /// that time. Remembered as for [`max_connection_rate`](Builder::max_connection_rate). Default: unlimited.
     pub fn max_error_rate(mut self, errors: usize, per: Duration) -> Builder {
         self.config.max_error_rate = Some(Rate { max: errors, per });
         self

@@ -20,9 +20,9 @@ impl Builder {
     /// which messages larger than the [`spool_threshold`](Builder::spool_threshold) go to disk: a message that grows on takes
     /// with it what of it was in memory. 0 sends all of them there, and `None` none. Default: 64 MiB.
     ///
-    /// A message that goes to disk costs more of the processor's time than one that does not, since it is written and read
-    /// once more. So as long as there are few at a time, all of them are spared that, large ones too; and when there are
-    /// many, memory stays within this limit and one threshold for each message.
+    /// A message on disk costs more processor time, since it is written and read once more. As long as there are few messages at
+    /// a time, even large ones stay in memory. When there are many, memory stays within this limit plus one threshold for each
+    /// message.
     ///
     /// Recipients cannot go to disk. With their parameters, and with the envelope and its transcript once there is a message,
     /// they count here by what they take in memory, until the envelope is dropped. One message may have a quarter of the
@@ -36,35 +36,34 @@ impl Builder {
         self
     }
 
-    /// The size, in octets, up to which a message is kept in memory in any case; a larger one goes to disk while the
+    /// The size, in octets, up to which a message always stays in memory. A larger one goes to disk while the
     /// [`memory_budget`](Builder::memory_budget) is used up. Default: 65,536.
     ///
-    /// There it is in a file without a name, which nobody else can find and which is gone with the envelope, or with the
-    /// process however that ends. Handlers do not see a difference: see [`Content`](crate::Content). An envelope takes a
-    /// file descriptor as long as its content is on disk. If the disk is full, or there are no descriptors, the message is
-    /// refused with `452 4.3.1`; if it fails otherwise, with `451 4.3.0`.
+    /// On disk it is in a file without a name, which nobody else can find, and which is deleted with the envelope or when the
+    /// process ends, however it ends. Handlers see no difference: see [`Content`](crate::Content). An envelope takes a
+    /// file descriptor while its content is on disk. If the disk is full, or there are no descriptors, the message is
+    /// refused with `452 4.3.1`; after other failures with `451 4.3.0`.
     pub fn spool_threshold(mut self, octets: u64) -> Builder {
         self.config.spool_threshold = octets;
         self
     }
 
-    /// The folder for messages that go to disk: see [`spool_threshold`](Builder::spool_threshold). It has to be there when
-    /// the server starts. Default: the system's for temporary files, [`std::env::temp_dir`]; where that is in memory, as
-    /// `/tmp` is on some Linux systems, choose another one.
+    /// The folder for messages that go to disk: see [`spool_threshold`](Builder::spool_threshold). It must exist when
+    /// the server starts. Default: the system's folder for temporary files, [`std::env::temp_dir`]. Choose another one where
+    /// that is in memory, as `/tmp` is on some Linux systems.
     pub fn spool_folder(mut self, folder: impl Into<PathBuf>) -> Builder {
         self.config.spool_folder = Some(folder.into());
         self
     }
 
-    /// How many consumer threads there are, each with a handler of its own: see [`serve_with`](Builder::serve_with).
-    /// Default: 1.
+    /// The number of consumer threads, each with a handler of its own: see [`serve_with`](Builder::serve_with). Default: 1.
     pub fn consumers(mut self, threads: usize) -> Builder {
         self.config.consumers = threads;
         self
     }
 
-    /// How many messages may wait for a consumer; connections with a further one wait until there is room. 0 hands each
-    /// over directly. Default: 1,024.
+    /// How many messages may wait for a consumer. Connections with further messages wait until there is room. 0 hands each
+    /// message over directly. Default: 1,024.
     pub fn queue_capacity(mut self, messages: usize) -> Builder {
         self.config.queue_capacity = messages;
         self
@@ -72,12 +71,11 @@ impl Builder {
 
     /// The stack of a worker thread, in octets. The hooks of a [`Session`](crate::Session), its factory, an
     /// [`Authenticator`](crate::Authenticator) and a [`TlsAcceptor`](crate::TlsAcceptor) run on it; handlers do not. Code that
-    /// takes more than there is ends the process: Rust cannot catch that.
+    /// needs more ends the process: Rust cannot catch a stack overflow.
     ///
-    /// Memory is only taken for what is used. What is reserved are addresses, this much for each connection: a limit on
-    /// these (`ulimit -v`), a kernel that commits no more than it has (`vm.overcommit_memory` 2), or 32 bits may ask for
-    /// less, or for fewer [`max_connections`](Builder::max_connections). Where no thread can be started, a client reads
-    /// `421 4.3.2`. Default: 1 MiB.
+    /// Only what is used takes memory. Reserved is address space, this much for each connection: where that is limited
+    /// (`ulimit -v`, `vm.overcommit_memory` 2, 32 bits), choose a smaller stack or fewer
+    /// [`max_connections`](Builder::max_connections). If no thread can be started, the client gets `421 4.3.2`. Default: 1 MiB.
     pub fn worker_stack(mut self, octets: usize) -> Builder {
         self.config.worker_stack = octets;
         self

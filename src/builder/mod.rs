@@ -1,4 +1,4 @@
-//! The settings of a server to be, and the ways to start it.
+//! The settings of a server, and the ways to start it.
 
 #[cfg(feature = "auth")]
 use std::sync::Arc;
@@ -32,13 +32,13 @@ mod serve;
 mod start;
 
 impl Server {
-    /// The settings of a server to be, all at their defaults.
+    /// The settings of a server, all at their defaults.
     pub fn builder() -> Builder {
         Builder::default()
     }
 }
 
-/// The settings of a server to be: see [`Server::builder`].
+/// The settings of a server: see [`Server::builder`].
 ///
 /// Each method sets what it is named after and says its default. What cannot be true together is found out when the server
 /// is started, by one of [`serve`](Builder::serve), [`serve_with`](Builder::serve_with),
@@ -60,7 +60,7 @@ impl Server {
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
 #[derive(Default)]
-#[must_use = "it does nothing until a server is started with it"]
+#[must_use = "it does nothing until you start a server with it"]
 pub struct Builder {
     config: Config,
     hostname: Option<String>,

@@ -10,36 +10,36 @@ use crate::io::tls::Tls;
 ///
 /// TLS, and who may log in.
 impl Builder {
-    /// The certificate: STARTTLS (RFC 3207) is offered, and listeners can be of
+    /// The certificate. With it STARTTLS (RFC 3207) is offered, and listeners can use
     /// [implicit TLS](crate::Listener::implicit_tls). Default: none.
     pub fn tls(mut self, tls: impl Into<Tls>) -> Builder {
         self.tls = Some(tls.into());
         self
     }
 
-    /// Whether commands are refused with `530 5.7.0` until TLS is in use, but for those that bring it about. Default: false.
+    /// Whether commands are refused with `530 5.7.0` until TLS is in use, except those that start it. Default: false.
     pub fn require_tls(mut self, required: bool) -> Builder {
         self.config.require_tls = required;
         self
     }
 
-    /// Who may authenticate, and how: AUTH (RFC 4954) is offered. Mechanisms that show the secret are offered within TLS,
-    /// to clients on this machine while TLS is not required, and where [`clear_text_auth`](Builder::clear_text_auth) says
-    /// so. Default: none.
+    /// Who may authenticate, and how. With it AUTH (RFC 4954) is offered. Mechanisms that show the secret are offered under TLS,
+    /// to clients on this machine while TLS is not required, and everywhere with [`clear_text_auth`](Builder::clear_text_auth).
+    /// Default: none.
     #[cfg(feature = "auth")]
     pub fn authenticator(mut self, authenticator: impl crate::auth::Authenticator + 'static) -> Builder {
         self.authenticator = Some(Arc::new(authenticator));
         self
     }
 
-    /// Whether mail is refused with `530 5.7.0` until the client has authenticated itself. Default: false.
+    /// Whether mail is refused with `530 5.7.0` until the client has authenticated. Default: false.
     #[cfg(feature = "auth")]
     pub fn require_auth(mut self, required: bool) -> Builder {
         self.config.require_auth = required;
         self
     }
 
-    /// Whether mechanisms that show the secret (PLAIN, LOGIN and the bearer ones) may be used without TLS by anybody.
+    /// Whether anybody may use mechanisms that show the secret (PLAIN, LOGIN and the bearer mechanisms) without TLS.
     /// Default: false.
     #[cfg(feature = "auth")]
     pub fn clear_text_auth(mut self, allowed: bool) -> Builder {

@@ -15,7 +15,7 @@ use crate::server::listener::Listener;
 ///
 /// Where the server listens, and the ways to start it.
 impl Builder {
-    /// A further place to listen at, beside the one that the server is started with; any number of them. Default: none.
+    /// Adds a listener to the one that the server is started with. Call it for each further one. Default: none.
     pub fn listen(mut self, at: impl Into<Listener>) -> Builder {
         self.listeners.push(at.into());
         self
@@ -59,9 +59,9 @@ impl Builder {
         self.start(at.into(), handlers).map(|(server, _)| server)
     }
 
-    /// Starts the server without a handler: messages come out of the channel that is given back, to whatever loop reads
-    /// it. They wait there, and their clients with them, up to the [`handler_timeout`](Builder::handler_timeout). The
-    /// channel ends when the server does; without a receiver messages are answered `451 4.3.0`.
+    /// Starts the server without a handler, and returns the channel that messages come out of, for a loop of your own. They
+    /// wait there, and their clients with them, up to [`handler_timeout`](Builder::handler_timeout). The channel ends
+    /// when the server does. If you drop the receiver, messages are answered `451 4.3.0`.
     ///
     /// [`Server::shutdown`] waits for messages that were handed over: answer the one at hand before you call it from the
     /// loop, or call [`Server::begin_shutdown`].
@@ -72,7 +72,7 @@ impl Builder {
         self.start(at.into(), Vec::new())
     }
 
-    /// Starts the server with an [`Inbox`], which accepts each message and keeps it for a test to look at.
+    /// Starts the server with an [`Inbox`], which accepts each message and keeps it for a test to take.
     ///
     /// # Errors
     /// As [`serve`](Builder::serve).
@@ -80,9 +80,9 @@ impl Builder {
         self.keep(at)
     }
 
-    /// Starts the server with an [`Inbox`] that accepts nothing by itself: the test takes each [`Delivery`], looks, and
-    /// answers it, while the client waits, up to the [`handler_timeout`](Builder::handler_timeout). What is left unanswered
-    /// when the inbox is dropped is answered `451 4.3.0`.
+    /// Starts the server with an [`Inbox`] that accepts nothing by itself: the test takes each [`Delivery`], looks at it, and
+    /// answers it. The client waits meanwhile, up to [`handler_timeout`](Builder::handler_timeout). Deliveries left
+    /// unanswered when the inbox is dropped are answered `451 4.3.0`.
     ///
     /// ```
     /// # use std::io::{Read, Write};

@@ -10,21 +10,21 @@ use crate::config::FOREVER;
 /// How long everything may take.
 impl Builder {
     /// How long a client may take for a command, from the moment that the server waits for it to its last octet, and for
-    /// taking replies. Past it, it reads `421 4.4.2` and is gone. Default: 300 s, as RFC 5321 section 4.5.3.2.7 asks.
+    /// reading replies. Then it gets `421 4.4.2` and is disconnected. Default: 300 s, as RFC 5321 section 4.5.3.2.7 asks.
     pub fn command_timeout(mut self, timeout: Duration) -> Builder {
         self.config.command_timeout = timeout;
         self
     }
 
-    /// How long a client may pause within the content of a message. Content that drips slower than 500 octets a second
-    /// may not take much longer in all. Default: 180 s, as RFC 5321 section 4.5.3.2.5 asks.
+    /// How long a client may pause within the content of a message. It is also how far content may fall behind 500 octets a
+    /// second. Default: 180 s, as RFC 5321 section 4.5.3.2.5 asks.
     pub fn data_timeout(mut self, timeout: Duration) -> Builder {
         self.config.data_timeout = timeout;
         self
     }
 
-    /// How long a client waits for the handler; past it, it reads `451 4.3.0`. Default: 600 s, the time that RFC 5321
-    /// section 4.5.3.2.6 has clients wait.
+    /// How long a client waits for the handler. Then it gets `451 4.3.0`. Default: 600 s, the time that RFC 5321 section
+    /// 4.5.3.2.6 tells clients to wait.
     pub fn handler_timeout(mut self, timeout: Duration) -> Builder {
         self.config.handler_timeout = timeout;
         self

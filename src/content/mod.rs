@@ -19,11 +19,10 @@ use crate::syntax::reply::{Reply, Status};
 /// The octets of the longest character.
 const MAX_UTF8: usize = 4;
 
-/// The octets of a message: CRLF at the line ends, leading dots undone, without the line that ended it.
+/// The octets of a message: with CRLF line ends, dots unstuffed, and without the final dot.
 ///
-/// It is in memory, or in a file without a name that is gone with this value: see
-/// [`Builder::spool_threshold`](crate::Builder::spool_threshold). It is read the same way in either case, but reading from
-/// disk may fail.
+/// They are in memory, or in a file without a name that is deleted with this value: see
+/// [`Builder::spool_threshold`](crate::Builder::spool_threshold). You read both the same way, but reading from disk may fail.
 pub struct Content {
     place: Place,
 }
@@ -74,7 +73,7 @@ impl Content {
         self.pieces().err()
     }
 
-    /// How many octets there are.
+    /// The length in octets.
     pub fn len(&self) -> u64 {
         self.pieces().map_or_else(SpoolFile::len, Pieces::len)
     }
@@ -92,16 +91,16 @@ impl Content {
         }
     }
 
-    /// Whether there are none: a client may send an empty message.
+    /// Whether the message is empty, which it may be.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All of the content. Up to 64 KiB it is lent; what is larger is put together first, from disk if it is there.
-    /// [`reader`](Content::reader) does without.
+    /// All of the content. Up to 64 KiB are borrowed; larger content is copied into one piece, read from disk if it is there.
+    /// [`reader`](Content::reader) needs no copy.
     ///
     /// # Errors
-    /// Those of reading content that is on disk.
+    /// Reading content that is on disk may fail.
     pub fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
         if let Ok(pieces) = self.pieces()
             && let (only, []) = pieces.as_slices()
@@ -113,8 +112,7 @@ impl Content {
         Ok(Cow::Owned(octets))
     }
 
-    /// A reader from the start, for those who copy the content on without having all of it in memory. Each call gives
-    /// another one, and they do not disturb each other.
+    /// A reader from the start, to process the content without having all of it in memory. Each call makes an independent one.
     pub fn reader(&self) -> ContentReader<'_> {
         ContentReader(match self.pieces() {
             Ok(pieces) => {
@@ -173,7 +171,7 @@ fn is_utf8(mut from: impl Read, piece: usize) -> io::Result<bool> {
     }
 }
 
-/// Reads a message's [`Content`], in pieces as they come: a line or a character may begin in one and end in the next.
+/// Reads a message's [`Content`] in pieces. A line or a character may begin in one piece and end in the next.
 #[derive(Debug)]
 pub struct ContentReader<'a>(Source<'a>);
 
@@ -217,7 +215,7 @@ impl BufRead for ContentReader<'_> {
     }
 }
 
-/// Why content could not be had as text.
+/// Why content could not be returned as text.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TextError {

@@ -12,12 +12,12 @@ use crate::delivery::receive::receive;
 use crate::envelope::Envelope;
 use crate::syntax::reply::{Reply, Status};
 
-/// What becomes of a message: the reply that its client reads.
+/// The answer to a message.
 ///
-/// It is made from what is at hand: `()` and `None` accept, a [`Reply`] says itself what it means, and a
-/// `Result<_, Reply>` refuses or is what its `Ok` says: `Result<(), Reply>`, `Result<Reply, Reply>`,
-/// `Result<Response, Reply>`. Since a [`std::io::Error`] makes a `Reply`, `?` works in a handler. Accepting a message means
-/// that it is safe: return only once it is.
+/// Several types convert to it: `()` and `None` accept, a [`Reply`] is sent as it is, and a `Result<_, Reply>` refuses with
+/// its `Err` or converts its `Ok`: `Result<(), Reply>`, `Result<Reply, Reply>`, `Result<Response, Reply>`. A
+/// [`std::io::Error`] converts to a `Reply`, so `?` works in a handler. To accept a message is to promise that it is safe:
+/// return only when it is.
 ///
 /// ```
 /// use pillarbox::{Reply, Response};
@@ -31,11 +31,11 @@ use crate::syntax::reply::{Reply, Status};
 pub enum Response {
     /// One answer for every recipient.
     All(Reply),
-    /// An answer for each recipient, in the order of [`Envelope::recipients`]; one that is missing counts as
+    /// An answer for each recipient, in the order of [`Envelope::recipients`]; a missing one counts as
     /// `451 4.3.0`.
     ///
-    /// SMTP has a single reply for a message. It is the first success if all are, else the first refusal, a 4xx before a
-    /// 5xx: recipients that were served already may then get the message twice, but none will go without.
+    /// SMTP has a single reply to a message. It is the first success if all succeed, else the first refusal, with 4xx before
+    /// 5xx: recipients that were served already may then get the message twice, but nobody misses it.
     Each(Vec<Reply>),
 }
 
@@ -116,8 +116,8 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in pr
 
 /// An [`Envelope`] that waits for its answer: what the far end of the channel receives.
 ///
-/// The client waits as long, up to the setting [`handler_timeout`](crate::Builder::handler_timeout). A delivery that is
-/// dropped without an answer is answered `451 4.3.0`: the client keeps the message and tries again.
+/// Its client waits for up to [`handler_timeout`](crate::Builder::handler_timeout). If you drop a delivery without an
+/// answer, the client gets `451 4.3.0`, keeps the message and tries again.
 ///
 /// ```
 /// # use std::io::Write;
@@ -146,17 +146,17 @@ impl Delivery {
         &self.envelope
     }
 
-    /// Accepts the message: `250 2.0.0 OK` with its id. From here on it is yours.
+    /// Accepts the message: `250 2.0.0 OK` with its id. From then on you are responsible for it.
     pub fn accept(self) {
         self.respond(());
     }
 
-    /// Answers the message, with a [`Reply`] or whatever else a [`Response`] is made from.
+    /// Answers the message, with a [`Reply`] or anything else that converts to a [`Response`].
     pub fn respond(self, response: impl Into<Response>) {
         self.answer.send(response.into());
     }
 
-    /// Takes the message out, to be answered afterwards.
+    /// Separates the message from its answer, to answer later.
     pub fn take(self) -> (Envelope, PendingAnswer) {
         (*self.envelope, PendingAnswer(self.answer))
     }
@@ -174,7 +174,7 @@ impl Debug for Delivery {
     }
 }
 
-/// The answer that a client waits for, apart from its message: see [`Delivery::take`]. Dropped, it answers `451 4.3.0`.
+/// The answer that a client waits for, without its message: see [`Delivery::take`]. Dropping it answers `451 4.3.0`.
 #[must_use = "an answer that is dropped is 451"]
 pub struct PendingAnswer(AnswerSlot);
 

@@ -1,4 +1,4 @@
-//! What was said on a connection, by both sides: for a test that wants to know why.
+//! What both sides said on a connection, for a test that has to find out why.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -52,14 +52,14 @@ pub(crate) fn without_secret(argument: &[u8]) -> String {
     }
 }
 
-/// Whose words an [`Entry`] has.
+/// Who said an [`Entry`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Direction {
-    /// The client's.
+    /// The client.
     Client,
-    /// The server's.
+    /// The server.
     Server,
-    /// Nobody's: something happened, a TLS handshake say.
+    /// Neither: an event, such as a TLS handshake.
     Event,
 }
 
@@ -67,20 +67,20 @@ pub enum Direction {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Entry {
-    /// When, from the connection's beginning.
+    /// The time since the connection began.
     pub at: Duration,
-    /// Whose words these are.
+    /// Who said this.
     pub direction: Direction,
-    /// Whether this is content, that of DATA or of one or more BDATs; else it is a command, a reply or an event.
+    /// Whether this is content, of DATA or of one or more BDATs. Otherwise it is a command, a reply or an event.
     pub is_content: bool,
-    /// A command or reply without its last CRLF; content with all of them and its dots, as it came.
+    /// A command or reply without its last CRLF; content with all CRLFs and dots, as it arrived.
     pub octets: Vec<u8>,
-    /// How many octets of content are left out behind these.
+    /// How many octets of content were left out after these.
     pub omitted: u64,
 }
 
 impl Entry {
-    /// What was said, as text: octets that are no UTF-8 are replaced.
+    /// The octets as text; those that are not UTF-8 are replaced.
     ///
     /// ```
     /// # use std::io::{Read, Write};
@@ -115,11 +115,11 @@ impl Entry {
     }
 }
 
-/// Both sides of a conversation, as far as it went, with times. Text of a client is [`Escaped`] where it is displayed.
+/// Both sides of a conversation with times, as far as it went. `Display` shows what the client sent as [`Escaped`].
 ///
-/// What AUTH says is left out but for the mechanism, and of content there is the first KiB: `...` and a number stand for the rest. A connection
-/// that goes on for long loses what is oldest. Commands and replies are in the order in which they took effect, so that a
-/// client that pipelines its commands seems to have waited for each reply.
+/// Of AUTH it has only the mechanism, and of content the first KiB, with `...` and a number for the rest. A long connection
+/// loses its oldest entries. Commands and replies are in the order in which they took effect, so a client that pipelines seems
+/// to wait for each reply.
 ///
 /// Recorded by [`Builder::transcripts`](crate::Builder::transcripts), which an [`Inbox`](crate::Inbox) turns on.
 ///
@@ -149,13 +149,13 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// The connection's number, which stands in log lines too.
+    /// The connection's number, as in the log.
     pub fn connection_id(&self) -> u64 {
         self.connection
     }
 
-    /// Where the client connected from, as text: an address and a port, or what is known of a Unix socket's far end. It is
-    /// what the connection began with: a proxy's own address where a proxy was in between.
+    /// Where the client connected from, as text: an address and a port, or what is known of the other end of a Unix socket. If
+    /// there is a proxy in between, this is the proxy's address.
     pub fn peer(&self) -> &str {
         &self.peer
     }
@@ -165,12 +165,12 @@ impl Transcript {
         self.began_at
     }
 
-    /// What was said and done, in order.
+    /// All entries, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// What the client said, without content: its commands, and its answers within AUTH as `...`.
+    /// The client's commands, without content; its responses within AUTH are `...`.
     ///
     /// ```
     /// # use std::io::{Read, Write};
@@ -199,7 +199,7 @@ impl Transcript {
         entries + allocation(self.entries.capacity() * size_of::<Entry>())
     }
 
-    /// How many entries there were before these.
+    /// How many older entries were dropped.
     pub fn omitted(&self) -> u64 {
         self.omitted
     }

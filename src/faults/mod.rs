@@ -1,4 +1,4 @@
-//! What a server shall do wrong, and when: the script of a test.
+//! Faults on purpose: what a server does wrong, and when.
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
@@ -15,11 +15,10 @@ pub use rule::{Chance, Do, Event, Fired, Moment, Occurrence, On};
 use script::Script;
 pub(crate) use script::{Foreseen, Occasion, To};
 
-/// Faults that a server makes on purpose, to test what its clients make of them: given to
-/// [`Builder::faults`](crate::Builder::faults).
+/// What a server does wrong on purpose, to test how clients cope: see [`Builder::faults`](crate::Builder::faults).
 ///
-/// Each is an occasion ([`On`]) and what is done then ([`Do`]). Clones are the same script, which can be changed while the
-/// server runs. Everything is counted over the whole server, whichever connection it happens on.
+/// Each fault is an occasion ([`On`]) and an action ([`Do`]). Clones share one script, which you can change while the server
+/// runs. Occasions are counted over the whole server, not for each connection.
 ///
 /// ```
 /// use pillarbox::testing::{Do, Faults, On};
@@ -36,71 +35,70 @@ pub(crate) use script::{Foreseen, Occasion, To};
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
 ///
-/// If several are due at once, all of them count the occasion. Those that change how the reply goes out act together,
-/// whatever the order in which all of them were added: delays add up, and a reply or garbage goes out and the connection ends
-/// where a hang-up is due as well. Only one thing can come in the reply's place: a hang-up or reset before the reply; else
-/// the first other reply, garbage, stall or failed handshake that was added.
+/// If several faults are due at once, all of them count the occasion. Those that change how the reply is sent act together,
+/// in whichever order they were added: delays add up, and if a hang-up is due as well as a reply or garbage, both happen.
+/// Only one of them can replace the reply: a hang-up or reset before the reply, else the first reply, garbage, stall or
+/// failed handshake that was added.
 ///
-/// A command that gets a scripted reply has no other effect, whatever that reply says. The server stays in step: content
-/// that comes with a refused BDAT is read off, and nothing of a message runs as a command.
+/// A command that gets a scripted reply has no other effect, whatever that reply says. The server stays in sync: it reads the
+/// content that comes with a refused BDAT, and nothing of a message runs as a command.
 #[derive(Clone, Default)]
 pub struct Faults {
     script: Arc<Script>,
 }
 
 impl Faults {
-    /// No fault so far.
+    /// An empty script.
     pub fn new() -> Faults {
         Faults::default()
     }
 
-    /// Does `what` on each occasion that `on` describes.
+    /// Adds a fault: `what` happens on each occasion that `on` describes.
     pub fn when(self, on: On, what: Do) -> Faults {
         self.add(on, what);
         self
     }
 
-    /// Answers the `nth` command of this verb, counted from 1, with this reply in the place of its own. For DATA that is
-    /// the one before the content; the one behind it is that of [`On::content`].
+    /// Replaces the reply to the `nth` command of this verb, counted from 1. For DATA that is the reply before the content;
+    /// for the one after it use [`On::content`].
     pub fn reply(self, verb: Verb, nth: u64, reply: Reply) -> Faults {
         self.when(On::verb(verb).nth(nth), Do::Reply(reply))
     }
 
-    /// Hangs up in the place of the reply to the `nth` command of this verb.
+    /// Hangs up instead of replying to the `nth` command of this verb.
     pub fn hang_up_before(self, verb: Verb, nth: u64) -> Faults {
         self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::Before))
     }
 
-    /// Hangs up when half of the reply to the `nth` command of this verb is sent.
+    /// Hangs up after half of the reply to the `nth` command of this verb.
     pub fn hang_up_within(self, verb: Verb, nth: u64) -> Faults {
         self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::Within))
     }
 
-    /// Hangs up behind the reply to the `nth` command of this verb: for DATA, before any content can be read.
+    /// Hangs up after the reply to the `nth` command of this verb. For DATA, that is before any content is read.
     pub fn hang_up_after(self, verb: Verb, nth: u64) -> Faults {
         self.when(On::verb(verb).nth(nth), Do::HangUp(Moment::After))
     }
 
-    /// Accepts the `nth` message that is acceptable, so that it arrives, and hangs up in the place of the reply: its sender
+    /// Accepts the `nth` message that would be accepted, so that it arrives, and hangs up instead of replying. Its sender
     /// cannot know, and will most likely send it again (RFC 1047).
     pub fn accept_then_hang_up(self, nth: u64) -> Faults {
         self.when(On::accepted().nth(nth), Do::HangUp(Moment::Before))
     }
 
-    /// Refuses each client, sender and recipient that come together the first time, with `450 4.7.1`, and takes them from
-    /// then on: RFC 6647 section 2.4. It remembers 65,536 of them, and forgets the oldest first. [`Do::Greylist`] makes the
-    /// client wait for longer.
+    /// Refuses each combination of client, sender and recipient the first time, with `450 4.7.1`, and accepts it from then on
+    /// (RFC 6647 section 2.4). It remembers the last 65,536 combinations. With [`Do::Greylist`] the client has to wait longer.
     pub fn greylist(self) -> Faults {
         self.when(On::verb(Verb::Rcpt), Do::Greylist(Duration::ZERO))
     }
 
-    /// Takes so many messages within any span of this length, and refuses MAIL with `450 4.7.1` beyond.
+    /// Accepts this many messages in any period of this length, and refuses further MAIL with `450 4.7.1`.
     pub fn rate_limit(self, messages: usize, per: Duration) -> Faults {
         let reply = Reply::fixed(450, Status::new(4, 7, 1), "Rate limit exceeded, try again later");
         self.when(On::verb(Verb::Mail), Do::Limit { times: messages, per, reply })
     }
 
-    /// Leaves these keywords out of the reply to EHLO and LHLO, as [`Do::Without`].
+    /// Hides these keywords from the reply to EHLO and LHLO, as [`Do::Without`].
     ///
     /// ```
     /// use pillarbox::Server;
@@ -115,17 +113,17 @@ impl Faults {
         both.when(On::verb(Verb::Lhlo), Do::Without(keywords))
     }
 
-    /// As [`when`](Faults::when), for a script that is in use.
+    /// Adds a fault as [`when`](Faults::when) does, to a script that is in use.
     pub fn add(&self, on: On, what: Do) {
         self.script.add(on, what);
     }
 
-    /// Forgets all of it, with what it has counted: from now on nothing goes wrong.
+    /// Removes all faults and their counts: from now on nothing goes wrong.
     pub fn clear(&self) {
         self.script.clear();
     }
 
-    /// Those that have happened, in the order in which they were added.
+    /// The faults that have happened, in the order in which they were added.
     pub fn fired(&self) -> Vec<Fired> {
         self.script.fired()
     }

@@ -29,17 +29,17 @@ pub enum Event {
     Command,
     /// A command of this verb, before it takes effect.
     Verb(Verb),
-    /// A TLS handshake is to begin, behind STARTTLS or at the beginning. There is no reply: what takes its place is sent in
-    /// clear, and the connection ends.
+    /// A TLS handshake is about to begin, after STARTTLS or at the start of the connection. There is no reply to replace:
+    /// a scripted one is sent in clear, and the connection ends.
     Handshake,
-    /// The content of a message was read to its end, and nobody has it yet.
+    /// The content of a message was read to its end, and not yet delivered.
     Content,
-    /// A message was accepted by whoever consumes it, and so it is in the inbox; the client does not know. Sender and
-    /// recipients are compared before the message is handed on: a rule that is added later must not ask for them.
+    /// A message was accepted and is in the inbox; the client does not know yet. Sender and recipients are compared before the
+    /// message is delivered, so a rule that is added later cannot depend on them.
     Accepted,
 }
 
-/// Which of the occasions, counted from 1 over the whole server, and only those that fulfil all other conditions.
+/// Which of the occasions, counted from 1 over the whole server. Only those that meet all other conditions count.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[non_exhaustive]
 pub enum Occurrence {
@@ -48,15 +48,15 @@ pub enum Occurrence {
     Each,
     /// This one.
     Nth(u64),
-    /// So many, and no more.
+    /// The first so many.
     First(u64),
-    /// This one and all behind it.
+    /// This one and all after it.
     From(u64),
-    /// Each time that so many have come.
+    /// Every so many.
     Every(u64),
 }
 
-/// An occasion with the conditions that it has to fulfil.
+/// An occasion, with the conditions for it.
 ///
 /// ```
 /// use pillarbox::testing::On;
@@ -73,27 +73,27 @@ pub struct On {
     pub event: Event,
     /// Which one of those that fulfil the rest.
     pub occurrence: Occurrence,
-    /// The reverse-path: an address, a domain behind an `@`, or nothing for the null path.
+    /// The reverse-path: an address, `@` and a domain, or nothing for the null reverse-path.
     pub from: Option<String>,
-    /// The recipient that RCPT names, or elsewhere one of those accepted so far: an address, or a domain behind an `@`.
+    /// The recipient that RCPT names, or elsewhere one of those accepted so far: an address, or `@` and a domain.
     pub to: Option<String>,
-    /// The number of the transaction on the server, from 1. Each MAIL begins one, also one that is refused.
+    /// The number of the transaction on the server, from 1. Each MAIL begins one, even if it is refused.
     pub message: Option<u64>,
-    /// How likely it is to happen then.
+    /// The probability that it then happens.
     pub chance: Option<Chance>,
 }
 
-/// A probability. The same seed brings the same sequence, so that a test fails twice if it fails once.
+/// A probability. The same seed gives the same sequence, so that a failure can be repeated.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Chance {
-    /// From 0, never, to 1, always.
+    /// From 0 (never) to 1 (always).
     pub probability: f64,
-    /// Where the sequence starts.
+    /// The start of the sequence.
     pub seed: u64,
 }
 
 impl On {
-    /// At an event, without further conditions.
+    /// On each occurrence of an event, without further conditions.
     pub fn event(event: Event) -> On {
         On { event, occurrence: Occurrence::Each, from: None, to: None, message: None, chance: None }
     }
@@ -138,12 +138,12 @@ impl On {
         On { occurrence: Occurrence::First(n), ..self }
     }
 
-    /// The `n`th time and from then on.
+    /// From the `n`th time on.
     pub fn since(self, n: u64) -> On {
         On { occurrence: Occurrence::From(n), ..self }
     }
 
-    /// Every `n` times, first the `n`th time.
+    /// Every `n`th time.
     pub fn every(self, n: u64) -> On {
         On { occurrence: Occurrence::Every(n), ..self }
     }
@@ -163,60 +163,60 @@ impl On {
         On { message: Some(number), ..self }
     }
 
-    /// Only with this probability, from 0 to 1. The same seed brings the same sequence.
+    /// Only with this probability, from 0 to 1. The same seed gives the same sequence.
     pub fn chance(self, probability: f64, seed: u64) -> On {
         On { chance: Some(Chance { probability, seed }), ..self }
     }
 }
 
-/// When a connection ends that a fault ends.
+/// When a fault ends the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Moment {
-    /// In the place of the reply.
+    /// Instead of the reply.
     Before,
-    /// When half of the reply is sent.
+    /// After half of the reply.
     Within,
-    /// Behind the reply.
+    /// After the reply.
     After,
 }
 
-/// What goes wrong. Where the place of the reply is taken, a command has no effect and a message is not delivered, unless it
-/// was before: see [`Event::Accepted`].
+/// What goes wrong. If it replaces the reply, a command has no effect and a message is not delivered, unless that has
+/// happened before: see [`Event::Accepted`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Do {
-    /// Another reply takes the reply's place; a `\n` in its text begins a further line. Behind 221 and 421 the connection
-    /// ends, and behind any refusal in the banner's place. A 3xx is replaced by a 451: nothing would read what it asks for.
+    /// Replaces the reply; a `\n` in its text begins a further line. After 221 and 421 the connection ends, and after any
+    /// refusal that replaces the banner. A 3xx becomes a 451, since nothing would read what it asks for.
     Reply(Reply),
-    /// These octets take the reply's place.
+    /// Replaces the reply with these octets.
     Garbage(Vec<u8>),
-    /// It takes that much longer.
+    /// Delays the reply.
     Delay(Duration),
-    /// The reply comes octet by octet, with this pause before each.
+    /// Sends the reply octet by octet, with this pause before each.
     Drip(Duration),
-    /// The connection is closed.
+    /// Closes the connection.
     HangUp(Moment),
-    /// The connection is reset, so that the client gets an error and may lose what it has not read.
+    /// Resets the connection: the client gets an error and may lose what it has not read.
     Reset(Moment),
-    /// Nothing is said any more, until the client goes or the server ends.
+    /// Sends nothing more until the client goes or the server ends.
     Stall,
-    /// The reply to EHLO goes without these keywords. What they stand for is not refused.
+    /// Hides these keywords from the reply to EHLO. The extensions themselves still work.
     Without(Vec<String>),
-    /// The handshake fails with an alert. Only at [`Event::Handshake`].
+    /// Fails the handshake with an alert. Only at [`Event::Handshake`].
     FailHandshake,
-    /// The handshake is done with another certificate: one that has expired, say. Only at [`Event::Handshake`].
+    /// Does the handshake with another certificate, for example an expired one. Only at [`Event::Handshake`].
     Certificate(Tls),
-    /// Each client, sender and recipient that come together are refused with `450 4.7.1`, until this long after they first
-    /// did. A rule remembers the last 65,536 of them.
+    /// Refuses each combination of client, sender and recipient with `450 4.7.1` until this long after it first came. A rule
+    /// remembers the last 65,536 of them.
     Greylist(Duration),
-    /// This reply takes the reply's place, but for so many times within any span of that length. Where more than 16,384
-    /// may pass, each counts for a 16,384th of the span longer at most.
+    /// Replaces the reply, except for so many times in any period of this length. If more than 16,384 may pass, each counts
+    /// for at most a 16,384th of the period longer.
     Limit {
-        /// How many pass.
+        /// How many are let through.
         times: usize,
-        /// The length of the span.
+        /// The length of the period.
         per: Duration,
-        /// What is said beyond.
+        /// The reply to the others.
         reply: Reply,
     },
 }

@@ -19,9 +19,9 @@
 //! | [`max_connections_per_network`](Builder::max_connections_per_network) | unlimited | The same |
 //! | [`max_connection_rate`](Builder::max_connection_rate) | unlimited | The same |
 //! | [`max_error_rate`](Builder::max_error_rate) | unlimited | The same |
-//! | [`max_errors`](Builder::max_errors) | 20; 0 is unlimited | Enough for a client with a stale list of recipients, too few to guess with. An accepted message resets the count |
-//! | [`max_junk`](Builder::max_junk) | 100; 0 is unlimited | Commands that bring no mail forward, such as NOOP. Connection pools send some to keep a connection alive |
-//! | [`max_auth_failures`](Builder::max_auth_failures) | 3; 0 is unlimited | People mistype a password twice. Each failure is also answered half a second later than the one before |
+//! | [`max_errors`](Builder::max_errors) | 20; `None` is unlimited | Enough for a client with a stale list of recipients, too few to guess with. An accepted message resets the count |
+//! | [`max_junk`](Builder::max_junk) | 100; `None` is unlimited | Commands that bring no mail forward, such as NOOP; each further one counts as an error. Connection pools send some to keep a connection alive |
+//! | [`max_auth_failures`](Builder::max_auth_failures) | 3; `None` is unlimited | People mistype a password twice. Each failure is also answered half a second later than the one before |
 //! | [`inbox_capacity`](Builder::inbox_capacity) | 10,000 messages | More than a test sends on purpose; a loop that does not end meets it before memory is gone |
 //!
 //! # Time
@@ -43,7 +43,7 @@
 //! | [`spool_folder`](Builder::spool_folder) | the system's temporary folder | It exists everywhere. Choose another one where `/tmp` is in memory |
 //! | [`consumers`](Builder::consumers) | 1 | A handler then needs no locks, and may own what is not `Sync`, such as a database connection |
 //! | [`queue_capacity`](Builder::queue_capacity) | 1,024 messages | Enough for every connection of the default to have one waiting |
-//! | [`worker_stack`](Builder::worker_stack) | 262,144 octets (256 KiB) | Address space, of which only what is used takes memory. Raise it if your hooks recurse or keep large buffers on the stack |
+//! | [`worker_stack`](Builder::worker_stack) | 1,048,576 octets (1 MiB) | Address space, of which only what is used takes memory. Hooks, authenticators and TLS libraries run on it; a stack overflow ends the process |
 //!
 //! # What is offered and accepted
 //!

@@ -12,30 +12,30 @@
 //!
 //! # A message that was acknowledged is safe
 //!
-//! The client's `250` to a message is said after the handler has accepted it, never before. [`handlers::Maildir`] accepts
+//! The server sends `250` to a message after the handler has accepted it, never before. [`handlers::Maildir`] accepts
 //! once the file is flushed to the disk, moved to `new`, and the folder flushed too: after `kill -9` or a power cut at any
 //! moment, each acknowledged message is there, whole. Nothing partial is ever in `new`. [`handlers::Proxy`] accepts once
 //! the next server has, and in that server's words. `handlers::RedisStream` accepts once Redis has: what that is worth is in
 //! [`scaling_out`](crate::guide::scaling_out).
 //!
-//! A message may arrive twice. If the reply to it was lost on the way, its client sends it again, as RFC 5321 section 6.1
-//! wants it to. So it does if it was refused while the handler was still at work, at the end of
-//! [`handler_timeout`](Builder::handler_timeout) or of a shutdown's grace time, and the handler stores it after all. It never
-//! arrives zero times. A handler of your own is the promise: return an acceptance once the message is where it is to be.
+//! A message may arrive twice. If the reply to it is lost on the way, its client sends it again, as RFC 5321 section 6.1
+//! requires. The same happens if the client got a refusal while the handler was still at work, at the end of
+//! [`handler_timeout`](Builder::handler_timeout) or of a shutdown's grace time, and the handler then stores the message after
+//! all. An acknowledged message never arrives zero times.
 //!
 //! A Maildir's folders are held open, are no links, and belong to the process's user or root; nothing is written or removed
 //! anywhere else, whatever is put in their place. What it removes are files of its own naming, left unfinished in `tmp` for over
 //! 36 hours.
 //!
-//! Not promised: that a disk, or a file system over a network, keeps what it said it has flushed. [`Inbox`], [`handlers::Sink`] and [`handlers::Debugging`]
-//! keep nothing.
+//! Not promised: that a disk, or a network file system, keeps what it said it has flushed. [`Inbox`], [`handlers::Sink`] and
+//! [`handlers::Debugging`] keep nothing.
 //!
 //! # Nothing that has begun is cut short
 //!
-//! At [`shutdown`](Server::shutdown) clients between messages read `421 4.3.2` at once (RFC 5321 section 3.8). Whoever was
-//! told to send its message may finish, and reads its final reply, within the grace time: 15 s for the command, which
-//! SIGTERM and SIGINT ask to end. What is left then is cut, with a 421, and counted. A handler or a hook may end its own
-//! server ([`begin_shutdown`](Server::begin_shutdown)): its message or command is still answered.
+//! At [`shutdown`](Server::shutdown) clients between messages get `421 4.3.2` at once (RFC 5321 section 3.8). A client that
+//! was told to send its message may finish, and gets its final reply, within the grace time: 15 s for the command, which
+//! ends on SIGTERM and SIGINT. What is left then is cut, with a 421, and counted. A handler or a hook may end its own
+//! server with [`begin_shutdown`](Server::begin_shutdown): its message or command is still answered.
 //!
 //! # A client cannot use up the machine
 //!
@@ -71,33 +71,33 @@
 //!
 //! Messages wait in a channel of [`queue_capacity`](Builder::queue_capacity) (1,024); their clients wait with them, up to
 //! [`handler_timeout`](Builder::handler_timeout) (600 s, as long as RFC 5321 section 4.5.3.2.6 has clients wait), and then
-//! read `451 4.3.0`. A handler that panics costs its client a `451 4.3.0` and the server nothing. A panic in a session, in
-//! what makes it, or in an authenticator costs its client a `421 4.3.0`, and one in a TLS library the connection.
-//! [`Stats::panics`](crate::Stats::panics) counts them.
+//! get `451 4.3.0`. If a handler panics, its client gets `451 4.3.0` and the server goes on. If a session, its factory or an
+//! authenticator panics, the client gets `421 4.3.0`; if a TLS library does, the connection ends.
+//! [`Stats::panics`](crate::Stats::panics) counts panics.
 //!
 //! # No octet of a message is taken for a command
 //!
 //! Only CRLF ends a line and only CRLF.CRLF ends content (RFC 5321 section 2.3.8): no message can be smuggled inside
-//! another. Whatever becomes of a message (too big, refused by a hook, out of budget, late), its content is read to its end,
-//! or the connection closed. What comes in clear behind STARTTLS never runs.
+//! another. Whatever becomes of a message (too big, refused by a hook, out of budget, late), the server reads its content to
+//! the end or closes the connection. Commands sent in clear after STARTTLS never run.
 //!
-//! Where nobody can tell content from commands, the connection is closed and nothing more of it is run: when something has
-//! come already behind a DATA that is refused (a client that waits for the reply, as RFC 2920 section 3.1 wants, has sent
-//! nothing), behind a BDAT whose number cannot be read, and behind a DATA or BDAT line that is too long. A request of HTTP, of
-//! whichever method, closes it as well.
+//! Where nobody can tell content from commands, the server closes the connection and runs nothing more of it: when something
+//! has already arrived after a DATA that it refuses (a client that waits for the reply, as RFC 2920 section 3.1 requires, has
+//! sent nothing), after a BDAT whose number it cannot read, and after a DATA or BDAT line that is too long. An HTTP request, of
+//! any method, closes the connection as well.
 //!
-//! Not promised: that content is not run which a client sends late, after it has heard that its DATA was refused.
+//! Not promised: that content does not run if a client sends it late, after it got the refusal of its DATA.
 //!
 //! # No client waits for an acknowledgement
 //!
-//! On Linux, content whose end is still to come is acknowledged at once, so that a client whose system holds small packets
+//! On Linux the server acknowledges content at once while its end is still to come. A client whose system holds small packets
 //! back until then (Nagle's algorithm) sends the final dot without a delay of 40 ms.
 //!
-//! # A full disk is the client's reason to wait, not to give up
+//! # A full disk makes clients wait, not give up
 //!
 //! [`handlers::Maildir`] answers `452 4.3.1` for lack of room or descriptors, and `451 4.3.0` for anything else that fails: the
-//! client keeps the message. No path and no error text of the system reaches it. The log has one line when it begins and
-//! one when it is over.
+//! client keeps the message. It never sees a path or an error text of the system. The log has one line when the trouble
+//! begins and one when it is over.
 //!
 //! # A relay tells the truth
 //!
@@ -112,7 +112,7 @@
 //! It relays for nobody by accident: not for a stranger whose recipient names another way in its local part
 //! (`user%elsewhere.example@listed.example`), and not for a client that a proxy speaks for without naming it.
 //!
-//! # What a client says cannot pose as something else
+//! # What a client sends cannot pose as something else
 //!
 //! Octets of a client reach logs, replies and [`handlers::Debugging`]'s output only as [`Escaped`]; `Received` and `X-Peer` are made
 //! of parsed values. Control characters are refused in every command, and in every field of an entry that
@@ -120,8 +120,8 @@
 //!
 //! # Secrets
 //!
-//! No secret is logged. Lines of AUTH are overwritten once they were heard, and so are decoded passwords. What the TLS
-//! library keeps is its own affair.
+//! No secret is logged. Lines of AUTH are overwritten after use, and so are decoded passwords. What the TLS
+//! library keeps in memory is outside the crate's control.
 //!
 //! # No unsafe code
 //!

@@ -31,32 +31,32 @@
 //!
 //! # A stranger who can connect
 //!
-//! Port 25 is open to everybody, so this is the usual case: no account, any octets, as many connections as there are machines
-//! to be had.
+//! Port 25 is open to everybody, so this is the usual case: no account, any octets, and connections from as many machines as
+//! the attacker can get.
 //!
 //! | tries to | what is done | setting and default |
 //! |---|---|---|
-//! | open connections until there are none left | one more reads `421 4.3.2`, and the listener never waits for it; while over 90 % are in use, all have to hurry | [`max_connections`](Builder::max_connections) 1,000; [`stress_timeout`](Builder::stress_timeout) 30 s |
-//! | do so from one address or network | `421 4.7.0`, **if it was asked for** | [`max_connections_per_address`](Builder::max_connections_per_address), [`max_connections_per_network`](Builder::max_connections_per_network), [`max_connection_rate`](Builder::max_connection_rate): none |
-//! | connect, and say nothing, or an octet now and then | a command has its time in total, from the wait for it to its last octet; then `421 4.4.2` | [`command_timeout`](Builder::command_timeout) 300 s |
-//! | send content slowly | no longer pause than this, and in total no slower than 500 octets a second (fixed) for longer than this | [`data_timeout`](Builder::data_timeout) 180 s |
+//! | use up all connections | one more gets `421 4.3.2`, and the listener never waits for it; while over 90 % are in use, clients get less time | [`max_connections`](Builder::max_connections) 1,000; [`stress_timeout`](Builder::stress_timeout) 30 s |
+//! | do so from one address or network | `421 4.7.0`, **if you set a limit** | [`max_connections_per_address`](Builder::max_connections_per_address), [`max_connections_per_network`](Builder::max_connections_per_network), [`max_connection_rate`](Builder::max_connection_rate): unlimited |
+//! | connect and send nothing, or an octet now and then | the timeout covers the whole command, from the wait for it to its last octet; then `421 4.4.2` | [`command_timeout`](Builder::command_timeout) 300 s |
+//! | send content slowly | pauses are limited, and so is the time that the content may lag behind 500 octets a second (fixed) | [`data_timeout`](Builder::data_timeout) 180 s |
 //! | never read the replies, or the handshake, or leave it half done | writes have a deadline too; a handshake has 60 s (fixed), a PROXY header 10 s (fixed) | [`command_timeout`](Builder::command_timeout) 300 s |
-//! | send a message, or a line, without end | more than the limit is not stored; it is read off up to four times as much, then the connection is closed. Content has no line buffer. A command line of 2,048 octets, of AUTH 12,288, is skipped from there on, and ends the connection after 64 KiB (all fixed) | [`data_size_limit`](Builder::data_size_limit) 32 MiB |
+//! | send a message, or a line, without end | what exceeds the limit is not stored; the server reads up to four times the limit, then closes the connection. Content has no line buffer. A command line is limited to 2,048 octets (12,288 in AUTH); the server skips the rest, and closes the connection after 64 KiB (all fixed) | [`data_size_limit`](Builder::data_size_limit) 32 MiB |
 //! | fill memory with many messages | content beyond the budget goes to disk, in files without a name; beyond the second one messages are refused with `452 4.3.1` | [`memory_budget`](Builder::memory_budget) 64 MiB, [`buffer_budget`](Builder::buffer_budget) 2 GiB |
 //! | name recipients without end | `452 4.5.3` for each beyond | [`max_recipients`](Builder::max_recipients) 1,000 |
 //! | fill memory with recipients, over many connections | they count by what they take in memory, a quarter of the budget for one message; past it `452 4.3.1`. The first 16 KiB of a message are taken up to 16 MiB beyond (fixed), so that others can still send | [`memory_budget`](Builder::memory_budget) 64 MiB |
-//! | try commands, or send ones that do nothing | the connection ends, since beyond a number each that does nothing counts as an error; from one network over all of its connections, **if it was asked for** | [`max_errors`](Builder::max_errors) 20, [`max_junk`](Builder::max_junk) 100; [`max_error_rate`](Builder::max_error_rate): none |
-//! | smuggle a message inside another | only CRLF ends a line, and only CRLF.CRLF ends content. CRs and LFs that stand alone are made CRLF, but in BINARYMIME content, so that whoever reads the message next sees the same lines, and the dots of these lines are undone as those of others | [`line_ends`](Builder::line_ends): normalised |
-//! | have content taken for commands: a refused message or chunk, a cut chunk, DATA that was refused, a chunk of unknown length | content is read off whatever becomes of it. Where its end cannot be known, the connection is closed: `421 4.7.0` if anything is there behind a DATA that is refused, `501 5.5.4` for a BDAT whose number is none, `500 5.5.2` for a DATA or BDAT line that is too long | fixed |
-//! | lead a browser here | GET, POST, PUT, CONNECT and every line that ends in HTTP's version, of whichever method, end the connection before anything else of the request is read | fixed |
+//! | try commands, or send ones that do nothing | the connection ends; beyond a number, each command that does nothing counts as an error. Errors are counted across all connections of one network **if you set a limit** | [`max_errors`](Builder::max_errors) 20, [`max_junk`](Builder::max_junk) 100; [`max_error_rate`](Builder::max_error_rate): unlimited |
+//! | smuggle a message inside another | only CRLF ends a line, and only CRLF.CRLF ends content. Lone CRs and LFs become CRLF, except in BINARYMIME content, so that the next reader of the message sees the same lines; dots are unstuffed on these lines too | [`line_ends`](Builder::line_ends): normalised |
+//! | have content taken for commands: a refused message or chunk, a cut chunk, DATA that was refused, a chunk of unknown length | content is read to its end whatever becomes of it. If its end cannot be known, the connection is closed: with `421 4.7.0` if anything follows a DATA that is refused, `501 5.5.4` for a BDAT with an invalid number, `500 5.5.2` for a DATA or BDAT line that is too long | fixed |
+//! | send a browser here | a line of HTTP, of any method, ends the connection before anything else of the request is read | fixed |
 //! | put control characters into an address, a name or a verb, for a log or a header to repeat | `500 5.5.2`; all text of clients is [`Escaped`] in logs and in `Debugging`'s output, and never repeated in a reply | fixed |
 //! | find out who has an account here | VRFY answers 252 to all, EXPN 502, and AUTH the same to an unknown name and a wrong password. [`Users`](crate::Users) takes the same time for both, and shows salts that say nothing either: those of unknown names are the same on each server with the same users, and after a restart, if some users' are. **But** a change of the users changes the salts of all unknown names, and of no SCRAM secret: who asks before and after can tell them apart. Who answers 550 to RCPT tells whom there is: that is RCPT's purpose | |
 //! | make the server look up names, or connect somewhere | nothing a client says is ever resolved or connected to; no reverse DNS. A relay connects to its one upstream | fixed |
 //! | pretend to be another client with a PROXY header or XCLIENT | from whoever is not listed these are bad commands; whom one that is listed does not name is [nobody](crate::Endpoint::Unknown), on no list and not on this machine | [`proxy_protocol`](Builder::proxy_protocol), [`xclient`](Builder::xclient): nobody |
 //! | have mail relayed | only for this machine, listed networks, authenticated clients and listed domains; else `550 5.7.1`, as for a local part with `@`, `%`, `!` or `:` in it, by which the next server may be led elsewhere | [`Proxy`](handlers::Proxy): nobody listed |
-//! | crash it | no input makes the library panic that is known, by fuzzing as well; a panic of a handler, a hook, a session factory, an authenticator or a TLS acceptor is caught, counted and costs its client alone. `unsafe` is forbidden | |
+//! | crash it | no input is known to make the library panic, and fuzzing looks for one; a panic in a handler, a hook, a session factory, an authenticator or a TLS acceptor is caught, counted, and affects its own client alone. `unsafe` is forbidden | |
 //!
-//! # A client with an account, or one that wants it
+//! # A client that has an account, or wants one
 //!
 //! | tries to | what is done | setting and default |
 //! |---|---|---|
@@ -65,25 +65,25 @@
 //! | give a name or a password that grows when it is prepared | 512 and 9,216 octets hold before SASLprep and after it; beyond, `535 5.7.8` | fixed |
 //! | act as somebody else | refused, unless the [`Authenticator`](crate::Authenticator) allows it | nobody may |
 //! | send as somebody else | **nothing**: the reverse-path and the header `From` are not compared with the identity. A [`Session`](crate::Session) can, in [`mail`](crate::Session::mail) | |
-//! | send without end | **nothing** but the limits above: there are no quotas for an account | |
+//! | send without limit | **nothing** but the limits above: there are no quotas for an account | |
 //!
 //! # Whoever sits between client and server
 //!
 //! | tries to | what is done | setting and default |
 //! |---|---|---|
-//! | read and change what is in clear | TLS 1.2, and 1.3 where the library does it (native-tls with OpenSSL does not), at once or by STARTTLS; by default neither is required, nor is there a certificate | [`tls`](Builder::tls): none, [`require_tls`](Builder::require_tls): false, [`Listener::implicit_tls`](crate::Listener::implicit_tls) |
-//! | take STARTTLS out of the reply to EHLO | with `require_tls` no mail is taken in clear (`530 5.7.0`), and with implicit TLS there is nothing to take out. Without either, clients that do not insist send in clear | |
-//! | put commands behind STARTTLS, to have them run within TLS | the connection is closed if anything is there already; what comes later is garbage to the handshake. All that was known before the handshake is forgotten | fixed |
+//! | read and change what is in clear | TLS, implicit or by STARTTLS, version 1.2 and, where the TLS library has it, 1.3 (native-tls with OpenSSL does not); there is no certificate by default, and TLS is not required | [`tls`](Builder::tls): none, [`require_tls`](Builder::require_tls): false, [`Listener::implicit_tls`](crate::Listener::implicit_tls) |
+//! | take STARTTLS out of the reply to EHLO | with `require_tls` no mail is accepted in clear (`530 5.7.0`), and with implicit TLS there is nothing to take out. Without either, clients that do not insist on TLS send in clear | |
+//! | add commands after STARTTLS, to have them run within TLS | the connection is closed if anything is there already; what comes later fails the handshake. The session forgets all that it learned before TLS | fixed |
 //! | cut a message short | the end of a stream, with close_notify or without, delivers nothing of what is not complete | fixed |
-//! | learn a password | mechanisms that show it are offered within TLS and, while TLS is not required, on this machine; SCRAM-SHA-256 does not show it, and with `-PLUS` finds out that somebody sits between | [`clear_text_auth`](Builder::clear_text_auth): false |
+//! | learn a password | mechanisms that show it are offered under TLS and, while TLS is not required, to clients on this machine; SCRAM-SHA-256 does not show it, and its `-PLUS` form detects somebody in between | [`clear_text_auth`](Builder::clear_text_auth): false |
 //! | read or change what is relayed | **by default only listeners are kept out**: any certificate is taken, and none is needed. `Required` and `Implicit` check it, and the name | [`Upstream::tls`](crate::Upstream::tls): `WhenOffered` |
 //!
-//! DANE and MTA-STS, by which other servers could know that TLS is to be had here, are DNS's and the web's; and so is the
-//! client's part of checking.
+//! DANE and MTA-STS, which tell other servers to insist on TLS, are records in the DNS and files on the web: you publish
+//! them, and the other servers check them.
 //!
 //! # What a message holds
 //!
-//! A message is octets of somebody's choice, NULs and invalid UTF-8 among them. It comes to handlers as it was sent, but for
+//! A message is whatever octets its sender chose, NULs and invalid UTF-8 included. Handlers get it as it was sent, except for
 //! lone CRs and LFs.
 //!
 //! | against | what is done |
@@ -130,34 +130,33 @@
 //!
 //! # The administrator's mistakes
 //!
-//! | mistake | what happens |
+//! | mistake | result |
 //! |---|---|
-//! | `require_tls` without a certificate, `require_auth` without users, an inbox that everybody can read, settings that exclude each other | it does not start, and says why |
+//! | `require_tls` without a certificate, `require_auth` without users, an inbox that everybody can read, settings that exclude each other | the server does not start, and says why |
 //! | a hash of an unknown kind in the file of users | it is refused, and not taken for a password |
 //! | a key that root can read, and the user nobody, whom root becomes, cannot: SIGHUP could not renew it | the command does not start, and says what to do |
 //! | a hook that takes more stack than there is | **the process ends**: [`worker_stack`](Builder::worker_stack) is 1 MiB |
-//! | an encrypted key, or one of another form | an error that has the command which converts it |
-//! | an open relay | only by [`open_relay`](handlers::Proxy::open_relay) or `--open-relay`. **Not noticed:** behind a load balancer on this machine all clients seem to be near, unless it tells who they are: [`proxy_protocol`](Builder::proxy_protocol) |
-//! | a network too large in `proxy_protocol` or `xclient` | **not noticed**: all of it may claim to be any client, and by XCLIENT any user |
-//! | the command as root with `-n` | **it stays root**. Without `-n` it becomes nobody once it listens; the unit in `examples/deploy/` needs no root at all |
+//! | an encrypted key, or one in another format | an error with the command that converts it |
+//! | an open relay | only by [`open_relay`](handlers::Proxy::open_relay) or `--open-relay`. **Not noticed:** behind a load balancer on this machine all clients seem to be on this machine, unless the balancer names them: [`proxy_protocol`](Builder::proxy_protocol) |
+//! | too large a network in `proxy_protocol` or `xclient` | **not noticed**: every address in it may pose as any client, and by XCLIENT as any user |
+//! | the command run by root with `-n` | **it stays root**. Without `-n` it becomes nobody once it listens; the unit in `examples/deploy/` needs no root at all |
 //! | `panic = "abort"` in the program's profile | **a panic ends the process**: nothing can be caught then |
-//! | a handler that accepts before the message is safe | mail is lost when the process is; see [`Handler`](crate::Handler) |
-//! | a handler that is slow | messages wait, and their clients with them, up to [`handler_timeout`](Builder::handler_timeout) (600 s): enough of them use up all connections. [`consumers`](Builder::consumers) and [`process_delivery`](crate::Handler::process_delivery) help |
+//! | a handler that accepts before the message is safe | a crash loses mail; see [`Handler`](crate::Handler) |
+//! | a handler that is slow | messages wait, and their clients with them, up to [`handler_timeout`](Builder::handler_timeout) (600 s); enough such clients use up all connections. [`consumers`](Builder::consumers) and [`process_delivery`](crate::Handler::process_delivery) help |
 //!
 //! # What it does not defend against
 //!
 //! - Spam, viruses, phishing and forged senders: no SPF, DKIM, DMARC, DNS lists or filters. A [`Session`](crate::Session) or a
-//!   [`Handler`](crate::Handler) may ask those who know.
-//! - Attacks from many addresses, or with more packets than the network takes. All limits by address are off by default, since
-//!   a test suite comes from one; **turn them on where the server can be reached by everybody.** Without them one client may
+//!   [`Handler`](crate::Handler) may ask a program that checks them.
+//! - Attacks from many addresses, or with more packets than the network can carry. All limits by address are off by default,
+//!   since a test suite connects from one address. Without them one client may
 //!   hold all connections: at 500 octets a second a message of 32 MiB takes 18 hours.
-//! - A full disk: mail is refused with a 4xx then, but a Maildir has no quota, and who may send mail may fill it.
+//! - A full disk: mail is then refused with a 4xx, but a Maildir has no quota, and whoever may send mail may fill it.
 //! - A full log: at `info` each message and each misbehaving client has a line. The command logs from `warn` on.
-//! - Mail that arrives twice, by a client's fault or its wish.
-//! - Other servers' bounces. It writes none itself: what it does not take it refuses, while the client is there.
-//! - Whoever can read the process's memory, its disk, or the private key.
-//! - Faults of OpenSSL, the kernel, or any other dependency. Whatever native-tls and OpenSSL negotiate from TLS 1.2 on is
-//!   theirs.
+//! - Mail that arrives twice, whether by a client's fault or its intention.
+//! - Other servers' bounces. It writes none itself: what it does not accept it refuses while the client is connected.
+//! - Anyone who can read the process's memory, its disk, or the private key.
+//! - Faults of OpenSSL, the kernel, or any other dependency, including what OpenSSL negotiates from TLS 1.2 on.
 //! - Hooks and handlers that are not careful themselves.
 
 #[cfg(doc)]

@@ -1,15 +1,15 @@
-//! Handlers that come with the crate: print, throw away, store, send on.
+//! Ready-made handlers: print, discard, store, relay.
 //!
-//! | handler | does | accepts a message once |
+//! | handler | does | accepts a message when |
 //! |---|---|---|
 //! | [`Debugging`] | prints it | it is printed; nothing is kept |
-//! | [`Sink`] | throws it away | it is there |
+//! | [`Sink`] | discards it | it arrives |
 //! | [`Maildir`] (on Unix) | stores it as a file | it is flushed to the disk |
-//! | [`Proxy`] | relays it to another server, SMTP or LMTP | that server has |
-//! | [`Mailman`] | gives a Mailman 3 what is for its lists, and relays the rest | that has, or the other server |
-//! | `RedisStream` (feature `redis`) | puts it into a Redis stream, for workers | Redis has |
+//! | [`Proxy`] | relays it to another server, SMTP or LMTP | that server has accepted it |
+//! | [`Mailman`] | gives Mailman 3 what is for its lists, and relays the rest | Mailman or the other server has accepted it |
+//! | `RedisStream` (feature `redis`) | puts it into a Redis stream, for workers | Redis has it |
 //!
-//! One's own is any type that is a [`Handler`](crate::Handler), and any closure that takes an
+//! A handler of your own is any type that implements [`Handler`](crate::Handler), or a closure that takes an
 //! [`Envelope`](crate::Envelope).
 
 mod debugging;

@@ -15,12 +15,12 @@ mod store;
 pub use error::{Arrived, RecvError, Report};
 pub(crate) use store::{Keep, Store};
 
-/// A running server that accepts every message at once and keeps it until it is asked for: made by
+/// A running server that accepts every message at once and keeps it for a test to take: made by
 /// [`Builder::inbox`](crate::Builder::inbox).
 ///
-/// The code under test never waits for the test: its message is accepted before anybody looks. When the client has read
-/// its 250, the message is here. Nothing is stored anywhere else, and what is left is gone with the inbox.
-/// Dropping it ends its threads and cuts its connections, also in the middle of a message or of a fault that takes time.
+/// The code under test never waits for the test: its message is accepted before the test looks. Once the client has its
+/// 250, the message is here, and nowhere else. Dropping the inbox deletes what is left, ends its threads and cuts its
+/// connections, even in the middle of a message or of a slow fault.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,10 +41,10 @@ pub(crate) use store::{Keep, Store};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A message that does not come makes a [`RecvError`] that tells what came instead, and what was said on each connection.
+/// If a message does not come, [`RecvError`] shows what came instead, and the conversation on each connection.
 ///
-/// Where the test itself is to say what becomes of a message, [`Builder::manual_inbox`](crate::Builder::manual_inbox)
-/// makes an `Inbox<Delivery>`: it gives out each message with the answer that its client waits for.
+/// If the test itself must answer a message, use [`Builder::manual_inbox`](crate::Builder::manual_inbox): it makes an
+/// `Inbox<Delivery>`, which returns each message with the answer that its client waits for.
 ///
 /// An inbox holds [`inbox_capacity`](crate::Builder::inbox_capacity) messages, as far as
 /// [`memory_budget`](crate::Builder::memory_budget) and [`buffer_budget`](crate::Builder::buffer_budget) have room for them
@@ -62,7 +62,7 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         Inbox { server, store }
     }
 
-    /// Where it listens: see [`Server::local_addr`].
+    /// The address that it listens on: see [`Server::local_addr`].
     ///
     /// # Panics
     /// If it listens on Unix sockets only, as that does.
@@ -71,7 +71,7 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         self.server.local_addr()
     }
 
-    /// Where it listens, as a URL: see [`Server::url`].
+    /// The address that it listens on, as a URL: see [`Server::url`].
     ///
     /// ```
     /// use lettre::SmtpTransport;
@@ -94,7 +94,7 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         &self.server
     }
 
-    /// Takes the oldest message; waits for one if there is none.
+    /// Takes the oldest message. Waits for one if there is none.
     ///
     /// # Errors
     /// [`RecvError::Closed`] once the server was shut down and no message is left.
@@ -102,7 +102,7 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         self.recv_timeout(FOREVER)
     }
 
-    /// Takes the oldest message; waits as long for one if there is none.
+    /// Takes the oldest message. Waits up to `timeout` for one if there is none.
     ///
     /// # Errors
     /// [`RecvError::Timeout`], and [`RecvError::Closed`] once the server was shut down and no message is left.
@@ -110,7 +110,7 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         self.wait("a message", timeout, |_| true)
     }
 
-    /// Takes the oldest message that is there now.
+    /// Takes the oldest message without waiting.
     ///
     /// # Errors
     /// [`RecvError::Empty`], and [`RecvError::Closed`] once the server was shut down and no message is left.
@@ -122,8 +122,8 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         }
     }
 
-    /// Takes the oldest message of which `matches` says so; waits as long for one if there is none. The others stay, in
-    /// their order.
+    /// Takes the oldest message for which `matches` returns true. Waits up to `timeout` for one if there is none. The others
+    /// stay, in their order.
     ///
     /// `matches` sees each message once. It must not use this inbox, which is locked meanwhile.
     ///
@@ -149,8 +149,8 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         self.wait("a message that matches", timeout, matches)
     }
 
-    /// Takes the `n` oldest messages, once so many are there; waits as long for them, in all. If they do not come, those
-    /// that did stay.
+    /// Takes the `n` oldest messages once that many are there. Waits up to `timeout` for all of them together. If they do not
+    /// come, the ones that did stay.
     ///
     /// # Errors
     /// [`RecvError::Timeout`], and [`RecvError::Closed`] once the server was shut down and fewer are left.
@@ -159,8 +159,8 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         self.store.take_n(n, deadline).map_err(|absent| self.error(absent, &format!("{n} messages"), timeout))
     }
 
-    /// Waits as long for the moment when no client is connected: then nothing is on its way to this inbox. A client that
-    /// is just about to connect is not waited for.
+    /// Waits up to `timeout` until no client is connected: then nothing is on its way to this inbox. It does not wait for a
+    /// client that is about to connect.
     ///
     /// # Errors
     /// [`RecvError::Busy`].
@@ -172,10 +172,10 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         }
     }
 
-    /// Makes sure that no message is here, and that none comes in this time.
+    /// Panics if there is a message, or if one comes in this time.
     ///
     /// # Panics
-    /// With what arrived.
+    /// If a message arrived; the text shows it.
     #[track_caller]
     pub fn assert_empty(&self, time: Duration) {
         if self.store.wait_for_any(Instant::now() + time.min(FOREVER)) {
@@ -183,7 +183,7 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         }
     }
 
-    /// Takes messages as they come; ends once the server was shut down and no message is left.
+    /// Takes messages as they come. The iterator ends when the server was shut down and no message is left.
     pub fn iter(&self) -> Messages<'_, M> {
         Messages(self)
     }
@@ -193,8 +193,8 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         std::iter::from_fn(|| self.try_recv().ok())
     }
 
-    /// Throws away the messages that are there now: what a test has made happen before it comes to its point. Deliveries are
-    /// answered `451 4.3.0`.
+    /// Discards the messages that are there now, for example those of a test's preparation. Deliveries are answered
+    /// `451 4.3.0`.
     pub fn clear(&self) {
         self.store.clear();
     }
@@ -209,7 +209,7 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         self.len() == 0
     }
 
-    /// What was said on the last hundred connections, the oldest first: see [`Server::transcripts`].
+    /// The conversations of the last hundred connections, the oldest first: see [`Server::transcripts`].
     pub fn transcripts(&self) -> Vec<Transcript> {
         self.server.transcripts()
     }

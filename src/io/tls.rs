@@ -1,4 +1,4 @@
-//! TLS: the acceptor of native-tls, and the trait by which another library takes its place.
+//! TLS: the acceptor of native-tls, and the trait by which another library replaces it.
 
 use std::fmt::{self, Debug, Formatter};
 use std::io::{self, Read, Write};
@@ -9,10 +9,10 @@ use parking_lot::RwLock;
 use crate::envelope::tls_info::TlsInfo;
 use crate::io::transport::Transport;
 
-/// What a server does a TLS handshake with.
+/// Does the server's side of TLS handshakes.
 ///
-/// native-tls is there already: see [`Tls`]. Implement this to use another library, where client certificates, SNI or a
-/// certain cipher are wanted; `examples/rustls.rs` shows it.
+/// For native-tls, use [`Tls`]. Implement this trait to use another library, for example if you need client certificates,
+/// SNI or certain ciphers; `examples/rustls.rs` shows how.
 ///
 /// The handshake, and all that is read and written afterwards, run on the connection's worker thread with its
 /// [stack](crate::Builder::worker_stack) of 1 MiB.
@@ -20,7 +20,7 @@ pub trait TlsAcceptor: Send + Sync {
     /// Does the server's side of the handshake. The transport's reads and writes end at the handshake's deadline.
     ///
     /// # Errors
-    /// Whatever makes the handshake fail; the connection is closed without a word.
+    /// Any reason why the handshake fails. The connection is then closed without a reply.
     fn accept(&self, transport: Transport) -> io::Result<Box<dyn TlsStream>>;
 }
 
@@ -42,10 +42,10 @@ pub trait TlsStream: Read + Write + Send {
     }
 }
 
-/// What a server's TLS is made of: a certificate with its key, or any [`TlsAcceptor`].
+/// The TLS configuration of a server: a certificate with its key, or any [`TlsAcceptor`].
 ///
-/// Clones are the same: [`replace`](Tls::replace) puts a new certificate in place for all connections to come, without a
-/// restart.
+/// Clones share the configuration: [`replace`](Tls::replace) installs a new certificate for all new connections, without
+/// a restart.
 ///
 /// ```no_run
 /// use pillarbox::{Server, Tls, handlers::Sink};
@@ -67,7 +67,7 @@ impl Tls {
         Tls { current: Arc::new(RwLock::new(Arc::new(acceptor))) }
     }
 
-    /// Takes another's certificate: handshakes from now on are done with it.
+    /// Replaces the certificate: handshakes from now on use the other one.
     pub fn replace(&self, with: Tls) {
         let with = with.acceptor();
         *self.current.write() = with;
@@ -97,7 +97,7 @@ mod native {
     #[derive(Debug)]
     #[non_exhaustive]
     pub enum TlsError {
-        /// The key is in a form that native-tls does not take.
+        /// The key is in a format that native-tls does not accept.
         KeyForm(&'static str),
         /// native-tls refuses them.
         Native(native_tls::Error),
@@ -134,13 +134,13 @@ mod native {
 
     impl Tls {
         /// A certificate chain, the server's own first, and its key, both PEM. The key must be PKCS#8 without a
-        /// passphrase: `BEGIN PRIVATE KEY`. TLS 1.2 and later are spoken, as far as native-tls lets the platform's library:
-        /// with OpenSSL it turns TLS 1.3 off in servers, and who wants it brings another [`TlsAcceptor`], such as that of
+        /// passphrase: `BEGIN PRIVATE KEY`. The server speaks TLS 1.2 and later, as far as native-tls allows: with OpenSSL
+        /// it turns TLS 1.3 off in servers. If you need TLS 1.3, bring another [`TlsAcceptor`], such as that of
         /// `examples/rustls.rs`.
         ///
         /// # Errors
-        /// [`TlsError::KeyForm`] for a key in another form, with the command that converts it; [`TlsError::Native`] for
-        /// what cannot be parsed or does not fit together.
+        /// [`TlsError::KeyForm`] for a key in another format, with the command that converts it; [`TlsError::Native`] if
+        /// they cannot be parsed or do not belong together.
         pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Tls, TlsError> {
             let has = |label: &str| memchr::memmem::find(key, label.as_bytes()).is_some();
             if has("BEGIN ENCRYPTED PRIVATE KEY") || has("Proc-Type: 4,ENCRYPTED") {
@@ -152,10 +152,10 @@ mod native {
             Tls::from_identity(native_tls::Identity::from_pkcs8(certificates, key)?)
         }
 
-        /// A certificate chain with its key in a PKCS#12 archive. TLS is spoken as with [`Tls::from_pem`].
+        /// A certificate chain with its key, in a PKCS#12 archive. TLS versions are as for [`Tls::from_pem`].
         ///
         /// # Errors
-        /// [`TlsError::Native`] for what cannot be parsed, or a wrong passphrase.
+        /// [`TlsError::Native`] if it cannot be parsed, or the passphrase is wrong.
         pub fn from_pkcs12(archive: &[u8], passphrase: &str) -> Result<Tls, TlsError> {
             Tls::from_identity(native_tls::Identity::from_pkcs12(archive, passphrase)?)
         }

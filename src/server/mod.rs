@@ -1,4 +1,4 @@
-//! A running server: its threads, its numbers and its end.
+//! A running server: its threads, counters and shutdown.
 
 pub(crate) mod accept_loop;
 pub(crate) mod listener;
@@ -54,8 +54,8 @@ pub(crate) struct Settings {
 
 /// A running SMTP server.
 ///
-/// It is made by [`Server::builder`], serves from then on by threads of its own, and ends with
-/// [`shutdown`](Server::shutdown) or when it is dropped. That is a shutdown with a quarter of a second as grace.
+/// [`Server::builder`] makes it. It serves with threads of its own until [`shutdown`](Server::shutdown) or until it is
+/// dropped, which is a shutdown with a grace time of a quarter of a second.
 ///
 /// ```
 /// use std::time::Duration;
@@ -73,18 +73,18 @@ pub struct Server {
     core: Arc<Core>,
 }
 
-/// What a shutdown came to.
+/// The result of a shutdown.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Connections that still had a message in progress when the grace time was over, and were cut.
+    /// Connections that were cut because they still had a message in progress at the end of the grace time.
     pub cut: usize,
-    /// Whether every thread has ended. One that is held up in a handler or a session's hook is left to end by itself.
+    /// Whether every thread has ended. A thread that is blocked in a handler or a hook is left to end by itself.
     /// False as well if [`shutdown`](Server::shutdown) was called from a handler or a hook, and so did not wait.
     pub joined: bool,
 }
 
-/// Tells a server to stop, or how it does, from anywhere: see [`Server::handle`].
+/// Stops a server, or reads its counters, from anywhere: see [`Server::handle`].
 #[derive(Clone)]
 pub struct ServerHandle {
     core: Arc<Core>,
@@ -244,37 +244,37 @@ impl Server {
         format!("{}://{}", self.core.scheme, reachable(self.local_addr()))
     }
 
-    /// Where each listener listens, in the order in which they were given.
+    /// The address or path of each listener, in the order in which they were given.
     pub fn local_endpoints(&self) -> &[Endpoint] {
         &self.core.endpoints
     }
 
-    /// What the server has done so far.
+    /// The server's counters.
     pub fn stats(&self) -> Stats {
         self.core.stats()
     }
 
-    /// What was said on the last hundred connections, those that are open among them; the oldest first. None unless
-    /// [`transcripts`](crate::Builder::transcripts) are made.
+    /// The conversations of the last hundred connections, including open ones; the oldest first. Empty unless
+    /// [`transcripts`](crate::Builder::transcripts) are recorded.
     pub fn transcripts(&self) -> Vec<Transcript> {
         self.core.shared.transcripts.as_ref().map_or_else(Vec::new, Transcripts::all)
     }
 
-    /// Waits until no connection is served; false if one still is at the deadline.
+    /// Waits until no connection is served. False if one still is at the deadline.
     pub(crate) fn wait_until_idle(&self, deadline: Instant) -> bool {
         self.core.jobs.wait_for_none(deadline)
     }
 
-    /// Something to shut the server down with from another thread, a signal handler's or a [`Session`](crate::Session)'s.
+    /// A handle with which another thread, for example one that waits for signals, can shut the server down.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle { core: self.core.clone() }
     }
 
-    /// Ends the server, and says what had to be cut.
+    /// Stops the server, and reports what had to be cut.
     ///
-    /// No connection is taken any more. Clients that are between commands read `421 4.3.2` at once; those that were told
-    /// to send a message may finish it within the grace time, and then read the same; what is left is cut. Handlers finish
-    /// what they have accepted. A handler or hook that is held up longer is not waited for. A second call waits for the
+    /// It accepts no more connections. Clients between commands get `421 4.3.2` at once; those that were told
+    /// to send a message may finish it within the grace time, and then get the same reply; what is left is cut. Handlers finish
+    /// what they have accepted. A handler or hook that takes longer is not waited for. A second call waits for the
     /// first one.
     ///
     /// **Not for handlers and hooks**: their client's message would be waited for, and so the call for itself. Called
@@ -294,7 +294,7 @@ impl Server {
         self.core.begin_shutdown(grace);
     }
 
-    /// Waits until the server was shut down by its [`handle`](Server::handle): the last line of a program that only
+    /// Waits until the server is shut down by its [`handle`](Server::handle). Use it as the last line of a program that only
     /// serves.
     pub fn join(self) -> ShutdownReport {
         self.core.wait()

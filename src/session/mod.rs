@@ -1,4 +1,4 @@
-//! A program's own say in a connection: hooks for each command, and the state that they see.
+//! Hooks for each command of a connection, and the state that they see.
 
 pub(crate) mod extension;
 pub(crate) mod transaction;
@@ -34,9 +34,9 @@ pub enum Phase {
     Data,
 }
 
-/// What is known of a connection and its transaction: what smtpd's `SMTPChannel` kept in its attributes.
+/// The state of a connection and its transaction: what smtpd's `SMTPChannel` had as attributes.
 ///
-/// A [`Session`]'s hooks see it as it is before their command takes effect.
+/// The hooks of a [`Session`] see the state before their command takes effect.
 pub struct Context {
     pub(crate) config: Arc<Config>,
     pub(crate) connection: u64,
@@ -55,7 +55,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Numbers the connections of a server; it stands in each log line.
+    /// The connection's number on this server, as in the log.
     pub fn connection_id(&self) -> u64 {
         self.connection
     }
@@ -87,7 +87,7 @@ impl Context {
         self.verb
     }
 
-    /// The name that the client gave itself, once it said HELO or EHLO: smtpd's `seen_greeting`.
+    /// The name that the client gave in HELO or EHLO, once it has: smtpd's `seen_greeting`.
     pub fn helo(&self) -> Option<&str> {
         self.state.greeting.as_ref().map(|greeting| &*greeting.name)
     }
@@ -118,17 +118,17 @@ impl Context {
         self.tls.as_deref()
     }
 
-    /// Who the client is, once it has authenticated itself (RFC 4954).
+    /// The user, once the client has authenticated (RFC 4954).
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
     }
 
-    /// Values that go along with the transaction's envelope to the handler, and are dropped if there will be none.
+    /// Values that go to the handler with the transaction's envelope, or are dropped if the transaction ends without one.
     pub fn values(&self) -> &Values {
         &self.values
     }
 
-    /// Values that stay for the whole connection; every envelope of it shows them.
+    /// Values of the whole connection; every envelope of the connection has them.
     pub fn connection_values(&self) -> &Values {
         &self.connection_values
     }
@@ -159,19 +159,19 @@ impl Debug for Context {
 
 /// The hooks and the state of one connection: what smtpd's `channel_class` was.
 ///
-/// [`Builder::session`](crate::Builder::session) makes one for each connection. A hook is called when its command was
-/// found good and before it takes effect; `Err` refuses the command with a reply of 4xx or 5xx. Every hook has a default
-/// that lets things be. They run on the connection's own thread: one that waits holds up its own client alone. A reply of
-/// 421 or 221 from any of them ends the connection behind it; a panic ends it with a 421, and other connections go on. A
-/// hook that wants the server to end calls [`ServerHandle::begin_shutdown`](crate::ServerHandle::begin_shutdown).
+/// [`Builder::session`](crate::Builder::session) makes one for each connection. A hook is called when its command is valid
+/// and before the command takes effect; `Err` refuses the command with a 4xx or 5xx reply. The default of each hook accepts.
+/// Hooks run on the connection's own thread, so one that waits delays only its own client. A reply of 421 or 221 from any of
+/// them ends the connection; a panic ends it with a 421, and other connections go on. To stop the server from a hook, call
+/// [`ServerHandle::begin_shutdown`](crate::ServerHandle::begin_shutdown).
 ///
-/// That thread's stack is 1 MiB unless [`worker_stack`](crate::Builder::worker_stack) says otherwise. A hook that takes more,
-/// by recursion or large arrays, ends the process: a stack overflow is no panic.
+/// The stack of that thread is 1 MiB by default: see [`worker_stack`](crate::Builder::worker_stack). A hook that needs more,
+/// by recursion or large arrays, ends the process: a stack overflow is not a panic.
 ///
 /// ```
 /// use pillarbox::{Context, Recipient, Reply, Server, Session};
 ///
-/// /// Takes mail for one domain.
+/// /// Accepts mail for one domain.
 /// struct Local;
 ///
 /// impl Session for Local {
@@ -188,12 +188,12 @@ impl Debug for Context {
 /// ```
 #[expect(unused_variables, reason = "the defaults let things be, and the names are the documentation")]
 pub trait Session {
-    /// A client has connected. Refused, it reads the reply in the banner's place and is gone.
+    /// A client has connected. On `Err`, it gets this reply instead of the banner, and is disconnected.
     fn connect(&mut self, context: &Context) -> Result<(), Reply> {
         Ok(())
     }
 
-    /// HELO or EHLO, in LMTP LHLO: the client names itself. It may do so several times, and does after STARTTLS.
+    /// HELO or EHLO, in LMTP LHLO: the client gives its name. It may do so several times, and does after STARTTLS.
     /// [`Context::verb`] tells which of them this is.
     ///
     /// ```
@@ -241,7 +241,7 @@ pub trait Session {
         Ok(())
     }
 
-    /// RSET: the transaction is given up.
+    /// RSET: the client abandons the transaction.
     fn rset(&mut self, context: &Context) {}
 
     /// VRFY: `None` answers `252 2.5.2`, which says neither yes nor no. The argument is as the client sent it.
@@ -259,7 +259,7 @@ pub trait Session {
         None
     }
 
-    /// Sees each command line before anything else does, and may answer it: so verbs are added, replaced or forbidden.
+    /// Sees each command line first, and may answer it. Use it to add, replace or forbid verbs.
     ///
     /// `verb` is the first word as sent, `argument` what follows it; both may be any octets but CRLF. A line that is
     /// answered here has no other effect, and content that comes with it (BDAT's chunk) is read off, or the connection closed
@@ -268,7 +268,7 @@ pub trait Session {
         None
     }
 
-    /// The connection has ended, either way; called once, if [`connect`](Session::connect) was.
+    /// The connection has ended, for whatever reason. Called once, if [`connect`](Session::connect) was called.
     fn disconnect(&mut self, context: &Context) {}
 }
 

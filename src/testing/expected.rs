@@ -12,7 +12,7 @@ use crate::syntax::address::{ForwardPath, ReversePath};
 /// So much of a text is shown at most, in characters.
 const SHOWN: usize = 400;
 
-/// What a test expects of a message: made step by step, and then [`assert`](Expected::assert)ed or asked for.
+/// What a test expects of a message: build it step by step, then [`assert`](Expected::assert) it or wait for it.
 ///
 /// ```
 /// # use std::io::Write;
@@ -34,7 +34,7 @@ const SHOWN: usize = 400;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Where other messages may come as well, [`Inbox::recv_expected`] waits for the one. All that is wrong is told at once:
+/// If other messages may come as well, [`Inbox::recv_expected`] waits for this one. All differences are reported at once:
 ///
 /// ```text
 /// the message is not what was expected
@@ -91,12 +91,12 @@ impl Expected {
         self.and(Wish::Sender(sender.into()))
     }
 
-    /// The envelope's recipients ([`Envelope::recipients`]), all of them, in any order.
+    /// The envelope's recipients ([`Envelope::recipients`]): exactly these, in any order.
     pub fn to<R: Into<String>>(self, recipients: impl IntoIterator<Item = R>) -> Expected {
         self.and(Wish::Recipients(recipients.into_iter().map(Into::into).collect()))
     }
 
-    /// One of the envelope's recipients, among others or not.
+    /// One of the envelope's recipients; there may be others.
     pub fn to_among_others(self, recipient: impl Into<String>) -> Expected {
         self.and(Wish::Recipient(recipient.into()))
     }
@@ -106,7 +106,7 @@ impl Expected {
         self.and(Wish::Author(address.into()))
     }
 
-    /// The addresses in the header `To`, all of them, in any order.
+    /// The addresses in the header `To`: exactly these, in any order.
     pub fn header_to<A: Into<String>>(self, addresses: impl IntoIterator<Item = A>) -> Expected {
         self.and(Wish::HeaderTo(addresses.into_iter().map(Into::into).collect()))
     }
@@ -131,12 +131,12 @@ impl Expected {
         self.and(Wish::HeaderContains(name.into(), part.into()))
     }
 
-    /// No header of this name: a `Bcc`, say.
+    /// No header of this name, for example `Bcc`.
     pub fn no_header(self, name: impl Into<String>) -> Expected {
         self.and(Wish::NoHeader(name.into()))
     }
 
-    /// The whole text, but for blank space at its end.
+    /// The whole text, except for white space at its end.
     pub fn text(self, text: impl Into<String>) -> Expected {
         self.and(Wish::Text(text.into()))
     }
@@ -146,12 +146,12 @@ impl Expected {
         self.and(Wish::TextContains(text.into()))
     }
 
-    /// A part of the HTML, as it stands there.
+    /// A part of the HTML source.
     pub fn html_contains(self, html: impl Into<String>) -> Expected {
         self.and(Wish::HtmlContains(html.into()))
     }
 
-    /// This stands in neither the subject nor the text nor the HTML: a password, or another customer's name.
+    /// A text that must not occur in subject, text or HTML, for example a password or another customer's name.
     pub fn nowhere(self, text: impl Into<String>) -> Expected {
         self.and(Wish::Lacks(text.into()))
     }
@@ -166,8 +166,8 @@ impl Expected {
         self.and(Wish::Attachment(name.into(), Some(bytes.into())))
     }
 
-    /// Attachments of these names, in any order, and no others. One that has no name, as a picture that the HTML shows may
-    /// be, counts as `(no name)`.
+    /// Exactly the attachments of these names, in any order. One without a name, such as an inline picture, counts as
+    /// `(no name)`.
     pub fn attachments<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Expected {
         self.and(Wish::Attachments(names.into_iter().map(Into::into).collect()))
     }
@@ -177,7 +177,7 @@ impl Expected {
         self.and(Wish::NoAttachments)
     }
 
-    /// Whatever else there is to ask, a regular expression say; `what` is told if it is not so.
+    /// Any other condition, for example a regular expression; `what` describes it in the report if it does not hold.
     ///
     /// ```
     /// use pillarbox::testing::Expected;
@@ -192,7 +192,7 @@ impl Expected {
         self.and(Wish::Satisfies(what.into(), Arc::new(predicate)))
     }
 
-    /// Looks at a message.
+    /// Compares a message.
     ///
     /// # Errors
     /// [`Mismatch`], with all that is not as expected; also if it cannot be read from disk.
@@ -208,10 +208,10 @@ impl Expected {
         if differences.is_empty() { Ok(()) } else { Err(Mismatch { differences }) }
     }
 
-    /// Makes sure that a message is as expected.
+    /// Panics unless a message is as expected.
     ///
     /// # Panics
-    /// With all that is not.
+    /// With all differences.
     #[track_caller]
     pub fn assert(&self, mail: &Envelope) {
         if let Err(mismatch) = self.check(mail) {
@@ -221,7 +221,7 @@ impl Expected {
 }
 
 impl<M: AsRef<Envelope>> Inbox<M> {
-    /// Takes the oldest message that is as expected; waits as long for one if there is none. The others stay, in their
+    /// Takes the oldest message that is as expected. Waits up to `timeout` for one if there is none. The others stay, in their
     /// order.
     ///
     /// ```
@@ -236,7 +236,7 @@ impl<M: AsRef<Envelope>> Inbox<M> {
     /// ```
     ///
     /// # Errors
-    /// As [`recv_matching`](Inbox::recv_matching); they also tell how the message differs that comes nearest.
+    /// As [`recv_matching`](Inbox::recv_matching); they also show how the closest message differs.
     pub fn recv_expected(&self, expected: &Expected, timeout: Duration) -> Result<M, RecvError> {
         let mut nearest: Option<(usize, String)> = None;
         let is_expected = |mail: &Envelope| {

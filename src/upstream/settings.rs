@@ -37,11 +37,11 @@ const PATIENCE: Patience = Patience {
     verdict: DATA_TIMEOUT,
 };
 
-/// A mail server that messages are relayed to: its address, and what is to be agreed with it.
+/// A mail server to relay to: its address, and the settings for sessions with it.
 ///
-/// It is made from text such as `"mail.example.org:25"`, `"[2001:db8::1]:25"` or `"unix:/run/lmtp.sock"`, or from a
-/// [`SocketAddr`]; without a port it is 25. `lmtp:` before any of these has LMTP spoken. Nothing is resolved or connected
-/// before there is mail, and a name that cannot be resolved then counts as a server that does not answer.
+/// Text such as `"mail.example.org:25"`, `"[2001:db8::1]:25"` or `"unix:/run/lmtp.sock"` and a [`SocketAddr`] convert to it.
+/// The default port is 25. `lmtp:` in front selects LMTP. Nothing is resolved or connected before there is mail; a name that
+/// cannot be resolved then counts as a server that does not answer.
 ///
 /// ```no_run
 /// use pillarbox::{Server, Upstream, UpstreamTls, handlers::Proxy};
@@ -77,13 +77,13 @@ pub struct Upstream {
 pub enum UpstreamTls {
     /// Never.
     Off,
-    /// If the server offers STARTTLS (RFC 3207), whatever its certificate; in clear if it does not, or if the handshake
-    /// fails. It keeps mere listeners out (RFC 7435).
+    /// If the server offers STARTTLS (RFC 3207), with any certificate; in clear if it does not, or if the handshake
+    /// fails. This protects only against passive listeners (RFC 7435).
     #[default]
     WhenOffered,
-    /// By STARTTLS, with a certificate that is valid for the server's name; else no mail is sent.
+    /// By STARTTLS, with a certificate that is valid for the server's name. Otherwise no mail is sent.
     Required,
-    /// From the first octet on, as at port 465 (RFC 8314), with a certificate that is valid for the server's name.
+    /// From the first octet, as on port 465 (RFC 8314), with a certificate that is valid for the server's name.
     Implicit,
 }
 
@@ -116,20 +116,20 @@ impl Upstream {
         }
     }
 
-    /// A server at a Unix socket.
+    /// A server on a Unix socket.
     #[cfg(unix)]
     pub fn unix(path: impl AsRef<std::path::Path>) -> Upstream {
         Upstream::new(Target::Path(path.as_ref().to_owned()))
     }
 
-    /// Speaks LMTP (RFC 2033), in which the server answers for each recipient by itself: for a mail store such as
+    /// Speaks LMTP (RFC 2033), in which the server answers for each recipient: for a mail store such as
     /// Dovecot or Cyrus. Default: SMTP.
     pub fn lmtp(mut self) -> Upstream {
         self.is_lmtp = true;
         self
     }
 
-    /// The name that we give ourselves in EHLO. Default: the relaying server's [`hostname`](crate::Builder::hostname).
+    /// The name to give in EHLO. Default: the relaying server's [`hostname`](crate::Builder::hostname).
     pub fn hostname(mut self, name: impl Into<String>) -> Upstream {
         self.hostname = Some(name.into());
         self
@@ -142,15 +142,15 @@ impl Upstream {
         self
     }
 
-    /// The name that the server's certificate must be valid for. Default: the host that it is reached by.
+    /// The name for which the server's certificate must be valid. Default: the host in its address.
     #[cfg(feature = "tls")]
     pub fn tls_name(mut self, name: impl Into<String>) -> Upstream {
         self.tls_name = Some(name.into());
         self
     }
 
-    /// What the handshake is done with, where the system's own list of authorities is not the right one. It is taken
-    /// to check the certificate. Default: one that trusts what the system trusts.
+    /// The TLS connector, for a list of authorities other than the system's. It is trusted to check the certificate. Default:
+    /// one that trusts what the system trusts.
     #[cfg(feature = "tls")]
     pub fn tls_connector(mut self, connector: native_tls::TlsConnector) -> Upstream {
         self.connector = Some(connector);
@@ -166,20 +166,20 @@ impl Upstream {
         self
     }
 
-    /// Whether the password may be shown to whoever listens between here and the server. Default: false.
+    /// Whether the password may be sent where others on the network can read it. Default: false.
     #[cfg(feature = "auth")]
     pub fn clear_text_auth(mut self, allowed: bool) -> Upstream {
         self.clear_text_auth = allowed;
         self
     }
 
-    /// How long the server is waited for at each step: to get to a session, for the reply to a command, until it has taken
-    /// each 64 KiB of a message, and for its verdict on the message. A client of ours whose step takes longer reads a 4xx.
+    /// How long to wait for the server at each step: to establish a session, for the reply to a command, until it has read
+    /// each 64 KiB of a message, and for its reply to the message. If a step takes longer, the client gets a 4xx.
     ///
-    /// It sets all of these together, where [`connect_timeout`](Upstream::connect_timeout),
-    /// [`command_timeout`](Upstream::command_timeout) and [`data_timeout`](Upstream::data_timeout), said after it, set them
-    /// one by one. A message as a whole keeps its 600 s to be taken, or this time if it is longer. With a time so short that a
-    /// living server needs longer for its verdict, messages arrive that clients then send again. Default: that of each.
+    /// It sets all of these together; after it, [`connect_timeout`](Upstream::connect_timeout),
+    /// [`command_timeout`](Upstream::command_timeout) and [`data_timeout`](Upstream::data_timeout) set them one by one. The
+    /// whole message still has 600 s, or this time if it is longer. If the time is too short for a slow server to reply to a
+    /// message, that message arrives and its client sends it again. Default: the default of each.
     pub fn timeout(mut self, timeout: Duration) -> Upstream {
         let timeout = timeout.min(FOREVER);
         let content = DATA_TIMEOUT.max(timeout);
@@ -187,22 +187,22 @@ impl Upstream {
         self
     }
 
-    /// How long it may take to get to a session: looking up the name, all addresses, greeting, EHLO, TLS and login.
+    /// How long it may take to establish a session: name resolution, all addresses, greeting, EHLO, TLS and login.
     /// Default: 60 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Upstream {
         self.patience.connect = timeout.min(FOREVER);
         self
     }
 
-    /// How long the server may take for its reply to a command. Default: 180 s, so that a client that waits five minutes
-    /// (RFC 5321 section 4.5.3.2) hears about it.
+    /// How long the server may take to reply to a command. Default: 180 s, so that a client that waits five minutes
+    /// (RFC 5321 section 4.5.3.2) still gets an answer.
     pub fn command_timeout(mut self, timeout: Duration) -> Upstream {
         self.patience.command = timeout.min(FOREVER);
         self
     }
 
-    /// How long the server may take to read a message, and then to answer for it. Default: 600 s each, as RFC 5321
-    /// section 4.5.3.2.6 has it.
+    /// How long the server may take to read a message, and then to answer it. Default: 600 s each, as in RFC 5321
+    /// section 4.5.3.2.6.
     pub fn data_timeout(mut self, timeout: Duration) -> Upstream {
         let timeout = timeout.min(FOREVER);
         self.patience = Patience { block: timeout, content: timeout, verdict: timeout, ..self.patience };

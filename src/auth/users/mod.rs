@@ -29,19 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A fixed set of users, each with a secret, as an [`Authenticator`].
 ///
-/// In text, each line is `user:secret`; blank lines, and lines that begin with `#`, are passed over. A secret is all
-/// that follows the first colon, blanks included, and one of
+/// Each line of the text is `user:secret`; blank lines, and lines that begin with `#`, are ignored. The secret is all
+/// that follows the first colon, blanks included. It is one of
 ///
 /// - the password in clear;
 /// - `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`: a [`ScramVerifier`], as PostgreSQL stores them;
 /// - `$argon2id$…`: an argon2 hash as a PHC string, as the `argon2` program prints it with `-e`.
 ///
-/// What looks like a hash of another kind (`$6$…`, `{SSHA}…`) is refused: it would else be taken for a password, which
-/// opens the door to whoever has seen the file. A password that happens to look like one is written with `{PLAIN}`
-/// before it.
+/// A secret that looks like a hash of another kind (`$6$…`, `{SSHA}…`) is refused: taken for a password, it would let in
+/// anybody who has seen the file. If a password looks like that, write `{PLAIN}` in front of it.
 ///
-/// PLAIN and LOGIN work with all of them. SCRAM-SHA-256 needs a clear or a SCRAM secret, and is offered if every user
-/// has such a one: clients that are offered it use it, and would fail for the others. The identity is the user's name.
+/// PLAIN and LOGIN work with all of them. SCRAM-SHA-256 needs a clear or a SCRAM secret, and is offered only if every user
+/// has one: clients use it where it is offered, and would fail for the other users. The identity is the user's name.
 ///
 /// Nothing tells an unknown name from a wrong password, the time included: an unknown name is checked against the
 /// secret of another user, always the same one, and then refused. The salts that SCRAM shows for clear-text secrets and
@@ -51,9 +50,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// the guess is right; each guess costs a pass of argon2 and the iterations of the SCRAM secrets.) If there are none, all
 /// salts hold while the process lives.
 ///
-/// Checks of argon2 hashes and of SCRAM secrets, which are costly on purpose, run no more than one a processor at a time.
-/// The others wait up to 30 s, and then read `454 4.7.0`. How costly a check may be is bounded: 10,000,000 iterations of
-/// SCRAM, 1 GiB of memory for argon2, and 16 passes over so much.
+/// Checks of argon2 hashes and of SCRAM secrets are costly on purpose: no more of them run at a time than there are
+/// processors. The others wait up to 30 s, and then get `454 4.7.0`. The cost of a check is limited to 10,000,000 iterations
+/// of SCRAM, and for argon2 to 1 GiB of memory and 16 passes over that much.
 ///
 /// ```
 /// use std::error::Error;
@@ -74,7 +73,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Users {
     secrets: Vec<Secret>,
     by_name: HashMap<String, usize>,
-    /// Those that SCRAM cannot be done with.
+    /// Those that do not work with SCRAM.
     hashed: usize,
     /// Whether somebody's salt is stored.
     has_scram: bool,
@@ -98,12 +97,12 @@ const ALL: &[Mechanism] = &[Mechanism::ScramSha256Plus, Mechanism::ScramSha256, 
 const CLEAR_TEXT: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
 
 impl Users {
-    /// Nobody yet.
+    /// An empty set.
     pub fn new() -> Users {
         Users::default()
     }
 
-    /// Reads a file, which must be UTF-8. It is read once: later changes are not seen.
+    /// Reads a file, which must be UTF-8. It is read once; later changes have no effect.
     ///
     /// # Errors
     /// [`UsersError::Read`] if it cannot be read or is not UTF-8, [`UsersError::Line`] as for [`parse`](Users::parse).
@@ -146,7 +145,7 @@ impl Users {
     /// ```
     ///
     /// # Errors
-    /// [`EntryError`] for a name that is none or is there already, and for a secret of none of the forms.
+    /// [`EntryError`] for a name that is invalid or exists already, and for a secret of none of the forms.
     pub fn add(mut self, user: &str, secret: &str) -> Result<Users, EntryError> {
         self.insert(user, secret)?;
         Ok(self)
@@ -362,7 +361,7 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// Why a file of users was not taken. No message shows a secret.
+/// Why a file of users was refused. No message shows a secret.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UsersError {
@@ -373,7 +372,7 @@ pub enum UsersError {
         /// What the system said.
         source: io::Error,
     },
-    /// A line makes no sense.
+    /// A line is invalid.
     Line {
         /// Its number, from 1.
         line: usize,
@@ -400,7 +399,7 @@ impl Error for UsersError {
     }
 }
 
-/// Why a user was not taken. No message shows the secret.
+/// Why a user was refused. No message shows the secret.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EntryError {
@@ -409,18 +408,18 @@ pub enum EntryError {
     /// The name is empty, longer than 512 octets when prepared, has blanks around it, or characters that SASLprep (RFC 4013)
     /// forbids.
     Name,
-    /// The user is there already, perhaps in another spelling.
+    /// The user exists already, perhaps in another spelling.
     Duplicate,
     /// The secret is empty.
     Empty,
     /// The secret is a password of more than 9,216 octets when prepared, which no client could send.
     Long,
-    /// The secret looks like a SCRAM verifier, but is no good one.
+    /// The secret looks like a SCRAM verifier, but is invalid.
     Scram(ScramVerifierError),
-    /// The secret looks like an argon2 hash, but is no good one, or asks for more than 1 GiB of memory or more work than 16
+    /// The secret looks like an argon2 hash, but is invalid, or asks for more than 1 GiB of memory or more work than 16
     /// passes over that.
     Argon2,
-    /// The secret looks like a hash of a kind that is not known here.
+    /// The secret looks like a hash of an unsupported kind.
     Foreign,
 }
 

@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     pub socket_mode: Option<u32>,
 
-    /// Stay root; else root becomes the user nobody once it listens
+    /// Stay root instead of becoming the user nobody
     #[arg(short = 'n', long)]
     pub nosetuid: bool,
 
@@ -89,8 +89,14 @@ pub struct Arguments {
     #[arg(long)]
     pub open_relay: bool,
 
-    /// TLS to it: off, offered, required, implicit
-    #[arg(long, value_name = "WHEN", default_value = "offered", hide_possible_values = true)]
+    /// TLS to the upstream: off, offered (default), required, implicit
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "offered",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
     #[arg(value_parser = UPSTREAM_TLS)]
     pub upstream_tls: UpstreamTls,
 
@@ -102,7 +108,7 @@ pub struct Arguments {
     #[arg(long)]
     pub no_x_peer: bool,
 
-    /// Most connections at once
+    /// Maximum connections at once
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_positive)]
     pub max_connections: usize,
 

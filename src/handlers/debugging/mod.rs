@@ -24,14 +24,14 @@ const HELD: usize = 1024;
 
 /// Prints each message and discards it: what smtpd's `DebuggingServer` did.
 ///
-/// A message stands between the two frame lines that smtpd printed: the options of MAIL if there were any, the headers,
-/// an `X-Peer:` line with the client's address, and the body. What the client sent is shown [`Escaped`], line by line, and
-/// a line of the message that reads like a frame line is printed with its first dash as `\x2d`, also where blanks, characters
-/// without width, other dashes or letters of other scripts are all that differs. An `X-Peer:` header of the client's own
-/// stands below ours. So output cannot be forged, and no message drives the terminal.
+/// Between the two frame lines that smtpd printed it prints the options of MAIL if there are any, the headers, an `X-Peer:`
+/// line with the client's address, and the body. What the client sent is [`Escaped`], line by line, and a line of the
+/// message that reads like a frame line is printed with its first dash as `\x2d`, even if it differs by blanks, characters
+/// without width, other dashes or letters of other scripts. An `X-Peer:` header of the client comes after the server's. So a
+/// message can neither forge output nor control the terminal.
 ///
-/// The message is accepted when it was written and flushed; if that fails (a full disk, a pipe that nobody reads) the
-/// client reads `451 4.3.0`. Nothing is durable.
+/// It accepts the message when the output is flushed. If that fails (a full disk, a closed pipe), the client gets
+/// `451 4.3.0`. Nothing is durable.
 ///
 /// ```
 /// use pillarbox::{Server, handlers::Debugging};
@@ -45,14 +45,14 @@ pub struct Debugging<W> {
 }
 
 impl Debugging<Stdout> {
-    /// Prints on the standard output.
+    /// Prints to the standard output.
     pub fn stdout() -> Debugging<Stdout> {
         Debugging::new(io::stdout())
     }
 }
 
 impl<W: Write> Debugging<W> {
-    /// Prints on anything that can be written to.
+    /// Prints to any writer.
     pub fn new(writer: W) -> Debugging<W> {
         Debugging { writer }
     }

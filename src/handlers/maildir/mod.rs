@@ -30,13 +30,13 @@ const MAX_WRITERS: usize = 64;
 const DISK_FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
 const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 
-/// Stores each message as a file in a Maildir, and accepts it once it is on disk.
+/// Stores each message as a file in a Maildir, and accepts it when it is on disk.
 ///
 /// A message is written to `tmp`, flushed to the disk, moved to `new`, and the folder is flushed as well; only then does
-/// the client read 250. Whatever fails, it reads a 4xx and keeps its copy, and nothing is left in `new`. A crash at any
-/// moment leaves each accepted message whole in `new`; at most an unfinished one stays in `tmp`, where no reader looks.
-/// If the crash comes before the client has read its 250, it will send the message again. On file systems that do not
-/// keep what they were told to flush, no program can promise this.
+/// the client get its 250. If anything fails, the client gets a 4xx and keeps its copy, and nothing is left in `new`. A crash
+/// at any moment leaves each accepted message whole in `new`; at most an unfinished one stays in `tmp`, where no reader looks.
+/// If the crash comes before the client has its 250, the client will send the message again. On a file system that does not
+/// keep what it has flushed, no program can promise this.
 ///
 /// A file begins with `Return-Path:`, a `Delivered-To:` for each recipient, and `Received:`; then comes the message. Lines
 /// end with LF, as readers of Maildirs expect: see [`crlf`](Maildir::crlf).
@@ -45,9 +45,9 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 /// link. If one of them is moved or replaced, messages are refused with `451 4.3.0` until the folders are good again; what
 /// takes a folder's place is looked at as at the start. A file system cannot be unmounted meanwhile.
 ///
-/// Messages that come at the same time are stored at the same time, each by a thread of its own, and the disk is asked to
-/// flush for all of them together: sixty-four clients wait little longer than one. Several servers and processes may share
-/// one Maildir: names are unique.
+/// Messages that arrive at the same time are stored in parallel, each by a thread of its own, and flushed together:
+/// sixty-four clients wait little longer than one. Several servers and processes may share one Maildir, since names are
+/// unique.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::Maildir};
@@ -101,19 +101,19 @@ impl Maildir {
         Ok(Maildir { store: Arc::new(store), writers: Arc::new(writers) })
     }
 
-    /// Whether lines are stored with CRLF, to the octet as they came, and not with LF. Default: false.
+    /// Whether lines are stored with CRLF, exactly as they arrived, instead of LF. Default: false.
     pub fn crlf(mut self, crlf: bool) -> Maildir {
         self.store = Arc::new(Store { crlf, ..self.store.again() });
         self
     }
 
-    /// Whether a message that is there already is not stored again, but accepted: for a program that cannot know whether it
-    /// has stored a message before it was killed, such as a worker that takes messages off a queue. Default: false.
+    /// Whether a message that is there already is accepted without storing it again. Use this if your program cannot know
+    /// whether it stored a message before it was killed, as a worker that takes messages off a queue. Default: false.
     ///
-    /// Files are then named by the message: the time when it came, its [`id`](Envelope::id), and the name of the server that
-    /// received it. It is there if `new` or `cur` has a file of that name, with whatever flags behind it; a message that
-    /// was removed is not. Several processes that store one message at the same time leave one file. Each message has
-    /// `cur` looked through, which takes a millisecond for some thousand files.
+    /// Files are then named after the message: the time when it arrived, its [`id`](Envelope::id), and the name of the server
+    /// that received it. A message is there if `new` or `cur` has a file of that name, with any flags; one that was removed is
+    /// not. If several processes store a message at the same time, there is one file. Each message needs a look through `cur`,
+    /// which takes a millisecond for some thousand files.
     pub fn once(mut self, once: bool) -> Maildir {
         self.store = Arc::new(Store { once, ..self.store.again() });
         self

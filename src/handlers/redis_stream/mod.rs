@@ -28,34 +28,34 @@ const MAX_SENDERS: usize = 16;
 const FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
 const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 
-/// Puts each message into a Redis stream, and accepts it once Redis has it.
+/// Puts each message into a Redis stream, and accepts it when Redis has it.
 ///
-/// Several servers on several machines may share a stream, and workers take the messages off, to store or relay them:
-/// [`scaling_out`](crate::guide::scaling_out) shows the whole, and what is lost when what dies. It takes Redis 6.2 or later, or
-/// Valkey.
+/// Several servers on several machines may share a stream. Workers take the messages off, to store or relay them:
+/// [`scaling_out`](crate::guide::scaling_out) shows the whole setup, and what is lost when a part fails. It needs Redis 6.2 or
+/// later, or Valkey.
 ///
 /// # What 250 means
 ///
 /// Redis has answered that the entry is in the stream. That is as durable as Redis is: with `appendonly yes` and
-/// `appendfsync always` it is on Redis's disk by then, with its defaults it may be lost with the process or the machine.
-/// `maxmemory-policy` has to be `noeviction`, or Redis may throw away the stream. [`wait_replicas`](RedisStream::wait_replicas)
-/// asks for copies on other machines besides.
+/// `appendfsync always` the entry is on Redis's disk by then; with Redis's defaults it may be lost with the process or the
+/// machine. `maxmemory-policy` must be `noeviction`, or Redis may delete the stream.
+/// [`wait_replicas`](RedisStream::wait_replicas) asks for copies on other machines as well.
 ///
-/// Whatever fails, the client reads a 4xx and keeps its copy: `452 4.3.1` if the stream has [as many
-/// entries](RedisStream::capacity) as it may, or Redis is at its `maxmemory`; `451 4.3.0` if Redis is down, hangs, refuses
-/// the password, is a replica, has a full disk, or whatever else. The log has one line when it begins, with what can be
-/// done about it, and one when it is over. No entry is ever trimmed: that would lose mail that was accepted.
+/// If anything fails, the client gets a 4xx and keeps its copy: `452 4.3.1` if the stream is at its
+/// [capacity](RedisStream::capacity) or Redis is at its `maxmemory`; `451 4.3.0` if Redis is down, hangs, refuses
+/// the password, is a replica, has a full disk, or for any other reason. The log has one line when the trouble begins, with
+/// what to do about it, and one when it is over. No entry is ever trimmed: that would lose mail that was accepted.
 ///
-/// If Redis takes a message and its answer is lost, the client hears a 451 and sends the message again: it arrives twice,
-/// as two messages with an id each. It is not tried again here unless it is certain that nothing was done.
+/// If Redis takes a message and its answer is lost, the client gets a 451 and sends the message again: it arrives twice,
+/// as two messages with an id each. This handler tries again itself only if it is certain that nothing was done.
 ///
 /// # Connections, memory and time
 ///
-/// A connection is made when there is a message for it, and again after it broke; the server can be started before its
-/// Redis. Messages that come at the same time go over up to 16 connections, and one more for each of the server's
+/// It connects when there is a message, and again after a connection broke, so you can start the server before Redis.
+/// Messages that arrive at the same time use up to 16 connections, and one more for each of the server's
 /// [`consumers`](crate::Builder::consumers): with `appendfsync always` Redis flushes once for all that wait.
-/// A message is in memory while it is sent, whole: 17 times [`data_size_limit`](crate::Builder::data_size_limit) at most,
-/// with one consumer. Redis takes 512 MiB at once (`proto-max-bulk-len`), which is the most that limit may be.
+/// A whole message is in memory while it is sent: at most 17 times [`data_size_limit`](crate::Builder::data_size_limit)
+/// with one consumer. That limit must not exceed Redis's `proto-max-bulk-len`, 512 MiB by default.
 ///
 /// # An entry
 ///
@@ -112,7 +112,7 @@ impl RedisStream {
     /// with percent signs. Nothing is connected to yet.
     ///
     /// # Errors
-    /// [`RedisUrlError`] if the URL is none.
+    /// [`RedisUrlError`] if the URL is invalid.
     pub fn new(url: &str) -> Result<RedisStream, RedisUrlError> {
         let client = redis::Client::open(url).map_err(|e| RedisUrlError(e.to_string()))?;
         let settings = Settings {
@@ -137,43 +137,43 @@ impl RedisStream {
         self
     }
 
-    /// How many entries the stream may have, those that workers have taken and not yet deleted among them. Redis counts and
-    /// adds in one step, so that several servers do not pass it together. Default: 100,000.
+    /// How many entries the stream may have, including those that workers have taken and not yet deleted. Redis counts and
+    /// adds in one step, so several servers cannot exceed it together. Default: 100,000.
     ///
-    /// A worker has to delete what it is done with (XDEL), not only to acknowledge it.
+    /// A worker must delete an entry when it is done with it (XDEL), not only acknowledge it.
     pub fn capacity(mut self, entries: u64) -> RedisStream {
         Arc::make_mut(&mut self.settings).capacity = entries;
         self
     }
 
-    /// How long making a connection may take in all, with looking up the name, TLS and the password. Default: 5 s.
+    /// How long connecting may take in total, including name resolution, TLS and login. Default: 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> RedisStream {
         Arc::make_mut(&mut self.settings).connect_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// How long Redis may be silent, while it is to take octets and while it is to answer. Then the client reads
-    /// `451 4.3.0`, and the connection is closed: an answer that comes late is nobody's. Default: 30 s.
+    /// How long Redis may be silent while it reads and while it answers. Then the client gets `451 4.3.0`, and the
+    /// connection is closed, so that no late answer is taken for another one's. Default: 30 s.
     pub fn response_timeout(mut self, timeout: Duration) -> RedisStream {
         Arc::make_mut(&mut self.settings).response_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// Accepts a message once so many replicas have it too, or answers `451 4.3.0` after the time-out and takes the entry
-    /// out again. Default: it does not wait.
+    /// Accepts a message only when this many replicas have it too. After the timeout it answers `451 4.3.0` and removes the
+    /// entry. Default: it does not wait.
     ///
-    /// The replicas have it in memory then; on their disk only if they flush as well. And a failover may still choose a
-    /// replica that has it not: see [`scaling_out`](crate::guide::scaling_out).
+    /// The replicas then have it in memory, and on disk only if they flush as well. A failover may still choose a
+    /// replica that does not have it: see [`scaling_out`](crate::guide::scaling_out).
     pub fn wait_replicas(mut self, replicas: usize, timeout: Duration) -> RedisStream {
         Arc::make_mut(&mut self.settings).replicas = Some((replicas, timeout)).filter(|(replicas, _)| *replicas > 0);
         self
     }
 
-    /// The message of an entry's fields, in whichever order: for workers, who can give it to a handler such as
+    /// Makes an envelope of an entry's fields, in any order. A worker can give it to a handler such as
     /// [`Maildir`](super::Maildir) or [`Proxy`](super::Proxy).
     ///
-    /// All is as it was received, but for [`values`](Envelope::values), the [`transcript`](Envelope::transcript) and TLS's
-    /// channel bindings, which are not in the stream. Fields that are not known are left out.
+    /// Everything is as it was received, except [`values`](Envelope::values), the [`transcript`](Envelope::transcript) and the
+    /// channel bindings of TLS, which are not in the stream. Unknown fields are ignored.
     ///
     /// # Errors
     /// [`RedisEntryError`] if they are not those of a message: who can write to the stream cannot put a line into a header or

@@ -16,15 +16,15 @@ const IDLE_CONNECTIONS: usize = 10;
 
 /// Gives Mailman 3 the mail for its lists and relays the rest: what smtpd's `MailmanProxy` did with Mailman 2.
 ///
-/// Each recipient is asked of Mailman's LMTP runner first, which knows its lists and their sub-addresses (`LIST-owner`,
-/// `LIST-join` ...), so that lists come and go without a restart; `LIST-admin` means `LIST-owner`. What is Mailman's goes
-/// to Mailman, from whomever it comes: whether they may post is its to decide. Local parts that may lead elsewhere (`@`, `%`, `!`,
-/// `:`) are refused to strangers here as well. The rest is the [`Proxy`]'s, with its rules
-/// of whom it relays for. While Mailman does not answer, every recipient is a `451 4.4.1`: nobody can say whose it is.
+/// It asks Mailman's LMTP runner about each recipient first. Mailman knows its lists and their sub-addresses (`LIST-owner`,
+/// `LIST-join` ...), so you can add and remove lists without a restart; `LIST-admin` means `LIST-owner`. Mail for lists goes
+/// to Mailman, whoever sends it: Mailman decides who may post. Local parts that may lead elsewhere (`@`, `%`, `!`, `:`) are
+/// refused to strangers here as well. The [`Proxy`] gets the rest, with its rules for whom it relays. While Mailman does not
+/// answer, every recipient gets `451 4.4.1`, since nobody knows whose it is.
 ///
-/// A message has one reply, which has to be true of all its recipients. So lists and others do not go together: the
-/// recipients of the second kind read `452 4.5.3`, and their client sends the message to them in a second transaction. A
-/// server that [speaks LMTP](crate::Builder::lmtp) takes both at once, and gives a reply for each.
+/// A message has one reply, which must be true for all its recipients. So lists and other recipients cannot share a
+/// transaction: those of the second kind get `452 4.5.3`, and the client sends them the message in another transaction. A
+/// server that [speaks LMTP](crate::Builder::lmtp) takes both at once, with a reply for each.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::{Mailman, Proxy}};
@@ -39,8 +39,8 @@ pub struct Mailman {
 }
 
 impl Mailman {
-    /// Asks the Mailman whose LMTP runner is at `lists` (`mta.lmtp_host` and `lmtp_port` in its `mailman.cfg`; by default
-    /// localhost:8024) and leaves the rest to `others`.
+    /// Uses the Mailman whose LMTP runner is at `lists` (`mta.lmtp_host` and `lmtp_port` in its `mailman.cfg`; by default
+    /// localhost:8024), and leaves the rest to `others`.
     pub fn at(lists: impl Into<Upstream>, others: Proxy) -> Mailman {
         let lists = Arc::new(Route::new(lists.into().lmtp(), IDLE_CONNECTIONS));
         Mailman { relay: others.relay.with_lists(lists) }

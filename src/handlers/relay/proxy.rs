@@ -1,4 +1,4 @@
-//! A handler that sends messages on.
+//! A handler that relays messages.
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
@@ -15,30 +15,31 @@ use crate::upstream::Upstream;
 /// Connections that wait for the next message.
 const IDLE_CONNECTIONS: usize = 10;
 
-/// Relays each message to another server and answers with what that said: what smtpd's `PureProxy` was meant to do.
+/// Relays each message to another server and passes that server's answer back: what smtpd's `PureProxy` was meant to do.
 ///
-/// The client's transaction is one with the upstream at the same time. MAIL and each RCPT are asked there while the client
-/// waits, and the answers handed back word for word, refusals as well; the client reads 250 to its message only after the
-/// upstream has said so. An upstream that does not answer is a `451 4.4.1`, one that goes silent in between a `451 4.4.2`:
-/// the client keeps the message and tries again.
+/// The client's transaction runs on the upstream at the same time. MAIL and each RCPT go there while the client waits, and
+/// the replies come back word for word, refusals included. The client gets 250 to its message only after the upstream has
+/// sent it. If the upstream does not answer, the client gets `451 4.4.1`; if it falls silent in between, `451 4.4.2`: the
+/// client keeps the message and tries again.
 ///
-/// Parameters go on as far as the upstream offers them: BODY, SMTPUTF8, SIZE, RET, ENVID, NOTIFY, ORCPT, REQUIRETLS and,
-/// where [the server offers them](crate::Builder::mt_priority), MT-PRIORITY, BY and HOLDFOR. What the message needs and the
-/// upstream cannot do is refused as the RFCs say: UTF-8 addresses `553 5.6.7`, UTF-8 headers `554 5.6.9`, octets above 127
-/// without 8BITMIME or BINARYMIME content `554 5.6.3`, REQUIRETLS `550 5.7.30`, or `550 5.7.10` without TLS by a verified
-/// certificate. A wish to be told about delivery is not acted upon here: if the upstream knows no DSN it is lost.
+/// Parameters are passed on if the upstream offers them: BODY, SMTPUTF8, SIZE, RET, ENVID, NOTIFY, ORCPT, REQUIRETLS and,
+/// if [the server offers them](crate::Builder::mt_priority), MT-PRIORITY, BY and HOLDFOR. If a message needs what the
+/// upstream cannot do, it is refused as the RFCs require: UTF-8 addresses `553 5.6.7`, UTF-8 headers `554 5.6.9`, octets above
+/// 127 without 8BITMIME or BINARYMIME content `554 5.6.3`, REQUIRETLS `550 5.7.30`, or `550 5.7.10` without TLS by a verified
+/// certificate. It sends no notices about delivery itself: if the upstream has no DSN, a client's request for them is lost.
 ///
-/// Two headers are put before the content: `Received:` (RFC 5321 section 4.4) and, unless [it shall not be](Proxy::x_peer),
-/// smtpd's `X-Peer:` with the client's address. A message with more than 100 Received lines is in a loop: `554 5.4.6`. A CR or LF that stands alone never goes
-/// out, but within BINARYMIME.
+/// Two headers are added before the content: `Received:` (RFC 5321 section 4.4) and, unless you turn it
+/// [off](Proxy::x_peer), smtpd's `X-Peer:` with the client's address. A message with more than 100 Received lines is in a
+/// loop, and refused with `554 5.4.6`. A lone CR or LF is never sent, except within BINARYMIME.
 ///
 /// # For whom it relays
 ///
-/// For clients on this machine, of [listed networks](Proxy::from_networks) and authenticated ones it relays to anybody;
-/// for all others to [listed domains](Proxy::to_domains) alone, anything else is `550 5.7.1`. So is a local part that may
-/// lead elsewhere from the upstream, which trusts us: one with `@`, `%`, `!` or `:` in it, quoted or not, as in
-/// `<user%elsewhere.example@listed.example>`. Behind a load balancer on this machine everybody seems to come from here: it
-/// has to tell who the clients are, by [`proxy_protocol`](crate::Builder::proxy_protocol).
+/// It relays to anybody for clients on this machine, in [listed networks](Proxy::from_networks), or authenticated; for all
+/// others only to [listed domains](Proxy::to_domains), and anything else is refused with `550 5.7.1`. So is a local part by
+/// which the upstream, which trusts this server, might send the message elsewhere: one that contains `@`, `%`, `!` or `:`,
+/// quoted or not, as in `<user%elsewhere.example@listed.example>`. Behind a load balancer on this machine every client seems
+/// to be on this machine, unless the balancer names the clients by the PROXY protocol: see
+/// [`proxy_protocol`](crate::Builder::proxy_protocol).
 ///
 /// # An upstream that stops
 ///
@@ -49,9 +50,9 @@ const IDLE_CONNECTIONS: usize = 10;
 ///
 /// # Mail stores
 ///
-/// An upstream of [LMTP](Upstream::lmtp) (Dovecot, Cyrus) answers for each recipient by itself. A server that
-/// [speaks LMTP](crate::Builder::lmtp) too hands that back; one that speaks SMTP has one reply, and gives the first
-/// refusal if there is any.
+/// An upstream that speaks [LMTP](Upstream::lmtp), such as Dovecot or Cyrus, answers for each recipient. A server that
+/// [speaks LMTP](crate::Builder::lmtp) too passes these answers on; one that speaks SMTP has one reply, which is the first
+/// refusal if there is one.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::Proxy};
@@ -70,7 +71,7 @@ impl Proxy {
         Proxy { relay: Relay::new(Route::new(upstream.into(), IDLE_CONNECTIONS)) }
     }
 
-    /// Relays for the clients of these networks to anybody, beside those on this machine. Default: none.
+    /// Relays to anybody for clients in these networks, in addition to those on this machine. Default: none.
     pub fn from_networks(mut self, networks: impl IntoIterator<Item = Network>) -> Proxy {
         Arc::make_mut(&mut self.relay.policy).networks.extend(networks);
         self
@@ -84,21 +85,21 @@ impl Proxy {
         self
     }
 
-    /// Whether messages get an `X-Peer:` header, as smtpd's had. It tells everybody who reads a message the address of the
-    /// client that submitted it, which `Received:` does too unless a server behind removes it. Default: true.
+    /// Whether messages get an `X-Peer:` header, as smtpd's had. It shows everybody who reads a message the address of the
+    /// client that submitted it. So does `Received:`, unless a later server removes it. Default: true.
     pub fn x_peer(mut self, added: bool) -> Proxy {
         self.relay.x_peer = added;
         self
     }
 
-    /// Relays for all clients to anybody. On a network that others can reach, such a relay is found within hours, used for
-    /// spam, and blocked by everybody. Default: false.
+    /// Relays to anybody for all clients. On a network that others can reach, such a relay is found within hours, used for
+    /// spam, and then blocked everywhere. Default: false.
     pub fn open_relay(mut self, open: bool) -> Proxy {
         Arc::make_mut(&mut self.relay.policy).is_open = open;
         self
     }
 
-    /// How many connections to the upstream are kept for the next message; each for at most half a minute. Default: 10.
+    /// How many idle connections to the upstream are kept for the next message, each for at most half a minute. Default: 10.
     pub fn idle_connections(mut self, connections: usize) -> Proxy {
         self.relay.upstream = Arc::new(Route::new(self.relay.upstream.upstream.clone(), connections));
         self

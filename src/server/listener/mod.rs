@@ -1,4 +1,4 @@
-//! Where a server listens: bind and accept.
+//! Listening sockets: bind and accept.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
@@ -21,20 +21,19 @@ mod unix;
 use bound::{Acceptor, BACKLOG, Owned};
 pub(crate) use bound::{Bound, reachable};
 
-/// A place to listen at: an address, a Unix socket's path, or a socket that listens already.
+/// Where to listen: an address, the path of a Unix socket, or a socket that listens already.
 ///
-/// Text like `"localhost:8025"`, `"[::1]:25"` or `"unix:/run/mail.sock"`, a [`SocketAddr`], a `(host, port)` pair, a
-/// [`PathBuf`] and std's own listeners turn into one, so that it rarely needs to be named. Port 0 is any free port: see
-/// [`Server::local_addr`](crate::Server::local_addr).
+/// You rarely need to name this type: text like `"localhost:8025"`, `"[::1]:25"` or `"unix:/run/mail.sock"`, a
+/// [`SocketAddr`], a `(host, port)` pair, a [`PathBuf`] and std's listeners convert to it. Port 0 takes any free port:
+/// see [`Server::local_addr`](crate::Server::local_addr).
 ///
-/// A host name is bound at the first of its addresses that this machine has, IPv4 before IPv6.
+/// For a host name, it listens on the first of the name's addresses that this machine has, IPv4 before IPv6.
 ///
-/// A Unix socket is removed when the server ends, unless somebody else has put another in its place. One that nobody
-/// listens at any more is replaced. Whoever may write to its folder can put a socket of their own there, so that should
-/// be nobody else. Who may connect is said by [`mode`](Listener::mode).
+/// A Unix socket is removed when the server ends, unless somebody else has replaced it. A socket on which nobody listens any
+/// more is replaced. Anybody who may write to its folder can put another socket there, so let nobody else write to it.
+/// [`mode`](Listener::mode) says who may connect.
 ///
-/// A socket that was made elsewhere (by systemd, say) is taken as it is, but for one that does not block: it does from
-/// then on.
+/// A socket that was opened elsewhere, for example by systemd, is used as it is, but set to blocking.
 ///
 /// ```
 /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -64,7 +63,7 @@ impl From<Place> for Listener {
 }
 
 impl Listener {
-    /// Connections here begin with a TLS handshake, before the banner: port 465, "smtps" (RFC 8314). The server must have
+    /// Starts each connection with a TLS handshake, before the banner: port 465, "smtps" (RFC 8314). The server needs
     /// [`tls`](crate::Builder::tls).
     pub fn implicit_tls(self) -> Listener {
         Listener { implicit_tls: true, ..self }
@@ -80,8 +79,8 @@ impl Listener {
         Place::Path(path.as_ref().to_owned()).into()
     }
 
-    /// The permissions of a Unix socket that is made here, such as `0o660`: whoever may write to it may connect. They are set
-    /// before anybody can. Default: `0o777` without the bits of the process's umask.
+    /// The permissions of the Unix socket, such as `0o660`: those who may write to it may connect. They are set before anybody
+    /// can connect. Default: `0o777` without the bits of the process's umask.
     ///
     /// Starting with any other listener, or with more than permission bits, is an [`Error::Setting`].
     #[cfg(unix)]
@@ -89,8 +88,8 @@ impl Listener {
         Listener { mode: Some(mode), ..self }
     }
 
-    /// Binds now what is else bound when the server starts: for a program that gives up its privileges in between.
-    /// Connections wait until the server serves them.
+    /// Binds now rather than when the server starts, so that a program can give up its privileges in between. Connections wait
+    /// until the server serves them.
     ///
     /// # Errors
     /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Setting`] for a [`mode`](Listener::mode) that cannot be.
@@ -100,7 +99,7 @@ impl Listener {
         Ok(Listener { implicit_tls, ..Place::Bound(bound).into() })
     }
 
-    /// Where it listens, once it is bound.
+    /// The address or path, once it is bound.
     pub fn local(&self) -> Option<&Endpoint> {
         match &self.place {
             Place::Bound(bound) => Some(&bound.local),

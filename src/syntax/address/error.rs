@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Display, Formatter};
 
-/// Why text is no address.
+/// Why text is not an address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Nothing is there.
+    /// It is empty.
     Empty,
     /// An angle bracket is missing.
     MissingBracket,
@@ -14,9 +14,9 @@ pub enum AddressError {
     LocalPart,
     /// The domain is missing or malformed.
     Domain,
-    /// What stands in square brackets is no address literal.
+    /// The text in square brackets is not an address literal.
     Literal,
-    /// The source route before the address is none.
+    /// The source route before the address is invalid.
     Route,
     /// Something else follows directly behind the address.
     Trailing,

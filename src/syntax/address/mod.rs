@@ -24,8 +24,8 @@ pub use literal::AddressLiteral;
 ///
 /// [`strict_syntax`](crate::Builder::strict_syntax) makes a server refuse these.
 ///
-/// Two are equal if they mean the same: the domain in whichever case of letters, the local part to the letter (RFC 5321
-/// section 2.4), whether or not it is quoted. So do they compare with text.
+/// Two are equal if they mean the same: domains are compared without regard to case, local parts exactly (RFC 5321
+/// section 2.4), quoted or not. Comparison with text works in the same way.
 ///
 /// ```
 /// use pillarbox::Mailbox;
@@ -57,7 +57,7 @@ impl Mailbox {
         &self.text
     }
 
-    /// What is before the `@`, as sent: a quoted string keeps its quotes. All of an address that has no domain.
+    /// The local part, as sent: a quoted string keeps its quotes. It is the whole address if there is no domain.
     pub fn local_part(&self) -> &str {
         &self.text[..usize::from(self.at)]
     }
@@ -77,13 +77,13 @@ impl Mailbox {
             .into()
     }
 
-    /// What follows the `@`, as sent: a domain, or an address literal in its square brackets. Empty for an address without a
-    /// domain, such as `root`.
+    /// The domain, as sent, or an address literal in its square brackets. Empty for an address without a domain, such as
+    /// `root`.
     pub fn domain(&self) -> &str {
         self.text.get(usize::from(self.at) + 1..).unwrap_or_default()
     }
 
-    /// The address literal that stands in the domain's place, if one does.
+    /// The address literal, if there is one instead of a domain.
     pub fn domain_literal(&self) -> Option<AddressLiteral> {
         self.domain().strip_prefix('[')?.strip_suffix(']')?.parse().ok()
     }
@@ -123,7 +123,7 @@ impl FromStr for Mailbox {
     }
 }
 
-/// The address of MAIL: where notices about the message go, or nowhere.
+/// The address in MAIL, to which notices about the message go, or the null path.
 ///
 /// ```
 /// use pillarbox::ReversePath;
@@ -137,14 +137,14 @@ impl FromStr for Mailbox {
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum ReversePath {
-    /// `<>`: the message is itself a notice, and nobody is to be told about it (RFC 5321 section 4.5.5).
+    /// `<>`: the message is itself a notice, and causes no further ones (RFC 5321 section 4.5.5).
     Null,
     /// An address.
     Mailbox(Mailbox),
 }
 
 impl ReversePath {
-    /// The address, but for the null path.
+    /// The address; `None` for the null path.
     pub fn mailbox(&self) -> Option<&Mailbox> {
         match self {
             ReversePath::Null => None,
@@ -188,7 +188,7 @@ impl FromStr for ReversePath {
     }
 }
 
-/// The address of RCPT: whom the message is for.
+/// The address in RCPT: a recipient of the message.
 ///
 /// ```
 /// use pillarbox::ForwardPath;
@@ -200,14 +200,14 @@ impl FromStr for ReversePath {
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum ForwardPath {
-    /// `<Postmaster>`, without a domain: whoever runs this server (RFC 5321 section 4.5.1).
+    /// `<Postmaster>`, without a domain: the person who runs this server (RFC 5321 section 4.5.1).
     Postmaster,
     /// An address.
     Mailbox(Mailbox),
 }
 
 impl ForwardPath {
-    /// The address, but for the postmaster without a domain.
+    /// The address; `None` for the postmaster without a domain.
     pub fn mailbox(&self) -> Option<&Mailbox> {
         match self {
             ForwardPath::Postmaster => None,

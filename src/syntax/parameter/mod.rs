@@ -17,7 +17,7 @@ pub use schedule::{DeliverBy, DeliverByMode, Hold};
 
 /// How the client declared its content: the BODY parameter of RFC 6152 and RFC 3030.
 ///
-/// It is a declaration only. Content without it may hold octets over 127 all the same.
+/// It is only a declaration. Content without it may contain octets over 127 all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Body {
@@ -25,7 +25,7 @@ pub enum Body {
     SevenBit,
     /// `BODY=8BITMIME`
     EightBitMime,
-    /// `BODY=BINARYMIME`: octets without lines, which only BDAT can bring.
+    /// `BODY=BINARYMIME`: octets without lines, which only BDAT can transfer.
     BinaryMime,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Offered {
     pub future_release: Option<(Duration, SystemTime)>,
 }
 
-/// Who wrote a message, as far as the client trusts that: `AUTH=` (RFC 4954 section 5).
+/// Who submitted a message, as far as the client trusts that: `AUTH=` (RFC 4954 section 5).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum AuthParameter {
     /// `AUTH=<>`: the client does not know, or does not trust what it was told.
@@ -75,7 +75,7 @@ impl AuthParameter {
     }
 }
 
-/// What followed the reverse-path in MAIL, typed and as received.
+/// The parameters of MAIL, typed and as received.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct MailParameters {
     size: Option<u64>,
@@ -147,22 +147,22 @@ impl MailParameters {
         self.smtputf8
     }
 
-    /// How much of the message a notice brings back: `RET=` (RFC 3461 section 4.3).
+    /// How much of the message a notice returns: `RET=` (RFC 3461 section 4.3).
     pub fn ret(&self) -> Option<Ret> {
         self.rare.as_ref()?.ret
     }
 
-    /// What the sender calls this message in notices: `ENVID=` (RFC 3461 section 4.4), decoded.
+    /// The sender's identifier of this message, for notices: `ENVID=` (RFC 3461 section 4.4), decoded.
     pub fn envid(&self) -> Option<&str> {
         self.rare.as_ref()?.envid.as_deref()
     }
 
-    /// Who wrote the message, in the client's opinion: `AUTH=` (RFC 4954 section 5). It is worth as much as the client.
+    /// Who submitted the message, according to the client: `AUTH=` (RFC 4954 section 5). Trust it as much as the client.
     pub fn auth(&self) -> Option<&AuthParameter> {
         self.rare.as_ref()?.auth.as_ref()
     }
 
-    /// Whether the message may travel within TLS only: `REQUIRETLS` (RFC 8689).
+    /// Whether the message may be sent on only over TLS: `REQUIRETLS` (RFC 8689).
     pub fn require_tls(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.require_tls.is_some())
     }
@@ -177,12 +177,12 @@ impl MailParameters {
         self.rare.as_ref()?.priority
     }
 
-    /// By when the message is to be delivered: `BY=` (RFC 2852).
+    /// The deadline for delivery: `BY=` (RFC 2852).
     pub fn deliver_by(&self) -> Option<DeliverBy> {
         self.rare.as_ref()?.deliver_by
     }
 
-    /// Until when the message is to be held back: `HOLDFOR=` and `HOLDUNTIL=` (RFC 4865).
+    /// How long to hold the message back: `HOLDFOR=` and `HOLDUNTIL=` (RFC 4865).
     pub fn hold(&self) -> Option<Hold> {
         self.rare.as_ref()?.hold
     }
@@ -240,7 +240,7 @@ impl Rare {
     }
 }
 
-/// What followed the forward-path in RCPT, typed and as received.
+/// The parameters of RCPT, typed and as received.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct RcptParameters {
     notify: Option<Notify>,
