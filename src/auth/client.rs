@@ -40,10 +40,10 @@ const MECHANISMS: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::Plain, Me
 pub(crate) struct ClientExchange<'a> {
     mechanism: Mechanism,
     credentials: &'a Credentials,
-    state: State,
+    state: ClientState,
 }
 
-enum State {
+enum ClientState {
     /// Nothing was sent, or of LOGIN one part.
     Start,
     Password,
@@ -62,7 +62,7 @@ impl<'a> ClientExchange<'a> {
         };
         let usable = |mechanism: &Mechanism| is_offered(mechanism) && (may_show || !mechanism.is_clear_text());
         let mechanism = MECHANISMS.into_iter().find(usable)?;
-        Some(ClientExchange { mechanism, credentials, state: State::Start })
+        Some(ClientExchange { mechanism, credentials, state: ClientState::Start })
     }
 
     pub fn mechanism(&self) -> Mechanism {
@@ -74,7 +74,7 @@ impl<'a> ClientExchange<'a> {
         match self.mechanism {
             Mechanism::Login => Ok(None),
             Mechanism::Plain => {
-                self.state = State::Done;
+                self.state = ClientState::Done;
                 let Credentials { user, password } = self.credentials;
                 // RFC 4616 section 2.
                 Ok(Some(Zeroizing::new([b"\0", user.as_bytes(), b"\0", password.as_bytes()].concat())))
@@ -93,27 +93,27 @@ impl<'a> ClientExchange<'a> {
         let user = self.credentials.user.replace('=', "=3D").replace(',', "=2C");
         let bare = format!("n={user},r={nonce}");
         let first = format!("n,,{bare}");
-        self.state = State::First(bare);
+        self.state = ClientState::First(bare);
         first
     }
 
     /// The answer to a challenge.
     pub fn answer(&mut self, challenge: &[u8]) -> Result<Zeroizing<Vec<u8>>, BadChallenge> {
         let secret = |text: &str| Ok(Zeroizing::new(text.as_bytes().to_vec()));
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Start => {
+        match std::mem::replace(&mut self.state, ClientState::Done) {
+            ClientState::Start => {
                 // What LOGIN's challenges say is custom at best; their order is what all agree on.
-                self.state = State::Password;
+                self.state = ClientState::Password;
                 secret(&self.credentials.user)
             }
-            State::Password => secret(&self.credentials.password),
-            State::First(bare) => self.client_final(&bare, challenge).map(Zeroizing::new),
-            State::Expected(signature) => {
+            ClientState::Password => secret(&self.credentials.password),
+            ClientState::First(bare) => self.client_final(&bare, challenge).map(Zeroizing::new),
+            ClientState::Expected(signature) => {
                 let claim = str::from_utf8(challenge).ok().and_then(|text| text.strip_prefix("v="));
                 let claim = claim.and_then(|text| Base64::decode_vec(text).ok()).and_then(|v| Hash::try_from(v).ok());
                 if claim.is_some_and(|claim| is_same(claim, signature)) { secret("") } else { Err(BadChallenge) }
             }
-            State::Done => Err(BadChallenge),
+            ClientState::Done => Err(BadChallenge),
         }
     }
 
@@ -137,13 +137,13 @@ impl<'a> ClientExchange<'a> {
         let without_proof = format!("c=biws,r={nonce}");
         let messages = format!("{bare},{server_first},{without_proof}");
         let proof = ScramProof::derive(&self.credentials.password, &salt, iterations, &messages);
-        self.state = State::Expected(proof.server_signature);
+        self.state = ClientState::Expected(proof.server_signature);
         Ok(format!("{without_proof},p={}", Base64::encode_string(&proof.client_proof)).into_bytes())
     }
 
     /// Whether a 235 is to be believed now: SCRAM's server has to prove itself first.
     pub fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+        matches!(self.state, ClientState::Done)
     }
 }
 

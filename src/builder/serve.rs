@@ -7,7 +7,7 @@ use crate::delivery::Delivery;
 use crate::delivery::handler::Handler;
 use crate::envelope::Envelope;
 use crate::error::{Error, SettingError};
-use crate::inbox::{Inbox, Keep, Store};
+use crate::inbox::{Inbox, Keep, MessageQueue};
 use crate::server::Server;
 use crate::server::listener::Listener;
 
@@ -116,7 +116,7 @@ impl Builder {
         if self.config.inbox_capacity == 0 {
             return Err(Error::Setting(SettingError::InboxCapacity));
         }
-        let store = Store::new(self.config.inbox_capacity);
+        let store = MessageQueue::new(self.config.inbox_capacity);
         let builder = Builder { transcripts: self.transcripts.or(Some(true)), ..self };
         builder.serve(at, Keep(store.clone())).map(|server| Inbox::new(server, store))
     }

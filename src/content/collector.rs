@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::content::Content;
-use crate::content::pieces::PIECE;
+use crate::content::segments::SEGMENT;
 use crate::content::spool::{SpoolFile, is_out_of_resources};
-use crate::content::store::{Room, Store};
+use crate::content::store::{ContentReservation, ContentStore};
 use crate::content::writer::ContentWriter;
 
 /// Why content is no longer kept.
@@ -24,9 +24,9 @@ pub(crate) enum Overflow {
 #[derive(Debug)]
 pub(crate) struct Collector {
     // With all octets, or if there is a file with those that are not in it yet.
-    room: Room,
+    room: ContentReservation,
     file: Option<SpoolFile>,
-    // Whether memory was there for the last piece; else it is taken while the content is small.
+    // Whether memory was there for the last segment; else it is taken while the content is small.
     is_granted: bool,
     limit: u64,
     hint: usize,
@@ -36,14 +36,14 @@ pub(crate) struct Collector {
 
 impl Collector {
     /// `limit` is in octets, 0 is none; `hint` is the size that the client announced.
-    pub fn new(store: &Arc<Store>, limit: u64, hint: Option<u64>) -> Collector {
+    pub fn new(store: &Arc<ContentStore>, limit: u64, hint: Option<u64>) -> Collector {
         Collector {
-            room: Room::of(store),
+            room: ContentReservation::of(store),
             file: None,
             is_granted: false,
             limit,
-            // Up to a piece it is believed without proof, and beyond there is no regrowth to be saved.
-            hint: hint.and_then(|hint| usize::try_from(hint).ok()).filter(|hint| *hint <= PIECE).unwrap_or(0),
+            // Up to a segment it is believed without proof, and beyond there is no regrowth to be saved.
+            hint: hint.and_then(|hint| usize::try_from(hint).ok()).filter(|hint| *hint <= SEGMENT).unwrap_or(0),
             total: 0,
             overflow: None,
         }
@@ -70,7 +70,7 @@ impl Collector {
             return Err(why);
         }
         let store = self.room.store();
-        // It may have outgrown the threshold within the last piece.
+        // It may have outgrown the threshold within the last segment.
         let is_too_much = self.total > store.spool.threshold && !self.is_granted && store.is_memory_exhausted();
         if self.file.is_some() || is_too_much {
             return self.finish_on_disk();
@@ -89,24 +89,24 @@ impl Collector {
     fn keep(&mut self, octets: &[u8]) -> Result<(), Overflow> {
         let mut rest = octets;
         while !rest.is_empty() {
-            if self.room.pieces.last().len() == PIECE {
+            if self.room.segments.last().len() == SEGMENT {
                 self.begin_piece()?;
             }
-            let (now, later) = rest.split_at(rest.len().min(PIECE - self.room.pieces.last().len()));
+            let (now, later) = rest.split_at(rest.len().min(SEGMENT - self.room.segments.last().len()));
             self.reserve(now.len())?;
-            self.room.pieces.extend(now);
+            self.room.segments.extend(now);
             rest = later;
         }
         Ok(())
     }
 
-    /// The last piece is full, and more is there: in memory, if it may, or on disk.
+    /// The last segment is full, and more is there: in memory, if it may, or on disk.
     fn begin_piece(&mut self) -> Result<(), Overflow> {
-        let with_next = self.room.pieces.len() + PIECE as u64;
+        let with_next = self.room.segments.len() + SEGMENT as u64;
         if self.file.is_none() {
             self.is_granted = self.room.grow_in_memory(with_next);
             if self.is_granted || self.total <= self.room.store().spool.threshold {
-                self.room.pieces.begin();
+                self.room.segments.begin();
                 return Ok(());
             }
         }
@@ -114,17 +114,17 @@ impl Collector {
         Ok(())
     }
 
-    /// Makes room for `more` octets in the last piece.
+    /// Makes room for `more` octets in the last segment.
     fn reserve(&mut self, more: usize) -> Result<(), Overflow> {
-        let (needed, capacity) = (self.room.pieces.last().len() + more, self.room.pieces.last().capacity());
+        let (needed, capacity) = (self.room.segments.last().len() + more, self.room.segments.last().capacity());
         if needed <= capacity {
             return Ok(());
         }
-        let before = self.room.pieces.before_last();
+        let before = self.room.segments.before_last();
         let preferred = match before {
             0 if self.hint >= needed => self.hint,
-            0 => needed.max(capacity * 2).min(PIECE),
-            _ => PIECE,
+            0 => needed.max(capacity * 2).min(SEGMENT),
+            _ => SEGMENT,
         };
         // Where the budget ends, what is just needed may still fit.
         let fits = |size: &usize| self.room.hold(before + *size as u64);
@@ -139,7 +139,7 @@ impl Collector {
     fn write(&mut self) -> Result<SpoolFile, Overflow> {
         let on_disk = self.file.as_ref().map_or(0, SpoolFile::len);
         let room = &mut self.room;
-        if !room.hold(on_disk + room.pieces.len() + PIECE as u64) && !room.hold(self.total) {
+        if !room.hold(on_disk + room.segments.len() + SEGMENT as u64) && !room.hold(self.total) {
             return Err(Overflow::NoRoom);
         }
         let file = match self.file.take() {
@@ -154,7 +154,7 @@ impl Collector {
             room.store().spool.has_failed(&e);
             if is_out_of_resources(&e) { Overflow::NoRoom } else { Overflow::NotStored }
         })?;
-        room.set_in_memory(room.pieces.last().capacity() as u64);
+        room.set_in_memory(room.segments.last().capacity() as u64);
         Ok(file)
     }
 
@@ -185,24 +185,24 @@ mod tests {
     use crate::config::Config;
     use std::path::Path;
 
-    /// A store of so many octets that spools what is over 1,000 octets once four pieces of memory are in use.
-    fn spooling(folder: &Path, octets: u64) -> Arc<Store> {
-        let config = Config { spool_threshold: 1000, memory_budget: 4 * PIECE as u64, ..Config::default() };
-        Store::new(&Config { spool_folder: Some(folder.to_owned()), buffer_budget: octets, ..config })
+    /// A store of so many octets that spools what is over 1,000 octets once four segments of memory are in use.
+    fn spooling(folder: &Path, octets: u64) -> Arc<ContentStore> {
+        let config = Config { spool_threshold: 1000, memory_budget: 4 * SEGMENT as u64, ..Config::default() };
+        ContentStore::new(&Config { spool_folder: Some(folder.to_owned()), buffer_budget: octets, ..config })
     }
 
     /// One that has no folder.
-    fn not_spooling(octets: u64) -> Arc<Store> {
+    fn not_spooling(octets: u64) -> Arc<ContentStore> {
         spooling(Path::new("/does/not/exist"), octets)
     }
 
-    fn used(store: &Store) -> (u64, u64) {
+    fn used(store: &ContentStore) -> (u64, u64) {
         (store.held.used(), store.in_memory())
     }
 
     fn collect(collector: &mut Collector, octets: usize) {
         let content: Vec<u8> = (0..octets).map(|n| (n % 251) as u8).collect();
-        content.chunks(100).for_each(|piece| collector.put(piece));
+        content.chunks(100).for_each(|segment| collector.put(segment));
     }
 
     #[test]
@@ -245,14 +245,16 @@ mod tests {
 
     #[test]
     fn memory_is_taken_by_the_piece() {
-        let store = Store::new(&Config::default());
+        let store = ContentStore::new(&Config::default());
         let mut collector = Collector::new(&store, 0, None);
-        for (total, allocated) in [(1, 1), (3, 3), (4, 6), (40_000, 40_000), (40_001, PIECE), (PIECE + 1, 2 * PIECE)] {
+        for (total, allocated) in
+            [(1, 1), (3, 3), (4, 6), (40_000, 40_000), (40_001, SEGMENT), (SEGMENT + 1, 2 * SEGMENT)]
+        {
             collector.put(&vec![0; total - collector.total() as usize]);
             assert_eq!(used(&store), (allocated as u64, allocated as u64), "{total}");
         }
-        // What is left is less than a piece, and is used to the last octet.
-        let store = Store::new(&Config { buffer_budget: 100_000, ..Config::default() });
+        // What is left is less than a segment, and is used to the last octet.
+        let store = ContentStore::new(&Config { buffer_budget: 100_000, ..Config::default() });
         let mut collector = Collector::new(&store, 0, None);
         collect(&mut collector, 100_000);
         assert_eq!((collector.overflow(), store.held.used()), (None, 100_000));
@@ -265,7 +267,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = spooling(folder.path(), 1 << 30);
         let mut alone = Collector::new(&store, 0, None);
-        collect(&mut alone, 4 * PIECE);
+        collect(&mut alone, 4 * SEGMENT);
         assert!(alone.file.is_none(), "it is over the threshold, but memory is there");
         // These are small, and stay in memory whatever is in use.
         let small: Vec<Content> = (0..5)
@@ -275,13 +277,13 @@ mod tests {
                 small.finish().unwrap()
             })
             .collect();
-        assert!(store.in_memory() >= 4 * PIECE as u64 + 5000);
-        for octets in [1001, PIECE, PIECE + 1, 3 * PIECE + 17] {
+        assert!(store.in_memory() >= 4 * SEGMENT as u64 + 5000);
+        for octets in [1001, SEGMENT, SEGMENT + 1, 3 * SEGMENT + 17] {
             let (held, memory) = used(&store);
             let mut large = Collector::new(&store, 0, None);
             collect(&mut large, octets);
-            assert_eq!(large.file.is_some(), octets > PIECE);
-            assert!(store.in_memory() <= memory + PIECE as u64, "more than its buffer");
+            assert_eq!(large.file.is_some(), octets > SEGMENT);
+            assert!(store.in_memory() <= memory + SEGMENT as u64, "more than its buffer");
             let content = large.finish().unwrap();
             assert_eq!(used(&store), (held + octets as u64, memory), "{octets}");
             assert!(content.bytes().unwrap().iter().enumerate().all(|(n, octet)| usize::from(*octet) == n % 251));
@@ -297,12 +299,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = spooling(folder.path(), 1 << 30);
         let mut collector = Collector::new(&store, 0, None);
-        collect(&mut collector, 4 * PIECE);
+        collect(&mut collector, 4 * SEGMENT);
         assert!(collector.file.is_none());
         collector.put(b"x");
-        assert_eq!(collector.file.as_ref().map(SpoolFile::len), Some(4 * PIECE as u64));
-        assert_eq!(store.in_memory(), PIECE as u64);
-        assert_eq!(collector.finish().unwrap().len(), 4 * PIECE as u64 + 1);
+        assert_eq!(collector.file.as_ref().map(SpoolFile::len), Some(4 * SEGMENT as u64));
+        assert_eq!(store.in_memory(), SEGMENT as u64);
+        assert_eq!(collector.finish().unwrap().len(), 4 * SEGMENT as u64 + 1);
     }
 
     #[test]
@@ -323,7 +325,7 @@ mod tests {
     fn a_disk_that_fails() {
         let store = not_spooling(1 << 30);
         let mut collector = Collector::new(&store, 0, None);
-        collect(&mut collector, 5 * PIECE);
+        collect(&mut collector, 5 * SEGMENT);
         assert!(collector.swallowed() > 0);
         assert_eq!(collector.finish().unwrap_err(), Overflow::NotStored);
         assert_eq!(used(&store), (0, 0));

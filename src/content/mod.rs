@@ -2,7 +2,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod collector;
-pub(crate) mod pieces;
+pub(crate) mod segments;
 pub(crate) mod spool;
 pub(crate) mod store;
 pub(crate) mod writer;
@@ -11,9 +11,9 @@ use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
-use crate::content::pieces::{PIECE, Pieces};
+use crate::content::segments::{SEGMENT, Segments};
 use crate::content::spool::{SpoolFile, SpoolReader, is_out_of_resources};
-use crate::content::store::Room;
+use crate::content::store::ContentReservation;
 use crate::syntax::reply::{Reply, Status};
 
 /// The octets of the longest character.
@@ -24,70 +24,70 @@ const MAX_UTF8: usize = 4;
 /// They are in memory, or in a file without a name that is deleted with this value: see
 /// [`Builder::spool_threshold`](crate::Builder::spool_threshold). You read both the same way, but reading from disk may fail.
 pub struct Content {
-    place: Place,
+    place: Storage,
 }
 
 /// Where content is.
 #[derive(Debug)]
-enum Place {
-    Memory(Room),
+enum Storage {
+    Memory(ContentReservation),
     // The room has no octets, but they count against its budget.
-    Disk(SpoolFile, Room),
+    Disk(SpoolFile, ContentReservation),
     // Octets that came from elsewhere than a client, and count against no budget.
-    Elsewhere(Pieces),
+    Elsewhere(Segments),
 }
 
 impl Default for Content {
     fn default() -> Content {
-        Content { place: Place::Elsewhere(Pieces::default()) }
+        Content { place: Storage::Elsewhere(Segments::default()) }
     }
 }
 
 impl Content {
-    pub(crate) fn in_memory(room: Room) -> Content {
-        Content { place: Place::Memory(room) }
+    pub(crate) fn in_memory(room: ContentReservation) -> Content {
+        Content { place: Storage::Memory(room) }
     }
 
     /// Octets that came from elsewhere than a client, and count against no budget.
     #[cfg(feature = "redis")]
     pub(crate) fn from_octets(octets: Vec<u8>) -> Content {
-        Content { place: Place::Elsewhere(Pieces::whole(octets)) }
+        Content { place: Storage::Elsewhere(Segments::whole(octets)) }
     }
 
-    pub(crate) fn on_disk(file: SpoolFile, room: Room) -> Content {
-        Content { place: Place::Disk(file, room) }
+    pub(crate) fn on_disk(file: SpoolFile, room: ContentReservation) -> Content {
+        Content { place: Storage::Disk(file, room) }
     }
 
     /// What is in memory, or else the file.
-    fn pieces(&self) -> Result<&Pieces, &SpoolFile> {
+    fn segments(&self) -> Result<&Segments, &SpoolFile> {
         match &self.place {
-            Place::Memory(room) => Ok(&room.pieces),
-            Place::Disk(file, _) => Err(file),
-            Place::Elsewhere(pieces) => Ok(pieces),
+            Storage::Memory(room) => Ok(&room.segments),
+            Storage::Disk(file, _) => Err(file),
+            Storage::Elsewhere(segments) => Ok(segments),
         }
     }
 
     /// The file, if it is there.
     #[cfg(feature = "mime")]
     pub(crate) fn spooled(&self) -> Option<&SpoolFile> {
-        self.pieces().err()
+        self.segments().err()
     }
 
     /// The length in octets.
     pub fn len(&self) -> u64 {
-        self.pieces().map_or_else(SpoolFile::len, Pieces::len)
+        self.segments().map_or_else(SpoolFile::len, Segments::len)
     }
 
-    /// How many octets of memory it takes, those that its pieces have to spare included: 0 if it is on disk.
+    /// How many octets of memory it takes, those that its segments have to spare included: 0 if it is on disk.
     pub fn memory_octets(&self) -> u64 {
-        self.pieces().map_or(0, Pieces::memory_octets)
+        self.segments().map_or(0, Segments::memory_octets)
     }
 
     /// No longer counts it against the budgets of the server that received it.
     pub(crate) fn leave_budgets(&mut self) {
         match &mut self.place {
-            Place::Memory(room) | Place::Disk(_, room) => room.leave_budgets(),
-            Place::Elsewhere(_) => {}
+            Storage::Memory(room) | Storage::Disk(_, room) => room.leave_budgets(),
+            Storage::Elsewhere(_) => {}
         }
     }
 
@@ -96,14 +96,14 @@ impl Content {
         self.len() == 0
     }
 
-    /// All of the content. Up to 64 KiB are borrowed; larger content is copied into one piece, read from disk if it is there.
+    /// All of the content. Up to 64 KiB are borrowed; larger content is copied into one segment, read from disk if it is there.
     /// [`reader`](Content::reader) needs no copy.
     ///
     /// # Errors
     /// Reading content that is on disk may fail.
     pub fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
-        if let Ok(pieces) = self.pieces()
-            && let (only, []) = pieces.as_slices()
+        if let Ok(segments) = self.segments()
+            && let (only, []) = segments.as_slices()
         {
             return Ok(Cow::Borrowed(only));
         }
@@ -114,20 +114,20 @@ impl Content {
 
     /// A reader from the start, to process the content without having all of it in memory. Each call makes an independent one.
     pub fn reader(&self) -> ContentReader<'_> {
-        ContentReader(match self.pieces() {
-            Ok(pieces) => {
-                let (first, others) = pieces.as_slices();
+        ContentReader(match self.segments() {
+            Ok(segments) => {
+                let (first, others) = segments.as_slices();
                 Source::Memory(first, others)
             }
-            Err(file) => Source::Disk(BufReader::with_capacity(PIECE, file.reader())),
+            Err(file) => Source::Disk(BufReader::with_capacity(SEGMENT, file.reader())),
         })
     }
 
     /// Whether it is UTF-8, without having all of it in memory.
     pub(crate) fn is_utf8(&self) -> io::Result<bool> {
-        match self.pieces().map(Pieces::as_slices) {
+        match self.segments().map(Segments::as_slices) {
             Ok((only, [])) => Ok(str::from_utf8(only).is_ok()),
-            _ => is_utf8(self.reader(), PIECE),
+            _ => is_utf8(self.reader(), SEGMENT),
         }
     }
 
@@ -149,8 +149,8 @@ impl Debug for Content {
     }
 }
 
-fn is_utf8(mut from: impl Read, piece: usize) -> io::Result<bool> {
-    let mut octets = vec![0; piece + MAX_UTF8];
+fn is_utf8(mut from: impl Read, segment: usize) -> io::Result<bool> {
+    let mut octets = vec![0; segment + MAX_UTF8];
     // The beginning of a character whose end has not been read.
     let mut held = 0;
     loop {
@@ -171,13 +171,13 @@ fn is_utf8(mut from: impl Read, piece: usize) -> io::Result<bool> {
     }
 }
 
-/// Reads a message's [`Content`] in pieces. A line or a character may begin in one piece and end in the next.
+/// Reads a message's [`Content`] in segments. A line or a character may begin in one segment and end in the next.
 #[derive(Debug)]
 pub struct ContentReader<'a>(Source<'a>);
 
 #[derive(Debug)]
 enum Source<'a> {
-    // What was not read of a piece, and the pieces behind it.
+    // What was not read of a segment, and the segments behind it.
     Memory(&'a [u8], &'a [Vec<u8>]),
     Disk(BufReader<SpoolReader<'a>>),
 }
@@ -197,17 +197,17 @@ impl Read for ContentReader<'_> {
 impl BufRead for ContentReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match &mut self.0 {
-            Source::Memory(piece, _) => Ok(piece),
+            Source::Memory(segment, _) => Ok(segment),
             Source::Disk(file) => file.fill_buf(),
         }
     }
 
     fn consume(&mut self, amount: usize) {
         match &mut self.0 {
-            Source::Memory(piece, behind) => {
-                *piece = &piece[amount..];
-                if let (true, Some((next, others))) = (piece.is_empty(), behind.split_first()) {
-                    (*piece, *behind) = (next, others);
+            Source::Memory(segment, behind) => {
+                *segment = &segment[amount..];
+                if let (true, Some((next, others))) = (segment.is_empty(), behind.split_first()) {
+                    (*segment, *behind) = (next, others);
                 }
             }
             Source::Disk(file) => file.consume(amount),
@@ -282,24 +282,24 @@ impl From<TextError> for Reply {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::content::store::Store;
+    use crate::content::store::ContentStore;
     use proptest::prelude::*;
     use std::io::Write;
 
     fn in_memory(octets: &[u8]) -> Content {
-        let mut room = Room::of(&Store::new(&Config::default()));
-        for (at, piece) in octets.chunks(PIECE).enumerate() {
+        let mut room = ContentReservation::of(&ContentStore::new(&Config::default()));
+        for (at, segment) in octets.chunks(SEGMENT).enumerate() {
             if at > 0 {
-                room.pieces.begin();
+                room.segments.begin();
             }
-            room.enlarge_last(piece.len());
-            room.pieces.extend(piece);
+            room.enlarge_last(segment.len());
+            room.segments.extend(segment);
         }
         Content::in_memory(room)
     }
 
     fn on_disk(octets: &[u8]) -> Content {
-        let room = Room::of(&Store::new(&Config::default()));
+        let room = ContentReservation::of(&ContentStore::new(&Config::default()));
         let mut file = room.store().spool.create().unwrap();
         file.write_all(octets).unwrap();
         Content::on_disk(file, room)
@@ -307,22 +307,22 @@ mod tests {
 
     #[test]
     fn it_reads_the_same_wherever_it_is() {
-        let long: Vec<u8> = (0..PIECE * 2 + 100).map(|n| (n / 251) as u8).collect();
-        for octets in [&b""[..], b"abc", &long[..PIECE], &long] {
+        let long: Vec<u8> = (0..SEGMENT * 2 + 100).map(|n| (n / 251) as u8).collect();
+        for octets in [&b""[..], b"abc", &long[..SEGMENT], &long] {
             for content in [in_memory(octets), on_disk(octets)] {
                 assert_eq!((content.len(), content.is_empty()), (octets.len() as u64, octets.is_empty()));
                 assert!(content.bytes().unwrap() == octets);
                 for _ in 0..2 {
-                    let (mut all, mut pieces) = (Vec::new(), Vec::new());
+                    let (mut all, mut segments) = (Vec::new(), Vec::new());
                     content.reader().read_to_end(&mut all).unwrap();
                     let mut reader = content.reader();
                     while !reader.fill_buf().unwrap().is_empty() {
-                        let piece = reader.fill_buf().unwrap();
-                        let taken = piece.len().div_ceil(2);
-                        pieces.extend_from_slice(&piece[..taken]);
+                        let segment = reader.fill_buf().unwrap();
+                        let taken = segment.len().div_ceil(2);
+                        segments.extend_from_slice(&segment[..taken]);
                         reader.consume(taken);
                     }
-                    assert!(all == octets && pieces == octets);
+                    assert!(all == octets && segments == octets);
                 }
             }
         }
@@ -353,16 +353,16 @@ mod tests {
                 let at = at.index(octets.len());
                 octets[at] = octet;
             }
-            for piece in 1..6 {
-                prop_assert_eq!(is_utf8(BufReader::with_capacity(1, &octets[..]), piece).unwrap(), str::from_utf8(&octets).is_ok());
+            for segment in 1..6 {
+                prop_assert_eq!(is_utf8(BufReader::with_capacity(1, &octets[..]), segment).unwrap(), str::from_utf8(&octets).is_ok());
             }
         }
     }
 
     #[test]
     fn what_it_shared_is_given_back() {
-        let store = Store::new(&Config::default());
-        let mut room = Room::of(&store);
+        let store = ContentStore::new(&Config::default());
+        let mut room = ContentReservation::of(&store);
         assert!(room.hold(10) && room.grow_in_memory(7));
         let content = Content::in_memory(room);
         assert_eq!((store.held.used(), store.in_memory()), (10, 7));

@@ -1,4 +1,4 @@
-//! What all messages share, and what one message has of it: a [`Room`] for its content, and a [`Reservation`] for its
+//! What all messages share, and what one message has of it: a [`ContentReservation`] for its content, and a [`EnvelopeReservation`] for its
 //! recipients and what else is known of it.
 
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::content::budget::Budget;
-use crate::content::pieces::{Pieces, Stock};
+use crate::content::segments::{RecycledBuffers, Segments};
 use crate::content::spool::Spool;
 
 /// In octets: a transaction whose recipients take no more is small.
@@ -21,7 +21,7 @@ const STEP: u64 = 4096;
 
 /// Where a server keeps content.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct ContentStore {
     /// All octets of content that are held.
     pub held: Budget,
     /// Those in memory. Content that could be on disk stays here while this has room.
@@ -29,17 +29,17 @@ pub(crate) struct Store {
     /// What is in memory beside content, and cannot go to disk: recipients above all. It has the same limit.
     envelopes: Budget,
     /// The memory that messages hand on to each other.
-    pub stock: Stock,
+    pub recycled: RecycledBuffers,
     pub spool: Spool,
 }
 
-impl Store {
-    pub fn new(config: &Config) -> Arc<Store> {
-        Arc::new(Store {
+impl ContentStore {
+    pub fn new(config: &Config) -> Arc<ContentStore> {
+        Arc::new(ContentStore {
             held: Budget::new(config.buffer_budget),
             memory: Budget::new(config.memory_budget),
             envelopes: Budget::new(config.memory_budget),
-            stock: Stock::default(),
+            recycled: RecycledBuffers::default(),
             spool: Spool::new(config),
         })
     }
@@ -57,14 +57,14 @@ impl Store {
 
 /// The memory that one message takes beside its content, from its first recipient on; given back on drop.
 #[derive(Debug)]
-pub(crate) struct Reservation {
-    store: Arc<Store>,
+pub(crate) struct EnvelopeReservation {
+    store: Arc<ContentStore>,
     octets: u64,
 }
 
-impl Reservation {
-    pub fn of(store: &Arc<Store>) -> Reservation {
-        Reservation { store: store.clone(), octets: 0 }
+impl EnvelopeReservation {
+    pub fn of(store: &Arc<ContentStore>) -> EnvelopeReservation {
+        EnvelopeReservation { store: store.clone(), octets: 0 }
     }
 
     /// Reserves as many octets in all, if that is more; false if they are more than this message may have, or more than
@@ -95,28 +95,28 @@ impl Reservation {
     }
 }
 
-impl Drop for Reservation {
+impl Drop for EnvelopeReservation {
     fn drop(&mut self) {
         self.set(0);
     }
 }
 
-/// What one message has of a [`Store`]; given back on drop.
+/// What one message has of a [`ContentStore`]; given back on drop.
 #[derive(Debug)]
-pub(crate) struct Room {
-    store: Arc<Store>,
+pub(crate) struct ContentReservation {
+    store: Arc<ContentStore>,
     held: u64,
     in_memory: u64,
     /// Those of its octets that are in memory.
-    pub pieces: Pieces,
+    pub segments: Segments,
 }
 
-impl Room {
-    pub fn of(store: &Arc<Store>) -> Room {
-        Room { store: store.clone(), held: 0, in_memory: 0, pieces: Pieces::default() }
+impl ContentReservation {
+    pub fn of(store: &Arc<ContentStore>) -> ContentReservation {
+        ContentReservation { store: store.clone(), held: 0, in_memory: 0, segments: Segments::default() }
     }
 
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &ContentStore {
         &self.store
     }
 
@@ -142,19 +142,19 @@ impl Room {
         self.store.memory.set(&mut self.in_memory, total);
     }
 
-    /// Makes the last piece large enough for `size` octets.
+    /// Makes the last segment large enough for `size` octets.
     pub fn enlarge_last(&mut self, size: usize) {
-        self.pieces.enlarge_last(size, &self.store.stock);
+        self.segments.enlarge_last(size, &self.store.recycled);
     }
 
-    /// Writes what is in memory, and leaves the room of one piece for what is written next.
+    /// Writes what is in memory, and leaves the room of one segment for what is written next.
     pub fn write_to(&mut self, out: &mut impl Write) -> io::Result<()> {
-        self.pieces.write_to(out, &self.store.stock)
+        self.segments.write_to(out, &self.store.recycled)
     }
 
     /// Gives back what is in memory.
     pub fn clear_memory(&mut self) {
-        self.pieces.clear(&self.store.stock);
+        self.segments.clear(&self.store.recycled);
         self.set_in_memory(0);
     }
 
@@ -171,7 +171,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for ContentReservation {
     fn drop(&mut self) {
         self.clear();
     }
@@ -183,14 +183,14 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    fn store(memory_budget: u64) -> Arc<Store> {
-        Store::new(&Config { memory_budget, ..Config::default() })
+    fn store(memory_budget: u64) -> Arc<ContentStore> {
+        ContentStore::new(&Config { memory_budget, ..Config::default() })
     }
 
     #[test]
     fn one_message_has_a_quarter_and_large_ones_three() {
         let store = store(MIB);
-        let mut all: Vec<_> = (0..4).map(|_| Reservation::of(&store)).collect();
+        let mut all: Vec<_> = (0..4).map(|_| EnvelopeReservation::of(&store)).collect();
         assert!(!all[0].grow(MIB / 4 + 1));
         for reservation in &mut all[..3] {
             assert!(reservation.grow(MIB / 4) && !reservation.grow(MIB / 4 + 1));
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn small_ones_have_more_than_the_budget_and_no_more_than_that() {
         let store = store(0);
-        let mut all: Vec<_> = (0..FOR_SMALL_ONES / SMALL + 1).map(|_| Reservation::of(&store)).collect();
+        let mut all: Vec<_> = (0..FOR_SMALL_ONES / SMALL + 1).map(|_| EnvelopeReservation::of(&store)).collect();
         assert!(!all[0].grow(SMALL + 1));
         let (last, others) = all.split_last_mut().unwrap();
         assert!(others.iter_mut().all(|reservation| reservation.grow(SMALL)));
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn large_ones_do_not_ask_for_each_recipient() {
         let store = store(MIB);
-        let mut reservation = Reservation::of(&store);
+        let mut reservation = EnvelopeReservation::of(&store);
         assert!(reservation.grow(SMALL + 1));
         assert!(reservation.grow(SMALL + 100) && reservation.grow(SMALL + 200));
         assert!(store.in_memory() >= SMALL + STEP);
@@ -229,9 +229,9 @@ mod tests {
     #[test]
     fn content_goes_to_disk_for_what_must_be_in_memory() {
         let store = store(MIB);
-        let mut reservation = Reservation::of(&store);
+        let mut reservation = EnvelopeReservation::of(&store);
         assert!(reservation.grow(MIB / 4));
-        let mut room = Room::of(&store);
+        let mut room = ContentReservation::of(&store);
         assert!(!room.grow_in_memory(3 * MIB / 4 + 1) && room.grow_in_memory(3 * MIB / 4));
         assert!(store.is_memory_exhausted());
         drop(reservation);

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::content::store::Reservation;
+use crate::content::store::EnvelopeReservation;
 use crate::content::{Content, TextError};
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::transcript::Transcript;
@@ -291,7 +291,7 @@ pub struct Envelope {
     pub(crate) connection_values: Arc<Values>,
     pub(crate) transcript: Option<Transcript>,
     /// Its part of its server's memory, but for the content's.
-    pub(crate) reservation: Option<Reservation>,
+    pub(crate) reservation: Option<EnvelopeReservation>,
 }
 
 impl Envelope {

@@ -10,10 +10,10 @@ use crate::envelope::transcript::Transcript;
 use crate::server::Server;
 
 mod error;
-mod store;
+mod queue;
 
 pub use error::{Arrived, RecvError, Report};
-pub(crate) use store::{Keep, Store};
+pub(crate) use queue::{Keep, MessageQueue};
 
 /// A running server that accepts every message at once and keeps it for a test to take: made by
 /// [`Builder::inbox`](crate::Builder::inbox).
@@ -54,11 +54,11 @@ pub(crate) use store::{Keep, Store};
 #[must_use = "an inbox ends when it is dropped"]
 pub struct Inbox<M = Envelope> {
     server: Server,
-    store: Arc<Store<M>>,
+    store: Arc<MessageQueue<M>>,
 }
 
 impl<M: AsRef<Envelope>> Inbox<M> {
-    pub(crate) fn new(server: Server, store: Arc<Store<M>>) -> Inbox<M> {
+    pub(crate) fn new(server: Server, store: Arc<MessageQueue<M>>) -> Inbox<M> {
         Inbox { server, store }
     }
 
@@ -117,8 +117,8 @@ impl<M: AsRef<Envelope>> Inbox<M> {
     pub fn try_recv(&self) -> Result<M, RecvError> {
         match self.store.take(|_| true, Instant::now()) {
             Ok(mail) => Ok(mail),
-            Err(store::Absent::Late) => Err(RecvError::Empty),
-            Err(store::Absent::Closed) => Err(RecvError::Closed(self.report("a message"))),
+            Err(queue::Absent::Late) => Err(RecvError::Empty),
+            Err(queue::Absent::Closed) => Err(RecvError::Closed(self.report("a message"))),
         }
     }
 
@@ -224,10 +224,10 @@ impl<M: AsRef<Envelope>> Inbox<M> {
         self.store.take(|mail| matches(mail.as_ref()), deadline).map_err(|absent| self.error(absent, wanted, timeout))
     }
 
-    fn error(&self, absent: store::Absent, wanted: &str, timeout: Duration) -> RecvError {
+    fn error(&self, absent: queue::Absent, wanted: &str, timeout: Duration) -> RecvError {
         match absent {
-            store::Absent::Late => RecvError::Timeout(timeout, self.report(wanted)),
-            store::Absent::Closed => RecvError::Closed(self.report(wanted)),
+            queue::Absent::Late => RecvError::Timeout(timeout, self.report(wanted)),
+            queue::Absent::Closed => RecvError::Closed(self.report(wanted)),
         }
     }
 

@@ -33,14 +33,14 @@ pub(crate) trait Stream: Read + Write {
 }
 
 /// A connection's stream: in clear, or within TLS.
-pub(crate) struct Connection {
+pub(crate) struct ConnectionStream {
     transport: Transport,
     tls: Option<Box<dyn TlsStream>>,
 }
 
-impl Connection {
-    pub fn new(transport: Transport) -> Connection {
-        Connection { transport, tls: None }
+impl ConnectionStream {
+    pub fn new(transport: Transport) -> ConnectionStream {
+        ConnectionStream { transport, tls: None }
     }
 
     /// The socket, below TLS if there is any.
@@ -55,7 +55,7 @@ impl Connection {
     }
 }
 
-impl Read for Connection {
+impl Read for ConnectionStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match &mut self.tls {
             Some(tls) => tls.read(buf),
@@ -64,7 +64,7 @@ impl Read for Connection {
     }
 }
 
-impl Write for Connection {
+impl Write for ConnectionStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         match &mut self.tls {
             Some(tls) => tls.write(buf),
@@ -80,7 +80,7 @@ impl Write for Connection {
     }
 }
 
-impl Stream for Connection {
+impl Stream for ConnectionStream {
     fn set_read_deadline(&mut self, deadline: Instant) {
         self.transport.set_read_deadline(deadline);
     }

@@ -23,8 +23,8 @@ pub(crate) const TOO_MANY_ERRORS_FROM_YOU: Reply = Reply::fixed(421, POLICY, "To
 /// What the clients' addresses and networks have taken so far, where that is limited.
 #[derive(Debug)]
 pub(crate) struct Addresses {
-    per_address: Option<Arc<Places>>,
-    per_network: Option<Arc<Places>>,
+    per_address: Option<Arc<NetworkPermits>>,
+    per_network: Option<Arc<NetworkPermits>>,
     connections: Option<Windows>,
     errors: Option<Windows>,
     // Who may say XCLIENT speaks for others, who are counted when it has said so.
@@ -33,14 +33,14 @@ pub(crate) struct Addresses {
 
 /// The connections of an address and its network that are open at once; one of them is given back on drop.
 #[derive(Default, Debug)]
-pub(crate) struct Place {
+pub(crate) struct ClientPermit {
     _of_address: Option<Taken>,
     _of_network: Option<Taken>,
 }
 
 impl Addresses {
     pub fn new(config: &Config) -> Addresses {
-        let places = |max| Arc::new(Places { max, taken: Mutex::default() });
+        let places = |max| Arc::new(NetworkPermits { max, taken: Mutex::default() });
         let windows = |rate| Windows::new(rate, Instant::now());
         Addresses {
             per_address: config.max_connections_per_address.map(places),
@@ -51,9 +51,9 @@ impl Addresses {
         }
     }
 
-    /// A place for one more connection, or what its client hears.
-    pub fn take(&self, peer: &Endpoint) -> Result<Place, Reply> {
-        let Some(ip) = self.counted(peer) else { return Ok(Place::default()) };
+    /// A permit for one more connection, or what its client hears.
+    pub fn take(&self, peer: &Endpoint) -> Result<ClientPermit, Reply> {
+        let Some(ip) = self.counted(peer) else { return Ok(ClientPermit::default()) };
         let (network, now) = (Network::of_client(ip), Instant::now());
         if self.connections.as_ref().is_some_and(|connections| !connections.add(network, now)) {
             return Err(TOO_FAST);
@@ -63,7 +63,7 @@ impl Addresses {
         }
         let of_address = self.per_address.as_ref().map(|places| places.take(ip.into()).ok_or(TOO_MANY_FROM_YOU));
         let of_network = self.per_network.as_ref().map(|places| places.take(network).ok_or(TOO_MANY_FROM_NETWORK));
-        Ok(Place { _of_address: of_address.transpose()?, _of_network: of_network.transpose()? })
+        Ok(ClientPermit { _of_address: of_address.transpose()?, _of_network: of_network.transpose()? })
     }
 
     /// The address of a client that is counted.
@@ -83,12 +83,12 @@ impl Addresses {
 
 /// How many connections each network has, of which none may have more than `max`.
 #[derive(Debug)]
-struct Places {
+struct NetworkPermits {
     max: usize,
     taken: Mutex<HashMap<Network, usize>>,
 }
 
-impl Places {
+impl NetworkPermits {
     fn take(self: &Arc<Self>, network: Network) -> Option<Taken> {
         let mut taken = self.taken.lock();
         let count = taken.entry(network).or_default();
@@ -102,7 +102,7 @@ impl Places {
 
 #[derive(Debug)]
 struct Taken {
-    places: Arc<Places>,
+    places: Arc<NetworkPermits>,
     network: Network,
 }
 

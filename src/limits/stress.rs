@@ -16,18 +16,18 @@ const SEARCHES: u32 = 32;
 /// How many of a server's connections are in use, and whether that is stress.
 #[derive(Debug)]
 pub(crate) struct Stress {
-    seats: usize,
+    permits: usize,
     // A client's time for a command under stress; none if there is never any.
     timeout: Option<Duration>,
     // Looked at for each command, so apart from the lock: under stress, all workers would wait for each other there.
     is_on: AtomicBool,
     // Whether that may end by time alone.
     is_calm: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<Usage>,
 }
 
 #[derive(Default, Debug)]
-struct State {
+struct Usage {
     taken: usize,
     // Since when there are few, while there is stress.
     calm_since: Option<Instant>,
@@ -36,18 +36,18 @@ struct State {
 
 /// One connection among those in use; it leaves them on drop.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<Stress>);
+pub(crate) struct StressPermit(Arc<Stress>);
 
 impl Stress {
-    pub fn new(seats: usize, timeout: Option<Duration>) -> Stress {
+    pub fn new(permits: usize, timeout: Option<Duration>) -> Stress {
         let (is_on, is_calm) = (AtomicBool::new(false), AtomicBool::new(false));
-        Stress { seats, timeout, is_on, is_calm, state: Mutex::default() }
+        Stress { permits, timeout, is_on, is_calm, state: Mutex::default() }
     }
 
     /// One connection more.
-    pub fn enter(self: &Arc<Self>) -> Seat {
+    pub fn enter(self: &Arc<Self>) -> StressPermit {
         self.change(Instant::now(), |taken| taken + 1);
-        Seat(self.clone())
+        StressPermit(self.clone())
     }
 
     /// A client's time for a command, if there is stress.
@@ -88,18 +88,18 @@ impl Stress {
     }
 
     /// Lets stress begin or end, if it is time.
-    fn review(&self, state: &mut State, now: Instant) {
+    fn review(&self, state: &mut Usage, now: Instant) {
         let Some(timeout) = self.timeout else { return };
-        let free = self.seats.saturating_sub(state.taken);
-        let (is_full, is_calm) = (free < self.seats.div_ceil(10), free > self.seats / 4);
+        let free = self.permits.saturating_sub(state.taken);
+        let (is_full, is_calm) = (free < self.permits.div_ceil(10), free > self.permits / 4);
         if !self.is_on() {
             if is_full {
                 log::warn!(
                     "stress: {} of {} connections in use, {timeout:?} for a command from now on",
                     state.taken,
-                    self.seats
+                    self.permits
                 );
-                *state = State { taken: state.taken, ..State::default() };
+                *state = Usage { taken: state.taken, ..Usage::default() };
                 self.is_calm.store(false, Ordering::Relaxed);
                 self.is_on.store(true, Ordering::Relaxed);
             }
@@ -108,13 +108,13 @@ impl Stress {
         state.calm_since = is_calm.then(|| state.calm_since.unwrap_or(now));
         self.is_calm.store(is_calm, Ordering::Relaxed);
         if state.calm_since.is_some_and(|since| now.saturating_duration_since(since) >= timeout * CALM) {
-            log::warn!("stress is over: {} of {} connections in use", state.taken, self.seats);
+            log::warn!("stress is over: {} of {} connections in use", state.taken, self.permits);
             self.is_on.store(false, Ordering::Relaxed);
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for StressPermit {
     fn drop(&mut self) {
         self.0.change(Instant::now(), |taken| taken - 1);
     }
@@ -126,7 +126,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// Whether there is stress with `taken` of the seats in use at a moment.
+    /// Whether there is stress with `taken` of the permits in use at a moment.
     fn is_on_with(stress: &Stress, taken: usize, at: Instant) -> bool {
         stress.change(at, |_| taken);
         stress.is_on()
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn begins_over_nine_tenths() {
-        for (seats, first) in [(1, 1), (2, 2), (10, 10), (15, 14), (20, 19), (1000, 901)] {
-            let stress = Stress::new(seats, Some(TIMEOUT));
-            assert!(!is_on_with(&stress, first - 1, Instant::now()), "{seats}");
-            assert!(is_on_with(&stress, first, Instant::now()), "{seats}");
+        for (permits, first) in [(1, 1), (2, 2), (10, 10), (15, 14), (20, 19), (1000, 901)] {
+            let stress = Stress::new(permits, Some(TIMEOUT));
+            assert!(!is_on_with(&stress, first - 1, Instant::now()), "{permits}");
+            assert!(is_on_with(&stress, first, Instant::now()), "{permits}");
         }
     }
 
@@ -172,17 +172,17 @@ mod tests {
         assert_eq!(stress.timeout(), Some(TIMEOUT));
         // Turned off, it is never on.
         let none = Arc::new(Stress::new(1, None));
-        let _seat = none.enter();
+        let _stress_permit = none.enter();
         assert_eq!(none.timeout(), None);
     }
 
     #[test]
     fn searches_are_not_for_every_connection() {
         let stress = Arc::new(Stress::new(1, Some(Duration::from_millis(1))));
-        let _seat = stress.enter();
+        let _stress_permit = stress.enter();
         assert!(stress.search().is_some_and(|since| since < Instant::now()));
         let stress = Arc::new(Stress::new(1, Some(Duration::from_secs(3600))));
-        let _seat = stress.enter();
+        let _stress_permit = stress.enter();
         stress.search();
         assert_eq!(stress.search(), None);
     }

@@ -10,27 +10,27 @@ use socket2::Socket;
 use crate::connection::channel::Shared;
 use crate::connection::shutdown::Shutdown;
 use crate::envelope::Endpoint;
-use crate::limits::clients::Place;
+use crate::limits::clients::ClientPermit;
 use crate::server::listener::Bound;
 use crate::server::pool::{Pool, Refusal};
-use crate::server::worker::{Connection, Live, is_proxy};
+use crate::server::worker::{AcceptedConnection, Live, is_proxy};
 use crate::syntax::reply::{Reply, Status};
 
 const TOO_MANY: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Too many connections, try again later");
 const NO_THREAD: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Out of resources, try again later");
 
 /// What a listener thread needs to give connections to workers.
-pub(crate) struct Acceptor {
+pub(crate) struct AcceptLoop {
     pub bound: Arc<Bound>,
     pub implicit_tls: bool,
     pub shared: Arc<Shared>,
     pub shutdown: Arc<Shutdown>,
-    pub pool: Arc<Pool<Connection>>,
+    pub pool: Arc<Pool<AcceptedConnection>>,
     pub live: Arc<Live>,
     pub serial: Arc<AtomicU64>,
 }
 
-impl Acceptor {
+impl AcceptLoop {
     pub fn run(&self) {
         const SHORTEST: Duration = Duration::from_millis(5);
         const LONGEST: Duration = Duration::from_millis(250);
@@ -64,18 +64,26 @@ impl Acceptor {
         let id = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
         // A proxy's connections are counted as its clients', once it has told whose they are.
         let is_proxy = is_proxy(&self.shared.config, &peer);
-        let place = if is_proxy { Ok(Place::default()) } else { self.shared.addresses.take(&peer) };
-        let place = match place {
-            Ok(place) => place,
+        let permit = if is_proxy { Ok(ClientPermit::default()) } else { self.shared.addresses.take(&peer) };
+        let permit = match permit {
+            Ok(permit) => permit,
             Err(reply) => return self.refuse(&socket, &peer, &reply),
         };
         let local = self.bound.local_of(&socket);
-        let seat = self.shared.stress.enter();
-        // Only whoever wants a seat needs that others give theirs up.
+        let stress_permit = self.shared.stress.enter();
+        // Only whoever wants a stress_permit needs that others give theirs up.
         if let Some(earliest) = self.shared.stress.search() {
             self.live.give_up_waiting(earliest);
         }
-        match self.pool.submit(Connection { id, socket, peer, local, implicit_tls: self.implicit_tls, place, seat }) {
+        match self.pool.submit(AcceptedConnection {
+            id,
+            socket,
+            peer,
+            local,
+            implicit_tls: self.implicit_tls,
+            permit,
+            stress_permit,
+        }) {
             Ok(()) => self.shared.counters.connections.add(1),
             Err((connection, Refusal::Full)) => self.refuse(&connection.socket, &connection.peer, &TOO_MANY),
             Err((connection, Refusal::NoThread(e))) => {

@@ -18,7 +18,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::config::{Config, FOREVER};
 use crate::connection::channel::{Offers, Shared};
 use crate::connection::shutdown::Shutdown;
-use crate::content::store::Store;
+use crate::content::store::ContentStore;
 use crate::delivery::Delivery;
 use crate::delivery::handler::{Handler, consume};
 use crate::envelope::Endpoint;
@@ -28,10 +28,10 @@ use crate::faults::Faults;
 use crate::io::tls::Tls;
 use crate::limits::clients::Addresses;
 use crate::limits::stress::Stress;
-use crate::server::accept_loop::Acceptor;
+use crate::server::accept_loop::AcceptLoop;
 use crate::server::listener::{Bound, Listener, reachable};
 use crate::server::pool::{Jobs, Pool, Threads};
-use crate::server::worker::{Connection, Live, Worker};
+use crate::server::worker::{AcceptedConnection, Live, Worker};
 use crate::session::SessionFactory;
 use crate::stats::{Counters, Stats};
 
@@ -94,7 +94,7 @@ struct Core {
     shared: Arc<Shared>,
     shutdown: Arc<Shutdown>,
     live: Arc<Live>,
-    jobs: Jobs<Connection>,
+    jobs: Jobs<AcceptedConnection>,
     endpoints: Vec<Endpoint>,
     scheme: &'static str,
     accepting: Threads,
@@ -110,7 +110,7 @@ struct Core {
 struct Running {
     // Here, and so gone with the shutdown: a handle may be kept for longer, but no socket with it.
     listeners: Vec<Arc<Bound>>,
-    pool: Arc<Pool<Connection>>,
+    pool: Arc<Pool<AcceptedConnection>>,
     deliveries: Sender<Delivery>,
 }
 
@@ -137,7 +137,7 @@ impl Server {
         let (deliveries, receiver) = bounded(config.queue_capacity);
         let config = Arc::new(config);
         let shared = Arc::new(Shared {
-            store: Store::new(&config),
+            store: ContentStore::new(&config),
             config: config.clone(),
             counters: Counters::default(),
             stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
@@ -162,8 +162,8 @@ impl Server {
         let worker = Arc::new(worker);
         let pool = Arc::new(Pool::hiring(config.max_connections, config.worker_stack, move || {
             worker.shutdown.adopt_thread();
-            let (worker, mut kit) = (worker.clone(), None);
-            Box::new(move |connection| worker.serve(connection, &mut kit))
+            let (worker, mut buffers) = (worker.clone(), None);
+            Box::new(move |connection| worker.serve(connection, &mut buffers))
         }));
         let server = Server {
             core: Arc::new(Core {
@@ -199,7 +199,7 @@ impl Server {
         }
         let serial = Arc::new(AtomicU64::new(0));
         for (bound, implicit_tls) in bound {
-            let acceptor = Acceptor {
+            let acceptor = AcceptLoop {
                 bound,
                 implicit_tls,
                 shared: core.shared.clone(),

@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(20);
 ///
 /// A job never waits in a queue: it goes to the thread that became idle last, to a new one, or comes back.
 ///
-/// Each thread waits at a seat of its own. At a channel that all wait at, each would look again and again before it sleeps,
+/// Each thread waits at a thread of its own. At a channel that all wait at, each would look again and again before it sleeps,
 /// and be looked for among all the others: that cost a third more calls into the scheduler.
 pub(crate) struct Pool<J: Send + 'static> {
     crew: Arc<Crew<J>>,
@@ -46,14 +46,14 @@ struct Staff<J> {
 
 struct Now<J> {
     // Who waits longest is first.
-    idle: Vec<Arc<Seat<J>>>,
+    idle: Vec<Arc<IdleThread<J>>>,
     // The jobs under way, at most `max`; all other threads are idle.
     busy: usize,
     is_dismissed: bool,
 }
 
 /// Where an idle thread waits.
-struct Seat<J> {
+struct IdleThread<J> {
     next: Mutex<Next<J>>,
     changed: Condvar,
 }
@@ -65,7 +65,7 @@ enum Next<J> {
     Leave,
 }
 
-impl<J> Seat<J> {
+impl<J> IdleThread<J> {
     fn tell(&self, next: Next<J>) {
         *self.next.lock() = next;
         self.changed.notify_one();
@@ -138,8 +138,8 @@ impl<J: Send + 'static> Pool<J> {
         now.busy += 1;
         let idle = now.idle.pop();
         drop(now);
-        if let Some(seat) = idle {
-            seat.tell(Next::Work(job));
+        if let Some(thread) = idle {
+            thread.tell(Next::Work(job));
             return Ok(());
         }
         self.crew.start(job).map_err(|(job, e)| {
@@ -171,7 +171,7 @@ impl<J: Send + 'static> Drop for Pool<J> {
         now.is_dismissed = true;
         let idle = mem::take(&mut now.idle);
         drop(now);
-        idle.iter().for_each(|seat| seat.tell(Next::Leave));
+        idle.iter().for_each(|thread| thread.tell(Next::Leave));
     }
 }
 
@@ -219,26 +219,26 @@ impl<J: Send + 'static> Crew<J> {
     }
 
     fn run(&self, job: J) {
-        let seat = Arc::new(Seat { next: Mutex::new(Next::Wait), changed: Condvar::new() });
+        let thread = Arc::new(IdleThread { next: Mutex::new(Next::Wait), changed: Condvar::new() });
         let mut job = Some(job);
         let mut work = None;
         while let Some(this) = job {
             let panics = EndsByPanic(&self.staff);
             work.get_or_insert_with(&self.hire)(this);
             mem::forget(panics);
-            job = self.staff.end_a_job(Some(&seat)).then(|| self.staff.wait(&seat, self.patience)).flatten();
+            job = self.staff.end_a_job(Some(&thread)).then(|| self.staff.wait(&thread, self.patience)).flatten();
         }
     }
 }
 
 impl<J> Staff<J> {
     /// A job has ended, and its thread can be found from now on; false if nobody looks any more.
-    fn end_a_job(&self, seat: Option<&Arc<Seat<J>>>) -> bool {
+    fn end_a_job(&self, thread: Option<&Arc<IdleThread<J>>>) -> bool {
         let mut now = self.now.lock();
         now.busy -= 1;
         let stays = !now.is_dismissed;
         if stays {
-            now.idle.extend(seat.cloned());
+            now.idle.extend(thread.cloned());
         }
         drop(now);
         self.a_job_ended.notify_all();
@@ -246,28 +246,28 @@ impl<J> Staff<J> {
     }
 
     /// The next job, if one comes in time.
-    fn wait(&self, seat: &Arc<Seat<J>>, patience: Duration) -> Option<J> {
+    fn wait(&self, thread: &Arc<IdleThread<J>>, patience: Duration) -> Option<J> {
         let end = Instant::now() + patience;
         let mut is_bored = false;
-        let mut next = seat.next.lock();
+        let mut next = thread.next.lock();
         loop {
             match mem::replace(&mut *next, Next::Wait) {
                 Next::Work(job) => return Some(job),
                 Next::Leave => return None,
                 // Whoever has found this thread is about to say why.
-                Next::Wait if is_bored => seat.changed.wait(&mut next),
-                Next::Wait => is_bored = seat.changed.wait_until(&mut next, end).timed_out(),
+                Next::Wait if is_bored => thread.changed.wait(&mut next),
+                Next::Wait => is_bored = thread.changed.wait_until(&mut next, end).timed_out(),
             }
-            if is_bored && self.stand_up(seat) {
+            if is_bored && self.stand_up(thread) {
                 return None;
             }
         }
     }
 
     /// The thread cannot be found from now on; false if it was found before.
-    fn stand_up(&self, seat: &Arc<Seat<J>>) -> bool {
+    fn stand_up(&self, thread: &Arc<IdleThread<J>>) -> bool {
         let mut now = self.now.lock();
-        let at = now.idle.iter().position(|idle| Arc::ptr_eq(idle, seat));
+        let at = now.idle.iter().position(|idle| Arc::ptr_eq(idle, thread));
         at.map(|at| now.idle.remove(at)).is_some()
     }
 }
@@ -303,7 +303,7 @@ struct Handles {
 
 impl Threads {
     pub fn spawn(&self, builder: thread::Builder, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        // Held until the handle is in its place: the thread looks for it there at its end.
+        // Held until the handle is in its permit: the thread looks for it there at its end.
         let mut handles = self.roll.handles.lock();
         let key = handles.next;
         let roll = self.roll.clone();
@@ -378,7 +378,7 @@ mod tests {
         starts.recv().unwrap();
         assert!(matches!(pool.submit(3), Err((3, Refusal::Full))));
         release.send(()).unwrap();
-        // The seat becomes free at some moment; until then the job comes back.
+        // The thread becomes free at some moment; until then the job comes back.
         let mut job = 4;
         while let Err((back, _)) = pool.submit(job) {
             pool.wait_for_end_of_a_job(Duration::from_millis(100));

@@ -9,29 +9,29 @@ use parking_lot::Mutex;
 use socket2::Socket;
 
 use crate::config::{Config, PROXY_TIMEOUT};
-use crate::connection::channel::{BROKEN, Channel, Kit, Shared};
+use crate::connection::channel::{BROKEN, Channel, ConnectionBuffers, Shared};
 use crate::connection::shutdown::{Activity, Shutdown};
 use crate::delivery::Delivery;
 use crate::envelope::Endpoint;
 use crate::io::stream::{self, Stream};
 use crate::io::transport::Transport;
-use crate::limits::clients::Place;
-use crate::limits::stress::Seat;
+use crate::limits::clients::ClientPermit;
+use crate::limits::stress::StressPermit;
 use crate::session::{Session, SessionFactory};
 use crate::stats::guard::guarded;
 use crate::syntax::proxy_protocol::{self, Header, Source};
 use crate::syntax::reply::Reply;
 
 /// A connection on its way from a listener to a worker.
-pub(crate) struct Connection {
+pub(crate) struct AcceptedConnection {
     pub id: u64,
     pub socket: Socket,
     pub peer: Endpoint,
     pub local: Endpoint,
     pub implicit_tls: bool,
     // Each is free again with the connection's end.
-    pub place: Place,
-    pub seat: Seat,
+    pub permit: ClientPermit,
+    pub stress_permit: StressPermit,
 }
 
 /// The connections that workers serve now, for those who want them ended.
@@ -40,7 +40,7 @@ pub(crate) struct Live {
     table: Mutex<Table>,
 }
 
-/// Each connection has a place, and one that comes has that of one that went.
+/// Each connection has a permit, and one that comes has that of one that went.
 #[derive(Default)]
 struct Table {
     places: Vec<Option<LiveConnection>>,
@@ -104,16 +104,17 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Serves a connection to its end, with what the one before has left if there was one.
-    pub fn serve(&self, connection: Connection, left: &mut Option<Kit>) {
-        let Connection { id, socket, peer, local, implicit_tls, place: _place, seat: _seat } = connection;
+    pub fn serve(&self, connection: AcceptedConnection, left: &mut Option<ConnectionBuffers>) {
+        let AcceptedConnection { id, socket, peer, local, implicit_tls, permit: _place, stress_permit: _stress_permit } =
+            connection;
         let transport = match self.transport(socket, &peer) {
             Ok(transport) => transport,
             Err(e) => return log::info!("[{id}] connection lost: {e}"),
         };
-        let kit = left.take().unwrap_or_else(|| Kit::new(self.deliveries.clone()));
-        let activity = Arc::new(Activity::new(self.shutdown.clone(), kit.canceller()));
+        let buffers = left.take().unwrap_or_else(|| ConnectionBuffers::new(self.deliveries.clone()));
+        let activity = Arc::new(Activity::new(self.shutdown.clone(), buffers.canceller()));
         let _entry = Entry::new(self, &transport, &activity);
-        let mut stream = stream::Connection::new(transport.clone());
+        let mut stream = stream::ConnectionStream::new(transport.clone());
         let mut ends = (peer, local);
         let mut _client_place = None;
         if is_proxy(&self.shared.config, &ends.0) {
@@ -123,7 +124,7 @@ impl Worker {
                 Ok(Source::Client { peer, local }) => {
                     ends = (Endpoint::named(peer), Endpoint::named(local));
                     match self.shared.addresses.take(&ends.0) {
-                        Ok(place) => _client_place = Some(place),
+                        Ok(permit) => _client_place = Some(permit),
                         Err(reply) => return refuse_client(&self.shared, &mut stream, &ends.0, &reply),
                     }
                 }
@@ -137,7 +138,7 @@ impl Worker {
             }
             None => Ok(Box::new(())),
         };
-        let channel = Channel::new(self.shared.clone(), stream, session, ends, id, kit, activity);
+        let channel = Channel::new(self.shared.clone(), stream, session, ends, id, buffers, activity);
         *left = Some(channel.run(implicit_tls));
     }
 
@@ -158,7 +159,7 @@ pub(crate) fn is_proxy(config: &Config, peer: &Endpoint) -> bool {
 }
 
 /// Reads the header that a proxy sends before anything else. What came with it is left for whoever reads next.
-fn read_proxy_header(stream: &mut stream::Connection, transport: &Transport) -> io::Result<Source> {
+fn read_proxy_header(stream: &mut stream::ConnectionStream, transport: &Transport) -> io::Result<Source> {
     stream.set_read_deadline(Instant::now() + PROXY_TIMEOUT);
     let mut octets = Vec::with_capacity(256);
     let mut buf = [0; 512];
@@ -179,7 +180,7 @@ fn read_proxy_header(stream: &mut stream::Connection, transport: &Transport) -> 
 }
 
 /// A client of a proxy has taken too much: the listener could not know.
-fn refuse_client(shared: &Shared, stream: &mut stream::Connection, peer: &Endpoint, reply: &Reply) {
+fn refuse_client(shared: &Shared, stream: &mut stream::ConnectionStream, peer: &Endpoint, reply: &Reply) {
     log::info!("connection from {peer} refused: {reply}");
     shared.counters.refused_connections.add(1);
     let mut text = Vec::new();

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
 use crate::envelope::{Endpoint, Recipient};
-use crate::session::transaction::State;
+use crate::session::transaction::SessionState;
 use crate::syntax::address::ReversePath;
 use crate::syntax::command::Verb;
 use crate::syntax::parameter::MailParameters;
@@ -45,7 +45,7 @@ pub struct Context {
     pub(crate) phase: Phase,
     // Of the command whose hooks run.
     pub(crate) verb: Option<Verb>,
-    pub(crate) state: State,
+    pub(crate) state: SessionState,
     pub(crate) tls: Option<Arc<TlsInfo>>,
     pub(crate) identity: Option<Arc<str>>,
     pub(crate) values: Values,

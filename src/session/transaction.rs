@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::content::store::{Reservation, Store};
+use crate::content::store::{ContentStore, EnvelopeReservation};
 use crate::envelope::{Envelope, Recipient};
 use crate::session::extension::{self, Facts};
 use crate::syntax::address::{ForwardPath, ReversePath};
@@ -48,7 +48,7 @@ pub(crate) struct Transaction {
     octets: u64,
     /// The same with the recipient for whom memory was reserved last, and who may have been refused since.
     with_next: u64,
-    reservation: Option<Reservation>,
+    reservation: Option<EnvelopeReservation>,
 }
 
 impl Transaction {
@@ -60,10 +60,10 @@ impl Transaction {
     }
 
     /// Reserves the memory of one more recipient; false if there is none.
-    fn reserve(&mut self, store: &Arc<Store>, recipient: &Recipient) -> bool {
+    fn reserve(&mut self, store: &Arc<ContentStore>, recipient: &Recipient) -> bool {
         let list = allocation(self.room_for_next() * size_of::<Recipient>());
         self.with_next = self.octets + recipient.heap_octets();
-        self.reservation.get_or_insert_with(|| Reservation::of(store)).grow(self.with_next + list)
+        self.reservation.get_or_insert_with(|| EnvelopeReservation::of(store)).grow(self.with_next + list)
     }
 
     /// For how many recipients there is room once another has come.
@@ -86,7 +86,7 @@ impl Transaction {
     }
 
     /// The reservation, made to fit, with so many octets that have come on top. Those are not refused: the message is here.
-    pub fn take_reservation(&mut self, beside: u64) -> Option<Reservation> {
+    pub fn take_reservation(&mut self, beside: u64) -> Option<EnvelopeReservation> {
         let mut reservation = self.reservation.take()?;
         let list = allocation(self.recipients.capacity() * size_of::<Recipient>());
         reservation.set(self.octets + list + beside);
@@ -96,12 +96,12 @@ impl Transaction {
 
 /// What a session has learnt from its commands.
 #[derive(Default, Debug)]
-pub(crate) struct State {
+pub(crate) struct SessionState {
     pub greeting: Option<Greeting>,
     pub transaction: Option<Transaction>,
 }
 
-impl State {
+impl SessionState {
     /// HELO and EHLO: also the end of any transaction (RFC 5321 section 4.1.4).
     pub fn greet(&mut self, name: &str, extended: bool) {
         self.transaction = None;
@@ -167,7 +167,7 @@ impl State {
 
     /// Reserves the memory that a recipient takes, which was checked and may be added: before a hook is asked, since one that
     /// has accepted a recipient is not to be refused it.
-    pub fn reserve(&mut self, store: &Arc<Store>, recipient: &Recipient) -> Result<(), Reply> {
+    pub fn reserve(&mut self, store: &Arc<ContentStore>, recipient: &Recipient) -> Result<(), Reply> {
         let transaction = self.transaction.as_mut().ok_or(NO_MAIL)?;
         if transaction.reserve(store, recipient) { Ok(()) } else { Err(NO_ROOM_FOR_RECIPIENT) }
     }
@@ -202,19 +202,19 @@ impl State {
 mod tests {
     use super::*;
 
-    fn mail(state: &State, path: &str, parameters: &str) -> Result<MailParameters, u16> {
+    fn mail(state: &SessionState, path: &str, parameters: &str) -> Result<MailParameters, u16> {
         let config = Config { data_size_limit: 1000, smtputf8: true, ..Config::default() };
         state.check_mail(&config, Facts::default(), &path.parse().unwrap(), parameters.as_bytes()).map_err(|r| r.code())
     }
 
-    fn rcpt(state: &State, path: &str) -> Result<Recipient, u16> {
+    fn rcpt(state: &SessionState, path: &str) -> Result<Recipient, u16> {
         let config = Config { max_recipients: 2, ..Config::default() };
         state.check_rcpt(&config, Facts::default(), path.parse().unwrap(), b"").map_err(|r| r.code())
     }
 
     #[test]
     fn order() {
-        let mut state = State::default();
+        let mut state = SessionState::default();
         assert_eq!(mail(&state, "<a@b.example>", ""), Err(503));
         state.greet("c.example", true);
         assert_eq!(rcpt(&state, "a@b.example").unwrap_err(), 503);
@@ -235,12 +235,12 @@ mod tests {
 
     #[test]
     fn recipients_are_counted_and_given_back() {
-        let store = Store::new(&Config { memory_budget: 4 * 1024 * 1024, ..Config::default() });
-        let mut state = State::default();
+        let store = ContentStore::new(&Config { memory_budget: 4 * 1024 * 1024, ..Config::default() });
+        let mut state = SessionState::default();
         state.greet("c.example", true);
         let config = Config { max_recipients: usize::MAX, ..Config::default() };
         let orcpt = format!(" ORCPT=rfc822;{} NOTIFY=SUCCESS", "x".repeat(480));
-        let recipient = |state: &State| {
+        let recipient = |state: &SessionState| {
             let path = "recipient@b.example".parse().unwrap();
             state.check_rcpt(&config, Facts::default(), path, orcpt.as_bytes()).unwrap()
         };
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn parameters_need_ehlo_and_sizes_a_limit() {
-        let mut state = State::default();
+        let mut state = SessionState::default();
         state.greet("c.example", false);
         assert_eq!(mail(&state, "<>", " SIZE=1"), Err(555));
         state.greet("c.example", true);
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn utf8_addresses_need_smtputf8() {
-        let mut state = State::default();
+        let mut state = SessionState::default();
         state.greet("c.example", true);
         assert_eq!(mail(&state, "<\u{fc}@b.example>", ""), Err(553));
         let parameters = mail(&state, "<\u{fc}@b.example>", " SMTPUTF8").unwrap();

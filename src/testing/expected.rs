@@ -48,11 +48,11 @@ const SHOWN: usize = 400;
 #[derive(Clone, Default)]
 #[must_use = "it says what is expected, and does not look yet"]
 pub struct Expected {
-    wishes: Vec<Wish>,
+    expectations: Vec<Expectation>,
 }
 
 #[derive(Clone)]
-enum Wish {
+enum Expectation {
     Sender(String),
     Recipients(Vec<String>),
     Recipient(String),
@@ -81,100 +81,100 @@ impl Expected {
         Expected::default()
     }
 
-    fn and(mut self, wish: Wish) -> Expected {
-        self.wishes.push(wish);
+    fn and(mut self, expectation: Expectation) -> Expected {
+        self.expectations.push(expectation);
         self
     }
 
     /// The envelope's sender ([`Envelope::mail_from`]); empty for the null reverse-path of bounces.
     pub fn from(self, sender: impl Into<String>) -> Expected {
-        self.and(Wish::Sender(sender.into()))
+        self.and(Expectation::Sender(sender.into()))
     }
 
     /// The envelope's recipients ([`Envelope::recipients`]): exactly these, in any order.
     pub fn to<R: Into<String>>(self, recipients: impl IntoIterator<Item = R>) -> Expected {
-        self.and(Wish::Recipients(recipients.into_iter().map(Into::into).collect()))
+        self.and(Expectation::Recipients(recipients.into_iter().map(Into::into).collect()))
     }
 
     /// One of the envelope's recipients; there may be others.
     pub fn to_among_others(self, recipient: impl Into<String>) -> Expected {
-        self.and(Wish::Recipient(recipient.into()))
+        self.and(Expectation::Recipient(recipient.into()))
     }
 
     /// An address in the header `From`.
     pub fn header_from(self, address: impl Into<String>) -> Expected {
-        self.and(Wish::Author(address.into()))
+        self.and(Expectation::Author(address.into()))
     }
 
     /// The addresses in the header `To`: exactly these, in any order.
     pub fn header_to<A: Into<String>>(self, addresses: impl IntoIterator<Item = A>) -> Expected {
-        self.and(Wish::HeaderTo(addresses.into_iter().map(Into::into).collect()))
+        self.and(Expectation::HeaderTo(addresses.into_iter().map(Into::into).collect()))
     }
 
     /// The whole subject, decoded.
     pub fn subject(self, subject: impl Into<String>) -> Expected {
-        self.and(Wish::Subject(subject.into()))
+        self.and(Expectation::Subject(subject.into()))
     }
 
     /// A part of the subject.
     pub fn subject_contains(self, text: impl Into<String>) -> Expected {
-        self.and(Wish::SubjectContains(text.into()))
+        self.and(Expectation::SubjectContains(text.into()))
     }
 
     /// The first header of this name, decoded.
     pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Expected {
-        self.and(Wish::Header(name.into(), value.into()))
+        self.and(Expectation::Header(name.into(), value.into()))
     }
 
     /// A part of the first header of this name, decoded.
     pub fn header_contains(self, name: impl Into<String>, part: impl Into<String>) -> Expected {
-        self.and(Wish::HeaderContains(name.into(), part.into()))
+        self.and(Expectation::HeaderContains(name.into(), part.into()))
     }
 
     /// No header of this name, for example `Bcc`.
     pub fn no_header(self, name: impl Into<String>) -> Expected {
-        self.and(Wish::NoHeader(name.into()))
+        self.and(Expectation::NoHeader(name.into()))
     }
 
     /// The whole text, except for white space at its end.
     pub fn text(self, text: impl Into<String>) -> Expected {
-        self.and(Wish::Text(text.into()))
+        self.and(Expectation::Text(text.into()))
     }
 
     /// A part of the text.
     pub fn text_contains(self, text: impl Into<String>) -> Expected {
-        self.and(Wish::TextContains(text.into()))
+        self.and(Expectation::TextContains(text.into()))
     }
 
     /// A part of the HTML source.
     pub fn html_contains(self, html: impl Into<String>) -> Expected {
-        self.and(Wish::HtmlContains(html.into()))
+        self.and(Expectation::HtmlContains(html.into()))
     }
 
     /// A text that must not occur in subject, text or HTML, for example a password or another customer's name.
     pub fn nowhere(self, text: impl Into<String>) -> Expected {
-        self.and(Wish::Lacks(text.into()))
+        self.and(Expectation::Lacks(text.into()))
     }
 
     /// An attachment of this name.
     pub fn attachment(self, name: impl Into<String>) -> Expected {
-        self.and(Wish::Attachment(name.into(), None))
+        self.and(Expectation::Attachment(name.into(), None))
     }
 
     /// An attachment of this name with these octets.
     pub fn attachment_with(self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Expected {
-        self.and(Wish::Attachment(name.into(), Some(bytes.into())))
+        self.and(Expectation::Attachment(name.into(), Some(bytes.into())))
     }
 
     /// Exactly the attachments of these names, in any order. One without a name, such as an inline picture, counts as
     /// `(no name)`.
     pub fn attachments<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Expected {
-        self.and(Wish::Attachments(names.into_iter().map(Into::into).collect()))
+        self.and(Expectation::Attachments(names.into_iter().map(Into::into).collect()))
     }
 
     /// No attachment at all.
     pub fn no_attachments(self) -> Expected {
-        self.and(Wish::NoAttachments)
+        self.and(Expectation::NoAttachments)
     }
 
     /// Any other condition, for example a regular expression; `what` describes it in the report if it does not hold.
@@ -189,7 +189,7 @@ impl Expected {
         what: impl Into<String>,
         predicate: impl Fn(&Message) -> bool + Send + Sync + 'static,
     ) -> Expected {
-        self.and(Wish::Satisfies(what.into(), Arc::new(predicate)))
+        self.and(Expectation::Satisfies(what.into(), Arc::new(predicate)))
     }
 
     /// Compares a message.
@@ -198,10 +198,11 @@ impl Expected {
     /// [`Mismatch`], with all that is not as expected; also if it cannot be read from disk.
     pub fn check(&self, mail: &Envelope) -> Result<(), Mismatch> {
         let mut differences: Vec<Difference> =
-            self.wishes.iter().filter_map(|wish| wish.difference_of_envelope(mail)).collect();
-        if self.wishes.iter().any(Wish::is_of_content) {
+            self.expectations.iter().filter_map(|expectation| expectation.difference_of_envelope(mail)).collect();
+        if self.expectations.iter().any(Expectation::is_of_content) {
             match mail.parsed() {
-                Ok(message) => differences.extend(self.wishes.iter().filter_map(|wish| wish.difference(&message))),
+                Ok(message) => differences
+                    .extend(self.expectations.iter().filter_map(|expectation| expectation.difference(&message))),
                 Err(e) => differences.push(Difference::new("message", "one that can be read", &e.to_string())),
             }
         }
@@ -260,28 +261,28 @@ impl<M: AsRef<Envelope>> Inbox<M> {
 
 impl Debug for Expected {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expected").field("wishes", &self.wishes.len()).finish()
+        f.debug_struct("Expected").field("expectations", &self.expectations.len()).finish()
     }
 }
 
-impl Wish {
+impl Expectation {
     /// Whether it asks for more than the envelope, which is there whatever the message looks like.
     fn is_of_content(&self) -> bool {
-        !matches!(self, Wish::Sender(_) | Wish::Recipients(_) | Wish::Recipient(_))
+        !matches!(self, Expectation::Sender(_) | Expectation::Recipients(_) | Expectation::Recipient(_))
     }
 
     fn difference_of_envelope(&self, mail: &Envelope) -> Option<Difference> {
         let got = || mail.recipients().iter().map(Recipient::to_string).collect();
         match self {
-            Wish::Sender(sender) if *mail.mail_from() != *sender => {
+            Expectation::Sender(sender) if *mail.mail_from() != *sender => {
                 Some(Difference::new("sender", sender, &mail.mail_from().to_string()))
             }
-            Wish::Recipients(recipients) => {
+            Expectation::Recipients(recipients) => {
                 Difference::unless_same("recipients", recipients, got(), |expected, got| {
                     got.parse::<ForwardPath>().is_ok_and(|got| got == *expected)
                 })
             }
-            Wish::Recipient(recipient) if !mail.recipients().iter().any(|one| one == recipient) => {
+            Expectation::Recipient(recipient) if !mail.recipients().iter().any(|one| one == recipient) => {
                 Some(Difference::new("recipients, among them", recipient, &got().join(", ")))
             }
             _ => None,
@@ -290,57 +291,57 @@ impl Wish {
 
     fn difference(&self, message: &Message) -> Option<Difference> {
         match self {
-            Wish::Sender(_) | Wish::Recipients(_) | Wish::Recipient(_) => None,
-            Wish::Author(address) => {
+            Expectation::Sender(_) | Expectation::Recipients(_) | Expectation::Recipient(_) => None,
+            Expectation::Author(address) => {
                 let is_there = message.from().iter().any(|one| one == address.as_str());
                 let got = || message.from().iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
                 (!is_there).then(|| Difference::new("header From", address, &got()))
             }
-            Wish::HeaderTo(addresses) => {
+            Expectation::HeaderTo(addresses) => {
                 let got = message.to().iter().map(|one| one.address().to_owned()).collect();
                 Difference::unless_same("header To", addresses, got, |expected, got| {
                     got.parse::<ReversePath>().map_or(got == expected, |got| got == *expected)
                 })
             }
-            Wish::Subject(expected) => match message.subject() {
+            Expectation::Subject(expected) => match message.subject() {
                 Some(got) => Difference::unless_equal("subject", expected, got),
                 None => Some(Difference::missing("subject", expected)),
             },
-            Wish::SubjectContains(part) => match message.subject() {
+            Expectation::SubjectContains(part) => match message.subject() {
                 Some(got) => Difference::unless_in("subject, somewhere", part, got),
                 None => Some(Difference::missing("subject, somewhere", part)),
             },
-            Wish::Header(name, value) => match message.header(name) {
+            Expectation::Header(name, value) => match message.header(name) {
                 Some(got) => Difference::unless_equal(&format!("header {name}"), value, got),
                 None => Some(Difference::missing(&format!("header {name}"), value)),
             },
-            Wish::HeaderContains(name, part) => match message.header(name) {
+            Expectation::HeaderContains(name, part) => match message.header(name) {
                 Some(got) => Difference::unless_in(&format!("header {name}, somewhere"), part, got),
                 None => Some(Difference::missing(&format!("header {name}, somewhere"), part)),
             },
-            Wish::NoHeader(name) => {
+            Expectation::NoHeader(name) => {
                 let got = message.header(name)?;
                 Some(Difference { what: format!("header {name}"), expected: None, got: Some(got.to_owned()) })
             }
-            Wish::Text(text) => match message.text() {
+            Expectation::Text(text) => match message.text() {
                 Some(got) => first_line(text.trim_end(), got.trim_end()),
                 None => Some(Difference::missing("text", text)),
             },
-            Wish::TextContains(part) => match message.text() {
+            Expectation::TextContains(part) => match message.text() {
                 Some(got) => Difference::unless_in("text, somewhere", part, got),
                 None => Some(Difference::missing("text, somewhere", part)),
             },
-            Wish::HtmlContains(part) => match message.html() {
+            Expectation::HtmlContains(part) => match message.html() {
                 Some(got) => Difference::unless_in("HTML, somewhere", part, got),
                 None => Some(Difference::missing("HTML, somewhere", part)),
             },
-            Wish::Lacks(text) => {
+            Expectation::Lacks(text) => {
                 let places = [("subject", message.subject()), ("text", message.text()), ("HTML", message.html())];
                 let found = places.into_iter().find(|(_, there)| there.is_some_and(|there| there.contains(text)));
                 let (place, there) = found?;
                 Some(Difference::new(&format!("{place}, nowhere"), text, there.unwrap_or_default()))
             }
-            Wish::Attachment(name, bytes) => {
+            Expectation::Attachment(name, bytes) => {
                 let mut named = message.attachments().iter().filter(|one| one.name() == Some(name)).peekable();
                 if named.peek().is_none() {
                     let names = message.attachments().iter().map(|one| one.name().unwrap_or("(no name)"));
@@ -363,14 +364,14 @@ impl Wish {
                 let got = got.unwrap_or_default();
                 Some(Difference::new(&format!("attachment {name}"), &show(bytes), &show(&got)))
             }
-            Wish::Attachments(names) => {
+            Expectation::Attachments(names) => {
                 let got = message.attachments().iter().map(|one| one.name().unwrap_or("(no name)").to_owned());
                 Difference::unless_same("attachments", names, got.collect(), |expected, got| expected == got)
             }
-            Wish::Satisfies(what, predicate) => {
+            Expectation::Satisfies(what, predicate) => {
                 (!predicate(message)).then(|| Difference::new("message", what, "one of which that is not true"))
             }
-            Wish::NoAttachments => {
+            Expectation::NoAttachments => {
                 let [first, ..] = message.attachments() else { return None };
                 let name = first.name().unwrap_or("(no name)");
                 Some(Difference::new("attachments", "none", &format!("{}, {name} first", message.attachments().len())))

@@ -8,7 +8,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io::{self, BufRead, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-use crate::io::stream::{Connection, Stream};
+use crate::io::stream::{ConnectionStream, Stream};
 use crate::io::wire::input::Input;
 use crate::io::wire::line::{Line, LineReader};
 use crate::io::wire::stuffing::Stuffing;
@@ -25,7 +25,7 @@ const BLOCK: usize = 64 * 1024;
 const AFTERTHOUGHT: Duration = Duration::from_secs(3);
 
 pub(crate) const AWAY: Reply = Reply::fixed(451, Status::new(4, 4, 1), "The next mail server does not answer");
-const LOST: Reply = Reply::fixed(451, Status::new(4, 4, 2), "Connection to the next mail server lost");
+const LOST: Reply = Reply::fixed(451, Status::new(4, 4, 2), "ConnectionStream to the next mail server lost");
 const UNINTELLIGIBLE: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail server is not understood");
 const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 #[cfg(any(feature = "tls", feature = "auth"))]
@@ -115,7 +115,7 @@ pub(super) struct Patience {
 
 /// A session with another server, past its greeting.
 pub(crate) struct Client {
-    pub(super) input: Input<Connection>,
+    pub(super) input: Input<ConnectionStream>,
     pub(super) line: LineReader,
     pub(super) is_lmtp: bool,
     // What the reply to EHLO or LHLO offered, a line each.

@@ -14,7 +14,7 @@ use super::resolver::Resolver;
 #[cfg(feature = "auth")]
 use crate::auth::{ClientExchange, Credentials, decode, encode};
 use crate::config::FOREVER;
-use crate::io::stream::Connection;
+use crate::io::stream::ConnectionStream;
 use crate::io::transport::Transport;
 use crate::io::wire::input::Input;
 use crate::io::wire::line::LineReader;
@@ -256,7 +256,7 @@ impl Upstream {
         let timeout = self.patience.command.max(Duration::from_millis(1));
         let transport = Transport::new(socket, timeout, timeout).map_err(ClientError::Connect)?;
         Ok(Client {
-            input: Input::new(Connection::new(transport), Vec::new()),
+            input: Input::new(ConnectionStream::new(transport), Vec::new()),
             line: LineReader::default(),
             is_lmtp: self.is_lmtp,
             offers: String::new(),

@@ -7,8 +7,8 @@ mod smtp_check;
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-use crate::support::careless;
-use crate::support::careless::Flaws;
+use crate::support::nonconforming;
+use crate::support::nonconforming::Flaws;
 use crate::support::tls::Certificate;
 use pillarbox::{Builder, Inbox, LineEnds, Server, Users};
 
@@ -111,7 +111,7 @@ fn what_it_cannot_begin_with_is_told_apart() {
 fn each_check_finds_some_careless_server_out() {
     let certificate = Certificate::new();
     let examinations = [Flaws::EASY, Flaws::WILD, Flaws::CHATTY, Flaws::SULKY].map(|flaws| {
-        let server = careless::serve(&certificate, flaws);
+        let server = nonconforming::serve(&certificate, flaws);
         thread::spawn(move || examine(server, TO_BOB))
     });
     let reports = examinations.map(|examination| examination.join().expect("no panic"));

@@ -4,8 +4,6 @@
 
 #[cfg(all(feature = "cli", unix))]
 pub mod browser;
-#[cfg(feature = "tls")]
-pub mod careless;
 pub mod client;
 #[cfg(feature = "cli")]
 pub mod command;
@@ -16,6 +14,8 @@ pub mod exim;
 pub mod logged;
 #[cfg(unix)]
 pub mod mailman;
+#[cfg(feature = "tls")]
+pub mod nonconforming;
 #[cfg(unix)]
 pub mod postfix;
 #[cfg(unix)]

@@ -50,7 +50,7 @@ pub(crate) enum Step {
     Done(Result<String, AuthFailure>),
 }
 
-enum State {
+enum ExchangeState {
     /// The client has not said anything yet.
     Start,
     /// LOGIN: the password is missing.
@@ -79,20 +79,20 @@ pub(crate) struct Exchange {
     mechanism: Mechanism,
     authenticator: Arc<dyn Authenticator>,
     facts: ExchangeFacts,
-    state: State,
+    state: ExchangeState,
 }
 
 impl Exchange {
     /// The mechanism must be one of those [`offered`].
     pub fn start(mechanism: Mechanism, authenticator: Arc<dyn Authenticator>, facts: ExchangeFacts) -> Exchange {
-        Exchange { mechanism, authenticator, facts, state: State::Start }
+        Exchange { mechanism, authenticator, facts, state: ExchangeState::Start }
     }
 
     /// Takes the initial response of AUTH, `None` if there is none, and then the decoded answer to each challenge.
     pub fn step(&mut self, response: Option<&[u8]>) -> Step {
-        match (mem::replace(&mut self.state, State::Over), response) {
-            (State::Start, None) => {
-                self.state = State::Start;
+        match (mem::replace(&mut self.state, ExchangeState::Over), response) {
+            (ExchangeState::Start, None) => {
+                self.state = ExchangeState::Start;
                 match self.mechanism {
                     Mechanism::Login => Step::Challenge(b"Username:".to_vec()),
                     _ => Step::Challenge(Vec::new()),
@@ -105,31 +105,31 @@ impl Exchange {
 
     /// Whether the client has been refused already, in a challenge that it did not answer yet.
     pub fn is_refused(&self) -> bool {
-        matches!(self.state, State::Refused)
+        matches!(self.state, ExchangeState::Refused)
     }
 
-    fn advance(&mut self, state: State, response: &[u8]) -> Result<Step, AuthFailure> {
+    fn advance(&mut self, state: ExchangeState, response: &[u8]) -> Result<Step, AuthFailure> {
         let identity = match state {
-            State::Start => match self.mechanism {
+            ExchangeState::Start => match self.mechanism {
                 Mechanism::Plain => self.plain(response)?,
                 Mechanism::Login => {
-                    self.state = State::Password { user: response.to_vec() };
+                    self.state = ExchangeState::Password { user: response.to_vec() };
                     return Ok(Step::Challenge(b"Password:".to_vec()));
                 }
                 Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => return self.scram_first(response),
                 Mechanism::OAuthBearer | Mechanism::XOAuth2 => return self.bearer(response),
                 Mechanism::External => self.external(response)?,
             },
-            State::Password { user } => self.password(&user, response, None)?,
-            State::Proof { user, acts_as, first } => {
+            ExchangeState::Password { user } => self.password(&user, response, None)?,
+            ExchangeState::Proof { user, acts_as, first } => {
                 let server_final = first.verify(response)?;
                 let identity = self.authorize(user, acts_as)?;
-                self.state = State::Acknowledged { identity };
+                self.state = ExchangeState::Acknowledged { identity };
                 return Ok(Step::Challenge(server_final.into_bytes()));
             }
-            State::Acknowledged { identity } if response.is_empty() => identity,
-            State::Acknowledged { .. } | State::Over => return Err(AuthFailure::Malformed),
-            State::Refused => return Err(AuthFailure::Credentials),
+            ExchangeState::Acknowledged { identity } if response.is_empty() => identity,
+            ExchangeState::Acknowledged { .. } | ExchangeState::Over => return Err(AuthFailure::Malformed),
+            ExchangeState::Refused => return Err(AuthFailure::Credentials),
         };
         Ok(Step::Done(Ok(identity)))
     }
@@ -172,7 +172,7 @@ impl Exchange {
         let mut random = [0; 18];
         getrandom::fill(&mut random).map_err(AuthFailure::temporary)?;
         let (challenge, first) = first.challenge(verifier, &encode(&random), binding);
-        self.state = State::Proof { user, acts_as, first: Box::new(first) };
+        self.state = ExchangeState::Proof { user, acts_as, first: Box::new(first) };
         Ok(Step::Challenge(challenge.into_bytes()))
     }
 
@@ -208,7 +208,7 @@ impl Exchange {
         };
         match checked {
             Err(AuthFailure::Credentials) => {
-                self.state = State::Refused;
+                self.state = ExchangeState::Refused;
                 let error = if xoauth2 { xoauth2_error } else { oauthbearer_error };
                 Ok(Step::Challenge(error(&*self.authenticator).into_bytes()))
             }

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::*;
 use crate::connection::shutdown::Shutdown;
-use crate::content::store::Store;
+use crate::content::store::ContentStore;
 use crate::delivery::Delivery;
 use crate::envelope::tls_info::TlsInfo;
 use crate::io::tls::TlsAcceptor;
@@ -105,7 +105,7 @@ pub struct Message {
 /// accepted.
 pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
     let shared = Arc::new(Shared {
-        store: Store::new(&config),
+        store: ContentStore::new(&config),
         stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
         addresses: Addresses::new(&config),
         offers: Offers::default(),
@@ -132,13 +132,13 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
         }
         messages
     });
-    let kit = Kit::new(deliveries);
-    let activity = Arc::new(Activity::new(Arc::<Shutdown>::default(), kit.canceller()));
+    let buffers = ConnectionBuffers::new(deliveries);
+    let activity = Arc::new(Activity::new(Arc::<Shutdown>::default(), buffers.canceller()));
     let ends = (Endpoint::Unix(None), Endpoint::Unix(None));
     let packets = packets.iter().filter(|p| !p.is_empty()).map(|p| p.to_vec()).collect();
     let mut memory = Memory { packets, written: Vec::new() };
-    // Nothing more comes once the kit is gone.
-    drop(Channel::new(shared, &mut memory, Ok(Box::new(())), ends, 1, kit, activity).run(false));
+    // Nothing more comes once the buffers is gone.
+    drop(Channel::new(shared, &mut memory, Ok(Box::new(())), ends, 1, buffers, activity).run(false));
     Outcome {
         replies: String::from_utf8_lossy(&memory.written.concat()).into_owned(),
         writes: memory.written.len(),

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE};
 use crate::connection::shutdown::{Activity, Wait};
-use crate::content::store::Store;
+use crate::content::store::ContentStore;
 use crate::delivery::Dispatch;
 use crate::envelope::transcript::{Record, Transcripts, without_secret};
 use crate::envelope::values::Values;
@@ -19,9 +19,9 @@ use crate::io::stream::Stream;
 use crate::io::tls::Tls;
 use crate::io::wire::input::Input;
 use crate::io::wire::line::{Line, LineReader};
-use crate::limits::clients::{Addresses, Place};
+use crate::limits::clients::{Addresses, ClientPermit};
 use crate::limits::stress::Stress;
-use crate::session::transaction::State;
+use crate::session::transaction::SessionState;
 use crate::session::{Context, Phase, Session};
 use crate::stats::Counters;
 use crate::stats::guard::guarded;
@@ -32,10 +32,10 @@ use crate::syntax::reply::{Reply, Status};
 
 #[cfg(feature = "auth")]
 mod authenticate;
+mod buffers;
 mod chunks;
 mod faults;
 mod greeting;
-mod kit;
 mod limits;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod memory;
@@ -44,9 +44,9 @@ mod replies;
 mod scripted;
 mod secure;
 
+pub(crate) use buffers::ConnectionBuffers;
 use chunks::Chunks;
 pub(crate) use greeting::Offers;
-pub(crate) use kit::Kit;
 use scripted::Scripted;
 
 const SHUTTING_DOWN: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Service shutting down");
@@ -67,7 +67,7 @@ const NOT_OFFERED: Reply = Reply::fixed(502, Status::new(5, 5, 1), "Command not 
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub config: Arc<Config>,
-    pub store: Arc<Store>,
+    pub store: Arc<ContentStore>,
     pub counters: Counters,
     pub stress: Arc<Stress>,
     pub addresses: Addresses,
@@ -88,7 +88,7 @@ pub(crate) struct Channel<S> {
     line: LineReader,
     replies: Vec<u8>,
     session: Box<dyn Session>,
-    // There is no session: this is said in the banner's place.
+    // There is no session: this is said in the banner's permit.
     refused: Option<Reply>,
     context: Context,
     dispatch: Dispatch,
@@ -106,7 +106,7 @@ pub(crate) struct Channel<S> {
     // Whether the client is trusted to speak for others.
     may_xclient: bool,
     // Of the client that XCLIENT has named.
-    place: Place,
+    permit: ClientPermit,
     // The name by which XCLIENT calls the client; it goes before what HELO and EHLO say.
     xclient_helo: Option<String>,
     // The message whose 250 is not on its way yet.
@@ -143,7 +143,7 @@ impl<S: Stream> Channel<S> {
         session: Result<Box<dyn Session>, Reply>,
         ends: (Endpoint, Endpoint),
         connection: u64,
-        kit: Kit,
+        buffers: ConnectionBuffers,
         activity: Arc<Activity>,
     ) -> Channel<S> {
         let (peer, local) = ends;
@@ -151,7 +151,7 @@ impl<S: Stream> Channel<S> {
             Ok(session) => (session, None),
             Err(reply) => (Box::new(()) as Box<dyn Session>, Some(reply)),
         };
-        let Kit { dispatch, input, line, replies } = kit;
+        let ConnectionBuffers { dispatch, input, line, replies } = buffers;
         let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
         let may_xclient = peer.is_in(&shared.config.xclient);
@@ -162,7 +162,7 @@ impl<S: Stream> Channel<S> {
             local,
             phase: Phase::Command,
             verb: None,
-            state: State::default(),
+            state: SessionState::default(),
             tls: None,
             identity: None,
             values: Values::default(),
@@ -188,7 +188,7 @@ impl<S: Stream> Channel<S> {
             messages: 0,
             chunks: None,
             may_xclient,
-            place: Place::default(),
+            permit: ClientPermit::default(),
             xclient_helo: None,
             unconfirmed: None,
             is_behind_auth: false,
@@ -199,7 +199,7 @@ impl<S: Stream> Channel<S> {
 
     /// Holds the whole conversation, beginning with a TLS handshake if it is `implicit_tls`. When it returns the
     /// connection is closed; what is left can be used for the next one.
-    pub fn run(mut self, implicit_tls: bool) -> Kit {
+    pub fn run(mut self, implicit_tls: bool) -> ConnectionBuffers {
         let id = self.context.connection;
         log::debug!("[{id}] connection from {}", self.context.peer);
         let mut line = mem::take(&mut self.line);
@@ -230,7 +230,7 @@ impl<S: Stream> Channel<S> {
         guarded(panics, who, || drop(session));
         guarded(panics, who, || drop(values));
         guarded(panics, who, || drop(connection_values));
-        Kit { dispatch, input, line, replies }.cleared()
+        ConnectionBuffers { dispatch, input, line, replies }.cleared()
     }
 
     fn converse(&mut self, implicit_tls: bool, line: &mut LineReader) -> io::Result<()> {

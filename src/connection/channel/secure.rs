@@ -9,7 +9,7 @@ use crate::config::HANDSHAKE_TIMEOUT;
 use crate::connection::shutdown::Wait;
 use crate::envelope::Endpoint;
 use crate::io::stream::Stream;
-use crate::session::transaction::State;
+use crate::session::transaction::SessionState;
 use crate::stats::guard::guarded;
 use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xclient::Xclient;
@@ -38,7 +38,7 @@ impl<S: Stream> Channel<S> {
         self.handshake()?;
         // RFC 3207 section 4.2: what was learnt in clear is forgotten.
         self.reset();
-        self.context.state = State::default();
+        self.context.state = SessionState::default();
         self.context.identity = None;
         Ok(Flow::Next)
     }
@@ -67,7 +67,7 @@ impl<S: Stream> Channel<S> {
         Ok(())
     }
 
-    /// XCLIENT: what it says of the client takes the place of what the connection does, and the session begins anew.
+    /// XCLIENT: what it says of the client takes the permit of what the connection does, and the session begins anew.
     pub(super) fn xclient(&mut self, argument: &[u8]) -> io::Result<Flow> {
         if !self.may_xclient {
             return self.answer(NOT_OFFERED);
@@ -83,7 +83,7 @@ impl<S: Stream> Channel<S> {
         replace(&mut self.context.peer, address, port);
         if self.context.peer.ip() != before {
             match self.shared.addresses.take(&self.context.peer) {
-                Ok(place) => self.place = place,
+                Ok(permit) => self.permit = permit,
                 Err(reply) => {
                     log::info!("[{}] XCLIENT for {} refused: {reply}", self.context.connection, self.context.peer);
                     self.shared.counters.refused_connections.add(1);
@@ -100,7 +100,7 @@ impl<S: Stream> Channel<S> {
             self.xclient_helo = helo;
         }
         self.reset();
-        self.context.state = State::default();
+        self.context.state = SessionState::default();
         log::debug!("[{}] XCLIENT: the client is {}", self.context.connection, self.context.peer);
         if let Err(reply) = self.session.connect(&self.context) {
             self.say(&reply.into_refusal())?;
@@ -111,7 +111,7 @@ impl<S: Stream> Channel<S> {
     }
 }
 
-/// Puts what XCLIENT says of one end in the place of what was known.
+/// Puts what XCLIENT says of one end in the permit of what was known.
 fn replace(end: &mut Endpoint, address: Option<Option<IpAddr>>, port: Option<Option<u16>>) {
     let before = end.socket_addr();
     let ip = match (address, before) {

@@ -11,12 +11,12 @@ use parking_lot::{Condvar, Mutex};
 /// with all who ask meanwhile: one of them does it.
 #[derive(Default)]
 pub(super) struct GroupFlush {
-    state: Mutex<State>,
+    state: Mutex<FlushState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct FlushState {
     is_running: bool,
     // The flush that has not begun yet.
     next: Arc<Flush>,

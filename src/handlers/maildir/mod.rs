@@ -58,18 +58,18 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 /// ```
 #[derive(Clone)]
 pub struct Maildir {
-    store: Arc<Store>,
+    store: Arc<Writer>,
     // Clones share the threads too.
     writers: Arc<Pool<Job>>,
 }
 
 /// A message to be stored by a thread of its own.
 struct Job {
-    store: Arc<Store>,
+    store: Arc<Writer>,
     delivery: Delivery,
 }
 
-struct Store {
+struct Writer {
     path: PathBuf,
     // None once their paths lead elsewhere: the next message has them opened anew.
     folders: Mutex<Option<Arc<Folders>>>,
@@ -97,13 +97,13 @@ impl Maildir {
             let (mail, answer) = delivery.take();
             answer.respond(store.take(&mail));
         });
-        let store = Store::new(path.to_owned(), Some(Arc::new(folders)));
+        let store = Writer::new(path.to_owned(), Some(Arc::new(folders)));
         Ok(Maildir { store: Arc::new(store), writers: Arc::new(writers) })
     }
 
     /// Whether lines are stored with CRLF, exactly as they arrived, instead of LF. Default: false.
     pub fn crlf(mut self, crlf: bool) -> Maildir {
-        self.store = Arc::new(Store { crlf, ..self.store.again() });
+        self.store = Arc::new(Writer { crlf, ..self.store.again() });
         self
     }
 
@@ -115,7 +115,7 @@ impl Maildir {
     /// not. If several processes store a message at the same time, there is one file. Each message needs a look through `cur`,
     /// which takes a millisecond for some thousand files.
     pub fn once(mut self, once: bool) -> Maildir {
-        self.store = Arc::new(Store { once, ..self.store.again() });
+        self.store = Arc::new(Writer { once, ..self.store.again() });
         self
     }
 }
@@ -139,16 +139,16 @@ impl Debug for Maildir {
     }
 }
 
-impl Store {
-    fn new(path: PathBuf, folders: Option<Arc<Folders>>) -> Store {
+impl Writer {
+    fn new(path: PathBuf, folders: Option<Arc<Folders>>) -> Writer {
         let host = names::of_host(&gethostname::gethostname().to_string_lossy());
         let (folders, is_failing) = (Mutex::new(folders), AtomicBool::new(false));
-        Store { path, folders, host, crlf: false, once: false, is_failing }
+        Writer { path, folders, host, crlf: false, once: false, is_failing }
     }
 
     /// With the same settings, which are about to be changed.
-    fn again(&self) -> Store {
-        Store { crlf: self.crlf, once: self.once, ..Store::new(self.path.clone(), self.folders.lock().clone()) }
+    fn again(&self) -> Writer {
+        Writer { crlf: self.crlf, once: self.once, ..Writer::new(self.path.clone(), self.folders.lock().clone()) }
     }
 
     fn take(&self, mail: &Envelope) -> Response {
@@ -294,7 +294,7 @@ mod tests {
 
     fn copied(content: &[u8], piece: usize, crlf: bool) -> Vec<u8> {
         let mut out = Vec::new();
-        let store = Store { crlf, ..Store::new(PathBuf::new(), None) };
+        let store = Writer { crlf, ..Writer::new(PathBuf::new(), None) };
         store.copy(BufReader::with_capacity(piece, content), &mut out).unwrap();
         out
     }

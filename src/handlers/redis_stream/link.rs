@@ -30,7 +30,7 @@ pub(super) const ADD: &[u8] = b"if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[
 
 /// Why a message is not, or may not be, in the stream.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum AddError {
     /// The stream has as many entries as it may.
     Full,
     /// Redis said no: nothing was done.
@@ -45,16 +45,16 @@ pub(super) enum Trouble {
     Unreadable(io::Error),
 }
 
-impl Trouble {
+impl AddError {
     /// What Redis's errors say by their first word, or in the middle of what a script's failure says.
     fn says(&self, code: &str) -> bool {
-        let (Trouble::Refused(e) | Trouble::Unconnected(e)) = self else { return false };
+        let (AddError::Refused(e) | AddError::Unconnected(e)) = self else { return false };
         e.code() == Some(code) || e.detail().is_some_and(|detail| detail.contains(code))
     }
 
     /// Whether there is no room, where another connection would not help.
     pub fn is_lack_of_room(&self) -> bool {
-        matches!(self, Trouble::Full) || self.says("OOM")
+        matches!(self, AddError::Full) || self.says("OOM")
     }
 
     /// Whether this server is the wrong one: after a failover an old connection still leads to it.
@@ -64,7 +64,7 @@ impl Trouble {
 
     /// Whether the next answer on the same connection will be the next question's. Behind a protocol error Redis closes.
     fn leaves_in_step(&self) -> bool {
-        matches!(self, Trouble::Full | Trouble::Refused(_)) && !self.leads_elsewhere() && !self.says("Protocol error")
+        matches!(self, AddError::Full | AddError::Refused(_)) && !self.leads_elsewhere() && !self.says("Protocol error")
     }
 
     /// What whoever runs it can do about it. Different troubles have different advice.
@@ -92,24 +92,24 @@ impl Trouble {
             return advice;
         }
         match self {
-            Trouble::Full => "the stream is full: workers have to take messages off, or its capacity has to be raised",
-            Trouble::Refused(_) => "Redis refuses it",
-            Trouble::Unconnected(e) if e.kind() == ErrorKind::AuthenticationFailed => BAD_PASSWORD,
-            Trouble::Unconnected(_) => "there is no connection to Redis: it has to run, and to listen there",
-            Trouble::Unanswered(_) => "Redis does not answer: it hangs, is overloaded, or was stopped",
-            Trouble::Unreplicated(_) => "replicas are down or slow",
-            Trouble::Unreadable(_) => "what was spooled cannot be read",
+            AddError::Full => "the stream is full: workers have to take messages off, or its capacity has to be raised",
+            AddError::Refused(_) => "Redis refuses it",
+            AddError::Unconnected(e) if e.kind() == ErrorKind::AuthenticationFailed => BAD_PASSWORD,
+            AddError::Unconnected(_) => "there is no connection to Redis: it has to run, and to listen there",
+            AddError::Unanswered(_) => "Redis does not answer: it hangs, is overloaded, or was stopped",
+            AddError::Unreplicated(_) => "replicas are down or slow",
+            AddError::Unreadable(_) => "what was spooled cannot be read",
         }
     }
 }
 
-impl Display for Trouble {
+impl Display for AddError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Full => f.write_str("no room"),
-            Trouble::Refused(e) | Trouble::Unconnected(e) | Trouble::Unanswered(e) => Display::fmt(e, f),
-            Trouble::Unreplicated(why) => f.write_str(why),
-            Trouble::Unreadable(e) => Display::fmt(e, f),
+            AddError::Full => f.write_str("no room"),
+            AddError::Refused(e) | AddError::Unconnected(e) | AddError::Unanswered(e) => Display::fmt(e, f),
+            AddError::Unreplicated(why) => f.write_str(why),
+            AddError::Unreadable(e) => Display::fmt(e, f),
         }
     }
 }
@@ -128,7 +128,7 @@ struct Link {
 
 impl Links {
     /// Puts a message, as a command that [`ADD`]s it, into the stream.
-    pub fn add(&self, settings: &Settings, command: &[u8]) -> Result<(), Trouble> {
+    pub fn add(&self, settings: &Settings, command: &[u8]) -> Result<(), AddError> {
         if let Some(mut link) = self.living(settings) {
             match link.add(settings, command) {
                 // Certainly not done, as it says itself.
@@ -153,8 +153,8 @@ impl Links {
     }
 
     /// Keeps the connection unless an answer may still be under way on it: that would be taken for the next message's.
-    fn keep(&self, mut link: Link, outcome: Result<(), Trouble>) -> Result<(), Trouble> {
-        if outcome.as_ref().err().is_none_or(Trouble::leaves_in_step) {
+    fn keep(&self, mut link: Link, outcome: Result<(), AddError>) -> Result<(), AddError> {
+        if outcome.as_ref().err().is_none_or(AddError::leaves_in_step) {
             link.used_at = Instant::now();
             self.idle.lock().push(link);
         }
@@ -162,8 +162,8 @@ impl Links {
     }
 
     /// Connects on a thread of its own: neither looking up a name nor a TLS handshake has a limit in time.
-    fn connect(&self, settings: &Settings) -> Result<Link, Trouble> {
-        let failed = |e: io::Error| Trouble::Unconnected(e.into());
+    fn connect(&self, settings: &Settings) -> Result<Link, AddError> {
+        let failed = |e: io::Error| AddError::Unconnected(e.into());
         let attempt = Attempt(self.connecting.clone());
         if self.connecting.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTING {
             return Err(failed(io::Error::other("too many attempts to connect are under way")));
@@ -178,12 +178,12 @@ impl Links {
         };
         thread::Builder::new().name("pillarbox redis".to_owned()).spawn(connect).map_err(failed)?;
         let connection = match outcome.recv_timeout(timeout) {
-            Ok(connected) => connected.map_err(Trouble::Unconnected)?,
+            Ok(connected) => connected.map_err(AddError::Unconnected)?,
             Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
         };
         let link = Link { connection, used_at: Instant::now() };
         let limited = link.connection.set_write_timeout(Some(settings.response_timeout));
-        limited.and_then(|()| link.limit(settings.response_timeout)).map_err(Trouble::Unconnected)?;
+        limited.and_then(|()| link.limit(settings.response_timeout)).map_err(AddError::Unconnected)?;
         Ok(link)
     }
 }
@@ -198,11 +198,11 @@ impl Drop for Attempt {
 }
 
 impl Link {
-    fn add(&mut self, settings: &Settings, command: &[u8]) -> Result<(), Trouble> {
+    fn add(&mut self, settings: &Settings, command: &[u8]) -> Result<(), AddError> {
         let entry = match self.answer(command)? {
-            Value::Nil => return Err(Trouble::Full),
+            Value::Nil => return Err(AddError::Full),
             Value::BulkString(entry) => entry,
-            _ => return Err(Trouble::Unanswered((ErrorKind::UnexpectedReturnType, "an odd answer to XADD").into())),
+            _ => return Err(AddError::Unanswered((ErrorKind::UnexpectedReturnType, "an odd answer to XADD").into())),
         };
         let Some((replicas, timeout)) = settings.replicas else { return Ok(()) };
         self.wait(settings, replicas, timeout).inspect_err(|trouble| {
@@ -213,16 +213,16 @@ impl Link {
     }
 
     /// Waits until replicas have what was written before.
-    fn wait(&mut self, settings: &Settings, replicas: usize, timeout: Duration) -> Result<(), Trouble> {
+    fn wait(&mut self, settings: &Settings, replicas: usize, timeout: Duration) -> Result<(), AddError> {
         let millis = timeout.as_millis().max(1);
-        self.limit(settings.response_timeout.saturating_add(timeout)).map_err(Trouble::Unanswered)?;
+        self.limit(settings.response_timeout.saturating_add(timeout)).map_err(AddError::Unanswered)?;
         let answer = self.ask(redis::cmd("WAIT").arg(replicas).arg(millis.to_string()));
-        self.limit(settings.response_timeout).map_err(Trouble::Unanswered)?;
+        self.limit(settings.response_timeout).map_err(AddError::Unanswered)?;
         match answer {
             Ok(Value::Int(got)) if usize::try_from(got).is_ok_and(|got| got >= replicas) => Ok(()),
-            Ok(Value::Int(got)) => Err(Trouble::Unreplicated(format!("{got} of {replicas} replicas have it"))),
-            Ok(_) => Err(Trouble::Unanswered((ErrorKind::UnexpectedReturnType, "an odd answer to WAIT").into())),
-            Err(Trouble::Refused(e)) => Err(Trouble::Unreplicated(e.to_string())),
+            Ok(Value::Int(got)) => Err(AddError::Unreplicated(format!("{got} of {replicas} replicas have it"))),
+            Ok(_) => Err(AddError::Unanswered((ErrorKind::UnexpectedReturnType, "an odd answer to WAIT").into())),
+            Err(AddError::Refused(e)) => Err(AddError::Unreplicated(e.to_string())),
             Err(trouble) => Err(trouble),
         }
     }
@@ -239,12 +239,12 @@ impl Link {
             && self.limit(settings.response_timeout).is_ok()
     }
 
-    fn ask(&mut self, command: &Cmd) -> Result<Value, Trouble> {
+    fn ask(&mut self, command: &Cmd) -> Result<Value, AddError> {
         self.answer(&command.get_packed_command())
     }
 
-    fn answer(&mut self, command: &[u8]) -> Result<Value, Trouble> {
-        let value = self.connection.req_packed_command(command).map_err(Trouble::Unanswered)?;
-        value.extract_error().map_err(Trouble::Refused)
+    fn answer(&mut self, command: &[u8]) -> Result<Value, AddError> {
+        let value = self.connection.req_packed_command(command).map_err(AddError::Unanswered)?;
+        value.extract_error().map_err(AddError::Refused)
     }
 }

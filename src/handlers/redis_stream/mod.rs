@@ -19,7 +19,7 @@ mod link;
 mod settings;
 
 pub use entry::RedisEntryError;
-use link::{ADD, Links, Trouble};
+use link::{ADD, AddError, Links};
 use settings::Settings;
 
 /// Redis serves one command at a time. What is gained beyond a few is that it flushes once for all who wait.
@@ -188,7 +188,7 @@ impl RedisStream {
 
     fn take(&self, mail: &Envelope) -> Response {
         let outcome = self.add(mail);
-        let advice = outcome.as_ref().err().map(Trouble::advice);
+        let advice = outcome.as_ref().err().map(AddError::advice);
         let before = std::mem::replace(&mut *self.shared.outage.lock(), advice);
         match &outcome {
             Ok(()) if before.is_some() => log::warn!("{self} takes messages again"),
@@ -206,10 +206,10 @@ impl RedisStream {
         .into()
     }
 
-    fn add(&self, mail: &Envelope) -> Result<(), Trouble> {
+    fn add(&self, mail: &Envelope) -> Result<(), AddError> {
         let Settings { key, capacity, .. } = &*self.settings;
         let words: [&[u8]; 5] = [b"EVAL", ADD, b"1", key.as_bytes(), &capacity.to_string().into_bytes()];
-        let command = entry::command(&words, mail).map_err(Trouble::Unreadable)?;
+        let command = entry::command(&words, mail).map_err(AddError::Unreadable)?;
         self.shared.links.add(&self.settings, &command)
     }
 }

@@ -24,7 +24,7 @@ mod silence;
 mod survey;
 
 use policy::{DENIED, Policy, has_route};
-use route::{Hop, NoHop, Route};
+use route::{BeginError, Route, UpstreamTransaction};
 
 /// The threads that send. Each has a client that waits for it, of which there are fewer in all but odd cases.
 const MAX_SENDERS: usize = 10_000;
@@ -87,7 +87,7 @@ impl Relay {
 
     /// Sends a message on: by what its session has begun, or from the beginning.
     pub fn send(&self, mail: &Envelope) -> Response {
-        match mail.values().take::<Passage>() {
+        match mail.values().take::<RelayTransaction>() {
             Some(passage) if passage.goals.len() == mail.recipients().len() => passage.send(mail, self.x_peer),
             Some(_) => Response::All(ASTRAY),
             None => self.send_whole(mail),
@@ -104,7 +104,7 @@ impl Relay {
             identity: mail.identity(),
             is_lmtp: mail.protocol().is_lmtp(),
         };
-        let mut passage = Passage::default();
+        let mut passage = RelayTransaction::default();
         // A place for each recipient; what is said of those that are accepted is said of the message.
         let mut refusals = Verdicts::new();
         let mut accepted = Vec::with_capacity(mail.recipients().len());
@@ -142,26 +142,26 @@ struct Sender<'a> {
 
 /// Where a recipient's copy goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Goal {
+enum Destination {
     Upstream,
     Lists,
 }
 
 /// One transaction of a client, on its way through us.
 #[derive(Default)]
-struct Passage {
-    upstream: Option<Hop>,
-    lists: Option<Hop>,
+struct RelayTransaction {
+    upstream: Option<UpstreamTransaction>,
+    lists: Option<UpstreamTransaction>,
     // What is said of every further recipient, once one of them has waited for a server in vain.
     upstream_silence: Option<Reply>,
     lists_silence: Option<Reply>,
     // What Mailman has against the message, if anything; whether a recipient is a list it tells all the same.
     lists_refusal: Option<Reply>,
     // Of each recipient that was accepted.
-    goals: Vec<Goal>,
+    goals: Vec<Destination>,
 }
 
-impl Passage {
+impl RelayTransaction {
     /// Asks about a recipient: Mailman first, if there is one.
     fn add(&mut self, relay: &Relay, sender: &Sender<'_>, to: &Recipient) -> Result<Reply, Reply> {
         let is_trusted = relay.policy.trusts(sender.peer, sender.identity);
@@ -174,27 +174,27 @@ impl Passage {
             if let Some(refusal) = &self.lists_refusal {
                 return Err(refusal.clone());
             }
-            return self.accept(Goal::Lists, sender, reply);
+            return self.accept(Destination::Lists, sender, reply);
         }
         if !is_trusted && !relay.policy.is_for_all(to) {
             return Err(DENIED);
         }
-        if self.would_mix(Goal::Upstream, sender) {
+        if self.would_mix(Destination::Upstream, sender) {
             return Err(SEPARATELY);
         }
         self.open_upstream(relay, sender)?;
-        let hop = self.upstream.as_mut().ok_or(ASTRAY)?;
-        let asked = hop.rcpt(to);
-        if hop.is_silent() {
+        let upstream = self.upstream.as_mut().ok_or(ASTRAY)?;
+        let asked = upstream.rcpt(to);
+        if upstream.is_silent() {
             self.upstream_silence = asked.as_ref().err().cloned();
         }
-        if hop.is_over() {
+        if upstream.is_over() {
             self.upstream = None;
         }
-        self.accept(Goal::Upstream, sender, asked?)
+        self.accept(Destination::Upstream, sender, asked?)
     }
 
-    fn accept(&mut self, goal: Goal, sender: &Sender<'_>, reply: Reply) -> Result<Reply, Reply> {
+    fn accept(&mut self, goal: Destination, sender: &Sender<'_>, reply: Reply) -> Result<Reply, Reply> {
         if self.would_mix(goal, sender) {
             return Err(SEPARATELY);
         }
@@ -203,7 +203,7 @@ impl Passage {
     }
 
     /// Whether two servers would decide about a message whose client hears one reply, which could not be true of both.
-    fn would_mix(&self, goal: Goal, sender: &Sender<'_>) -> bool {
+    fn would_mix(&self, goal: Destination, sender: &Sender<'_>) -> bool {
         // Where they may not differ, the first stands for all.
         !sender.is_lmtp && self.goals.first().is_some_and(|first| *first != goal)
     }
@@ -217,8 +217,8 @@ impl Passage {
             return Err(reply.clone());
         }
         let begun = relay.upstream.begin(sender.hostname, sender.from, sender.parameters);
-        let (hop, reply) = begun.map_err(|why| heeded(why, &mut self.upstream_silence))?;
-        self.upstream = Some(hop);
+        let (upstream, reply) = begun.map_err(|why| heeded(why, &mut self.upstream_silence))?;
+        self.upstream = Some(upstream);
         Ok(Some(reply))
     }
 
@@ -235,7 +235,7 @@ impl Passage {
         if self.lists.is_none() {
             let begun = route.begin(sender.hostname, sender.from, sender.parameters).or_else(|why| match why {
                 // Mailman can still tell which recipients are its own; the others' mail is not its affair.
-                NoHop::Refused(refusal) => {
+                BeginError::Refused(refusal) => {
                     self.lists_refusal = Some(refusal);
                     route.begin(sender.hostname, &ReversePath::Null, &MailParameters::default())
                 }
@@ -243,18 +243,18 @@ impl Passage {
             });
             self.lists = Some(begun.map_err(|why| heeded(why, &mut self.lists_silence))?.0);
         }
-        let hop = self.lists.as_mut().ok_or(ASTRAY)?;
-        let mut asked = hop.rcpt(to);
+        let upstream = self.lists.as_mut().ok_or(ASTRAY)?;
+        let mut asked = upstream.rcpt(to);
         // Mailman 3 has no -admin any more, but people do.
         if let (Err(refusal), Some(owner)) = (&asked, owner(mailbox.as_str()))
             && refusal.is_permanent()
         {
-            asked = hop.rcpt(&Recipient::new(owner, RcptParameters::default())).or(asked);
+            asked = upstream.rcpt(&Recipient::new(owner, RcptParameters::default())).or(asked);
         }
-        if hop.is_silent() {
+        if upstream.is_silent() {
             self.lists_silence = asked.as_ref().err().cloned();
         }
-        if hop.is_over() {
+        if upstream.is_over() {
             self.lists = None;
         }
         match asked {
@@ -266,32 +266,32 @@ impl Passage {
 
     /// Sends the content to where it goes; a reply for each recipient, or one if there is one for all.
     fn send(self, mail: &Envelope, x_peer: bool) -> Response {
-        let Passage { upstream, lists, goals, .. } = self;
+        let RelayTransaction { upstream, lists, goals, .. } = self;
         let mut head = mail.received_header();
         if x_peer {
             head += &format!("X-Peer: {}\r\n", mail.peer_name());
         }
-        let send = |hop: Option<Hop>, goal: Goal| {
+        let send = |upstream: Option<UpstreamTransaction>, goal: Destination| {
             let expected = goals.iter().filter(|other| **other == goal).count();
-            match hop {
+            match upstream {
                 _ if expected == 0 => Vec::new(),
-                Some(hop) if hop.accepted() == expected => hop.send(&head, mail),
+                Some(upstream) if upstream.accepted() == expected => upstream.send(&head, mail),
                 _ => vec![ASTRAY; expected],
             }
         };
-        let mut to_lists = send(lists, Goal::Lists).into_iter();
-        let mut to_upstream = send(upstream, Goal::Upstream).into_iter();
+        let mut to_lists = send(lists, Destination::Lists).into_iter();
+        let mut to_upstream = send(upstream, Destination::Upstream).into_iter();
         let replies = goals.iter().map(|goal| match goal {
-            Goal::Lists => to_lists.next(),
-            Goal::Upstream => to_upstream.next(),
+            Destination::Lists => to_lists.next(),
+            Destination::Upstream => to_upstream.next(),
         });
         Response::Each(replies.map(|reply| reply.unwrap_or(ASTRAY)).collect())
     }
 }
 
 /// The reply to a transaction that was not begun; kept if the others of its client need not wait for the same.
-fn heeded(why: NoHop, silence: &mut Option<Reply>) -> Reply {
-    let is_silent = matches!(why, NoHop::Silent(_));
+fn heeded(why: BeginError, silence: &mut Option<Reply>) -> Reply {
+    let is_silent = matches!(why, BeginError::Silent(_));
     let reply = why.into_reply();
     if is_silent {
         *silence = Some(reply.clone());
@@ -326,7 +326,7 @@ impl Asking {
 
 impl Session for Asking {
     fn mail(&mut self, context: &Context, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
-        let mut passage = Passage::default();
+        let mut passage = RelayTransaction::default();
         let Asking(relay) = self;
         // Strangers, and the upstream where there are lists, wait for a recipient that is worth a connection.
         if relay.lists.is_none() && relay.policy.trusts(context.peer(), context.identity()) {
@@ -342,7 +342,7 @@ impl Session for Asking {
             return Err(ASTRAY);
         };
         let sender = Asking::sender(context, from, parameters);
-        let asked = context.values().with(|passage: &mut Passage| passage.add(&self.0, &sender, to));
+        let asked = context.values().with(|passage: &mut RelayTransaction| passage.add(&self.0, &sender, to));
         context.accept_with(asked.unwrap_or(Err(ASTRAY))?);
         Ok(())
     }
@@ -364,11 +364,11 @@ mod tests {
             is_lmtp: false,
         };
         expect_linear("recipients", 5_000, |n| {
-            let mut passage = Passage::default();
+            let mut passage = RelayTransaction::default();
             for _ in 0..n {
-                passage.accept(Goal::Upstream, &sender, Reply::ok()).unwrap();
+                passage.accept(Destination::Upstream, &sender, Reply::ok()).unwrap();
             }
-            assert_eq!(passage.accept(Goal::Lists, &sender, Reply::ok()), Err(SEPARATELY));
+            assert_eq!(passage.accept(Destination::Lists, &sender, Reply::ok()), Err(SEPARATELY));
         });
     }
 

@@ -33,7 +33,7 @@ pub(in crate::handlers) struct Route {
 }
 
 /// Why no transaction was begun.
-pub(super) enum NoHop {
+pub(super) enum BeginError {
     /// The server cannot carry what the message needs, or has refused its sender for good.
     Refused(Reply),
     /// It may be different later.
@@ -42,14 +42,14 @@ pub(super) enum NoHop {
     Silent(Reply),
 }
 
-impl NoHop {
-    fn of(refusal: Reply) -> NoHop {
-        if refusal.is_permanent() { NoHop::Refused(refusal) } else { NoHop::NotNow(refusal) }
+impl BeginError {
+    fn of(refusal: Reply) -> BeginError {
+        if refusal.is_permanent() { BeginError::Refused(refusal) } else { BeginError::NotNow(refusal) }
     }
 
     pub fn into_reply(self) -> Reply {
         match self {
-            NoHop::Refused(reply) | NoHop::NotNow(reply) | NoHop::Silent(reply) => reply,
+            BeginError::Refused(reply) | BeginError::NotNow(reply) | BeginError::Silent(reply) => reply,
         }
     }
 }
@@ -66,11 +66,11 @@ impl Route {
         hostname: &str,
         from: &ReversePath,
         parameters: &MailParameters,
-    ) -> Result<(Hop, Reply), NoHop> {
-        let Some(turn) = self.silence.turn() else { return Err(NoHop::Silent(AWAY)) };
+    ) -> Result<(UpstreamTransaction, Reply), BeginError> {
+        let Some(turn) = self.silence.turn() else { return Err(BeginError::Silent(AWAY)) };
         let begun = self.begin_now(hostname, from, parameters);
         // Where it refuses, or is not there at all, nobody has to wait for that.
-        turn.note(matches!(begun, Err(NoHop::Silent(_))));
+        turn.note(matches!(begun, Err(BeginError::Silent(_))));
         begun
     }
 
@@ -79,13 +79,13 @@ impl Route {
         hostname: &str,
         from: &ReversePath,
         parameters: &MailParameters,
-    ) -> Result<(Hop, Reply), NoHop> {
+    ) -> Result<(UpstreamTransaction, Reply), BeginError> {
         while let Some(mut client) = self.take_idle() {
             let (mail, carried) = match parameters::mail(&client, from, parameters) {
                 Ok(mail) => mail,
                 Err(refusal) => {
                     self.keep(client);
-                    return Err(NoHop::of(refusal));
+                    return Err(BeginError::of(refusal));
                 }
             };
             // RSET first: what the one before has begun may still be there.
@@ -107,7 +107,7 @@ impl Route {
             Ok(mail) => mail,
             Err(refusal) => {
                 self.keep(client);
-                return Err(NoHop::of(refusal));
+                return Err(BeginError::of(refusal));
             }
         };
         match client.command(&mail) {
@@ -116,15 +116,21 @@ impl Route {
         }
     }
 
-    fn failed(&self, error: &ClientError) -> NoHop {
+    fn failed(&self, error: &ClientError) -> BeginError {
         let reply = self.complain(error);
-        if error.is_silence() { NoHop::Silent(reply) } else { NoHop::NotNow(reply) }
+        if error.is_silence() { BeginError::Silent(reply) } else { BeginError::NotNow(reply) }
     }
 
-    fn began(self: &Arc<Self>, client: Client, carried: Carried, reply: Reply) -> Result<(Hop, Reply), NoHop> {
+    fn began(
+        self: &Arc<Self>,
+        client: Client,
+        carried: Carried,
+        reply: Reply,
+    ) -> Result<(UpstreamTransaction, Reply), BeginError> {
         let verdict = verdict(reply);
-        let hop = Hop { route: self.clone(), client: Some(client), accepted: 0, carried, is_silent: false };
-        if verdict.is_positive() { Ok((hop, verdict)) } else { Err(NoHop::of(verdict)) }
+        let upstream =
+            UpstreamTransaction { route: self.clone(), client: Some(client), accepted: 0, carried, is_silent: false };
+        if verdict.is_positive() { Ok((upstream, verdict)) } else { Err(BeginError::of(verdict)) }
     }
 
     fn complain(&self, error: &ClientError) -> Reply {
@@ -164,7 +170,7 @@ impl Drop for Route {
 }
 
 /// A transaction with the next server, from MAIL on. Dropped, it leaves the connection to the next one.
-pub(in crate::handlers) struct Hop {
+pub(in crate::handlers) struct UpstreamTransaction {
     route: Arc<Route>,
     // None once it is of no more use.
     client: Option<Client>,
@@ -174,7 +180,7 @@ pub(in crate::handlers) struct Hop {
     is_silent: bool,
 }
 
-impl Hop {
+impl UpstreamTransaction {
     /// Asks about a recipient; gives the server's own words, a 2xx as the `Ok`.
     pub fn rcpt(&mut self, to: &Recipient) -> Result<Reply, Reply> {
         let Some(client) = &mut self.client else { return Err(BROKEN) };
@@ -254,7 +260,7 @@ impl Hop {
     }
 }
 
-impl Drop for Hop {
+impl Drop for UpstreamTransaction {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
             self.route.keep(client);

@@ -10,7 +10,7 @@ use crate::content::writer::ContentWriter;
 
 /// Where in the grammar of content the last octet fed has left us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum ContentState {
     /// Behind a CRLF. The one of the DATA command counts.
     LineStart,
     /// Behind CRLF and a dot, which is content no more.
@@ -34,7 +34,7 @@ enum State {
 /// behind it; a line of nothing but a dot, which then is not the end, stays as it is.
 #[derive(Debug)]
 pub(crate) struct DataReader {
-    state: State,
+    state: ContentState,
     line_ends: LineEnds,
     // Whether a dot at the start of a line means anything.
     has_dots: bool,
@@ -44,7 +44,7 @@ pub(crate) struct DataReader {
 impl DataReader {
     /// For content behind DATA.
     pub fn new(line_ends: LineEnds) -> DataReader {
-        DataReader { state: State::LineStart, line_ends, has_dots: true, found_lone: false }
+        DataReader { state: ContentState::LineStart, line_ends, has_dots: true, found_lone: false }
     }
 
     /// For content whose end is known otherwise, in chunks: RFC 3030. Every octet is content.
@@ -54,9 +54,9 @@ impl DataReader {
 
     /// The content has ended: passes on what the next octet would have decided.
     pub fn finish(&mut self, to: &mut impl ContentWriter) {
-        if self.state == State::Cr {
+        if self.state == ContentState::Cr {
             self.put_lone(b'\r', to);
-            self.state = State::Text;
+            self.state = ContentState::Text;
         }
     }
 
@@ -70,41 +70,48 @@ impl DataReader {
         let mut at = 0;
         while at < octets.len() {
             match (self.state, octets[at]) {
-                (State::LineStart, b'.') if self.has_dots => {
-                    self.state = State::Dot;
+                (ContentState::LineStart, b'.') if self.has_dots => {
+                    self.state = ContentState::Dot;
                     at += 1;
                 }
-                (State::MadeLineStart, b'.') => {
-                    self.state = State::MadeDot;
+                (ContentState::MadeLineStart, b'.') => {
+                    self.state = ContentState::MadeDot;
                     at += 1;
                 }
-                (State::Dot | State::MadeDot, b'\n') if self.makes_lines() => {
+                (ContentState::Dot | ContentState::MadeDot, b'\n') if self.makes_lines() => {
                     to.put(b".");
-                    self.state = State::Text;
+                    self.state = ContentState::Text;
                 }
-                (State::MadeDot, b'\r') => {
+                (ContentState::MadeDot, b'\r') => {
                     to.put(b".");
-                    self.state = State::Cr;
+                    self.state = ContentState::Cr;
                     at += 1;
                 }
-                (State::Dot, b'\r') => {
-                    self.state = State::DotCr;
+                (ContentState::Dot, b'\r') => {
+                    self.state = ContentState::DotCr;
                     at += 1;
                 }
-                (State::DotCr, b'\n') => return (at + 1, true),
-                (State::Cr, b'\n') => {
+                (ContentState::DotCr, b'\n') => return (at + 1, true),
+                (ContentState::Cr, b'\n') => {
                     to.put(b"\r\n");
-                    self.state = State::LineStart;
+                    self.state = ContentState::LineStart;
                     at += 1;
                 }
-                (State::DotCr | State::Cr, _) => {
-                    if self.state == State::DotCr && self.makes_lines() {
+                (ContentState::DotCr | ContentState::Cr, _) => {
+                    if self.state == ContentState::DotCr && self.makes_lines() {
                         to.put(b".");
                     }
                     self.put_lone(b'\r', to);
-                    self.state = if self.makes_lines() { State::MadeLineStart } else { State::Text };
+                    self.state = if self.makes_lines() { ContentState::MadeLineStart } else { ContentState::Text };
                 }
-                (State::LineStart | State::Dot | State::MadeLineStart | State::MadeDot | State::Text, _) => {
+                (
+                    ContentState::LineStart
+                    | ContentState::Dot
+                    | ContentState::MadeLineStart
+                    | ContentState::MadeDot
+                    | ContentState::Text,
+                    _,
+                ) => {
                     at = self.feed_text(octets, at, to);
                 }
             }
@@ -124,12 +131,12 @@ impl DataReader {
         let mut block = &octets[start..end.unwrap_or(octets.len())];
         let is_clean = self.line_ends == LineEnds::Keep || !has_lone(block);
         self.state = match block {
-            [.., b'\r', b'\n'] => State::LineStart,
+            [.., b'\r', b'\n'] => ContentState::LineStart,
             [before @ .., b'\r'] => {
                 block = before;
-                State::Cr
+                ContentState::Cr
             }
-            _ => State::Text,
+            _ => ContentState::Text,
         };
         match block {
             [] => {}
@@ -155,9 +162,9 @@ impl DataReader {
                 continue;
             }
             match (rest, self.state) {
-                ([], State::Text) => self.state = State::MadeLineStart,
-                ([b'.'], State::Text) => {
-                    self.state = State::MadeDot;
+                ([], ContentState::Text) => self.state = ContentState::MadeLineStart,
+                ([b'.'], ContentState::Text) => {
+                    self.state = ContentState::MadeDot;
                     return;
                 }
                 // A CR follows that is held back, or a line end: there is nothing else in the line.

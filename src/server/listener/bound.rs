@@ -19,7 +19,7 @@ pub(super) const BACKLOG: i32 = 4096;
 /// A socket that listens.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    pub(super) socket: Acceptor,
+    pub(super) socket: ListeningSocket,
     pub(super) local: Endpoint,
     pub(super) owned: Owned,
 }
@@ -37,7 +37,7 @@ pub(super) enum Owned {
 }
 
 #[derive(Debug)]
-pub(super) enum Acceptor {
+pub(super) enum ListeningSocket {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener),
@@ -51,21 +51,21 @@ impl Bound {
     /// Sees to it that [`accept`](Bound::accept) waits, which a socket that was passed in need not do.
     pub(super) fn make_wait(&self) -> io::Result<()> {
         match &self.socket {
-            Acceptor::Tcp(listener) => listener.set_nonblocking(false),
+            ListeningSocket::Tcp(listener) => listener.set_nonblocking(false),
             #[cfg(unix)]
-            Acceptor::Unix(listener) => listener.set_nonblocking(false),
+            ListeningSocket::Unix(listener) => listener.set_nonblocking(false),
         }
     }
 
     /// Waits for the next connection.
     pub fn accept(&self) -> io::Result<(Socket, Endpoint)> {
         match &self.socket {
-            Acceptor::Tcp(listener) => {
+            ListeningSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 Ok((stream.into(), Endpoint::Tcp(peer)))
             }
             #[cfg(unix)]
-            Acceptor::Unix(listener) => {
+            ListeningSocket::Unix(listener) => {
                 let (stream, peer) = listener.accept()?;
                 let path = peer.as_pathname().map(Arc::from);
                 Ok((socket2::Socket::from(std::os::fd::OwnedFd::from(stream)), Endpoint::Unix(path)))
@@ -89,9 +89,9 @@ impl Bound {
         // On Linux this ends the wait at once. It would also end it for whoever else has the same socket.
         if !matches!(self.owned, Owned::Nothing) && cfg!(target_os = "linux") {
             let socket = match &self.socket {
-                Acceptor::Tcp(listener) => socket2::SockRef::from(listener),
+                ListeningSocket::Tcp(listener) => socket2::SockRef::from(listener),
                 #[cfg(unix)]
-                Acceptor::Unix(listener) => socket2::SockRef::from(listener),
+                ListeningSocket::Unix(listener) => socket2::SockRef::from(listener),
             };
             if socket.shutdown(std::net::Shutdown::Both).is_ok() {
                 return;

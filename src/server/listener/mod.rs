@@ -18,7 +18,7 @@ mod path;
 #[cfg(unix)]
 mod unix;
 
-use bound::{Acceptor, BACKLOG, Owned};
+use bound::{BACKLOG, ListeningSocket, Owned};
 pub(crate) use bound::{Bound, reachable};
 
 /// Where to listen: an address, the path of a Unix socket, or a socket that listens already.
@@ -42,13 +42,13 @@ pub(crate) use bound::{Bound, reachable};
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    place: Place,
+    place: ListenAddress,
     implicit_tls: bool,
     mode: Option<u32>,
 }
 
 #[derive(Debug)]
-enum Place {
+enum ListenAddress {
     Name(String),
     Address(SocketAddr),
     #[cfg(unix)]
@@ -56,8 +56,8 @@ enum Place {
     Bound(Bound),
 }
 
-impl From<Place> for Listener {
-    fn from(place: Place) -> Listener {
+impl From<ListenAddress> for Listener {
+    fn from(place: ListenAddress) -> Listener {
         Listener { place, implicit_tls: false, mode: None }
     }
 }
@@ -76,7 +76,7 @@ impl Listener {
     /// A Unix socket at a path.
     #[cfg(unix)]
     pub fn unix(path: impl AsRef<std::path::Path>) -> Listener {
-        Place::Path(path.as_ref().to_owned()).into()
+        ListenAddress::Path(path.as_ref().to_owned()).into()
     }
 
     /// The permissions of the Unix socket, such as `0o660`: those who may write to it may connect. They are set before anybody
@@ -96,13 +96,13 @@ impl Listener {
     pub fn bind(self) -> Result<Listener, Error> {
         let implicit_tls = self.implicit_tls;
         let bound = self.into_bound(false)?;
-        Ok(Listener { implicit_tls, ..Place::Bound(bound).into() })
+        Ok(Listener { implicit_tls, ..ListenAddress::Bound(bound).into() })
     }
 
     /// The address or path, once it is bound.
     pub fn local(&self) -> Option<&Endpoint> {
         match &self.place {
-            Place::Bound(bound) => Some(&bound.local),
+            ListenAddress::Bound(bound) => Some(&bound.local),
             _ => None,
         }
     }
@@ -112,23 +112,23 @@ impl Listener {
             return Err(Error::Setting(SettingError::SocketMode));
         }
         #[cfg(unix)]
-        let has_path = matches!(self.place, Place::Path(_));
+        let has_path = matches!(self.place, ListenAddress::Path(_));
         #[cfg(not(unix))]
         let has_path = false;
         if self.mode.is_some() && !has_path {
             return Err(Error::Setting(SettingError::SocketModeWithoutPath));
         }
         match self.place {
-            Place::Name(name) => bind_name(&name, reuse_port),
-            Place::Address(address) => {
+            ListenAddress::Name(name) => bind_name(&name, reuse_port),
+            ListenAddress::Address(address) => {
                 bind_tcp(address, reuse_port).map_err(|source| Error::Bind { address: address.to_string(), source })
             }
             #[cfg(unix)]
-            Place::Path(path) => {
+            ListenAddress::Path(path) => {
                 let address = format!("unix:{}", path.display());
                 unix::bind(path, self.mode).map_err(|source| Error::Bind { address, source })
             }
-            Place::Bound(bound) => {
+            ListenAddress::Bound(bound) => {
                 bound.make_wait().map_err(|source| Error::Bind { address: bound.local.to_string(), source })?;
                 Ok(bound)
             }
@@ -140,11 +140,11 @@ impl From<&str> for Listener {
     fn from(name: &str) -> Listener {
         #[cfg(unix)]
         if let Some(path) = name.strip_prefix("unix:") {
-            return Place::Path(path.into()).into();
+            return ListenAddress::Path(path.into()).into();
         }
         match name.parse() {
-            Ok(address) => Place::Address(address).into(),
-            Err(_) => Place::Name(name.to_owned()).into(),
+            Ok(address) => ListenAddress::Address(address).into(),
+            Err(_) => ListenAddress::Name(name.to_owned()).into(),
         }
     }
 }
@@ -163,13 +163,13 @@ impl From<String> for Listener {
 
 impl From<SocketAddr> for Listener {
     fn from(address: SocketAddr) -> Listener {
-        Place::Address(address).into()
+        ListenAddress::Address(address).into()
     }
 }
 
 impl From<(IpAddr, u16)> for Listener {
     fn from(address: (IpAddr, u16)) -> Listener {
-        Place::Address(address.into()).into()
+        ListenAddress::Address(address.into()).into()
     }
 }
 
@@ -177,7 +177,7 @@ impl From<(&str, u16)> for Listener {
     fn from((host, port): (&str, u16)) -> Listener {
         match host.parse::<IpAddr>() {
             Ok(ip) => Listener::from((ip, port)),
-            Err(_) => Place::Name(format!("{host}:{port}")).into(),
+            Err(_) => ListenAddress::Name(format!("{host}:{port}")).into(),
         }
     }
 }
@@ -185,22 +185,26 @@ impl From<(&str, u16)> for Listener {
 #[cfg(unix)]
 impl From<PathBuf> for Listener {
     fn from(path: PathBuf) -> Listener {
-        Place::Path(path).into()
+        ListenAddress::Path(path).into()
     }
 }
 
 #[cfg(unix)]
 impl From<&std::path::Path> for Listener {
     fn from(path: &std::path::Path) -> Listener {
-        Place::Path(path.to_owned()).into()
+        ListenAddress::Path(path.to_owned()).into()
     }
 }
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Listener {
         let local = listener.local_addr().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        Place::Bound(Bound { socket: Acceptor::Tcp(listener), local: Endpoint::Tcp(local), owned: Owned::Nothing })
-            .into()
+        ListenAddress::Bound(Bound {
+            socket: ListeningSocket::Tcp(listener),
+            local: Endpoint::Tcp(local),
+            owned: Owned::Nothing,
+        })
+        .into()
     }
 }
 
@@ -208,8 +212,12 @@ impl From<TcpListener> for Listener {
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Listener {
         let path = listener.local_addr().ok().and_then(|addr| addr.as_pathname().map(Arc::from));
-        Place::Bound(Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(path), owned: Owned::Nothing })
-            .into()
+        ListenAddress::Bound(Bound {
+            socket: ListeningSocket::Unix(listener),
+            local: Endpoint::Unix(path),
+            owned: Owned::Nothing,
+        })
+        .into()
     }
 }
 
@@ -276,7 +284,7 @@ fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from(socket);
     let local = Endpoint::Tcp(listener.local_addr()?);
-    Ok(Bound { socket: Acceptor::Tcp(listener), local, owned: Owned::Socket })
+    Ok(Bound { socket: ListeningSocket::Tcp(listener), local, owned: Owned::Socket })
 }
 
 #[cfg(test)]

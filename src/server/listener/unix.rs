@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::bound::{Acceptor, BACKLOG, Bound, Owned};
+use super::bound::{BACKLOG, Bound, ListeningSocket, Owned};
 use super::path::{Identity, Turn, remove_if_same};
 use crate::envelope::Endpoint;
 
@@ -28,13 +28,14 @@ pub(super) fn bind(path: PathBuf, mode: Option<u32>) -> io::Result<Bound> {
     let owned = Identity::at(&path).map_or(Owned::Socket, Owned::Path);
     let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
     // Removes it from here on, whatever fails.
-    let bound = Bound { socket: Acceptor::Unix(listener), local: Endpoint::Unix(Some(path.as_path().into())), owned };
+    let bound =
+        Bound { socket: ListeningSocket::Unix(listener), local: Endpoint::Unix(Some(path.as_path().into())), owned };
     if let Some(mode) = mode {
         let Owned::Path(identity) = bound.owned else { return Err(ErrorKind::NotFound.into()) };
         set_mode(&path, identity, mode)?;
     }
     // Only now can anybody connect.
-    if let Acceptor::Unix(listener) = &bound.socket {
+    if let ListeningSocket::Unix(listener) = &bound.socket {
         socket2::SockRef::from(listener).listen(BACKLOG)?;
     }
     Ok(bound)

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::guard::Guard;
-use super::http::{Body, Connection, Request, Response};
-use super::room::{Reserved, Room};
+use super::http::{Body, HttpConnection, Request, Response};
+use super::memory::{MemoryReservation, Reserved};
 use super::rules::Rules;
-use super::store::{Store, Stored};
+use super::store::{MessageStore, StoredMessage};
 use super::{download, html, mail, query};
 
 /// How many requests may wait for the next message.
@@ -39,17 +39,17 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 
 pub struct Api {
-    pub store: Arc<Store>,
+    pub store: Arc<MessageStore>,
     pub rules: Mutex<Rules>,
     pub guard: Guard,
     /// Where mail is taken.
     pub endpoints: Vec<String>,
-    pub room: Arc<Room>,
+    pub room: Arc<MemoryReservation>,
     pub waiting: AtomicUsize,
 }
 
 impl Api {
-    pub fn answer(&self, request: &Request, client: &Connection) -> Response {
+    pub fn answer(&self, request: &Request, client: &HttpConnection) -> Response {
         let answer = self.guard.check(request).and_then(|()| self.route(request, client));
         let mut response = answer.unwrap_or_else(|refusal| refusal);
         if !response.fields.iter().any(|(name, _)| *name == "Content-Security-Policy") {
@@ -64,7 +64,7 @@ impl Api {
             .with("X-DNS-Prefetch-Control", "off")
     }
 
-    fn route(&self, request: &Request, client: &Connection) -> Result<Response, Response> {
+    fn route(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
         let path: Vec<&str> = request.path[1..].split('/').collect();
         let allowed = match path[..] {
             [""] | ["app.js" | "faults.js" | "message.js" | "page.js" | "app.css" | "icon.svg"] => "GET, HEAD",
@@ -116,7 +116,7 @@ impl Api {
         }
     }
 
-    fn list(&self, request: &Request, client: &Connection) -> Result<Response, Response> {
+    fn list(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
         let search = query::value(&request.query, "search").unwrap_or_default().to_lowercase();
         let words: Vec<String> = search.split_whitespace().map(str::to_owned).collect();
         if words.len() > MAX_WORDS {
@@ -137,13 +137,13 @@ impl Api {
         Ok(json_with(room, text))
     }
 
-    fn message(&self, message: &Stored, client: &Connection) -> Result<Response, Response> {
+    fn message(&self, message: &StoredMessage, client: &HttpConnection) -> Result<Response, Response> {
         let room = self.reserve(3 * message.envelope.content().len() + mail::MAX_COMPLETE, client)?;
         let complete = mail::complete(message).map_err(unreadable)?;
         Ok(json_with(room, complete.to_string().into_bytes()))
     }
 
-    fn html(&self, message: &Stored, client: &Connection) -> Result<Response, Response> {
+    fn html(&self, message: &StoredMessage, client: &HttpConnection) -> Result<Response, Response> {
         let mut room = self.reserve(2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
         let frame = html::frame(&message.envelope).map_err(unreadable)?.ok_or_else(|| absent("body in HTML"))?;
         room.shrink(frame.len() as u64);
@@ -151,7 +151,7 @@ impl Api {
         Ok(response.with("Content-Security-Policy", html::POLICY))
     }
 
-    fn attachment(&self, message: &Stored, index: &str, client: &Connection) -> Result<Response, Response> {
+    fn attachment(&self, message: &StoredMessage, index: &str, client: &HttpConnection) -> Result<Response, Response> {
         let index = number(index).and_then(|index| usize::try_from(index).ok()).ok_or_else(|| absent("attachment"))?;
         let mut room = self.reserve(2 * message.envelope.content().len(), client)?;
         let mail = mail::without_bodies(&message.envelope).map_err(unreadable)?;
@@ -162,7 +162,7 @@ impl Api {
         Ok(response.with("Content-Disposition", download::disposition(&download::name(part, index))))
     }
 
-    fn next(&self, request: &Request, client: &Connection) -> Result<Response, Response> {
+    fn next(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
         let wait = match query::value(&request.query, "timeout") {
             None => WAIT,
             Some(text) => {
@@ -177,7 +177,7 @@ impl Api {
             Some(id) => number(&id).ok_or_else(|| Response::error(400, "after: expected an id"))?.min(last),
         };
         let deadline = Instant::now() + Duration::from_secs_f64(wait.min(MAX_WAIT));
-        let _place = Place::take(&self.waiting)?;
+        let _place = WaitPermit::take(&self.waiting)?;
         if !client.may_wait() {
             return Err(Response::error(503, "too many wait for the next message"));
         }
@@ -191,8 +191,8 @@ impl Api {
         }
     }
 
-    /// Room for an answer; whoever has to wait for it takes a place among those who wait.
-    fn reserve(&self, octets: u64, client: &Connection) -> Result<Reserved, Response> {
+    /// MemoryReservation for an answer; whoever has to wait for it takes a place among those who wait.
+    fn reserve(&self, octets: u64, client: &HttpConnection) -> Result<Reserved, Response> {
         if let Some(reserved) = self.room.try_reserve(octets) {
             return Ok(reserved);
         }
@@ -201,11 +201,11 @@ impl Api {
 }
 
 /// One of the places for those who wait.
-struct Place<'a>(&'a AtomicUsize);
+struct WaitPermit<'a>(&'a AtomicUsize);
 
-impl Place<'_> {
-    fn take(waiting: &AtomicUsize) -> Result<Place<'_>, Response> {
-        let place = Place(waiting);
+impl WaitPermit<'_> {
+    fn take(waiting: &AtomicUsize) -> Result<WaitPermit<'_>, Response> {
+        let place = WaitPermit(waiting);
         match waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING {
             true => Ok(place),
             false => Err(Response::error(503, "too many wait for the next message")),
@@ -213,7 +213,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitPermit<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -232,7 +232,7 @@ fn page(file: &str) -> Response {
     Response::new(200, kind, Body::Fixed(text)).with("Content-Security-Policy", PAGE_POLICY)
 }
 
-fn source(message: Arc<Stored>) -> Response {
+fn source(message: Arc<StoredMessage>) -> Response {
     let name = format!("message-{}.eml", message.id);
     Response::new(200, "message/rfc822", Body::Message(message))
         .with("Content-Disposition", download::disposition(&name))

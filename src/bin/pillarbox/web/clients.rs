@@ -18,10 +18,10 @@ const STUCK: Duration = Duration::from_secs(1);
 
 /// All clients.
 #[derive(Default)]
-pub struct Clients(Mutex<Places>);
+pub struct Clients(Mutex<Permits>);
 
 #[derive(Default)]
-struct Places {
+struct Permits {
     clients: Vec<Arc<Client>>,
     // More than clients, while some that had to make room are ending.
     threads: usize,
@@ -46,7 +46,7 @@ enum Doing {
 }
 
 /// A client's place, given back however its thread ends.
-pub struct Seat {
+pub struct ConnectionPermit {
     clients: Arc<Clients>,
     client: Arc<Client>,
 }
@@ -56,7 +56,7 @@ impl Clients {
     ///
     /// # Errors
     /// The stream, if there is none.
-    pub fn take(self: &Arc<Clients>, stream: TcpStream) -> Result<Seat, TcpStream> {
+    pub fn take(self: &Arc<Clients>, stream: TcpStream) -> Result<ConnectionPermit, TcpStream> {
         let mut places = self.0.lock();
         if places.clients.len() >= MAX_CLIENTS && !places.make_room() || places.threads >= 2 * MAX_CLIENTS {
             return Err(stream);
@@ -64,11 +64,11 @@ impl Clients {
         let client = Arc::new(Client { stream, doing: Mutex::new(Doing::Waiting(Instant::now())) });
         places.clients.push(client.clone());
         places.threads += 1;
-        Ok(Seat { clients: self.clone(), client })
+        Ok(ConnectionPermit { clients: self.clone(), client })
     }
 }
 
-impl Places {
+impl Permits {
     /// Sends one client away that has waited for longest, or else one that does not read; whether there was any.
     fn make_room(&mut self) -> bool {
         let waiting = |doing| if let Doing::Waiting(since) = doing { Some(since) } else { None };
@@ -96,7 +96,7 @@ impl Places {
     }
 }
 
-impl Seat {
+impl ConnectionPermit {
     pub fn stream(&self) -> &TcpStream {
         &self.client.stream
     }
@@ -146,7 +146,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut places = self.clients.0.lock();
         places.clients.retain(|client| !self.is(client));
@@ -161,10 +161,10 @@ mod tests {
     use std::net::TcpListener;
 
     /// A client's place, and its own end.
-    fn client(clients: &Arc<Clients>) -> Option<(Seat, TcpStream)> {
+    fn client(clients: &Arc<Clients>) -> Option<(ConnectionPermit, TcpStream)> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        clients.take(listener.accept().unwrap().0).ok().map(|seat| (seat, ours))
+        clients.take(listener.accept().unwrap().0).ok().map(|permit| (permit, ours))
     }
 
     fn is_sent_away(ours: &mut TcpStream) -> bool {
@@ -179,8 +179,8 @@ mod tests {
         all[0].0.is_answered();
         let new = client(&clients).expect("the second makes room");
         assert!(!is_sent_away(&mut all[0].1) && is_sent_away(&mut all[1].1) && !is_sent_away(&mut all[2].1));
-        for (seat, _) in all.iter().chain([&new]) {
-            seat.is_answered();
+        for (permit, _) in all.iter().chain([&new]) {
+            permit.is_answered();
         }
         assert!(client(&clients).is_none());
         drop(all.pop());
@@ -191,8 +191,8 @@ mod tests {
     fn places_are_kept_for_what_is_answered_at_once() {
         let clients = Arc::default();
         let mut all: Vec<_> = (0..MAX_CLIENTS).map(|_| client(&clients).unwrap()).collect();
-        for (seat, _) in &all[1..MAX_SLOW] {
-            assert!(seat.is_held() && seat.is_held());
+        for (permit, _) in &all[1..MAX_SLOW] {
+            assert!(permit.is_held() && permit.is_held());
         }
         assert!(all[0].0.is_slow() && all[0].0.is_slow());
         assert!(!all[MAX_SLOW].0.is_slow() && !all[MAX_SLOW].0.is_held());

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::clients::Seat;
-use super::room::Reserved;
-use super::store::Stored;
+use super::clients::ConnectionPermit;
+use super::memory::Reserved;
+use super::store::StoredMessage;
 
 /// How long a connection may wait for the first octet of a request.
 const IDLE: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ pub enum Body {
     /// With the room that they take.
     Octets(Vec<u8>, Option<Reserved>),
     /// A message as it came.
-    Message(Arc<Stored>),
+    Message(Arc<StoredMessage>),
 }
 
 impl Response {
@@ -116,8 +116,8 @@ impl Body {
 }
 
 /// One client.
-pub struct Connection<'a> {
-    seat: &'a Seat,
+pub struct HttpConnection<'a> {
+    permit: &'a ConnectionPermit,
     stream: &'a TcpStream,
     // Read, and not part of a request yet.
     unread: Vec<u8>,
@@ -141,14 +141,14 @@ impl From<io::Error> for Ended {
     }
 }
 
-impl<'a> Connection<'a> {
-    pub fn new(seat: &'a Seat) -> Connection<'a> {
-        Connection { seat, stream: seat.stream(), unread: Vec::new(), is_slow: false, patience: STUCK }
+impl<'a> HttpConnection<'a> {
+    pub fn new(permit: &'a ConnectionPermit) -> HttpConnection<'a> {
+        HttpConnection { permit, stream: permit.stream(), unread: Vec::new(), is_slow: false, patience: STUCK }
     }
 
     /// Asks to wait for something on our side before there is an answer; false if too many do that, or read slowly.
     pub fn may_wait(&self) -> bool {
-        self.seat.is_held()
+        self.permit.is_held()
     }
 
     /// The next request.
@@ -284,18 +284,18 @@ impl<'a> Connection<'a> {
     fn admit(&mut self, mut response: Response) -> Response {
         if response.body.len() <= PIECE as u64 {
             // Whatever it waited for is over.
-            self.seat.is_answered();
+            self.permit.is_answered();
             return response;
         }
         let has_room = match &mut response.body {
             Body::Octets(_, Some(room)) => room.may_be_sent(),
             _ => true,
         };
-        self.is_slow = has_room && self.seat.is_slow();
+        self.is_slow = has_room && self.permit.is_slow();
         if self.is_slow {
             return response;
         }
-        self.seat.is_answered();
+        self.permit.is_answered();
         Response::error(503, "too many large answers at once")
     }
 
@@ -337,7 +337,7 @@ impl<'a> Connection<'a> {
         let written = if self.is_slow { 0 } else { self.write_at_once(octets)? };
         let mut rest = &octets[written..];
         while !rest.is_empty() {
-            if !self.is_slow && !self.seat.is_slow() {
+            if !self.is_slow && !self.permit.is_slow() {
                 return Err(ErrorKind::WouldBlock.into());
             }
             self.is_slow = true;
@@ -346,7 +346,7 @@ impl<'a> Connection<'a> {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     rest = &rest[written..];
-                    self.seat.moved();
+                    self.permit.moved();
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
@@ -480,12 +480,12 @@ mod tests {
         let clients = Arc::new(Clients::default());
         let (stream, _) = listener.accept()?;
         socket2::SockRef::from(&stream).set_send_buffer_size(128 * 1024)?;
-        let seat = clients.take(stream).map_err(|_| ErrorKind::Other)?;
-        let mut connection = Connection { patience: PATIENCE, ..Connection::new(&seat) };
+        let permit = clients.take(stream).map_err(|_| ErrorKind::Other)?;
+        let mut connection = HttpConnection { patience: PATIENCE, ..HttpConnection::new(&permit) };
         std::thread::scope(|scope| {
             scope.spawn(move || client(ours));
             let sent = connection.respond(None, Response::new(200, "x/y", Body::Octets(vec![b'x'; octets], None)));
-            let _ = seat.stream().shutdown(Shutdown::Both);
+            let _ = permit.stream().shutdown(Shutdown::Both);
             sent
         })
     }

@@ -7,7 +7,7 @@ use pillarbox::testing::{Direction, Entry};
 use pillarbox::{Envelope, Escaped};
 use serde_json::{Value, json};
 
-use super::store::Stored;
+use super::store::StoredMessage;
 use super::summary::{MAX_PARTS, bodies_up_to};
 
 /// In octets, of the text that is shown, and of the HTML.
@@ -23,8 +23,8 @@ const MAX_LISTED: usize = 100;
 pub const MAX_COMPLETE: u64 = 24 * 1024 * 1024;
 
 /// What a list shows.
-pub fn listed(message: &Stored) -> Value {
-    let Stored { id, envelope, summary, .. } = message;
+pub fn listed(message: &StoredMessage) -> Value {
+    let StoredMessage { id, envelope, summary, .. } = message;
     let to: Vec<_> = envelope.recipients().iter().take(MAX_LISTED).map(|to| to.as_str()).collect();
     json!({
         "id": id.to_string(),
@@ -43,7 +43,7 @@ pub fn without_bodies(envelope: &Envelope) -> Result<Message, MimeError> {
 }
 
 /// All there is to know.
-pub fn complete(message: &Stored) -> Result<Value, MimeError> {
+pub fn complete(message: &StoredMessage) -> Result<Value, MimeError> {
     let envelope = &message.envelope;
     let mail = envelope.parsed_within(&bodies_up_to(MAX_TEXT))?;
     let attachments = mail.attachments().iter().enumerate().map(|(index, part)| {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use pillarbox::testing::Faults;
 use pillarbox::{Builder, Envelope, Handler};
 
-mod acceptor;
+mod accept_loop;
 mod api;
 mod clients;
 mod download;
@@ -17,8 +17,8 @@ mod html;
 mod http;
 mod mail;
 mod markup;
+mod memory;
 mod query;
-mod room;
 mod rules;
 mod store;
 mod summary;
@@ -26,7 +26,7 @@ mod summary;
 use api::Api;
 use guard::Guard;
 use rules::Rules;
-use store::Store;
+use store::MessageStore;
 
 /// An inbox whose socket is bound, and which nobody can look at yet.
 pub struct Web {
@@ -34,7 +34,7 @@ pub struct Web {
     address: SocketAddr,
     is_public: bool,
     names: Vec<String>,
-    store: Arc<Store>,
+    store: Arc<MessageStore>,
     faults: Faults,
 }
 
@@ -82,7 +82,7 @@ impl Web {
             room: Arc::default(),
             waiting: 0.into(),
         };
-        acceptor::start(self.listener, Arc::new(api))?;
+        accept_loop::start(self.listener, Arc::new(api))?;
         Ok(url)
     }
 }

@@ -24,7 +24,7 @@ const OVERHEAD: u64 = 512;
 const ON_DISK: u64 = 64 * 1024;
 
 /// A message that is kept.
-pub struct Stored {
+pub struct StoredMessage {
     /// Counted from 1.
     pub id: u64,
     pub envelope: Envelope,
@@ -34,14 +34,14 @@ pub struct Stored {
 }
 
 /// It counts until nobody looks at it any more, which may be long after it was deleted.
-impl Drop for Stored {
+impl Drop for StoredMessage {
     fn drop(&mut self) {
         self.held.fetch_sub(self.cost, Ordering::Relaxed);
     }
 }
 
 /// The messages. When there is no room further ones are refused until some are deleted: what was accepted stays.
-pub struct Store {
+pub struct MessageStore {
     max_messages: usize,
     max_octets: u64,
     // Of all messages that are still there.
@@ -50,13 +50,13 @@ pub struct Store {
     arrived: Condvar,
 }
 
-impl Default for Store {
-    fn default() -> Store {
-        Store::new(MAX_MESSAGES, MAX_OCTETS)
+impl Default for MessageStore {
+    fn default() -> MessageStore {
+        MessageStore::new(MAX_MESSAGES, MAX_OCTETS)
     }
 }
 
-type Shared = Arc<Stored>;
+type Shared = Arc<StoredMessage>;
 
 #[derive(Default)]
 struct Kept {
@@ -67,9 +67,9 @@ struct Kept {
     refused: u64,
 }
 
-impl Store {
-    fn new(max_messages: usize, max_octets: u64) -> Store {
-        Store { max_messages, max_octets, held: Arc::default(), kept: Mutex::default(), arrived: Condvar::new() }
+impl MessageStore {
+    fn new(max_messages: usize, max_octets: u64) -> MessageStore {
+        MessageStore { max_messages, max_octets, held: Arc::default(), kept: Mutex::default(), arrived: Condvar::new() }
     }
 
     /// # Errors
@@ -90,7 +90,7 @@ impl Store {
         // From here on it counts here.
         envelope.leave_budgets();
         self.held.fetch_add(cost, Ordering::Relaxed);
-        kept.messages.push_back(Stored { id, envelope, summary, cost, held: self.held.clone() }.into());
+        kept.messages.push_back(StoredMessage { id, envelope, summary, cost, held: self.held.clone() }.into());
         drop(kept);
         self.arrived.notify_all();
         Ok(())
@@ -175,18 +175,18 @@ mod tests {
         inbox.recv_n(sizes.len(), PATIENCE).expect("they come")
     }
 
-    fn ids(store: &Store) -> Vec<u64> {
+    fn ids(store: &MessageStore) -> Vec<u64> {
         store.all().iter().map(|message| message.id).collect()
     }
 
     /// Whether each is taken.
-    fn push(store: &Store, sizes: &[usize]) -> Vec<bool> {
+    fn push(store: &MessageStore, sizes: &[usize]) -> Vec<bool> {
         envelopes(sizes).into_iter().map(|mail| store.push(mail).is_ok()).collect()
     }
 
     #[test]
     fn octets_are_counted_and_given_back() {
-        let store = Store::new(100, 60_000);
+        let store = MessageStore::new(100, 60_000);
         assert_eq!(push(&store, &[10_000, 10_000, 10_000]), [true, true, false]);
         assert_eq!((ids(&store), store.refused()), (vec![2, 1], 1));
         assert!(store.delete(2) && !store.delete(2));
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn so_many_and_no_more() {
-        let store = Store::new(2, u64::MAX);
+        let store = MessageStore::new(2, u64::MAX);
         assert_eq!(push(&store, &[1, 1, 1]), [true, true, false]);
         assert_eq!(ids(&store), [2, 1]);
         let refused = store.push(envelopes(&[1]).remove(0)).expect_err("it is full");
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_deleted_counts_until_nobody_reads_it() {
-        let store = Store::new(100, 60_000);
+        let store = MessageStore::new(100, 60_000);
         assert_eq!(push(&store, &[50_000]), [true]);
         let read = store.get(1).expect("it is there");
         assert!(store.delete(1));
@@ -229,7 +229,7 @@ mod tests {
         let many = format!("RCPT TO:<{}@b.example>\r\n", "a".repeat(60)).repeat(500);
         client.write_all(format!("HELO a\r\nMAIL FROM:<>\r\n{many}BDAT 1 LAST\r\nx").as_bytes()).expect("it reads");
         let mail = inbox.recv_timeout(PATIENCE).expect("it comes");
-        let store = Store::new(100, u64::MAX);
+        let store = MessageStore::new(100, u64::MAX);
         let size = mail.memory_octets();
         store.push(mail).expect("there is room");
         let held = store.held.load(Ordering::Relaxed);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_next_is_the_oldest_of_those_behind() {
-        let store = Store::default();
+        let store = MessageStore::default();
         assert!(store.next(0, Instant::now()).is_none());
         push(&store, &[1, 1, 1]);
         store.delete(2);

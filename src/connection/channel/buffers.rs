@@ -6,16 +6,16 @@ use crate::delivery::{Answer, Delivery, Dispatch};
 use crate::io::wire::line::LineReader;
 
 /// Room in memory, and the way to the consumer: to make these for each connection would cost a tenth of a short one.
-pub(crate) struct Kit {
+pub(crate) struct ConnectionBuffers {
     pub(super) dispatch: Dispatch,
     pub(super) input: Vec<u8>,
     pub(super) line: LineReader,
     pub(super) replies: Vec<u8>,
 }
 
-impl Kit {
-    pub fn new(deliveries: Sender<Delivery>) -> Kit {
-        Kit {
+impl ConnectionBuffers {
+    pub fn new(deliveries: Sender<Delivery>) -> ConnectionBuffers {
+        ConnectionBuffers {
             dispatch: Dispatch::new(deliveries),
             input: Vec::new(),
             line: LineReader::default(),
@@ -29,7 +29,7 @@ impl Kit {
     }
 
     /// Makes ready for the next connection: nothing is left of the last one, and no more room than is usual.
-    pub(super) fn cleared(mut self) -> Kit {
+    pub(super) fn cleared(mut self) -> ConnectionBuffers {
         self.line.clear();
         self.line.shrink();
         self.replies.clear();

@@ -15,7 +15,7 @@ const FOR_MAKING: u64 = 64 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
-pub struct Room {
+pub struct MemoryReservation {
     taken: Mutex<Taken>,
     given_back: Condvar,
 }
@@ -27,25 +27,25 @@ struct Taken {
     sent: u64,
 }
 
-/// Room that is given back with the value.
+/// MemoryReservation that is given back with the value.
 pub struct Reserved {
-    room: Arc<Room>,
+    room: Arc<MemoryReservation>,
     octets: u64,
     is_sent: bool,
 }
 
-impl Room {
+impl MemoryReservation {
     /// None if there is not enough now.
-    pub fn try_reserve(self: &Arc<Room>, octets: u64) -> Option<Reserved> {
+    pub fn try_reserve(self: &Arc<MemoryReservation>, octets: u64) -> Option<Reserved> {
         self.reserve_until(octets, None)
     }
 
     /// None if there is not enough for too long.
-    pub fn reserve(self: &Arc<Room>, octets: u64) -> Option<Reserved> {
+    pub fn reserve(self: &Arc<MemoryReservation>, octets: u64) -> Option<Reserved> {
         self.reserve_until(octets, Some(Instant::now() + PATIENCE))
     }
 
-    fn reserve_until(self: &Arc<Room>, octets: u64, deadline: Option<Instant>) -> Option<Reserved> {
+    fn reserve_until(self: &Arc<MemoryReservation>, octets: u64, deadline: Option<Instant>) -> Option<Reserved> {
         let octets = octets.min(ALL);
         let mut taken = self.taken.lock();
         while taken.octets + octets > ALL {
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_leaves_room_for_what_is_made() {
-        let room = Arc::new(Room::default());
+        let room = Arc::new(MemoryReservation::default());
         let mut sent = room.try_reserve(ALL - FOR_MAKING).unwrap();
         assert!(sent.may_be_sent());
         let mut made = room.try_reserve(FOR_MAKING).unwrap();

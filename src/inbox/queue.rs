@@ -17,7 +17,7 @@ const FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Inbox is full");
 const GONE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Inbox is gone");
 
 /// The messages of an inbox.
-pub(crate) struct Store<M> {
+pub(crate) struct MessageQueue<M> {
     capacity: usize,
     kept: Mutex<Kept<M>>,
     changed: Condvar,
@@ -39,10 +39,10 @@ pub(crate) enum Absent {
     Closed,
 }
 
-impl<M> Store<M> {
-    pub fn new(capacity: usize) -> Arc<Store<M>> {
+impl<M> MessageQueue<M> {
+    pub fn new(capacity: usize) -> Arc<MessageQueue<M>> {
         let kept = Kept { messages: VecDeque::new(), next: 0, closed: false };
-        Arc::new(Store { capacity, kept: Mutex::new(kept), changed: Condvar::new() })
+        Arc::new(MessageQueue { capacity, kept: Mutex::new(kept), changed: Condvar::new() })
     }
 
     /// Takes a message in, or says why not. Nobody sees it before it is accepted: who has seen it may end the server at
@@ -120,21 +120,21 @@ impl<M> Store<M> {
     }
 }
 
-impl<M: AsRef<Envelope>> Store<M> {
+impl<M: AsRef<Envelope>> MessageQueue<M> {
     /// What is there, for a report.
     pub fn describe(&self) -> Vec<Arrived> {
         self.kept.lock().messages.iter().map(|(_, message)| Arrived::of(message.as_ref())).collect()
     }
 }
 
-impl<M> Debug for Store<M> {
+impl<M> Debug for MessageQueue<M> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("messages", &self.len()).finish_non_exhaustive()
+        f.debug_struct("MessageQueue").field("messages", &self.len()).finish_non_exhaustive()
     }
 }
 
 /// The handler that fills a store, which is closed when no more can come.
-pub(crate) struct Keep<M>(pub Arc<Store<M>>);
+pub(crate) struct Keep<M>(pub Arc<MessageQueue<M>>);
 
 impl<M> Drop for Keep<M> {
     fn drop(&mut self) {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 
 use super::api::Api;
-use super::clients::{Clients, Seat};
-use super::http::{Connection, Ended};
+use super::clients::{Clients, ConnectionPermit};
+use super::http::{Ended, HttpConnection};
 
 /// In octets. What is large is on the heap.
 const STACK: usize = 512 * 1024;
@@ -51,8 +51,8 @@ fn begin(clients: &Arc<Clients>, stream: TcpStream, api: &Arc<Api>) -> io::Resul
     // Neither matters if the client is gone already.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
-    let seat = match clients.take(stream) {
-        Ok(seat) => seat,
+    let permit = match clients.take(stream) {
+        Ok(permit) => permit,
         Err(stream) => {
             // It fits into the socket's buffer; whether anybody reads it is not waited for.
             stream.set_nonblocking(true)?;
@@ -61,15 +61,15 @@ fn begin(clients: &Arc<Clients>, stream: TcpStream, api: &Arc<Api>) -> io::Resul
         }
     };
     let api = api.clone();
-    thread::Builder::new().name("web".to_owned()).stack_size(STACK).spawn(move || serve(&seat, &api)).map(drop)
+    thread::Builder::new().name("web".to_owned()).stack_size(STACK).spawn(move || serve(&permit, &api)).map(drop)
 }
 
-fn serve(seat: &Seat, api: &Api) {
-    let mut connection = Connection::new(seat);
+fn serve(permit: &ConnectionPermit, api: &Api) {
+    let mut connection = HttpConnection::new(permit);
     loop {
-        seat.waits();
+        permit.waits();
         let request = connection.request();
-        seat.is_answered();
+        permit.is_answered();
         let goes_on = match request {
             Ok(request) => {
                 let response = api.answer(&request, &connection);
@@ -81,7 +81,7 @@ fn serve(seat: &Seat, api: &Api) {
         match goes_on {
             Ok(true) => {}
             Ok(false) => {
-                seat.waits();
+                permit.waits();
                 return connection.close();
             }
             Err(_) => return,
