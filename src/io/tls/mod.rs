@@ -25,8 +25,7 @@ pub use self::rustls::{ClientCertificates, RustlsBuilder, RustlsError};
 
 /// Does the server's side of TLS handshakes.
 ///
-/// For native-tls, use [`Tls`]. Implement this trait to use another library, for example if you need client certificates,
-/// SNI or certain ciphers; `examples/rustls.rs` shows how.
+/// For native-tls and rustls, use [`Tls`]. Implement this trait to use another library.
 ///
 /// The handshake, and all that is read and written afterwards, run on the connection's worker thread with its
 /// [stack](crate::Builder::worker_stack) of 1 MiB.

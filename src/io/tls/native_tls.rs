@@ -1,7 +1,12 @@
 //! TLS by native-tls: the system's own library, OpenSSL on Linux.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt::{self, Display, Formatter};
-use std::io;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+
+use native_tls::HandshakeError;
 
 use super::{Tls, TlsAcceptor, TlsStream};
 use crate::envelope::tls_info::TlsInfo;
@@ -13,6 +18,8 @@ use crate::io::transport::Transport;
 pub enum TlsError {
     /// The key is in a format that native-tls does not accept.
     KeyForm(&'static str),
+    /// The key belongs to another certificate.
+    OtherKey,
     /// native-tls refuses them.
     Native(native_tls::Error),
 }
@@ -21,6 +28,7 @@ impl Display for TlsError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             TlsError::KeyForm(what) => f.write_str(what),
+            TlsError::OtherKey => f.write_str("the key belongs to another certificate"),
             TlsError::Native(_) => f.write_str("the certificate and key cannot be used"),
         }
     }
@@ -29,7 +37,7 @@ impl Display for TlsError {
 impl std::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            TlsError::KeyForm(_) => None,
+            TlsError::KeyForm(_) | TlsError::OtherKey => None,
             TlsError::Native(e) => Some(e),
         }
     }
@@ -49,8 +57,8 @@ const NO_KEY: &str = "the key is not PEM: nothing in it begins with BEGIN PRIVAT
 impl Tls {
     /// A certificate chain, the server's own first, and its key, both PEM. The key must be PKCS#8 without a
     /// passphrase: `BEGIN PRIVATE KEY`. The server speaks TLS 1.2 and later, as far as native-tls allows: with OpenSSL
-    /// it turns TLS 1.3 off in servers. If you need TLS 1.3, bring another [`TlsAcceptor`], such as that of
-    /// `examples/rustls.rs`.
+    /// it turns TLS 1.3 off in servers, and takes suites without forward secrecy. RFC 9325 asks for better: see
+    /// `Tls::rustls_from_pem`, with the feature `rustls`.
     ///
     /// # Errors
     /// [`TlsError::KeyForm`] for a key in another format, with the command that converts it; [`TlsError::Native`] if
@@ -78,7 +86,72 @@ impl Tls {
         let acceptor = native_tls::TlsAcceptor::builder(identity)
             .min_protocol_version(Some(native_tls::Protocol::Tlsv12))
             .build()?;
+        if !proves_itself(&acceptor)? {
+            return Err(TlsError::OtherKey);
+        }
         Ok(Tls::new(acceptor))
+    }
+}
+
+/// Whether a client that takes any certificate comes to an end of its handshake: it does not where the key is another's, which
+/// OpenSSL does not look at before.
+fn proves_itself(acceptor: &native_tls::TlsAcceptor) -> Result<bool, native_tls::Error> {
+    let mut connector = native_tls::TlsConnector::builder();
+    connector.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
+    let (client, server) = Pipe::pair();
+    let mut client = connector.build()?.connect("localhost", client).map(drop);
+    let mut server = acceptor.accept(server).map(drop);
+    // Each goes on with what the other has said: some flights, and never many.
+    for _ in 0..10 {
+        match (client, server) {
+            (Ok(()), Ok(())) => return Ok(true),
+            (Err(HandshakeError::Failure(_)), _) | (_, Err(HandshakeError::Failure(_))) => return Ok(false),
+            (before, now) => {
+                client = go_on(before);
+                server = go_on(now);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn go_on(handshake: Result<(), HandshakeError<Pipe>>) -> Result<(), HandshakeError<Pipe>> {
+    match handshake {
+        Err(HandshakeError::WouldBlock(waiting)) => waiting.handshake().map(drop),
+        done => done,
+    }
+}
+
+/// One end of a pipe in memory: what was written at the other end can be read here.
+#[derive(Debug)]
+struct Pipe {
+    from: Rc<RefCell<VecDeque<u8>>>,
+    to: Rc<RefCell<VecDeque<u8>>>,
+}
+
+impl Pipe {
+    fn pair() -> (Pipe, Pipe) {
+        let (one, other) = (Rc::default(), Rc::default());
+        (Pipe { from: Rc::clone(&one), to: Rc::clone(&other) }, Pipe { from: other, to: one })
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.from.borrow_mut().read(buf)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            octets => Ok(octets),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.to.borrow_mut().write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
