@@ -114,7 +114,7 @@
 //! | `mime` | `Envelope::parsed`, which decodes subject, addresses, bodies, links and attachments; `testing::Expected`; decoded subjects in transcripts and reports |
 //! | `testing-tls` | `testing::Authority`: certificates for tests |
 //! | `redis` | `handlers::RedisStream` |
-//! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone |
+//! | `cli` | the `pillarbox` command: `cargo install --path . --no-default-features --features cli` in a clone; it speaks TLS by rustls |
 //!
 //! # What it speaks
 //!
