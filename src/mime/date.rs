@@ -5,6 +5,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::syntax::number::parse_short;
+
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// In words, of a date; a comment may have any number.
@@ -15,16 +17,16 @@ pub(super) fn parse(value: &str) -> Option<SystemTime> {
     let text = without_comments(value);
     let mut words = text.split([' ', '\t', ',']).filter(|word| !word.is_empty()).take(MAX_WORDS).peekable();
     words.next_if(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()));
-    let day: i64 = number(words.next()?, 2)?;
+    let day: i64 = parse_short(words.next()?, 2)?;
     let month = words.next()?.get(..3)?.to_ascii_lowercase();
     let month = MONTHS.iter().position(|known| *known == month)? as i64 + 1;
     let year = words.next()?;
-    let year = match (number(year, 4)?, year.len()) {
+    let year = match (parse_short(year, 4)?, year.len()) {
         (year @ 0..50, ..=2) => year + 2000,
         (year, ..=3) => year + 1900,
         (year, _) => year,
     };
-    let mut time = words.next()?.splitn(3, [':', '.']).map(|part| number(part, 2));
+    let mut time = words.next()?.splitn(3, [':', '.']).map(|part| parse_short(part, 2));
     let (hours, minutes, seconds) = (time.next()??, time.next()??, time.next().unwrap_or(Some(0))?);
     if !(1..=31).contains(&day) || hours > 23 || minutes > 59 || seconds > 60 {
         return None;
@@ -50,12 +52,6 @@ fn without_comments(text: &str) -> String {
     outside.collect()
 }
 
-/// Digits and nothing else.
-fn number(text: &str, most: usize) -> Option<i64> {
-    let is_number = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| text.parse().ok()).flatten()
-}
-
 /// In seconds east of UTC; what is unknown is UTC.
 fn zone(text: &str) -> i64 {
     let (sign, digits) = match text.split_at_checked(1) {
@@ -65,7 +61,7 @@ fn zone(text: &str) -> i64 {
     };
     if sign != 0 {
         let digits = digits.replace(':', "");
-        return number(&digits, 4).map_or(0, |number| sign * (number / 100 * 3600 + number % 100 * 60));
+        return parse_short(&digits, 4).map_or(0, |number: i64| sign * (number / 100 * 3600 + number % 100 * 60));
     }
     let hours = match text.to_ascii_uppercase().as_str() {
         "EDT" => -4,

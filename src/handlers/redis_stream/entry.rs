@@ -13,6 +13,7 @@ use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
 use crate::envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
 use crate::syntax::address::is_helo_name;
+use crate::syntax::number;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
 
 /// What [`fields`] makes and [`read`] understands.
@@ -165,11 +166,8 @@ where
     if version != VERSION {
         return Err(RedisEntryError::Version(version));
     }
-    let received_at = fields.parsed("received_at", |text| {
-        // Digits only, since `parse` would take a sign.
-        let nanos = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
-    })?;
+    let received_at = fields
+        .parsed("received_at", |text| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(number::parse(text)?)))?;
     let offered = everything(received_at);
     let parameters = fields.parsed("mail_options", |text| MailParameters::parse(text.as_bytes(), offered).ok())?;
     let smtputf8 = parameters.smtputf8();
@@ -242,9 +240,7 @@ fn read_recipients(mut text: &str, offered: Offered, smtputf8: bool) -> Option<V
 
 fn read_netstring<'a>(text: &mut &'a str) -> Option<&'a str> {
     let (length, rest) = text.split_once(':')?;
-    // Digits only, since `parse` would take a sign.
-    let length = length.bytes().all(|b| b.is_ascii_digit()).then(|| length.parse().ok()).flatten()?;
-    let (value, rest) = rest.split_at_checked(length)?;
+    let (value, rest) = rest.split_at_checked(number::parse(length)?)?;
     *text = rest.strip_prefix(',')?;
     Some(value)
 }

@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::envelope::Endpoint;
 use crate::error::{AddressProblem, Error, SettingError};
+use crate::syntax::number;
 
 mod bound;
 #[cfg(unix)]
@@ -262,9 +263,7 @@ fn check_name(name: &str) -> Result<(), AddressProblem> {
     if host.is_empty() {
         return Err(AddressProblem::NoHost);
     }
-    // std would take a sign.
-    let is_number = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    if is_number { Ok(()) } else { Err(AddressProblem::BadPort) }
+    number::parse::<u16>(port).map(drop).ok_or(AddressProblem::BadPort)
 }
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {

@@ -8,6 +8,7 @@ use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, SystemTime};
 
 use crate::syntax::heap::allocation;
+use crate::syntax::number;
 use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xtext;
 
@@ -366,7 +367,7 @@ fn parse_parameter(word: &[u8]) -> Option<Parameter<'_>> {
 
 /// RFC 1870 section 3: one to twenty digits. Twenty can pass 64 bits: more than any limit all the same.
 fn parse_size(value: Option<&str>) -> Option<u64> {
-    let digits = value.filter(|digits| digits.len() <= 20 && digits.bytes().all(|b| b.is_ascii_digit()))?;
+    let digits = value.filter(|digits| digits.len() <= 20 && number::is_digits(digits))?;
     Some(digits.parse().unwrap_or(u64::MAX))
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::syntax::number;
+
 /// By when a message is to be delivered: `BY=` (RFC 2852).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct DeliverBy {
@@ -28,7 +30,7 @@ impl DeliverBy {
     pub(super) fn parse(value: &str, min: Duration) -> Option<DeliverBy> {
         let (time, mode) = value.split_once(';')?;
         let digits = time.strip_prefix(['-', '+']).unwrap_or(time);
-        if !(1..=9).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        if digits.len() > 9 || !number::is_digits(digits) {
             return None;
         }
         let seconds: i32 = time.parse().ok()?;
@@ -58,8 +60,7 @@ pub enum Hold {
 impl Hold {
     /// `1*9DIGIT`, of seconds, at most `max`.
     pub(super) fn parse_for(value: &str, max: Duration) -> Option<Hold> {
-        let digits_ok = (1..=9).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
-        let time = Duration::from_secs(digits_ok.then(|| value.parse().ok()).flatten()?);
+        let time = Duration::from_secs(number::parse_short(value, 9)?);
         (!time.is_zero() && time <= max).then_some(Hold::For(time))
     }
 
@@ -73,8 +74,7 @@ impl Hold {
 /// `-9` to `9`, of which more is more urgent: `MT-PRIORITY=` (RFC 6710 section 2).
 pub(super) fn parse_priority(value: &str) -> Option<i8> {
     let digit = value.strip_prefix('-').unwrap_or(value);
-    let digit_ok = digit.len() == 1 && digit.bytes().all(|b| b.is_ascii_digit());
-    digit_ok.then(|| value.parse().ok()).flatten()
+    (digit.len() == 1 && number::is_digits(digit)).then(|| value.parse().ok()).flatten()
 }
 
 /// RFC 3339 section 5.6, as in `2026-11-23T14:37:00Z` and `2026-11-23T14:37:00+01:00`.
@@ -84,7 +84,7 @@ fn parse_date_time(text: &str) -> Option<SystemTime> {
     let zone = time.find(['Z', 'z', '+', '-'])?;
     let (time, zone) = time.split_at(zone);
     let time = match time.split_once('.') {
-        Some((time, fraction)) if !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit()) => time,
+        Some((time, fraction)) if number::is_digits(fraction) => time,
         Some(_) => return None,
         None => time,
     };
@@ -128,12 +128,11 @@ pub(crate) fn date_time(time: SystemTime) -> String {
 /// As many numbers, of so many digits each, with `between` between them.
 fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[i64; N]> {
     let mut parts = text.split(between);
-    let mut found = [0; N];
-    for (number, digits) in found.iter_mut().zip(digits) {
-        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
-        *number = part.parse().ok()?;
+    let mut all = [0; N];
+    for (found, digits) in all.iter_mut().zip(digits) {
+        *found = parts.next().filter(|part| part.len() == digits).and_then(number::parse)?;
     }
-    parts.next().is_none().then_some(found)
+    parts.next().is_none().then_some(all)
 }
 
 fn is_leap(year: i64) -> bool {

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::syntax::number;
 use crate::syntax::prefix::prefix;
 
 pub(crate) mod parser;
@@ -79,11 +80,7 @@ impl FromStr for Status {
     type Err = StatusError;
 
     fn from_str(text: &str) -> Result<Status, StatusError> {
-        fn number(digits: &str) -> Option<u16> {
-            let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-            plain.then(|| digits.parse().ok()).flatten()
-        }
-        let mut parts = text.splitn(3, '.').map(number);
+        let mut parts = text.splitn(3, '.').map(|digits| number::parse_short::<u16>(digits, 3));
         match (parts.next(), parts.next(), parts.next()) {
             (Some(Some(class @ (2 | 4 | 5))), Some(Some(subject)), Some(Some(detail))) => {
                 Ok(Status::new(class as u8, subject, detail))

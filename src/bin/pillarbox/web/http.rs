@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::clients::ConnectionPermit;
 use super::memory::Reserved;
 use super::store::StoredMessage;
+use crate::digits::is_digits;
 
 /// How long a connection may wait for the first octet of a request.
 const IDLE: Duration = Duration::from_secs(30);
@@ -419,7 +420,7 @@ fn parse(octets: &[u8]) -> Result<Option<(Request, usize, Extent)>, Ended> {
     let field = |name| request.field(name).map_err(Ended::With);
     let extent = match (field("Transfer-Encoding")?, field("Content-Length")?) {
         (None, None) => Extent::Octets(0),
-        (None, Some(digits)) if digits.is_empty() || digits.bytes().any(|b| !b.is_ascii_digit()) => {
+        (None, Some(digits)) if !is_digits(digits) => {
             return Err(bad(400, "Content-Length must be a number"));
         }
         (None, Some(digits)) => {
