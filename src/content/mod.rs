@@ -260,11 +260,7 @@ impl From<io::Error> for Reply {
     /// ```
     fn from(error: io::Error) -> Reply {
         log::error!("a message or command is refused for now: {error}");
-        if is_out_of_resources(&error) {
-            Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later")
-        } else {
-            Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing")
-        }
+        if is_out_of_resources(&error) { Reply::NO_STORAGE } else { Reply::LOCAL_ERROR }
     }
 }
 

@@ -25,9 +25,8 @@ const BLOCK: usize = 64 * 1024;
 const AFTERTHOUGHT: Duration = Duration::from_secs(3);
 
 pub(crate) const AWAY: Reply = Reply::fixed(451, Status::new(4, 4, 1), "The next mail server does not answer");
-const LOST: Reply = Reply::fixed(451, Status::new(4, 4, 2), "ConnectionStream to the next mail server lost");
+const LOST: Reply = Reply::fixed(451, Status::new(4, 4, 2), "Connection to the next mail server lost");
 const UNINTELLIGIBLE: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail server is not understood");
-const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 #[cfg(any(feature = "tls", feature = "auth"))]
 const INSECURE: Reply = Reply::fixed(451, Status::new(4, 7, 5), "No secure connection to the next mail server");
 
@@ -63,7 +62,7 @@ impl ClientError {
             ClientError::Unintelligible => UNINTELLIGIBLE,
             #[cfg(any(feature = "tls", feature = "auth"))]
             ClientError::Insecure(_) => INSECURE,
-            ClientError::Content(_) => UNREADABLE,
+            ClientError::Content(_) => Reply::LOCAL_ERROR,
         }
     }
 }

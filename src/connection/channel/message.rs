@@ -19,11 +19,8 @@ use crate::syntax::parameter::{Body, MailParameters};
 use crate::syntax::reply::{Reply, Status};
 
 const CONTENT_FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Message far too big");
-const NO_ROOM: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const NOT_STORED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 const LONE_LINE_END: Reply = Reply::fixed(550, Status::new(5, 5, 2), "Lone CR or LF in message");
 const NOT_UTF8: Reply = Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8");
-const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 const UNASKED: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Content was not asked for");
 const CHUNKS_FIRST: Reply = Reply::fixed(503, Status::new(5, 5, 1), "BDAT and DATA do not mix");
 
@@ -158,7 +155,7 @@ impl<S: Stream> Channel<S> {
         // Known to be too much before it comes, if the client said how much.
         let announced = self.context.mail_parameters().and_then(MailParameters::size).unwrap_or(0);
         if !self.shared.store.held.has(announced.max(1)) {
-            return Err(NO_ROOM);
+            return Err(Reply::NO_STORAGE);
         }
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
     }
@@ -261,7 +258,7 @@ impl<S: Stream> Channel<S> {
         }
         let octets = content.len();
         let Some(envelope) = self.envelope(content) else {
-            return self.answer_message(Response::All(UNANSWERED), recipients, None);
+            return self.answer_message(Response::All(Reply::LOCAL_ERROR), recipients, None);
         };
         let id = envelope.id();
         let deadline = Instant::now() + self.shared.config.handler_timeout;
@@ -275,7 +272,7 @@ impl<S: Stream> Channel<S> {
                     Undelivered::Late => log::error!("[{}] {id} was not answered in time", self.context.connection),
                     _ => log::error!("[{}] {id} was dropped unanswered", self.context.connection),
                 }
-                Response::All(UNANSWERED)
+                Response::All(Reply::LOCAL_ERROR)
             }
         };
         if response.accepts()
@@ -300,7 +297,7 @@ impl<S: Stream> Channel<S> {
             Ok(false) => Err(NOT_UTF8),
             Err(e) => {
                 log::error!("[{}] message cannot be read back: {e}", self.context.connection);
-                Err(NOT_STORED)
+                Err(Reply::NOT_STORED)
             }
         }
     }
@@ -323,7 +320,7 @@ impl<S: Stream> Channel<S> {
         // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
         let mut replies = response.into_each(recipients);
         let outcome =
-            replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(UNANSWERED);
+            replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(Reply::LOCAL_ERROR);
         self.settle(&outcome, recipients, &delivered);
         if is_each_asked {
             self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
@@ -414,7 +411,7 @@ impl<S: Stream> Channel<S> {
 fn overflow_reply(overflow: Overflow) -> Reply {
     match overflow {
         Overflow::TooBig => TOO_BIG,
-        Overflow::NoRoom => NO_ROOM,
-        Overflow::NotStored => NOT_STORED,
+        Overflow::NoRoom => Reply::NO_STORAGE,
+        Overflow::NotStored => Reply::NOT_STORED,
     }
 }

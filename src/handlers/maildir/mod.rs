@@ -16,7 +16,7 @@ use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
 use crate::server::pool::Pool;
 use crate::syntax::parameter::Body;
-use crate::syntax::reply::{Reply, Status};
+use crate::syntax::reply::Reply;
 
 mod flush;
 mod folders;
@@ -26,9 +26,6 @@ use folders::Folders;
 
 /// More would wait for the same disk, and gain nothing.
 const MAX_WRITERS: usize = 64;
-
-const DISK_FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 
 /// Stores each message as a file in a Maildir, and accepts it when it is on disk.
 ///
@@ -163,7 +160,7 @@ impl Writer {
                 if !self.is_failing.swap(true, Ordering::Relaxed) {
                     log::error!("cannot store messages in {}: {e}", self.path.display());
                 }
-                if is_out_of_resources(&e) { DISK_FULL } else { FAILED }
+                if is_out_of_resources(&e) { Reply::NO_STORAGE } else { Reply::NOT_STORED }
             }
         }
         .into()

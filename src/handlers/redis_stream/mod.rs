@@ -12,7 +12,7 @@ use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
 use crate::server::pool::Pool;
 use crate::syntax::escaped::Escaped;
-use crate::syntax::reply::{Reply, Status};
+use crate::syntax::reply::Reply;
 
 mod entry;
 mod link;
@@ -24,9 +24,6 @@ use settings::Settings;
 
 /// Redis serves one command at a time. What is gained beyond a few is that it flushes once for all who wait.
 const MAX_SENDERS: usize = 16;
-
-const FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 
 /// Puts each message into a Redis stream, and accepts it when Redis has it.
 ///
@@ -200,8 +197,8 @@ impl RedisStream {
         }
         match outcome {
             Ok(()) => Reply::ok(),
-            Err(e) if e.is_lack_of_room() => FULL,
-            Err(_) => FAILED,
+            Err(e) if e.is_lack_of_room() => Reply::NO_STORAGE,
+            Err(_) => Reply::NOT_STORED,
         }
         .into()
     }

@@ -31,7 +31,6 @@ const MAX_SENDERS: usize = 10_000;
 
 const SEPARATELY: Reply = Reply::fixed(452, Status::new(4, 5, 3), "Lists and other recipients in separate messages");
 const NOT_SENT: Reply = Reply::fixed(451, Status::new(4, 5, 3), "Not sent, since others were refused");
-const ASTRAY: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 
 /// Where mail goes on to, and whose.
 #[derive(Clone)]
@@ -89,7 +88,7 @@ impl Relay {
     pub fn send(&self, mail: &Envelope) -> Response {
         match mail.values().take::<RelayTransaction>() {
             Some(passage) if passage.goals.len() == mail.recipients().len() => passage.send(mail, self.x_peer),
-            Some(_) => Response::All(ASTRAY),
+            Some(_) => Response::All(Reply::LOCAL_ERROR),
             None => self.send_whole(mail),
         }
     }
@@ -123,7 +122,11 @@ impl Relay {
         let replies = accepted.into_iter().zip(refusals);
         Response::Each(
             replies
-                .map(|(is_accepted, refusal)| if is_accepted { verdicts.next().unwrap_or(ASTRAY) } else { refusal })
+                .map(
+                    |(is_accepted, refusal)| {
+                        if is_accepted { verdicts.next().unwrap_or(Reply::LOCAL_ERROR) } else { refusal }
+                    },
+                )
                 .collect(),
         )
     }
@@ -183,7 +186,7 @@ impl RelayTransaction {
             return Err(SEPARATELY);
         }
         self.open_upstream(relay, sender)?;
-        let upstream = self.upstream.as_mut().ok_or(ASTRAY)?;
+        let upstream = self.upstream.as_mut().ok_or(Reply::LOCAL_ERROR)?;
         let asked = upstream.rcpt(to);
         if upstream.is_silent() {
             self.upstream_silence = asked.as_ref().err().cloned();
@@ -243,7 +246,7 @@ impl RelayTransaction {
             });
             self.lists = Some(begun.map_err(|why| heeded(why, &mut self.lists_silence))?.0);
         }
-        let upstream = self.lists.as_mut().ok_or(ASTRAY)?;
+        let upstream = self.lists.as_mut().ok_or(Reply::LOCAL_ERROR)?;
         let mut asked = upstream.rcpt(to);
         // Mailman 3 has no -admin any more, but people do.
         if let (Err(refusal), Some(owner)) = (&asked, owner(mailbox.as_str()))
@@ -276,7 +279,7 @@ impl RelayTransaction {
             match upstream {
                 _ if expected == 0 => Vec::new(),
                 Some(upstream) if upstream.accepted() == expected => upstream.send(&head, mail),
-                _ => vec![ASTRAY; expected],
+                _ => vec![Reply::LOCAL_ERROR; expected],
             }
         };
         let mut to_lists = send(lists, Destination::Lists).into_iter();
@@ -285,7 +288,7 @@ impl RelayTransaction {
             Destination::Lists => to_lists.next(),
             Destination::Upstream => to_upstream.next(),
         });
-        Response::Each(replies.map(|reply| reply.unwrap_or(ASTRAY)).collect())
+        Response::Each(replies.map(|reply| reply.unwrap_or(Reply::LOCAL_ERROR)).collect())
     }
 }
 
@@ -339,11 +342,11 @@ impl Session for Asking {
 
     fn rcpt(&mut self, context: &Context, to: &Recipient) -> Result<(), Reply> {
         let (Some(from), Some(parameters)) = (context.mail_from(), context.mail_parameters()) else {
-            return Err(ASTRAY);
+            return Err(Reply::LOCAL_ERROR);
         };
         let sender = Asking::sender(context, from, parameters);
         let asked = context.values().with(|passage: &mut RelayTransaction| passage.add(&self.0, &sender, to));
-        context.accept_with(asked.unwrap_or(Err(ASTRAY))?);
+        context.accept_with(asked.unwrap_or(Err(Reply::LOCAL_ERROR))?);
         Ok(())
     }
 }

@@ -22,7 +22,6 @@ const ODD_REPLY: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail 
 const NO_EIGHT_BIT: Reply = Reply::fixed(554, Status::new(5, 6, 3), "The next mail server does not take 8BITMIME");
 const NO_UTF8_HEADERS: Reply = Reply::fixed(554, Status::new(5, 6, 9), "The next mail server does not take SMTPUTF8");
 const LOOP: Reply = Reply::fixed(554, Status::new(5, 4, 6), "Too many hops: this looks like a mail loop");
-const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 
 /// A server that mail goes on to.
 pub(in crate::handlers) struct Route {
@@ -244,7 +243,7 @@ impl UpstreamTransaction {
     fn check(&self, mail: &Envelope) -> Result<(), Reply> {
         let survey = Survey::of(mail.content().reader()).map_err(|e| {
             log::error!("cannot read {}: {e}", mail.id());
-            UNREADABLE
+            Reply::LOCAL_ERROR
         })?;
         if survey.is_loop {
             Err(LOOP)

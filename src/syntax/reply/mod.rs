@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::syntax::number;
 use crate::syntax::prefix::prefix;
 
+mod common;
 pub(crate) mod parser;
 mod text;
 
@@ -263,7 +264,7 @@ impl Reply {
             return self;
         }
         log::error!("a refusal must be 4xx or 5xx, not \"{self}\": 451 is sent instead");
-        Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing")
+        Reply::LOCAL_ERROR
     }
 
     /// This reply if a message can be answered with it (2xx, 4xx, 5xx), else a 451.
