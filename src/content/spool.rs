@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Config;
+use crate::stats::outage::Outage;
 
 /// Where content goes that is not kept in memory.
 #[derive(Debug)]
@@ -13,8 +13,7 @@ pub(crate) struct Spool {
     folder: PathBuf,
     /// Content up to so many octets stays in memory.
     pub threshold: u64,
-    // So that a full disk is logged once, and not for each message that it refuses.
-    is_failing: AtomicBool,
+    outage: Outage,
 }
 
 impl Spool {
@@ -22,7 +21,7 @@ impl Spool {
         Spool {
             folder: config.spool_folder.clone().unwrap_or_else(std::env::temp_dir),
             threshold: config.spool_threshold,
-            is_failing: AtomicBool::new(false),
+            outage: Outage::default(),
         }
     }
 
@@ -33,14 +32,14 @@ impl Spool {
 
     /// A message could not be written.
     pub fn has_failed(&self, error: &io::Error) {
-        if !self.is_failing.swap(true, Ordering::Relaxed) {
+        if self.outage.begins("disk") {
             log::error!("cannot spool messages to {}: {error}", self.folder.display());
         }
     }
 
     /// A message was written.
     pub fn has_worked(&self) {
-        if self.is_failing.swap(false, Ordering::Relaxed) {
+        if self.outage.ends() {
             log::warn!("messages can be spooled to {} again", self.folder.display());
         }
     }

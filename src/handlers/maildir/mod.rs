@@ -5,16 +5,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::config::Config;
 use crate::content::spool::is_out_of_resources;
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
-use crate::server::pool::Pool;
+use crate::stats::outage::Outage;
 use crate::syntax::parameter::Body;
 use crate::syntax::reply::Reply;
 
@@ -22,6 +20,7 @@ mod flush;
 mod folders;
 mod names;
 
+use super::delivery_pool::{Answer, DeliveryPool};
 use folders::Folders;
 
 /// More would wait for the same disk, and gain nothing.
@@ -56,14 +55,7 @@ const MAX_WRITERS: usize = 64;
 #[derive(Clone)]
 pub struct Maildir {
     store: Arc<Writer>,
-    // Clones share the threads too.
-    writers: Arc<Pool<Job>>,
-}
-
-/// A message to be stored by a thread of its own.
-struct Job {
-    store: Arc<Writer>,
-    delivery: Delivery,
+    writers: DeliveryPool<Arc<Writer>>,
 }
 
 struct Writer {
@@ -73,8 +65,7 @@ struct Writer {
     host: String,
     crlf: bool,
     once: bool,
-    // So that a full disk is logged once, and not for each message that it refuses.
-    is_failing: AtomicBool,
+    outage: Outage,
 }
 
 impl Maildir {
@@ -90,12 +81,8 @@ impl Maildir {
         let path = folder.as_ref();
         let folders = Folders::create(path)?;
         folders.remove_abandoned()?;
-        let writers = Pool::new(MAX_WRITERS, Config::default().worker_stack, |Job { store, delivery }: Job| {
-            let (mail, answer) = delivery.take();
-            answer.respond(store.take(&mail));
-        });
         let store = Writer::new(path.to_owned(), Some(Arc::new(folders)));
-        Ok(Maildir { store: Arc::new(store), writers: Arc::new(writers) })
+        Ok(Maildir { store: Arc::new(store), writers: DeliveryPool::new(MAX_WRITERS) })
     }
 
     /// Whether lines are stored with CRLF, exactly as they arrived, instead of LF. Default: false.
@@ -119,14 +106,11 @@ impl Maildir {
 
 impl Handler for Maildir {
     fn process_message(&mut self, mail: Envelope) -> Response {
-        self.store.take(&mail)
+        self.store.answer(&mail)
     }
 
     fn process_delivery(&mut self, delivery: Delivery) {
-        if let Err((Job { store, delivery }, _)) = self.writers.submit(Job { store: self.store.clone(), delivery }) {
-            let (mail, answer) = delivery.take();
-            answer.respond(store.take(&mail));
-        }
+        self.writers.process(self.store.clone(), delivery);
     }
 }
 
@@ -136,34 +120,35 @@ impl Debug for Maildir {
     }
 }
 
-impl Writer {
-    fn new(path: PathBuf, folders: Option<Arc<Folders>>) -> Writer {
-        let host = names::of_host(&gethostname::gethostname().to_string_lossy());
-        let (folders, is_failing) = (Mutex::new(folders), AtomicBool::new(false));
-        Writer { path, folders, host, crlf: false, once: false, is_failing }
-    }
-
-    /// With the same settings, which are about to be changed.
-    fn again(&self) -> Writer {
-        Writer { crlf: self.crlf, once: self.once, ..Writer::new(self.path.clone(), self.folders.lock().clone()) }
-    }
-
-    fn take(&self, mail: &Envelope) -> Response {
+impl Answer for Arc<Writer> {
+    fn answer(&self, mail: &Envelope) -> Response {
         match self.store(mail) {
             Ok(()) => {
-                if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed) {
+                if self.outage.ends() {
                     log::warn!("{} can be written to again", self.path.display());
                 }
                 Reply::ok()
             }
             Err(e) => {
-                if !self.is_failing.swap(true, Ordering::Relaxed) {
+                if self.outage.begins("disk") {
                     log::error!("cannot store messages in {}: {e}", self.path.display());
                 }
                 if is_out_of_resources(&e) { Reply::NO_STORAGE } else { Reply::NOT_STORED }
             }
         }
         .into()
+    }
+}
+
+impl Writer {
+    fn new(path: PathBuf, folders: Option<Arc<Folders>>) -> Writer {
+        let host = names::of_host(&gethostname::gethostname().to_string_lossy());
+        Writer { path, folders: Mutex::new(folders), host, crlf: false, once: false, outage: Outage::default() }
+    }
+
+    /// With the same settings, which are about to be changed.
+    fn again(&self) -> Writer {
+        Writer { crlf: self.crlf, once: self.once, ..Writer::new(self.path.clone(), self.folders.lock().clone()) }
     }
 
     fn store(&self, mail: &Envelope) -> io::Result<()> {

@@ -4,13 +4,10 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use crate::config::Config;
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
-use crate::server::pool::Pool;
+use crate::stats::outage::Outage;
 use crate::syntax::escaped::Escaped;
 use crate::syntax::reply::Reply;
 
@@ -21,6 +18,8 @@ mod settings;
 pub use entry::RedisEntryError;
 use link::{ADD, AddError, Links};
 use settings::Settings;
+
+use super::delivery_pool::{Answer, DeliveryPool};
 
 /// Redis serves one command at a time. What is gained beyond a few is that it flushes once for all who wait.
 const MAX_SENDERS: usize = 16;
@@ -86,20 +85,13 @@ pub struct RedisStream {
     settings: Arc<Settings>,
     // Clones share the connections and the threads.
     shared: Arc<Shared>,
-    senders: Arc<Pool<Job>>,
-}
-
-/// A message to be put into the stream by a thread of its own.
-struct Job {
-    to: RedisStream,
-    delivery: Delivery,
+    senders: DeliveryPool<RedisStream>,
 }
 
 #[derive(Default)]
 struct Shared {
     links: Links,
-    // The advice of what is wrong now, so that an outage is logged once, and not for each message that it refuses.
-    outage: Mutex<Option<&'static str>>,
+    outage: Outage,
 }
 
 impl RedisStream {
@@ -120,12 +112,8 @@ impl RedisStream {
             response_timeout: Duration::from_secs(30),
             replicas: None,
         };
-        let send = |Job { to, delivery }: Job| {
-            let (mail, answer) = delivery.take();
-            answer.respond(to.take(&mail));
-        };
-        let senders = Pool::new(MAX_SENDERS, Config::default().worker_stack, send);
-        Ok(RedisStream { settings: Arc::new(settings), shared: Arc::default(), senders: Arc::new(senders) })
+        let senders = DeliveryPool::new(MAX_SENDERS);
+        Ok(RedisStream { settings: Arc::new(settings), shared: Arc::default(), senders })
     }
 
     /// The stream's key. Default: `pillarbox`.
@@ -183,26 +171,6 @@ impl RedisStream {
         entry::read(fields)
     }
 
-    fn take(&self, mail: &Envelope) -> Response {
-        let outcome = self.add(mail);
-        let advice = outcome.as_ref().err().map(AddError::advice);
-        let before = std::mem::replace(&mut *self.shared.outage.lock(), advice);
-        match &outcome {
-            Ok(()) if before.is_some() => log::warn!("{self} takes messages again"),
-            Err(e) if before != advice => {
-                let why = e.to_string();
-                log::error!("cannot put messages into {self}: {}; {}", Escaped::new(why.as_bytes()), e.advice());
-            }
-            _ => {}
-        }
-        match outcome {
-            Ok(()) => Reply::ok(),
-            Err(e) if e.is_lack_of_room() => Reply::NO_STORAGE,
-            Err(_) => Reply::NOT_STORED,
-        }
-        .into()
-    }
-
     fn add(&self, mail: &Envelope) -> Result<(), AddError> {
         let Settings { key, capacity, .. } = &*self.settings;
         let words: [&[u8]; 5] = [b"EVAL", ADD, b"1", key.as_bytes(), &capacity.to_string().into_bytes()];
@@ -211,16 +179,34 @@ impl RedisStream {
     }
 }
 
+impl Answer for RedisStream {
+    fn answer(&self, mail: &Envelope) -> Response {
+        match self.add(mail) {
+            Ok(()) => {
+                if self.shared.outage.ends() {
+                    log::warn!("{self} takes messages again");
+                }
+                Reply::ok()
+            }
+            Err(e) => {
+                if self.shared.outage.begins(e.advice()) {
+                    let why = e.to_string();
+                    log::error!("cannot put messages into {self}: {}; {}", Escaped::new(why.as_bytes()), e.advice());
+                }
+                if e.is_lack_of_room() { Reply::NO_STORAGE } else { Reply::NOT_STORED }
+            }
+        }
+        .into()
+    }
+}
+
 impl Handler for RedisStream {
     fn process_message(&mut self, mail: Envelope) -> Response {
-        self.take(&mail)
+        self.answer(&mail)
     }
 
     fn process_delivery(&mut self, delivery: Delivery) {
-        if let Err((Job { to, delivery }, _)) = self.senders.submit(Job { to: self.clone(), delivery }) {
-            let (mail, answer) = delivery.take();
-            answer.respond(to.take(&mail));
-        }
+        self.senders.process(self.clone(), delivery);
     }
 }
 

@@ -1,18 +1,15 @@
 //! A handler that gives Mailman what is for its lists, and sends the rest on.
 
 use std::fmt::{self, Debug, Formatter};
-use std::sync::Arc;
 
 use super::Relay;
 use super::proxy::Proxy;
-use super::route::Route;
+use super::route::{IDLE_CONNECTIONS, Route};
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
 use crate::session::SessionFactory;
 use crate::upstream::Upstream;
-
-const IDLE_CONNECTIONS: usize = 10;
 
 /// Gives Mailman 3 the mail for its lists and relays the rest: what smtpd's `MailmanProxy` did with Mailman 2.
 ///
@@ -42,31 +39,8 @@ impl Mailman {
     /// Uses the Mailman whose LMTP runner is at `lists` (`mta.lmtp_host` and `lmtp_port` in its `mailman.cfg`; by default
     /// localhost:8024), and leaves the rest to `others`.
     pub fn at(lists: impl Into<Upstream>, others: Proxy) -> Mailman {
-        let lists = Arc::new(Route::new(lists.into().lmtp(), IDLE_CONNECTIONS));
-        Mailman { relay: others.relay.with_lists(lists) }
+        Mailman { relay: others.relay.with_lists(Route::new(lists.into().lmtp(), IDLE_CONNECTIONS)) }
     }
 }
 
-impl Handler for Mailman {
-    fn process_message(&mut self, mail: Envelope) -> Response {
-        self.relay.send(&mail)
-    }
-
-    fn process_delivery(&mut self, delivery: Delivery) {
-        self.relay.send_apart(delivery);
-    }
-
-    fn session(&self) -> Option<SessionFactory> {
-        Some(self.relay.sessions())
-    }
-}
-
-impl Debug for Mailman {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailman")
-            .field("lists", &self.relay.lists.as_ref().map(|route| &route.upstream))
-            .field("upstream", &self.relay.upstream.upstream)
-            .field("policy", &self.relay.policy)
-            .finish_non_exhaustive()
-    }
-}
+handle_by_relay!(Mailman);

@@ -4,16 +4,13 @@ use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
 use super::Relay;
-use super::route::Route;
+use super::route::{IDLE_CONNECTIONS, Route};
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
 use crate::session::SessionFactory;
 use crate::syntax::network::Network;
 use crate::upstream::Upstream;
-
-/// Connections that wait for the next message.
-const IDLE_CONNECTIONS: usize = 10;
 
 /// Relays each message to another server and passes that server's answer back: what smtpd's `PureProxy` was meant to do.
 ///
@@ -106,25 +103,4 @@ impl Proxy {
     }
 }
 
-impl Handler for Proxy {
-    fn process_message(&mut self, mail: Envelope) -> Response {
-        self.relay.send(&mail)
-    }
-
-    fn process_delivery(&mut self, delivery: Delivery) {
-        self.relay.send_apart(delivery);
-    }
-
-    fn session(&self) -> Option<SessionFactory> {
-        Some(self.relay.sessions())
-    }
-}
-
-impl Debug for Proxy {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy")
-            .field("upstream", &self.relay.upstream.upstream)
-            .field("policy", &self.relay.policy)
-            .finish_non_exhaustive()
-    }
-}
+handle_by_relay!(Proxy);

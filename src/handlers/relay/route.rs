@@ -17,6 +17,9 @@ use crate::upstream::{AWAY, Client, ClientError, Upstream};
 /// A connection that nobody used for so long is closed: the other end has better use for it.
 const IDLE_TIME: Duration = Duration::from_secs(30);
 
+/// How many connections wait for the next message, unless it is said otherwise.
+pub(super) const IDLE_CONNECTIONS: usize = 10;
+
 const BROKEN: Reply = Reply::fixed(451, Status::new(4, 4, 2), "Connection to the next mail server lost");
 const ODD_REPLY: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail server is not understood");
 const NO_EIGHT_BIT: Reply = Reply::fixed(554, Status::new(5, 6, 3), "The next mail server does not take 8BITMIME");
