@@ -185,7 +185,7 @@ pub use delivery::handler::Handler;
 pub use delivery::{Delivery, PendingAnswer, Response};
 pub use envelope::tls_info::TlsInfo;
 pub use envelope::values::Values;
-pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+pub use envelope::{Endpoint, EndpointError, Envelope, MessageId, MessageIdError, Protocol, ProtocolError, Recipient};
 pub use error::{AddressProblem, Error, SettingError};
 pub use inbox::{Inbox, RecvError};
 #[cfg(feature = "tls")]
