@@ -20,6 +20,7 @@ use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::transcript::Transcript;
 use crate::envelope::values::Values;
 use crate::syntax::address::{ForwardPath, ReversePath, is_helo_name};
+use crate::syntax::date;
 use crate::syntax::heap::allocation;
 use crate::syntax::parameter::MailParameters;
 
@@ -232,7 +233,7 @@ impl Envelope {
         {
             line += &format!("\r\n\tfor <{only}>");
         }
-        line += &format!(";\r\n\t{}\r\n", date(self.received_at));
+        line += &format!(";\r\n\t{}\r\n", date::rfc5322(self.received_at));
         line
     }
 }
@@ -249,14 +250,6 @@ fn literal(ip: IpAddr) -> String {
         IpAddr::V4(ip) => format!("[{ip}]"),
         IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
     }
-}
-
-/// RFC 5322 section 3.3 in UTC. What HTTP wants is the same, but for the zone's obsolete name.
-fn date(time: SystemTime) -> String {
-    // HTTP's dates begin with the epoch, and end with the year 9999.
-    let time =
-        time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(253_402_300_799));
-    httpdate::fmt_http_date(time).replace("GMT", "+0000")
 }
 
 #[cfg(test)]

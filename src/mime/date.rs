@@ -3,11 +3,10 @@
 //! By hand: httpdate reads the one form of HTTP, and the crates for calendars (chrono, time) bring a hundred times this for
 //! RFC 2822 dates and refuse the comments and zones that mail has.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use crate::syntax::date::{MONTHS, days_since_epoch, from_epoch};
 use crate::syntax::number::parse_short;
-
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// In words, of a date; a comment may have any number.
 const MAX_WORDS: usize = 8;
@@ -18,8 +17,8 @@ pub(super) fn parse(value: &str) -> Option<SystemTime> {
     let mut words = text.split([' ', '\t', ',']).filter(|word| !word.is_empty()).take(MAX_WORDS).peekable();
     words.next_if(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()));
     let day: i64 = parse_short(words.next()?, 2)?;
-    let month = words.next()?.get(..3)?.to_ascii_lowercase();
-    let month = MONTHS.iter().position(|known| *known == month)? as i64 + 1;
+    let month = words.next()?.get(..3)?;
+    let month = MONTHS.iter().position(|known| known.eq_ignore_ascii_case(month))? as i64 + 1;
     let year = words.next()?;
     let year = match (parse_short(year, 4)?, year.len()) {
         (year @ 0..50, ..=2) => year + 2000,
@@ -31,9 +30,8 @@ pub(super) fn parse(value: &str) -> Option<SystemTime> {
     if !(1..=31).contains(&day) || hours > 23 || minutes > 59 || seconds > 60 {
         return None;
     }
-    let seconds =
-        days(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + seconds - zone(words.next().unwrap_or("-0000"));
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+    let zone = zone(words.next().unwrap_or("-0000"));
+    from_epoch(days_since_epoch(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + seconds - zone)
 }
 
 fn without_comments(text: &str) -> String {
@@ -73,15 +71,6 @@ fn zone(text: &str) -> i64 {
         _ => 0,
     };
     hours * 3600
-}
-
-/// From 1970-01-01, in the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March, so that the day that may be missing is the last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]

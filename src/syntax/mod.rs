@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod command;
+pub(crate) mod date;
 pub(crate) mod escaped;
 pub(crate) mod heap;
 pub(crate) mod network;

@@ -13,7 +13,6 @@ use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xtext;
 
 pub use dsn::{Notify, OriginalRecipient, Ret};
-pub(crate) use schedule::date_time;
 pub use schedule::{DeliverBy, DeliverByMode, Hold};
 
 /// How the client declared its content: the BODY parameter of RFC 6152 and RFC 3030.
