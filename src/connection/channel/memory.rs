@@ -75,7 +75,7 @@ impl Stream for &mut Memory {
     }
 
     fn start_tls(&mut self, _: &dyn TlsAcceptor) -> io::Result<TlsInfo> {
-        Err(ErrorKind::Unsupported.into())
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -302,36 +302,47 @@ impl<S: Stream> Channel<S> {
         }
     }
 
-    /// Says the reply, or in LMTP the replies, to a message that was read to its end.
+    /// Says the reply, or in LMTP and with PRDR the replies, to a message that was read to its end.
     fn answer_message(
         &mut self,
         response: Response,
         recipients: usize,
         delivered: Option<Delivered>,
     ) -> io::Result<Flow> {
-        let is_each_asked =
-            matches!(delivered, Some(Delivered { prdr: true, .. })) && !matches!(response, Response::All(_));
-        if !self.shared.config.lmtp && !is_each_asked {
+        let has_each = !matches!(response, Response::All(_));
+        if self.shared.config.lmtp {
+            self.answer_each(response.into_each(recipients), &delivered)
+        } else if has_each && delivered.as_ref().is_some_and(|delivered| delivered.prdr) {
+            self.answer_prdr(response.into_each(recipients), &delivered)
+        } else {
             let reply = response.into_one(recipients);
             self.settle(&reply, recipients, &delivered);
             self.say_outcome(&reply, &delivered)?;
-            return self.judge(&reply);
+            self.judge(&reply)
         }
-        // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
-        let mut replies = response.into_each(recipients);
-        let outcome =
-            replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(Reply::LOCAL_ERROR);
-        self.settle(&outcome, recipients, &delivered);
-        if is_each_asked {
-            self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
-            // And one for all behind them.
-            replies.push(outcome);
-        }
-        // However many say no, it is the refusal of one message: the count must not end the connection before the last has
-        // been heard.
+    }
+
+    /// RFC 2033 section 4.2: a reply for each recipient that was accepted, in their order.
+    fn answer_each(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
+        self.settle(&outcome(&replies), replies.len(), delivered);
+        self.say_each(replies, delivered)
+    }
+
+    /// As in LMTP, between a reply that announces this and one for the message.
+    fn answer_prdr(&mut self, mut replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
+        let outcome = outcome(&replies);
+        self.settle(&outcome, replies.len(), delivered);
+        self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
+        replies.push(outcome);
+        self.say_each(replies, delivered)
+    }
+
+    /// Says replies to one message. However many say no, it is the refusal of one message: the count must not end the
+    /// connection before the last has been heard.
+    fn say_each(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
         let mut refusal = None;
         for reply in replies {
-            self.say_outcome(&reply, &delivered)?;
+            self.say_outcome(&reply, delivered)?;
             if reply.is_closing() {
                 return Ok(Flow::Close);
             }
@@ -406,6 +417,12 @@ impl<S: Stream> Channel<S> {
             reservation,
         }))
     }
+}
+
+/// The reply that says what became of a message for which each recipient has one: that it was accepted, if any says so.
+fn outcome(replies: &[Reply]) -> Reply {
+    let accepted = replies.iter().find(|reply| reply.is_positive());
+    accepted.or(replies.first()).cloned().unwrap_or(Reply::LOCAL_ERROR)
 }
 
 fn overflow_reply(overflow: Overflow) -> Reply {

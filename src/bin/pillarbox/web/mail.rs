@@ -1,6 +1,6 @@
 //! A message in JSON.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use pillarbox::mime::{Cut, Message, MimeError};
 use pillarbox::testing::{Direction, Entry};
@@ -140,6 +140,7 @@ fn timestamp(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn timestamps() {
