@@ -1,4 +1,4 @@
-//! What all messages share, and what one message has of it: a [`ContentReservation`] for its content, and a [`EnvelopeReservation`] for its
+//! What all messages share, and what one message has of it: a [`ContentReservation`] for its content, and an [`EnvelopeReservation`] for its
 //! recipients and what else is known of it.
 
 use std::io::{self, Write};

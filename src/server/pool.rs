@@ -303,7 +303,7 @@ struct Handles {
 
 impl Threads {
     pub fn spawn(&self, builder: thread::Builder, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        // Held until the handle is in its permit: the thread looks for it there at its end.
+        // Held until the handle is in the table, where the thread looks for it when it ends.
         let mut handles = self.roll.handles.lock();
         let key = handles.next;
         let roll = self.roll.clone();

@@ -40,10 +40,10 @@ pub(crate) struct Live {
     table: Mutex<Table>,
 }
 
-/// Each connection has a permit, and one that comes has that of one that went.
+/// Each connection has a slot, which is used again after it ends.
 #[derive(Default)]
 struct Table {
-    places: Vec<Option<LiveConnection>>,
+    slots: Vec<Option<LiveConnection>>,
     free: Vec<usize>,
 }
 
@@ -55,11 +55,11 @@ struct LiveConnection {
 impl Live {
     pub fn count(&self) -> usize {
         let table = self.table.lock();
-        table.places.len() - table.free.len()
+        table.slots.len() - table.free.len()
     }
 
     pub fn each(&self, mut act: impl FnMut(&Transport, &Activity)) {
-        for LiveConnection { transport, activity } in self.table.lock().places.iter().flatten() {
+        for LiveConnection { transport, activity } in self.table.lock().slots.iter().flatten() {
             act(transport, activity);
         }
     }
@@ -68,17 +68,17 @@ impl Live {
     fn insert(&self, connection: LiveConnection) -> usize {
         let mut table = self.table.lock();
         if let Some(at) = table.free.pop() {
-            table.places[at] = Some(connection);
+            table.slots[at] = Some(connection);
             return at;
         }
-        table.places.push(Some(connection));
-        table.places.len() - 1
+        table.slots.push(Some(connection));
+        table.slots.len() - 1
     }
 
     fn remove(&self, at: usize) -> Option<LiveConnection> {
         let mut table = self.table.lock();
         table.free.push(at);
-        table.places[at].take()
+        table.slots[at].take()
     }
 
     /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake, since

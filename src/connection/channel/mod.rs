@@ -81,7 +81,7 @@ pub(crate) struct Channel<S> {
     line: LineReader,
     replies: Vec<u8>,
     session: Box<dyn Session>,
-    // There is no session: this is said in the banner's permit.
+    // There is no session, and the client gets this instead of the banner.
     refused: Option<Reply>,
     context: Context,
     dispatch: Dispatch,
@@ -110,13 +110,13 @@ pub(crate) struct Channel<S> {
     scripted: Option<Box<Scripted>>,
 }
 
-/// How it goes on behind a command.
+/// How the conversation goes on after a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Flow {
     Next,
     /// The client asked for the end and has nothing more to say.
     Quit,
-    /// The last reply was said, while the client may still talk.
+    /// The last reply was sent, while the client may still send.
     Close,
 }
 
