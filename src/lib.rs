@@ -138,8 +138,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-// From the ground up, floor by floor. A module imports from its own folder and from those below it: `tests/smtp/layout.rs` has their
-// order, and holds the imports to it.
+// From the bottom up. A module imports from its own folder and from those below it: `tests/layout.rs` lists the folders in
+// their order and fails if an import breaks it.
 mod syntax;
 
 mod config;
