@@ -1,4 +1,4 @@
-//! Content on disk: which goes there, and files that need no cleaning up.
+//! Content on disk, in files that need no cleaning up.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use crate::config::Config;
 use crate::stats::outage::Outage;
 
-/// Where content goes that is not kept in memory.
+/// Where content goes that exceeds the memory.
 #[derive(Debug)]
 pub(crate) struct Spool {
     folder: PathBuf,
-    /// Content up to so many octets stays in memory.
+    /// Content of up to this many octets stays in memory.
     pub threshold: u64,
     outage: Outage,
 }
@@ -25,7 +25,7 @@ impl Spool {
         }
     }
 
-    /// A file for one message. Nobody can find it, and the system removes it whatever becomes of this process.
+    /// A file for one message. It has no name, and the system removes it even if this process is killed.
     pub fn create(&self) -> io::Result<SpoolFile> {
         tempfile::tempfile_in(&self.folder).map(|file| SpoolFile { file, len: 0 })
     }
@@ -45,7 +45,7 @@ impl Spool {
     }
 }
 
-/// A file without a name, written once from the start to the end; it is gone with this value.
+/// An unnamed file, written once from start to end, that is gone with this value.
 #[derive(Debug)]
 pub(crate) struct SpoolFile {
     file: File,
@@ -57,7 +57,7 @@ impl SpoolFile {
         self.len
     }
 
-    /// The same file once more: what was written to it stays for as long as either is there.
+    /// Another handle to the same file, which exists as long as either of them.
     #[cfg(feature = "mime")]
     pub fn try_clone(&self) -> io::Result<SpoolFile> {
         Ok(SpoolFile { file: self.file.try_clone()?, len: self.len })
@@ -116,7 +116,7 @@ impl Read for SpoolReader<'_> {
     }
 }
 
-/// Whether a disk error is for lack of room (ENOSPC, EDQUOT) or descriptors (EMFILE, ENFILE): what may well be better soon.
+/// Whether a disk error is a lack of room (ENOSPC, EDQUOT) or of descriptors (EMFILE, ENFILE), which may soon be over.
 pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
     #[cfg(unix)]
     const NO_DESCRIPTORS: &[i32] = &[23, 24];

@@ -1,4 +1,4 @@
-//! What a message is as an entry of a stream, and back again.
+//! A message as an entry of a stream, and back.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -72,7 +72,8 @@ fn netstring(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(format!("{}:{text},", text.len()).as_bytes());
 }
 
-/// A command of Redis's protocol whose last arguments are the fields of a message: `words`, then names and values in turn.
+/// A command of Redis's protocol whose last arguments are the fields of a message: `words`, then names and values in
+/// turn.
 ///
 /// The content is in memory once, as a part of it; redis's own [`Cmd`](redis::Cmd) would have it there three times.
 pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
@@ -107,7 +108,7 @@ fn is_identity(text: &str) -> bool {
     is_text(text, MAX_IDENTITY) && !text.is_empty()
 }
 
-/// Whether it can stand in a header or a log as it is, and is no longer than so many octets.
+/// Whether it is safe in a header or a log, and has at most `max` octets.
 fn is_text(text: &str, max: usize) -> bool {
     text.len() <= max && !text.chars().any(char::is_control)
 }
@@ -118,15 +119,15 @@ fn bulk(out: &mut Vec<u8>, octets: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Why an entry is no message: see [`RedisStream::read`](super::RedisStream::read).
+/// Why an entry is not a message: see [`RedisStream::read`](super::RedisStream::read).
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RedisEntryError {
-    /// A field that every message has is not there; its name.
+    /// A field that every message has is missing; its name.
     Missing(&'static str),
-    /// A field's value is none that it can have; its name.
+    /// A field has an invalid value; its name.
     Invalid(&'static str),
-    /// It was written in another format, by a version of this crate that knows better.
+    /// The entry has another format, of a later version of this crate; its number.
     Version(String),
 }
 
@@ -183,7 +184,7 @@ where
     })
 }
 
-/// A server has accepted the parameters at that time: whatever it offered.
+/// Any parameter is allowed that a server may have accepted at that time.
 fn everything(at: SystemTime) -> Offered {
     Offered {
         size: true,
@@ -217,7 +218,7 @@ fn read_netstring<'a>(text: &mut &'a str) -> Option<&'a str> {
     Some(value)
 }
 
-/// The fields of an entry, in whichever order they came, and others beside them.
+/// The fields of an entry, in any order, unknown ones included.
 struct Fields(HashMap<Vec<u8>, Vec<u8>>);
 
 impl Fields {
@@ -225,7 +226,7 @@ impl Fields {
         self.0.remove(name.as_bytes()).ok_or(RedisEntryError::Missing(name))
     }
 
-    /// A text, which may come to stand in a header: none of a message's has a control character, whatever else it is.
+    /// A text. It may be put into a header, so it must not have control characters; no field of a message has.
     fn text(&mut self, name: &'static str) -> Result<String, RedisEntryError> {
         let text = String::from_utf8(self.octets(name)?).ok().filter(|text| is_text(text, usize::MAX));
         text.ok_or(RedisEntryError::Invalid(name))
@@ -254,7 +255,7 @@ impl Fields {
         }
     }
 
-    /// What is told of a TLS session, but for its channel bindings, which mean nothing elsewhere.
+    /// The facts of a TLS session, without its channel bindings, which have no meaning elsewhere.
     fn tls(&mut self) -> Result<TlsInfo, RedisEntryError> {
         let is_name = |text: &str| text.len() <= MAX_TLS_NAME;
         let client_certificate = self.0.remove(&b"tls_client_certificate"[..]);

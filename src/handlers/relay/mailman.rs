@@ -1,4 +1,4 @@
-//! A handler that gives Mailman what is for its lists, and sends the rest on.
+//! A handler that gives Mailman the mail for its lists, and relays the rest.
 
 use std::fmt::{self, Debug, Formatter};
 
@@ -13,15 +13,15 @@ use crate::upstream::Upstream;
 
 /// Gives Mailman 3 the mail for its lists and relays the rest: what smtpd's `MailmanProxy` did with Mailman 2.
 ///
-/// It asks Mailman's LMTP runner about each recipient first. Mailman knows its lists and their sub-addresses (`LIST-owner`,
-/// `LIST-join` ...), so you can add and remove lists without a restart; `LIST-admin` means `LIST-owner`. Mail for lists goes
-/// to Mailman, whoever sends it: Mailman decides who may post. Local parts that may lead elsewhere (`@`, `%`, `!`, `:`) are
-/// refused to strangers here as well. The [`Proxy`] gets the rest, with its rules for whom it relays. While Mailman does not
-/// answer, every recipient gets `451 4.4.1`, since nobody knows whose it is.
+/// It asks Mailman's LMTP runner about each recipient first. Mailman knows its lists and their sub-addresses
+/// (`LIST-owner`, `LIST-join` ...), so you can add and remove lists without a restart; `LIST-admin` means `LIST-owner`.
+/// Mail for lists goes to Mailman, whoever sends it: Mailman decides who may post. Local parts that may lead elsewhere
+/// (`@`, `%`, `!`, `:`) are refused to strangers here as well. The [`Proxy`] gets the rest, with its rules for whom it
+/// relays. While Mailman does not answer, every recipient gets `451 4.4.1`, because only Mailman knows which are lists.
 ///
 /// A message has one reply, which must be true for all its recipients. So lists and other recipients cannot share a
-/// transaction: those of the second kind get `452 4.5.3`, and the client sends them the message in another transaction. A
-/// server that [speaks LMTP](crate::Builder::lmtp) takes both at once, with a reply for each.
+/// transaction: recipients of the second kind get `452 4.5.3`, and the client sends the message to them in another
+/// transaction. A server that [speaks LMTP](crate::Builder::lmtp) takes both at once, with a reply for each.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::{Mailman, Proxy}};

@@ -1,4 +1,4 @@
-//! What the proxies have in common: a client's transaction is one with the next server as well.
+//! What the relays have in common: a client's transaction runs on the next server at the same time.
 //!
 //! The session asks the next server about sender and recipients while the client waits; the handler sends the content on
 //! when it is complete. What the session has begun travels to the handler among the envelope's values.
@@ -59,14 +59,14 @@ const MAX_SENDERS: usize = 10_000;
 const SEPARATELY: Reply = Reply::fixed(452, Status::new(4, 5, 3), "Lists and other recipients in separate messages");
 const NOT_SENT: Reply = Reply::fixed(451, Status::new(4, 5, 3), "Not sent, since others were refused");
 
-/// Where mail goes on to, and whose.
+/// Where mail is relayed to, and for whom.
 #[derive(Clone)]
 pub(super) struct Relay {
     pub upstream: Arc<Route>,
     /// Mailman, if its lists are asked for first.
     pub lists: Option<Arc<Route>>,
     pub policy: Arc<Policy>,
-    /// Whether the message is told the client's address, beside its Received line.
+    /// Whether the message gets an `X-Peer` header with the client's address.
     pub x_peer: bool,
     senders: DeliveryPool<Relay>,
 }
@@ -181,7 +181,7 @@ enum Destination {
     Lists,
 }
 
-/// One transaction of a client, on its way through us.
+/// One transaction of a client, as relayed.
 #[derive(Default)]
 struct RelayTransaction {
     upstream: Option<UpstreamTransaction>,
@@ -236,13 +236,13 @@ impl RelayTransaction {
         Ok(reply)
     }
 
-    /// Whether two servers would decide about a message whose client hears one reply, which could not be true of both.
+    /// Whether two servers would decide about a message whose client gets one reply, which might not be true of both.
     fn would_mix(&self, destination: Destination, sender: &Sender<'_>) -> bool {
         // Where they may not differ, the first stands for all.
         !sender.is_lmtp && self.destinations.first().is_some_and(|first| *first != destination)
     }
 
-    /// Begins with the upstream, if that was not done yet; gives its reply to MAIL.
+    /// Begins the transaction with the upstream, unless it has begun; gives the reply to MAIL.
     fn open_upstream(&mut self, relay: &Relay, sender: &Sender<'_>) -> Result<Option<Reply>, Reply> {
         if self.upstream.is_some() {
             return Ok(None);
@@ -256,7 +256,7 @@ impl RelayTransaction {
         Ok(Some(reply))
     }
 
-    /// Mailman's reply to a recipient that is one of its lists; `None` if it is none.
+    /// Mailman's reply to a recipient that is one of its lists; `None` if it is not.
     fn ask_lists(&mut self, route: &Arc<Route>, sender: &Sender<'_>, to: &Recipient) -> Result<Option<Reply>, Reply> {
         let ForwardPath::Mailbox(mailbox) = to.path() else { return Ok(None) };
         // No list has an address of either kind.
@@ -333,7 +333,7 @@ fn heeded(why: BeginError, silence: &mut Option<Reply>) -> Reply {
     reply
 }
 
-/// LIST-owner for LIST-admin, extensions behind a `+` included.
+/// LIST-owner for LIST-admin, with the extension after a `+`.
 fn owner(address: &str) -> Option<ForwardPath> {
     let (local, domain) = address.rsplit_once('@')?;
     let (name, extension) = local.split_at(local.find('+').unwrap_or(local.len()));

@@ -1,4 +1,4 @@
-//! What of a transaction's parameters goes on to the next server, and what cannot.
+//! Which parameters of a transaction are passed on to the next server, and what is refused because they cannot be.
 
 use crate::envelope::Recipient;
 use crate::syntax::address::ReversePath;
@@ -6,7 +6,7 @@ use crate::syntax::parameter::{Body, DeliverByMode, MailParameters};
 use crate::syntax::reply::{Reply, Status};
 use crate::upstream::Client;
 
-/// What the headers that we add come to, in octets: SIZE is an estimate (RFC 1870 section 6.1).
+/// Octets for the headers that are added: SIZE is an estimate (RFC 1870 section 6.1).
 const ADDED: u64 = 512;
 
 const NO_BINARY: Reply = Reply::fixed(554, Status::new(5, 6, 3), "The next mail server does not take BINARYMIME");
@@ -16,14 +16,14 @@ const NO_REQUIRETLS: Reply =
     Reply::fixed(550, Status::new(5, 7, 30), "The next mail server does not support REQUIRETLS");
 const NO_SCHEDULE: Reply = Reply::fixed(550, Status::new(5, 3, 3), "The next mail server cannot keep such times");
 
-/// What the next server takes of what a message may hold.
+/// What the next server accepts in a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Carried {
     /// Octets above 127 in the content.
     pub eight_bit: bool,
     /// The same in its headers.
     pub utf8_headers: bool,
-    /// Content that is no lines.
+    /// Content that is not made of lines.
     pub binary: bool,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn mail(
     ))
 }
 
-/// What may not be passed over if the server does not offer it.
+/// Refuses what must not be ignored by a server that does not offer it.
 fn check(client: &Client, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
     let has = |keyword: &str| client.offers(keyword);
     // RFC 6531 section 3.5. Without such an address only the headers can still need it, which are not there yet.
@@ -86,7 +86,7 @@ fn is_binary(parameters: &MailParameters) -> bool {
     parameters.body() == Some(Body::BinaryMime)
 }
 
-/// Appends the options that are not passed on to the letter.
+/// Appends the options that are not passed on literally.
 fn push_own_options(line: &mut String, client: &Client, parameters: &MailParameters) {
     // RFC 6152 section 3.
     if let Some(body) = parameters.body()

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::error::AddressError;
 use crate::syntax::number;
 
-/// An address literal: an IP address, or something else with a tag, in a domain's place (RFC 5321 section 4.1.3).
+/// An address literal: an IP address, or other text with a tag, instead of a domain (RFC 5321 section 4.1.3).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum AddressLiteral {
@@ -26,7 +26,7 @@ pub enum AddressLiteral {
 impl FromStr for AddressLiteral {
     type Err = AddressError;
 
-    /// Takes what stands between the square brackets.
+    /// Parses the text between the square brackets.
     fn from_str(text: &str) -> Result<AddressLiteral, AddressError> {
         let Some((tag, content)) = text.split_once(':') else {
             return parse_ipv4(text).map(AddressLiteral::V4).ok_or(AddressError::Literal);

@@ -150,7 +150,7 @@ impl From<Cow<'static, str>> for Text {
 impl Reply {
     /// A reply of `code`, with the enhanced status code `status` ("5.7.1") and a text.
     ///
-    /// A status that is none, or not of the code's class, is replaced by the class's general one (`5.0.0` for 550):
+    /// An invalid status, or one of another class than the code's, is replaced by the class's general one (`5.0.0` for 550):
     /// RFC 2034 wants each reply to carry one and the two to agree. A code outside of 200 to 599, which no client would
     /// understand, makes a `451 4.3.0`.
     pub fn new(code: u16, status: &str, text: impl Into<Cow<'static, str>>) -> Reply {
@@ -231,7 +231,7 @@ impl Reply {
         matches!(self.code, 221 | 421)
     }
 
-    /// The same reply, whose clones have its text in common: for what is said to many.
+    /// The same reply, whose clones have its text in common: for a reply to many clients.
     pub(crate) fn shared(self) -> Reply {
         match self.text {
             Text::Own(text) => Reply { text: Text::Shared(text.into()), ..self },
