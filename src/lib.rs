@@ -139,8 +139,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-// From the ground up, floor by floor. A module imports from its own folder and from those below it: `tests/smtp/layout.rs` has their
-// order, and holds the imports to it.
+// From the bottom up. A module imports from its own folder and from those below it: `tests/layout.rs` lists the folders in
+// their order and fails if an import breaks it.
 mod syntax;
 
 mod config;
@@ -186,7 +186,7 @@ pub use delivery::handler::Handler;
 pub use delivery::{Delivery, PendingAnswer, Response};
 pub use envelope::tls_info::TlsInfo;
 pub use envelope::values::Values;
-pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+pub use envelope::{Endpoint, EndpointError, Envelope, MessageId, MessageIdError, Protocol, ProtocolError, Recipient};
 pub use error::{AddressProblem, Error, SettingError};
 pub use inbox::{Inbox, RecvError};
 #[cfg(feature = "tls")]

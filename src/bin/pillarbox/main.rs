@@ -14,6 +14,7 @@ use signal_hook::iterator::Signals;
 mod causes;
 mod certificate;
 mod descriptors;
+mod digits;
 mod options;
 mod privileges;
 mod web;
