@@ -197,7 +197,7 @@ pub use server::listener::Listener;
 pub use server::{Server, ServerHandle, ShutdownReport};
 pub use session::observer::{ObservedMessage, Observer};
 pub use session::{Context, IntoSession, Phase, Session, SessionFactory};
-pub use stats::{RefusedConnections, Refusals, Stats, Timeouts};
+pub use stats::{Refusals, RefusedConnections, Stats, Timeouts};
 pub use syntax::address::{AddressError, AddressLiteral, ForwardPath, Mailbox, ReversePath};
 pub use syntax::command::Verb;
 pub use syntax::escaped::Escaped;

@@ -4,7 +4,7 @@ use std::array;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::stats::{RefusedConnections, Refusals, Stats, Timeouts};
+use crate::stats::{Refusals, RefusedConnections, Stats, Timeouts};
 use crate::syntax::command::Verb;
 use crate::syntax::reply::Reply;
 
@@ -172,7 +172,8 @@ impl RefusalCounters {
 
     fn read(&self) -> Vec<Refusals> {
         let verbs = Verb::ALL.into_iter().map(Some).chain([None]);
-        let all = verbs.zip(self.verbs.iter().chain([&self.other])).filter_map(|(verb, codes)| Some((verb, codes.get()?)));
+        let all =
+            verbs.zip(self.verbs.iter().chain([&self.other])).filter_map(|(verb, codes)| Some((verb, codes.get()?)));
         let refusals = all.flat_map(|(verb, codes)| {
             (FIRST..).zip(codes.iter()).map(move |(code, counter)| Refusals { verb, code, count: counter.get() })
         });

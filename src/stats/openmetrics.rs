@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn both_formats() {
-        let refusals = [(Some(Verb::Rcpt), 550, 3), (None, 500, 1)].map(|(verb, code, count)| Refusals { verb, code, count });
+        let refusals =
+            [(Some(Verb::Rcpt), 550, 3), (None, 500, 1)].map(|(verb, code, count)| Refusals { verb, code, count });
         let stats = Stats { accepted_octets: 12, refusals: refusals.to_vec(), ..Stats::default() };
         let text = stats.openmetrics();
         for part in [

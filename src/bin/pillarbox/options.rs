@@ -69,6 +69,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", requires = "http", value_parser = parse_name)]
     pub http_host: Vec<String>,
 
+    /// Serve /metrics, /livez and /readyz over HTTP here: HOST:PORT
+    #[arg(long, value_name = "ADDR", value_parser = parse_tcp)]
+    pub metrics: Option<String>,
+
     /// The folder of the class Maildir; created if missing
     #[arg(long, value_name = "DIR")]
     pub maildir: Option<PathBuf>,

@@ -32,7 +32,9 @@ impl<S> Channel<S> {
 
     /// What the next reply is to has come.
     pub(super) fn begin_answer(&mut self) {
-        self.asked = self.observed_now();
+        if self.shared.observer.is_some() {
+            self.asked = Some(Instant::now());
+        }
     }
 
     /// The next reply is to nothing that the client has said.
@@ -43,9 +45,15 @@ impl<S> Channel<S> {
 
     /// Keeps account of a reply.
     pub(super) fn account(&self, reply: &Reply) {
-        if reply.code() >= 400 {
-            self.shared.counters.refusals.count(self.context.verb, reply);
+        if reply.code() >= 400 || self.shared.observer.is_some() {
+            self.account_for_more_than_a_success(reply);
         }
+    }
+
+    // Apart: most replies are neither refusals nor observed.
+    #[cold]
+    fn account_for_more_than_a_success(&self, reply: &Reply) {
+        self.shared.counters.refusals.count(self.context.verb, reply);
         self.observe(|observer, context, since| observer.reply(context, reply, since(self.asked)));
     }
 

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::http::{Request, Response};
+use crate::http::connection::{Request, Response};
 
 /// Under which names the inbox is reached.
 pub struct Guard {

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::clients::ConnectionPermit;
 use super::memory::Reserved;
-use super::store::StoredMessage;
 
 /// How long a connection may wait for the first octet of a request.
 const IDLE: Duration = Duration::from_secs(30);
@@ -71,13 +70,22 @@ pub struct Response {
     pub body: Body,
 }
 
+/// Octets that are not in memory as a whole.
+pub trait Stored: Send + Sync {
+    /// How many there are.
+    fn octets(&self) -> u64;
+
+    /// All of them, from the first.
+    fn reader(&self) -> Box<dyn Read + '_>;
+}
+
 pub enum Body {
     None,
     Fixed(&'static str),
     /// With the room that they take.
     Octets(Vec<u8>, Option<Reserved>),
-    /// A message as it came.
-    Message(Arc<StoredMessage>),
+    /// What is stored elsewhere, read while it is sent.
+    Stored(Arc<dyn Stored>),
 }
 
 impl Response {
@@ -110,7 +118,7 @@ impl Body {
             Body::None => 0,
             Body::Fixed(text) => text.len() as u64,
             Body::Octets(octets, _) => octets.len() as u64,
-            Body::Message(message) => message.envelope.content().len(),
+            Body::Stored(stored) => stored.octets(),
         }
     }
 }
@@ -265,9 +273,9 @@ impl<'a> HttpConnection<'a> {
                 self.write(&[head.as_bytes(), &octets[..first]].concat(), deadline)?;
                 self.write(&octets[first..], deadline)?;
             }
-            Body::Message(message) => {
+            Body::Stored(stored) => {
                 self.write(head.as_bytes(), deadline)?;
-                let mut content = message.envelope.content().reader();
+                let mut content = stored.reader();
                 let mut piece = vec![0; PIECE];
                 loop {
                     match content.read(&mut piece)? {
@@ -468,7 +476,7 @@ fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::clients::Clients;
+    use crate::http::clients::Clients;
     use std::net::TcpListener;
 
     const PATIENCE: Duration = Duration::from_secs(1);
