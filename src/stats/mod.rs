@@ -38,7 +38,7 @@ pub struct Stats {
     pub permanently_refused_messages: u64,
     /// Messages whose connection ended before their content did; nothing of them was delivered.
     pub lost_messages: u64,
-    /// Octets of content that came, whatever became of their messages.
+    /// Octets of content that came, whatever became of their messages; counted as envelopes have them, with dots undone.
     pub received_octets: u64,
     /// Octets of content in the accepted messages.
     pub accepted_octets: u64,

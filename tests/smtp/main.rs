@@ -6,11 +6,13 @@ mod auth;
 mod checks;
 mod conversation;
 mod listeners;
+mod observer;
 mod one_after_another;
 mod rfc_examples;
 mod sessions;
 mod shutdown;
 mod smtp_proto;
+mod stats;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "tls")]

@@ -1,6 +1,6 @@
 //! What is counted of a connection, and who is told of it.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::Channel;
@@ -58,9 +58,9 @@ impl<S> Channel<S> {
     }
 
     /// Keeps account of a handshake that has ended.
-    pub(super) fn account_for_handshake(&self, failure: Option<&io::Error>, begun: Option<Instant>) {
+    pub(super) fn account_for_handshake(&self, failure: Option<&io::Error>, is_late: bool, begun: Option<Instant>) {
         let counters = &self.shared.counters;
-        if failure.is_some_and(|e| e.kind() == ErrorKind::TimedOut) {
+        if is_late {
             counters.timeouts.handshake.add(1);
         }
         if failure.is_some() { &counters.failed_handshakes } else { &counters.handshakes }.add(1);

@@ -60,12 +60,16 @@ impl<S: Stream> Channel<S> {
         let who = format_args!("[{}] TLS acceptor", self.context.connection);
         let established = guarded(&self.shared.counters.panics, who, || stream.start_tls(&*acceptor))
             .unwrap_or_else(|| Err(io::Error::other("the TLS acceptor panicked")));
-        self.activity.set_wait(Wait::None);
-        let info = established.inspect_err(|e| self.account_for_handshake(Some(e), begun))?;
+        let was_given_up = !self.activity.set_wait(Wait::None);
+        let info = established.inspect_err(|e| {
+            // TLS libraries do not say that it was the time, or each in a way of its own.
+            let is_late = was_given_up || Instant::now() >= deadline;
+            self.account_for_handshake(Some(e), is_late, begun);
+        })?;
         log::debug!("[{}] TLS established", self.context.connection);
         self.record.event(format_args!("TLS established"));
         self.context.tls = Some(info.into());
-        self.account_for_handshake(None, begun);
+        self.account_for_handshake(None, false, begun);
         Ok(())
     }
 
