@@ -177,7 +177,8 @@ impl Server {
             Box::new(move |connection| worker.serve(connection, &mut buffers))
         }));
         let listening = bound.iter().map(|_| Watch::new(LONGEST_HAND_OVER));
-        let watches: Vec<_> = listening.chain(handlers.iter().map(|_| Watch::new(config.handler_timeout))).collect();
+        let watches: Vec<_> =
+            listening.chain(handlers.iter().map(|_| Watch::new(2 * config.handler_timeout))).collect();
         let pulses: Vec<_> = watches.iter().map(Watch::pulse).collect();
         let (listener_pulses, consumer_pulses) = pulses.split_at(bound.len());
         let server = Server {
@@ -277,10 +278,9 @@ impl Server {
     }
 
     /// Whether the server does its work, for a watchdog that asks every few seconds: its listeners and consumers are there, and
-    /// none of them seems to be stuck. A consumer is, if its handler has had one message for longer than
-    /// [`handler_timeout`](crate::Builder::handler_timeout), counted from the first time that this was asked meanwhile. Since it
-    /// may be right to wait that long, choose a handler timeout that suits a watchdog. True during a shutdown, which has its own
-    /// limit in time.
+    /// none of them seems to be stuck. A consumer seems so if its handler has had one message for longer than twice the
+    /// [`handler_timeout`](crate::Builder::handler_timeout), counted from the first time that this was asked meanwhile. True
+    /// during a shutdown, which has its own limit in time.
     pub fn is_responsive(&self) -> bool {
         self.core.is_responsive()
     }

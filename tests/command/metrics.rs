@@ -223,10 +223,10 @@ mod systemd {
         let path = folder.path().join("notify");
         let told = Told::by(UnixDatagram::bind(&path).expect("a free path"));
         let server = Running::start_command(told_at(&path, &[]));
-        assert_eq!(told.next(), "READY=1\n");
+        assert_eq!(told.next(), "READY=1");
         Client::ehlo(server.address()).expect("QUIT", "221");
         server.signal("TERM");
-        assert_eq!(told.next(), "STOPPING=1\n");
+        assert_eq!(told.next(), "STOPPING=1");
         assert!(server.finish().0.success());
     }
 
@@ -236,7 +236,7 @@ mod systemd {
         let address = SocketAddr::from_abstract_name(&name).expect("a name");
         let told = Told::by(UnixDatagram::bind_addr(&address).expect("a free name"));
         let _server = Running::start_command(told_at(format!("@{name}"), &[]));
-        assert_eq!(told.next(), "READY=1\n");
+        assert_eq!(told.next(), "READY=1");
     }
 
     #[test]
@@ -262,13 +262,12 @@ mod systemd {
         let path = folder.path().join("notify");
         let told = Told::by(UnixDatagram::bind(&path).expect("a free path"));
         let server = Running::start_command(told_at(&path, &["--tls-cert", &cert, "--tls-key", &key]));
-        assert_eq!(told.next(), "READY=1\n");
+        assert_eq!(told.next(), "READY=1");
         server.signal("HUP");
         let reloading = told.next();
-        let since =
-            reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|rest| rest.trim_end().parse::<u64>().ok());
+        let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|rest| rest.parse::<u64>().ok());
         assert!(since.is_some_and(|since| since > 0), "{reloading}");
-        assert_eq!(told.next(), "READY=1\n");
+        assert_eq!(told.next(), "READY=1");
     }
 
     #[test]
@@ -281,8 +280,8 @@ mod systemd {
         let begun = Instant::now();
         let _server = Running::start_command(command);
         let words: Vec<String> = (0..6).map(|_| told.next()).collect();
-        assert_eq!(words.iter().filter(|word| *word == "READY=1\n").count(), 1, "{words:?}");
-        assert_eq!(words.iter().filter(|word| *word == "WATCHDOG=1\n").count(), 5, "{words:?}");
+        assert_eq!(words.iter().filter(|word| *word == "READY=1").count(), 1, "{words:?}");
+        assert_eq!(words.iter().filter(|word| *word == "WATCHDOG=1").count(), 5, "{words:?}");
         // Not more often than is wanted.
         assert!(begun.elapsed() >= Duration::from_millis(400));
     }
@@ -295,9 +294,9 @@ mod systemd {
         let mut command = told_at(&path, &[]);
         command.env("WATCHDOG_USEC", "1000").env("WATCHDOG_PID", "1");
         let server = Running::start_command(command);
-        assert_eq!(told.next(), "READY=1\n");
+        assert_eq!(told.next(), "READY=1");
         server.signal("TERM");
-        assert_eq!(told.next(), "STOPPING=1\n");
+        assert_eq!(told.next(), "STOPPING=1");
         assert!(server.finish().0.success());
     }
 }

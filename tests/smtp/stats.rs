@@ -286,3 +286,23 @@ mod secure {
         assert_eq!((stats.handshakes, stats.timeouts.handshake), (0, 1));
     }
 }
+
+#[test]
+fn a_handler_that_hangs_makes_the_server_unresponsive_until_it_is_done() {
+    let (release, gate) = pillarbox::crossbeam_channel::bounded::<()>(0);
+    let handler = move |_: Envelope| gate.recv().expect("it is released");
+    let builder = Server::builder().handler_timeout(Duration::from_millis(10));
+    let server = builder.serve("127.0.0.1:0", handler).expect("a free port");
+    assert!(server.is_responsive() && !server.is_shutting_down());
+    let mut client = Client::envelope(server.local_addr());
+    client.expect("DATA", "354");
+    client.expect(".", "451 4.3.0");
+    until(&server, |_| !server.is_responsive());
+    // Connections go on meanwhile.
+    client.expect("NOOP", "250");
+    release.send_timeout((), PATIENCE).expect("the handler waits");
+    until(&server, |_| server.is_responsive());
+    let handle = server.handle();
+    assert!(server.shutdown(PATIENCE).joined);
+    assert!(handle.is_shutting_down() && handle.is_responsive());
+}
