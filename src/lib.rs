@@ -98,7 +98,7 @@
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
 //! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
 //! | listen on several ports, Unix sockets, or sockets passed in | [`Listener`], [`Builder::listen`] |
-//! | know how it does | [`Server::stats`], which a monitoring system reads as text; an [`Observer`] for more |
+//! | watch a server | [`Server::stats`], also as text for monitoring systems; an [`Observer`]; [`guide::operations`] |
 //! | stop | [`Server::shutdown`]; [`Server::begin_shutdown`], which hooks and handlers call by a [`handle`](Server::handle) |
 //! | test code that sends mail | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`] |
 //! | know what to rely on, and why | the pages of the [`guide`] |

@@ -115,6 +115,9 @@
 //! mail is refused; a deleted message counts until the last visitor has read it. Messages on their way and large answers
 //! come on top: 64 MiB and 256 MiB at most. It is a tool for development, and speaks no TLS.
 //!
+//! `--metrics ADDR` has the same limits for its visitors, no password, and no check of `Host`: what it shows are counts, and nothing
+//! of who sent what. Give it an address that only your monitoring can reach.
+//!
 //! # Somebody else on the machine
 //!
 //! Messages that are spooled are in files without a name, not encrypted. Everybody on this machine counts as near: they may

@@ -92,7 +92,7 @@ impl AcceptLoop {
             permit,
             stress_permit,
         }) {
-            Ok(()) => self.shared.counters.connections.add(1),
+            Ok(()) => {}
             Err((connection, Refusal::Full)) => {
                 self.shared.counters.refused_connections.too_many.add(1);
                 self.refuse(&connection.socket, &connection.peer, &TOO_MANY);

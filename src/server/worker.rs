@@ -107,6 +107,8 @@ impl Worker {
     pub fn serve(&self, connection: AcceptedConnection, left: &mut Option<ConnectionBuffers>) {
         let AcceptedConnection { id, socket, peer, local, implicit_tls, permit: _place, stress_permit: _stress_permit } =
             connection;
+        // Before its client can know that it is served.
+        self.shared.counters.connections.add(1);
         let transport = match self.transport(socket, &peer) {
             Ok(transport) => transport,
             Err(e) => return log::info!("[{id}] connection lost: {e}"),

@@ -42,7 +42,8 @@ pub struct Stats {
     pub received_octets: u64,
     /// Octets of content in the accepted messages.
     pub accepted_octets: u64,
-    /// How often each command was refused, by the code of the reply; in the order of verbs and codes.
+    /// How often each command or message was refused, by the code of the reply; in the order of verbs and codes. In LMTP each
+    /// recipient's refusal of a message counts.
     pub refusals: Vec<Refusals>,
     /// Logins that succeeded: each is an AUTH that was answered with a 235.
     pub logins: u64,

@@ -67,7 +67,7 @@ impl Watch {
         match *seen {
             _ if turns == ENDED => false,
             Some((before, since)) if before == turns => {
-                turns % 2 == 0 || now.saturating_duration_since(since) <= self.longest
+                turns.is_multiple_of(2) || now.saturating_duration_since(since) <= self.longest
             }
             _ => {
                 *seen = Some((turns, now));

@@ -208,7 +208,9 @@ fn messages_that_wait() {
     delivery.accept();
     until(&server, |stats| stats.unanswered_messages == 1 && stats.accepted_messages == 1);
     deliveries.recv().expect("a message").accept();
-    clients.map(|mut client| client.expect_reply("250 2.0.0"));
+    for client in &mut clients {
+        client.expect_reply("250 2.0.0");
+    }
     let stats = server.stats();
     assert_eq!((stats.queued_messages, stats.unanswered_messages, stats.accepted_messages), (0, 0, 2));
 }

@@ -166,6 +166,7 @@ impl<S: Stream> Channel<S> {
                 let flow = self.answer(failure.reply())?;
                 let max = self.shared.config.max_auth_failures;
                 if flow == Flow::Next && max != 0 && self.auth_failures >= max {
+                    self.begin_last_word();
                     return self.answer(TOO_MANY_FAILURES);
                 }
                 Ok(flow)

@@ -108,6 +108,7 @@ impl<S: Stream> Channel<S> {
             return Ok(flow);
         }
         log::info!("[{}] octets behind DATA, which was refused: connection closed", self.context.connection);
+        self.begin_last_word();
         self.answer(UNASKED)
     }
 
