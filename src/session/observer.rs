@@ -1,6 +1,7 @@
 //! Who is told what happens, to count or time or trace it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::envelope::MessageId;
@@ -13,7 +14,8 @@ use crate::syntax::reply::Reply;
 /// One observer serves all connections of a server: see [`Builder::observer`](crate::Builder::observer). It is called on the
 /// thread of the connection, which waits meanwhile, so a call shall be short, and count with atomics rather than behind a
 /// lock. It cannot change what happens: for that there is the [`Session`](crate::Session). A panic is caught, logged and
-/// counted in [`Stats::panics`](crate::Stats::panics), and the connection goes on. Without an observer nothing is timed.
+/// counted in [`Stats::panics`](crate::Stats::panics), and the connection goes on. Without an observer nothing is timed. An
+/// `Arc` of an observer is one, too, so that the program can read what it keeps.
 ///
 /// It is not told of connections that are refused before they have a thread, which only `Stats` counts.
 ///
@@ -28,7 +30,7 @@ use crate::syntax::reply::Reply;
 /// #[derive(Default)]
 /// struct Histogram([AtomicU64; 5]);
 ///
-/// impl Observer for Arc<Histogram> {
+/// impl Observer for Histogram {
 ///     fn reply(&self, _: &Context, _: &Reply, duration: Duration) {
 ///         let bounds = [1, 10, 100, 1000].map(Duration::from_millis);
 ///         self.0[bounds.partition_point(|bound| *bound < duration)].fetch_add(1, Relaxed);
@@ -74,6 +76,34 @@ pub trait Observer: Send + Sync {
 
     /// The outcome of a message whose content was asked for is known; the reply follows.
     fn message(&self, context: &Context, message: &ObservedMessage) {}
+}
+
+// A call that is missing here would be forgotten silently.
+#[warn(clippy::missing_trait_methods)]
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn connected(&self, context: &Context) {
+        (**self).connected(context);
+    }
+
+    fn disconnected(&self, context: &Context, duration: Duration) {
+        (**self).disconnected(context, duration);
+    }
+
+    fn handshake(&self, context: &Context, failure: Option<&io::Error>, duration: Duration) {
+        (**self).handshake(context, failure, duration);
+    }
+
+    fn login(&self, context: &Context, reply: &Reply, duration: Duration) {
+        (**self).login(context, reply, duration);
+    }
+
+    fn reply(&self, context: &Context, reply: &Reply, duration: Duration) {
+        (**self).reply(context, reply, duration);
+    }
+
+    fn message(&self, context: &Context, message: &ObservedMessage) {
+        (**self).message(context, message);
+    }
 }
 
 /// A message of which an [`Observer`] is told.

@@ -178,7 +178,7 @@ fn handshakes_and_logins() {
     use crate::support::tls::{Certificate, TlsClient};
     use pillarbox::Users;
 
-    let notes = Notes::default();
+    let notes = Arc::new(Notes::default());
     let certificate = Certificate::new();
     let users = Users::new().add("bob", "builder").expect("an entry");
     let builder = Server::builder().tls(certificate.tls()).authenticator(users).observer(notes.clone());
