@@ -98,6 +98,7 @@
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
 //! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
 //! | listen on several ports, Unix sockets, or sockets passed in | [`Listener`], [`Builder::listen`] |
+//! | watch a server | [`Server::stats`], also as text for monitoring systems; an [`Observer`]; [`guide::operations`] |
 //! | stop | [`Server::shutdown`]; [`Server::begin_shutdown`], which hooks and handlers call by a [`handle`](Server::handle) |
 //! | test code that sends mail | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`] |
 //! | know what to rely on, and why | the pages of the [`guide`] |
@@ -197,8 +198,9 @@ pub use io::tls::{Tls, TlsAcceptor, TlsStream};
 pub use io::transport::Transport;
 pub use server::listener::Listener;
 pub use server::{Server, ServerHandle, ShutdownReport};
+pub use session::observer::{ObservedMessage, Observer};
 pub use session::{Context, IntoSession, Phase, Session, SessionFactory};
-pub use stats::Stats;
+pub use stats::{Refusals, RefusedConnections, Stats, Timeouts};
 pub use syntax::address::{AddressError, AddressLiteral, ForwardPath, Mailbox, ReversePath};
 pub use syntax::command::Verb;
 pub use syntax::escaped::Escaped;

@@ -193,6 +193,9 @@
 //!   searched; then mail is refused. A deleted message counts until the last visitor has read it. Messages on their way
 //!   and large answers come on top: at most 64 MiB and 256 MiB.
 //!
+//! `--metrics ADDR` has the same limits for its visitors, no password, and no check of `Host`: what it shows are counts, and nothing
+//! of who sent what. Give it an address that only your monitoring can reach.
+//!
 //! # Somebody else on the machine
 //!
 //! - Spooled messages are in files without a name, not encrypted.

@@ -33,7 +33,10 @@ use crate::server::listener::{Bound, Listener, reachable};
 use crate::server::pool::{Jobs, Pool, Threads};
 use crate::server::worker::{AcceptedConnection, Live, Worker};
 use crate::session::SessionFactory;
-use crate::stats::{Counters, Stats};
+use crate::session::observer::Observer;
+use crate::stats::Stats;
+use crate::stats::counters::Counters;
+use crate::stats::pulse::Watch;
 
 /// The grace time of a server that is dropped: a message that is on its way may just make it.
 const DROP_GRACE: Duration = Duration::from_millis(250);
@@ -41,12 +44,17 @@ const DROP_GRACE: Duration = Duration::from_millis(250);
 /// What it takes at most, past the grace time, to say goodbye to the connections that are cut.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// What a listener takes at most for a connection, which it gives to another thread: it never waits for a client. Far more than
+/// any machine needs.
+const LONGEST_HAND_OVER: Duration = Duration::from_secs(10);
+
 /// What a builder has gathered.
 pub(crate) struct Settings {
     pub config: Config,
     pub session: Option<SessionFactory>,
     pub transcripts: bool,
     pub faults: Option<Faults>,
+    pub observer: Option<Arc<dyn Observer>>,
     pub tls: Option<Tls>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
@@ -94,6 +102,8 @@ struct Core {
     shared: Arc<Shared>,
     shutdown: Arc<Shutdown>,
     live: Arc<Live>,
+    // Of each listener and each consumer.
+    watches: Vec<Watch>,
     jobs: Jobs<AcceptedConnection>,
     endpoints: Vec<Endpoint>,
     scheme: &'static str,
@@ -147,6 +157,7 @@ impl Server {
             tls: settings.tls,
             transcripts: settings.transcripts.then(Transcripts::default),
             faults: settings.faults,
+            observer: settings.observer,
             #[cfg(feature = "auth")]
             authenticator: settings.authenticator,
         });
@@ -165,11 +176,17 @@ impl Server {
             let (worker, mut buffers) = (worker.clone(), None);
             Box::new(move |connection| worker.serve(connection, &mut buffers))
         }));
+        let listening = bound.iter().map(|_| Watch::new(LONGEST_HAND_OVER));
+        let watches: Vec<_> =
+            listening.chain(handlers.iter().map(|_| Watch::new(2 * config.handler_timeout))).collect();
+        let pulses: Vec<_> = watches.iter().map(Watch::pulse).collect();
+        let (listener_pulses, consumer_pulses) = pulses.split_at(bound.len());
         let server = Server {
             core: Arc::new(Core {
                 shared,
                 shutdown,
                 live,
+                watches,
                 jobs: pool.jobs(),
                 endpoints: bound.iter().map(|(bound, _)| bound.local().clone()).collect(),
                 scheme,
@@ -187,18 +204,18 @@ impl Server {
         };
         // From here on an early return drops the server, which ends what was started.
         let core = &server.core;
-        for mut handler in handlers {
+        for (mut handler, pulse) in handlers.into_iter().zip(consumer_pulses.iter().cloned()) {
             let receiver = receiver.clone();
             let thread = thread::Builder::new().name("pillarbox-consumer".into());
             let (shared, shutdown) = (core.shared.clone(), core.shutdown.clone());
             let work = move || {
                 shutdown.adopt_thread();
-                consume(&mut *handler, &receiver, &shared.counters.panics);
+                consume(&mut *handler, &receiver, &shared.counters.panics, &pulse);
             };
             core.consuming.spawn(thread, work).map_err(Error::Thread)?;
         }
         let serial = Arc::new(AtomicU64::new(0));
-        for (bound, implicit_tls) in bound {
+        for ((bound, implicit_tls), pulse) in bound.into_iter().zip(listener_pulses.iter().cloned()) {
             let acceptor = AcceptLoop {
                 bound,
                 implicit_tls,
@@ -207,6 +224,7 @@ impl Server {
                 pool: pool.clone(),
                 live: core.live.clone(),
                 serial: serial.clone(),
+                pulse,
             };
             let thread = thread::Builder::new().name("pillarbox-listener".into());
             core.accepting.spawn(thread, move || acceptor.run()).map_err(Error::Thread)?;
@@ -249,9 +267,22 @@ impl Server {
         &self.core.endpoints
     }
 
-    /// The server's counters.
+    /// The server's numbers: what it has counted, and what it holds now.
     pub fn stats(&self) -> Stats {
         self.core.stats()
+    }
+
+    /// Whether a shutdown has begun: no connection is accepted any more. For a load balancer, which shall send no more clients.
+    pub fn is_shutting_down(&self) -> bool {
+        self.core.shutdown.is_closing()
+    }
+
+    /// Whether the server does its work, for a watchdog that asks every few seconds: its listeners and consumers are there, and
+    /// none of them seems to be stuck. A consumer seems so if its handler has had one message for longer than twice the
+    /// [`handler_timeout`](crate::Builder::handler_timeout), counted from the first time that this was asked meanwhile. True
+    /// during a shutdown, which has its own limit in time.
+    pub fn is_responsive(&self) -> bool {
+        self.core.is_responsive()
     }
 
     /// The conversations of the last hundred connections, including open ones; the oldest first. Empty unless
@@ -350,6 +381,16 @@ impl ServerHandle {
     pub fn stats(&self) -> Stats {
         self.core.stats()
     }
+
+    /// As [`Server::is_shutting_down`].
+    pub fn is_shutting_down(&self) -> bool {
+        self.core.shutdown.is_closing()
+    }
+
+    /// As [`Server::is_responsive`].
+    pub fn is_responsive(&self) -> bool {
+        self.core.is_responsive()
+    }
 }
 
 impl Debug for ServerHandle {
@@ -360,29 +401,19 @@ impl Debug for ServerHandle {
 
 impl Core {
     fn stats(&self) -> Stats {
-        let Counters {
-            connections,
-            open_connections,
-            refused_connections,
-            accepted_messages,
-            refused_messages,
-            lost_messages,
-            accepted_octets,
-            panics,
-        } = &self.shared.counters;
+        let queued = self.running.lock().as_ref().map_or(0, |running| running.deliveries.len());
         Stats {
-            connections: connections.get(),
-            open_connections: open_connections.get(),
-            refused_connections: refused_connections.get(),
             is_under_stress: self.shared.stress.timeout().is_some(),
-            accepted_messages: accepted_messages.get(),
-            refused_messages: refused_messages.get(),
-            lost_messages: lost_messages.get(),
-            accepted_octets: accepted_octets.get(),
-            panics: panics.get(),
+            queued_messages: queued as u64,
             buffered_octets: self.shared.store.held.used(),
             memory_octets: self.shared.store.in_memory(),
+            ..self.shared.counters.read()
         }
+    }
+
+    fn is_responsive(&self) -> bool {
+        let now = Instant::now();
+        self.shutdown.is_closing() || self.watches.iter().all(|watch| watch.is_alive(now))
     }
 
     fn shut_down(self: &Arc<Core>, grace: Duration) -> ShutdownReport {

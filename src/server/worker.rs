@@ -107,6 +107,8 @@ impl Worker {
     pub fn serve(&self, connection: AcceptedConnection, left: &mut Option<ConnectionBuffers>) {
         let AcceptedConnection { id, socket, peer, local, implicit_tls, permit: _place, stress_permit: _stress_permit } =
             connection;
+        // Before its client can know that it is served.
+        self.shared.counters.connections.add(1);
         let transport = match self.transport(socket, &peer) {
             Ok(transport) => transport,
             Err(e) => return log::info!("[{id}] connection lost: {e}"),
@@ -125,10 +127,18 @@ impl Worker {
                     ends = (Endpoint::named(peer), Endpoint::named(local));
                     match self.shared.addresses.take(&ends.0) {
                         Ok(permit) => _client_place = Some(permit),
-                        Err(reply) => return refuse_client(&self.shared, &mut stream, &ends.0, &reply),
+                        Err(why) => {
+                            why.counter(&self.shared.counters).add(1);
+                            return refuse_client(&mut stream, &ends.0, &why.reply());
+                        }
                     }
                 }
-                Err(e) => return log::info!("[{id}] no PROXY header from {}: {e}", ends.0),
+                Err(e) => {
+                    if e.kind() == io::ErrorKind::TimedOut {
+                        self.shared.counters.timeouts.proxy_header.add(1);
+                    }
+                    return log::info!("[{id}] no PROXY header from {}: {e}", ends.0);
+                }
             }
         }
         let session: Result<Box<dyn Session>, Reply> = match &self.session {
@@ -180,9 +190,8 @@ fn read_proxy_header(stream: &mut stream::ConnectionStream, transport: &Transpor
 }
 
 /// A proxy's client exceeds its limits, which the listener could not know.
-fn refuse_client(shared: &Shared, stream: &mut stream::ConnectionStream, peer: &Endpoint, reply: &Reply) {
+fn refuse_client(stream: &mut stream::ConnectionStream, peer: &Endpoint, reply: &Reply) {
     log::info!("connection from {peer} refused: {reply}");
-    shared.counters.refused_connections.add(1);
     let mut text = Vec::new();
     reply.render(&mut text);
     stream.set_write_deadline(Instant::now() + Duration::from_secs(1));
@@ -199,7 +208,7 @@ struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn new(worker: &'a Worker, transport: &Transport, activity: &Arc<Activity>) -> Entry<'a> {
-        worker.shared.counters.open_connections.add(1);
+        worker.shared.counters.open_connection();
         let connection = LiveConnection { transport: transport.clone(), activity: activity.clone() };
         Entry { worker, at: worker.live.insert(connection) }
     }

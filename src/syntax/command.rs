@@ -46,7 +46,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb, in the order in which HELP names them.
-    const ALL: [Verb; 16] = [
+    pub(crate) const ALL: [Verb; 16] = [
         Verb::Helo,
         Verb::Ehlo,
         Verb::Lhlo,

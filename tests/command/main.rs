@@ -4,5 +4,6 @@
 
 mod command_line;
 mod deployment;
+mod metrics;
 #[path = "../support/mod.rs"]
 mod support;

@@ -6,6 +6,7 @@ mod auth;
 mod checks;
 mod conversation;
 mod listeners;
+mod observer;
 mod one_after_another;
 mod rfc_examples;
 #[cfg(all(feature = "rustls", feature = "auth", unix))]
@@ -13,6 +14,7 @@ mod rustls;
 mod sessions;
 mod shutdown;
 mod smtp_proto;
+mod stats;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "tls")]

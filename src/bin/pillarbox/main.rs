@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -15,8 +16,11 @@ mod causes;
 mod certificate;
 mod descriptors;
 mod digits;
+mod http;
+mod metrics;
 mod options;
 mod privileges;
+mod service_manager;
 mod web;
 
 use causes::chain;
@@ -77,6 +81,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     }
     let listener = listener.bind().map_err(|e| explain(&e))?;
     let web = inbox(&arguments)?;
+    let metrics = arguments.metrics.as_deref().map(bind_http).transpose()?;
     if !arguments.nosetuid {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
@@ -87,7 +92,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let handler: Box<dyn Handler> = match arguments.class {
         Class::Debugging => Box::new(handlers::Debugging::stdout()),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listener, tls)),
+        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listener, tls, metrics)),
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
@@ -101,7 +106,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
             Box::new(handlers::Mailman::at(lists, proxy(&arguments)))
         }
     };
-    serve(builder, listener, tls, handler, |_| Ok(()))
+    serve(builder, listener, tls, handler, metrics, |_| Ok(()))
 }
 
 /// The socket that systemd has opened: see sd_listen_fds(3).
@@ -136,6 +141,11 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
         ),
         Err(Refused::Bind(source)) => Err(explain(&Error::Bind { address: place.clone(), source })),
     }
+}
+
+/// Binds where those who watch the server ask.
+fn bind_http(place: &str) -> Result<TcpListener, String> {
+    http::bind(place).map_err(|source| explain(&Error::Bind { address: place.to_owned(), source }))
 }
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
@@ -185,10 +195,16 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
     builder
 }
 
-fn show(web: Web, builder: Builder, listener: Listener, certificate: Option<Certificate>) -> Result<(), String> {
+fn show(
+    web: Web,
+    builder: Builder,
+    listener: Listener,
+    certificate: Option<Certificate>,
+    metrics: Option<TcpListener>,
+) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
-    serve(builder, listener, certificate, handler, |server| {
-        let url = web.start(server.local_endpoints().iter()).map_err(|e| format!("cannot start a thread: {e}"))?;
+    serve(builder, listener, certificate, handler, metrics, |server| {
+        let url = web.start(server).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
         Ok(())
     })
@@ -199,6 +215,7 @@ fn serve(
     listener: Listener,
     certificate: Option<Certificate>,
     handler: impl Handler + 'static,
+    metrics: Option<TcpListener>,
     when_it_listens: impl FnOnce(&Server) -> Result<(), String>,
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
@@ -214,8 +231,15 @@ fn serve(
         tell(format_args!("listening on {endpoint}"));
     }
     when_it_listens(&server)?;
+    let no_thread = |e| format!("cannot start a thread: {e}");
+    if let Some(listener) = metrics {
+        tell(format_args!("metrics at {}", metrics::start(listener, server.handle()).map_err(no_thread)?));
+    }
+    service_manager::watch(server.handle()).map_err(no_thread)?;
+    service_manager::is_ready();
     // An error would mean that no signal can come any more.
     let _ = end.recv();
+    service_manager::is_stopping();
     // By its owner, so that a Unix socket is removed before the process ends. How many connections had to be cut is logged.
     server.shutdown(GRACE);
     Ok(())
@@ -228,7 +252,7 @@ fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiv
         let mut is_ending = false;
         for signal in signals.forever() {
             match (signal, &certificate) {
-                (SIGHUP, Some(certificate)) => certificate.renew(),
+                (SIGHUP, Some(certificate)) => service_manager::reload(|| certificate.renew()),
                 // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
                 (SIGXFSZ, _) => {}
                 _ if is_ending => std::process::exit(1),

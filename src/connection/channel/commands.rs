@@ -26,6 +26,7 @@ impl<S: Stream> Channel<S> {
     pub(super) fn command(&mut self, octets: &[u8]) -> io::Result<Flow> {
         let line = command::Line::new(octets);
         self.is_junk = false;
+        self.begin_answer();
         self.context.verb = line.verb;
         self.record_line(octets, line);
         if octets.len() + 2 > MAX_COMMAND_LINE && line.verb != Some(Verb::Auth) {

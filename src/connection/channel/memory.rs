@@ -114,6 +114,7 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
         server: 0xabc,
         tls: None,
         transcripts: None,
+        observer: None,
         faults: None,
         #[cfg(feature = "auth")]
         authenticator: None,

@@ -85,6 +85,7 @@ impl<S: Stream> Channel<S> {
         self.context.phase = Phase::Command;
         if read.is_ok() && !last {
             if let Some(overflow) = message.collector.overflow() {
+                self.account_for_content(message.collector.total(), message.since);
                 self.lose(&overflow_reply(overflow));
                 return self.answer(overflow_reply(overflow));
             }
@@ -104,6 +105,7 @@ impl<S: Stream> Channel<S> {
             return Ok(flow);
         }
         log::info!("[{}] octets behind DATA, which was refused: connection closed", self.context.connection);
+        self.begin_last_word();
         self.answer(UNASKED)
     }
 
@@ -129,7 +131,10 @@ impl<S: Stream> Channel<S> {
                 Ok([]) if self.activity.is_closing() => return self.answer(SHUTTING_DOWN),
                 Ok([]) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(available) => available,
-                Err(e) if e.kind() == ErrorKind::TimedOut => return self.answer(IDLE),
+                Err(e) if e.kind() == ErrorKind::TimedOut => {
+                    self.shared.counters.timeouts.content.add(1);
+                    return self.answer(IDLE);
+                }
                 // Within TLS the end of the stream is an error.
                 Err(_) if self.activity.is_closing() => return self.answer(SHUTTING_DOWN),
                 Err(e) => return Err(e),
@@ -144,7 +149,8 @@ impl<S: Stream> Channel<S> {
 
     /// Gives chunks up whose message was given up.
     pub(super) fn forget_chunks(&mut self) {
-        if self.chunks.take().is_some() {
+        if let Some(chunks) = self.chunks.take() {
+            self.shared.counters.received_octets.add(chunks.collector.total());
             self.activity.end_message();
         }
     }
@@ -220,7 +226,10 @@ impl<S: Stream> Channel<S> {
             Ok([]) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
             Ok([]) => Err(Cut::Lost(ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(()),
-            Err(e) if e.kind() == ErrorKind::TimedOut => Err(Cut::With(IDLE)),
+            Err(e) if e.kind() == ErrorKind::TimedOut => {
+                self.shared.counters.timeouts.content.add(1);
+                Err(Cut::With(IDLE))
+            }
             // Within TLS the end of the stream is an error.
             Err(_) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
             Err(e) => Err(Cut::Lost(e)),
@@ -229,15 +238,16 @@ impl<S: Stream> Channel<S> {
 
     /// Delivers a message whose content was read, if it was, and says what became of it. Ends the transaction.
     fn conclude(&mut self, message: Chunks, read: Result<(), Cut>) -> io::Result<Flow> {
+        self.account_for_content(message.collector.total(), message.since);
         let flow = match read {
             Ok(()) => self.deliver(message),
             Err(Cut::With(reply)) => {
-                self.shared.counters.lost_messages.add(1);
+                self.account_for_message(None);
                 log::info!("[{}] message cut off: {reply}", self.context.connection);
                 self.answer(reply)
             }
             Err(Cut::Lost(e)) => {
-                self.shared.counters.lost_messages.add(1);
+                self.account_for_message(None);
                 Err(e)
             }
         };
@@ -261,15 +271,28 @@ impl<S: Stream> Channel<S> {
             return self.answer_message(Response::All(Reply::LOCAL_ERROR), recipients, None);
         };
         let id = envelope.id();
-        let deadline = Instant::now() + self.shared.config.handler_timeout;
-        let response = match self.dispatch.deliver(envelope, deadline) {
+        let now = Instant::now();
+        let deadline = now + self.shared.config.handler_timeout;
+        self.shared.counters.unanswered_messages.add(1);
+        let delivered = self.dispatch.deliver(envelope, deadline);
+        self.shared.counters.unanswered_messages.subtract(1);
+        if self.shared.observer.is_some() {
+            (self.observed.id, self.observed.handling) = (Some(id), now.elapsed());
+        }
+        let response = match delivered {
             Ok(response) => response,
-            Err(Undelivered::Cut) => return self.answer(SHUTTING_DOWN),
+            Err(Undelivered::Cut) => {
+                self.account_for_message(Some(&SHUTTING_DOWN));
+                return self.answer(SHUTTING_DOWN);
+            }
             Err(why) => {
                 // A shutdown has to reach this worker where it waits next.
                 self.activity.set_canceller(self.dispatch.canceller());
                 match why {
-                    Undelivered::Late => log::error!("[{}] {id} was not answered in time", self.context.connection),
+                    Undelivered::Late => {
+                        self.shared.counters.timeouts.handler.add(1);
+                        log::error!("[{}] {id} was not answered in time", self.context.connection);
+                    }
                     _ => log::error!("[{}] {id} was dropped unanswered", self.context.connection),
                 }
                 Response::All(Reply::LOCAL_ERROR)
@@ -358,8 +381,8 @@ impl<S: Stream> Channel<S> {
         match delivered {
             Some(Delivered { id, octets, .. }) if outcome.is_positive() => {
                 log::info!("[{}] {id} accepted: {octets} octets, {recipients} recipients", self.context.connection);
-                self.shared.counters.accepted_messages.add(1);
                 self.shared.counters.accepted_octets.add(*octets);
+                self.account_for_message(Some(outcome));
                 (self.errors, self.junk, self.overshoot) = (0, 0, 0);
                 self.unconfirmed = Some(*id);
             }
@@ -378,7 +401,7 @@ impl<S: Stream> Channel<S> {
     /// A message is refused after its content was read.
     fn lose(&mut self, refusal: &Reply) {
         log::info!("[{}] message refused: {refusal}", self.context.connection);
-        self.shared.counters.refused_messages.add(1);
+        self.account_for_message(Some(refusal));
         self.reset();
         self.activity.end_message();
     }

@@ -21,13 +21,15 @@ use crate::io::wire::input::Input;
 use crate::io::wire::line::{Line, LineReader};
 use crate::limits::clients::{Addresses, ClientPermit};
 use crate::limits::stress::Stress;
+use crate::session::observer::{ObservedMessage, Observer};
 use crate::session::transaction::SessionState;
 use crate::session::{Context, Phase, Session};
-use crate::stats::Counters;
+use crate::stats::counters::Counters;
 use crate::stats::guard::guarded;
 use crate::syntax::command;
 use crate::syntax::reply::{Reply, Status};
 
+mod account;
 #[cfg(feature = "auth")]
 mod authenticate;
 mod buffers;
@@ -70,6 +72,7 @@ pub(crate) struct Shared {
     pub tls: Option<Tls>,
     pub transcripts: Option<Transcripts>,
     pub faults: Option<Faults>,
+    pub observer: Option<Arc<dyn Observer>>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
 }
@@ -107,6 +110,10 @@ pub(crate) struct Channel<S> {
     // The last line was AUTH, or may have been a part of it.
     is_behind_auth: bool,
     record: Record,
+    // Where somebody observes: when the connection began, when what is answered next had come, and the message of now.
+    since: Option<Instant>,
+    asked: Option<Instant>,
+    observed: ObservedMessage,
     scripted: Option<Box<Scripted>>,
 }
 
@@ -186,6 +193,9 @@ impl<S: Stream> Channel<S> {
             unconfirmed: None,
             is_behind_auth: false,
             record,
+            since: None,
+            asked: None,
+            observed: ObservedMessage::default(),
             scripted,
         }
     }
@@ -199,10 +209,11 @@ impl<S: Stream> Channel<S> {
         let shared = self.shared.clone();
         let panics = &shared.counters.panics;
         let who = format_args!("[{id}] session");
+        self.begin_observing();
         let ended = guarded(panics, who, || self.converse(implicit_tls, &mut line)).unwrap_or_else(|| {
             self.dispatch.renew();
             // What panicked may have been the stream, which is then written to again.
-            guarded(panics, who, || self.close_with(BROKEN)).unwrap_or(Ok(()))
+            guarded(panics, who, || self.close_after(BROKEN)).unwrap_or(Ok(()))
         });
         if let Err(e) = ended {
             log::info!("[{id}] connection to {} lost: {e}", self.context.peer);
@@ -211,8 +222,13 @@ impl<S: Stream> Channel<S> {
                 log::warn!("[{id}] {message} was accepted, but its reply may not have arrived");
             }
         }
+        if let Some(chunks) = self.chunks.take() {
+            self.account_for_content(chunks.collector.total(), chunks.since + chunks.paused.elapsed());
+            self.account_for_message(None);
+        }
         self.context.verb = None;
         guarded(panics, who, || self.session.disconnect(&self.context));
+        self.observe(|observer, context, since| observer.disconnected(context, since(self.since)));
         log::debug!("[{id}] connection closed");
         self.record.event(format_args!("connection closed"));
         self.forget(&mut line);
@@ -253,10 +269,9 @@ impl<S: Stream> Channel<S> {
 
     /// Sends the banner, or gives the refusal that the client gets instead.
     fn welcome(&mut self, implicit_tls: bool) -> io::Result<Option<Reply>> {
-        if let Some(reply) = self.refused.take() {
-            return Ok(Some(reply));
-        }
-        if let Err(reply) = self.session.connect(&self.context) {
+        let refused = self.refused.take().map_or_else(|| self.session.connect(&self.context), Err);
+        if let Err(reply) = refused {
+            self.shared.counters.refused_connections.session.add(1);
             return Ok(Some(reply));
         }
         // RFC 5321 section 3.1: the server speaks first. It takes system calls to know, so only if somebody wants to.
@@ -283,6 +298,7 @@ impl<S: Stream> Channel<S> {
             Waited::Shutdown => self.close_with(SHUTTING_DOWN),
             Waited::Late => {
                 log::info!("[{}] no command in time", self.context.connection);
+                self.shared.counters.timeouts.command.add(1);
                 self.close_with(IDLE)
             }
             Waited::EndOfStream => {

@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use pillarbox::ServerHandle;
 use serde_json::json;
 
 use super::guard::Guard;
-use super::http::{Body, HttpConnection, Request, Response};
-use super::memory::{MemoryReservation, Reserved};
 use super::rules::Rules;
 use super::store::{MessageStore, StoredMessage};
 use super::{download, html, mail, query};
 use crate::digits::parse_digits;
+use crate::http::accept_loop::Service;
+use crate::http::connection::{Body, HttpConnection, Request, Response};
+use crate::http::memory::{MemoryReservation, Reserved};
+use crate::metrics;
 
 /// How many requests may wait for the next message.
 const MAX_WAITING: usize = 64;
@@ -47,10 +50,11 @@ pub struct Api {
     pub endpoints: Vec<String>,
     pub room: Arc<MemoryReservation>,
     pub waiting: AtomicUsize,
+    pub server: ServerHandle,
 }
 
-impl Api {
-    pub fn answer(&self, request: &Request, client: &HttpConnection) -> Response {
+impl Service for Api {
+    fn answer(&self, request: &Request, client: &HttpConnection) -> Response {
         let answer = self.guard.check(request).and_then(|()| self.route(request, client));
         let mut response = answer.unwrap_or_else(|refusal| refusal);
         if !response.fields.iter().any(|(name, _)| *name == "Content-Security-Policy") {
@@ -64,11 +68,14 @@ impl Api {
             .with("X-Frame-Options", "SAMEORIGIN")
             .with("X-DNS-Prefetch-Control", "off")
     }
+}
 
+impl Api {
     fn route(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
         let path: Vec<&str> = request.path[1..].split('/').collect();
         let allowed = match path[..] {
             [""] | ["app.js" | "faults.js" | "message.js" | "page.js" | "app.css" | "icon.svg"] => "GET, HEAD",
+            _ if metrics::is_known(&request.path) => "GET, HEAD",
             ["api", "server" | "next"] => "GET, HEAD",
             ["api", "messages"] | ["api", "messages", _] => "GET, HEAD, DELETE",
             ["api", "messages", _, "source" | "html"] | ["api", "messages", _, "attachments", _] => "GET, HEAD",
@@ -112,6 +119,7 @@ impl Api {
                     _ => self.message(&message, client),
                 }
             }
+            _ if metrics::is_known(&request.path) => Ok(metrics::page(request, &self.server)),
             (_, [file]) => Ok(page(file)),
             _ => Err(absent("page")),
         }
@@ -237,7 +245,7 @@ fn page(file: &str) -> Response {
 
 fn source(message: Arc<StoredMessage>) -> Response {
     let name = format!("message-{}.eml", message.id);
-    Response::new(200, "message/rfc822", Body::Message(message))
+    Response::new(200, "message/rfc822", Body::Stored(message))
         .with("Content-Disposition", download::disposition(&name))
 }
 

@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::http::{Request, Response};
 use crate::digits::parse_digits;
+use crate::http::connection::{Request, Response};
 
 /// Under which names the inbox is reached.
 pub struct Guard {

@@ -1,11 +1,11 @@
 //! What a client gets.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::memory::Reserved;
-use super::store::StoredMessage;
 
 pub struct Response {
     pub status: u16,
@@ -13,13 +13,22 @@ pub struct Response {
     pub body: Body,
 }
 
+/// Octets that are not in memory as a whole.
+pub trait Stored: Send + Sync {
+    /// How many there are.
+    fn octets(&self) -> u64;
+
+    /// All of them, from the first.
+    fn reader(&self) -> Box<dyn Read + '_>;
+}
+
 pub enum Body {
     None,
     Fixed(&'static str),
     /// With the room that they take.
     Octets(Vec<u8>, Option<Reserved>),
-    /// A message as it came.
-    Message(Arc<StoredMessage>),
+    /// What is stored elsewhere, read while it is sent.
+    Stored(Arc<dyn Stored>),
 }
 
 impl Response {
@@ -70,7 +79,7 @@ impl Body {
             Body::None => 0,
             Body::Fixed(text) => text.len() as u64,
             Body::Octets(octets, _) => octets.len() as u64,
-            Body::Message(message) => message.envelope.content().len(),
+            Body::Stored(stored) => stored.octets(),
         }
     }
 }

@@ -164,9 +164,9 @@ impl<'a> HttpConnection<'a> {
                 self.write(&[head.as_bytes(), &octets[..first]].concat(), deadline)?;
                 self.write(&octets[first..], deadline)?;
             }
-            Body::Message(message) => {
+            Body::Stored(stored) => {
                 self.write(head.as_bytes(), deadline)?;
-                let mut content = message.envelope.content().reader();
+                let mut content = stored.reader();
                 let mut piece = vec![0; PIECE];
                 loop {
                     match content.read(&mut piece)? {
@@ -282,7 +282,7 @@ fn left(deadline: Instant) -> io::Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::clients::Clients;
+    use crate::http::clients::Clients;
     use std::net::TcpListener;
     use std::sync::Arc;
 
