@@ -3,7 +3,6 @@
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
