@@ -1,4 +1,4 @@
-//! What each client address may take of a server: connections at once, connections in a time, and errors in a time.
+//! What each client address may use: connections at once, connections in a time, and errors in a time.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,10 +18,10 @@ const POLICY: Status = Status::new(4, 7, 0);
 const TOO_MANY_FROM_YOU: Reply = Reply::fixed(421, POLICY, "Too many connections from your address");
 const TOO_MANY_FROM_NETWORK: Reply = Reply::fixed(421, POLICY, "Too many connections from your network");
 const TOO_FAST: Reply = Reply::fixed(421, POLICY, "Too many connections from your network in a short time");
-/// What a client hears of whose network there were too many errors.
+/// The reply to a client whose network has made too many errors.
 pub(crate) const TOO_MANY_ERRORS_FROM_YOU: Reply = Reply::fixed(421, POLICY, "Too many errors from your network");
 
-/// What the clients' addresses and networks have taken so far, where that is limited.
+/// What clients' addresses and networks use now, so far as that is limited.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     per_address: Option<Arc<NetworkPermits>>,

@@ -3,6 +3,7 @@
 pub(crate) mod counters;
 pub(crate) mod guard;
 mod openmetrics;
+pub(crate) mod outage;
 pub(crate) mod pulse;
 
 use crate::syntax::command::Verb;

@@ -9,6 +9,8 @@ mod listeners;
 mod observer;
 mod one_after_another;
 mod rfc_examples;
+#[cfg(all(feature = "rustls", feature = "auth", unix))]
+mod rustls;
 mod sessions;
 mod shutdown;
 mod smtp_proto;

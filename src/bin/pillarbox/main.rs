@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 mod causes;
 mod certificate;
 mod descriptors;
+mod digits;
 mod http;
 mod metrics;
 mod options;
@@ -148,7 +149,7 @@ fn bind_http(place: &str) -> Result<TcpListener, String> {
 }
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
-    let upstream = Upstream::from(address);
+    let upstream = Upstream::from(address).rustls();
     match arguments.upstream_timeout {
         Some(timeout) => upstream.timeout(timeout),
         None => upstream,

@@ -19,11 +19,8 @@ use crate::syntax::parameter::{Body, MailParameters};
 use crate::syntax::reply::{Reply, Status};
 
 const CONTENT_FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Message far too big");
-const NO_ROOM: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const NOT_STORED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 const LONE_LINE_END: Reply = Reply::fixed(550, Status::new(5, 5, 2), "Lone CR or LF in message");
 const NOT_UTF8: Reply = Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8");
-const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 const UNASKED: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Content was not asked for");
 const CHUNKS_FIRST: Reply = Reply::fixed(503, Status::new(5, 5, 1), "BDAT and DATA do not mix");
 
@@ -164,7 +161,7 @@ impl<S: Stream> Channel<S> {
         // Known to be too much before it comes, if the client said how much.
         let announced = self.context.mail_parameters().and_then(MailParameters::size).unwrap_or(0);
         if !self.shared.store.held.has(announced.max(1)) {
-            return Err(NO_ROOM);
+            return Err(Reply::NO_STORAGE);
         }
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
     }
@@ -271,7 +268,7 @@ impl<S: Stream> Channel<S> {
         }
         let octets = content.len();
         let Some(envelope) = self.envelope(content) else {
-            return self.answer_message(Response::All(UNANSWERED), recipients, None);
+            return self.answer_message(Response::All(Reply::LOCAL_ERROR), recipients, None);
         };
         let id = envelope.id();
         let now = Instant::now();
@@ -298,7 +295,7 @@ impl<S: Stream> Channel<S> {
                     }
                     _ => log::error!("[{}] {id} was dropped unanswered", self.context.connection),
                 }
-                Response::All(UNANSWERED)
+                Response::All(Reply::LOCAL_ERROR)
             }
         };
         if response.accepts()
@@ -323,41 +320,52 @@ impl<S: Stream> Channel<S> {
             Ok(false) => Err(NOT_UTF8),
             Err(e) => {
                 log::error!("[{}] message cannot be read back: {e}", self.context.connection);
-                Err(NOT_STORED)
+                Err(Reply::NOT_STORED)
             }
         }
     }
 
-    /// Says the reply, or in LMTP the replies, to a message that was read to its end.
+    /// Says the reply, or in LMTP and with PRDR the replies, to a message that was read to its end.
     fn answer_message(
         &mut self,
         response: Response,
         recipients: usize,
         delivered: Option<Delivered>,
     ) -> io::Result<Flow> {
-        let is_each_asked =
-            matches!(delivered, Some(Delivered { prdr: true, .. })) && !matches!(response, Response::All(_));
-        if !self.shared.config.lmtp && !is_each_asked {
+        let has_each = !matches!(response, Response::All(_));
+        if self.shared.config.lmtp {
+            self.answer_each(response.into_each(recipients), &delivered)
+        } else if has_each && delivered.as_ref().is_some_and(|delivered| delivered.prdr) {
+            self.answer_prdr(response.into_each(recipients), &delivered)
+        } else {
             let reply = response.into_one(recipients);
             self.settle(&reply, recipients, &delivered);
             self.say_outcome(&reply, &delivered)?;
-            return self.judge(&reply);
+            self.judge(&reply)
         }
-        // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
-        let mut replies = response.into_each(recipients);
-        let outcome =
-            replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(UNANSWERED);
-        self.settle(&outcome, recipients, &delivered);
-        if is_each_asked {
-            self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
-            // And one for all behind them.
-            replies.push(outcome);
-        }
-        // However many say no, it is the refusal of one message: the count must not end the connection before the last has
-        // been heard.
+    }
+
+    /// RFC 2033 section 4.2: a reply for each recipient that was accepted, in their order.
+    fn answer_each(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
+        self.settle(&outcome(&replies), replies.len(), delivered);
+        self.say_each(replies, delivered)
+    }
+
+    /// As in LMTP, between a reply that announces this and one for the message.
+    fn answer_prdr(&mut self, mut replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
+        let outcome = outcome(&replies);
+        self.settle(&outcome, replies.len(), delivered);
+        self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
+        replies.push(outcome);
+        self.say_each(replies, delivered)
+    }
+
+    /// Says replies to one message. However many say no, it is the refusal of one message: the count must not end the
+    /// connection before the last has been heard.
+    fn say_each(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
         let mut refusal = None;
         for reply in replies {
-            self.say_outcome(&reply, &delivered)?;
+            self.say_outcome(&reply, delivered)?;
             if reply.is_closing() {
                 return Ok(Flow::Close);
             }
@@ -434,10 +442,16 @@ impl<S: Stream> Channel<S> {
     }
 }
 
+/// The reply that says what became of a message for which each recipient has one: that it was accepted, if any says so.
+fn outcome(replies: &[Reply]) -> Reply {
+    let accepted = replies.iter().find(|reply| reply.is_positive());
+    accepted.or(replies.first()).cloned().unwrap_or(Reply::LOCAL_ERROR)
+}
+
 fn overflow_reply(overflow: Overflow) -> Reply {
     match overflow {
         Overflow::TooBig => TOO_BIG,
-        Overflow::NoRoom => NO_ROOM,
-        Overflow::NotStored => NOT_STORED,
+        Overflow::NoRoom => Reply::NO_STORAGE,
+        Overflow::NotStored => Reply::NOT_STORED,
     }
 }

@@ -7,6 +7,8 @@ pub mod accept_loop;
 pub mod clients;
 pub mod connection;
 pub mod memory;
+pub mod request;
+pub mod response;
 
 /// The addresses of a place, IPv4 before IPv6.
 ///

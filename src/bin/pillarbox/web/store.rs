@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use pillarbox::{Envelope, Reply};
 
 use super::summary::Summary;
-use crate::http::connection::Stored;
+use crate::http::response::Stored;
 
 /// How many messages there can be.
 const MAX_MESSAGES: usize = 10_000;
