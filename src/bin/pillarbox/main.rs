@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Upstream, Users, handlers};
+use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, Upstream, Users, handlers};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -49,6 +49,12 @@ fn run(arguments: Arguments) -> Result<(), String> {
         (Class::Maildir, Some(folder)) => Some(folder.clone()),
         _ => None,
     };
+    #[cfg(unix)]
+    match (arguments.class, arguments.program.is_empty()) {
+        (Class::Pipe, true) => usage(ErrorKind::MissingRequiredArgument, "-c Pipe needs -- PROGRAM"),
+        (Class::Pipe, false) | (_, true) => {}
+        (_, false) => usage(ErrorKind::ArgumentConflict, "-- PROGRAM is for -c Pipe"),
+    }
     // Both may be files that only root can read.
     let tls = match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
@@ -94,6 +100,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
                 .map_err(|e| format!("cannot use the Maildir {}: {e}", folder.display()))?;
             Box::new(maildir)
         }
+        #[cfg(unix)]
+        Class::Pipe => return run_for_each(pipe(&arguments)?, builder, listener, tls),
         Class::PureProxy => Box::new(proxy(&arguments)),
         Class::MailmanProxy => {
             let lists = upstream(&arguments.mailman, &arguments);
@@ -135,6 +143,34 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
         ),
         Err(Refused::Bind(source)) => Err(explain(&Error::Bind { address: place.clone(), source })),
     }
+}
+
+/// The program of the class Pipe. Whoever runs this is its user already.
+#[cfg(unix)]
+fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
+    let [program, own @ ..] = &arguments.program[..] else { return Err("no program".to_owned()) };
+    let mut pipe = handlers::Pipe::new(program).args(own).lf(arguments.lf).each_recipient(arguments.pipe_each);
+    if let Some(timeout) = arguments.pipe_timeout {
+        pipe = pipe.timeout(timeout);
+    }
+    if let Some(processes) = arguments.pipe_processes {
+        pipe = pipe.processes(processes);
+    }
+    pipe.check().map_err(|e| format!("cannot run {}: {e}", Escaped::new(program.as_encoded_bytes())))?;
+    Ok(pipe)
+}
+
+/// As [`serve`], until the last program has ended: the shutdown itself does not wait for a handler for long.
+#[cfg(unix)]
+fn run_for_each(
+    pipe: handlers::Pipe,
+    builder: Builder,
+    listener: Listener,
+    certificate: Option<Certificate>,
+) -> Result<(), String> {
+    let served = serve(builder, listener, certificate, pipe.clone(), |_| Ok(()));
+    pipe.stop();
+    served
 }
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
