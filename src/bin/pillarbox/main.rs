@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
+#[cfg(unix)]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -160,6 +162,10 @@ fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
     Ok(pipe)
 }
 
+/// The programs of the class Pipe, for whoever ends the process.
+#[cfg(unix)]
+static PROGRAMS: Mutex<Option<handlers::Pipe>> = Mutex::new(None);
+
 /// As [`serve`], until the last program has ended: the shutdown itself does not wait for a handler for long.
 #[cfg(unix)]
 fn run_for_each(
@@ -168,9 +174,15 @@ fn run_for_each(
     listener: Listener,
     certificate: Option<Certificate>,
 ) -> Result<(), String> {
-    let served = serve(builder, listener, certificate, pipe.clone(), |_| Ok(()));
-    pipe.stop();
+    lock_programs().replace(pipe.clone());
+    let served = serve(builder, listener, certificate, pipe, |_| Ok(()));
+    lock_programs().iter().for_each(handlers::Pipe::stop);
     served
+}
+
+#[cfg(unix)]
+fn lock_programs() -> MutexGuard<'static, Option<handlers::Pipe>> {
+    PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
@@ -266,7 +278,14 @@ fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiv
                 (SIGHUP, Some(certificate)) => certificate.renew(),
                 // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
                 (SIGXFSZ, _) => {}
-                _ if is_ending => std::process::exit(1),
+                _ if is_ending => {
+                    // Locked to the end: nobody else ends the process meanwhile, and says that all is well.
+                    #[cfg(unix)]
+                    let programs = lock_programs();
+                    #[cfg(unix)]
+                    programs.iter().for_each(handlers::Pipe::stop);
+                    std::process::exit(1)
+                }
                 _ => {
                     is_ending = true;
                     // The receiver waits for this.
