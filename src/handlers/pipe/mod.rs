@@ -56,8 +56,8 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in pr
 /// # What the program gets
 ///
 /// The message is on its stdin, with CRLF line ends (see [`lf`](Pipe::lf)). It sees the end of its stdin only when it has the
-/// whole message, unless the server is killed with SIGKILL; a program that must be sure compares with `PILLARBOX_SIZE`. It
-/// may leave the message unread.
+/// whole message, unless the server is killed; a program that must be sure compares with `PILLARBOX_SIZE`. It may leave the
+/// message unread.
 ///
 /// The envelope is in its environment. Each of these variables is there, and empty if there is nothing to say:
 ///
