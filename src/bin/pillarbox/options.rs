@@ -40,7 +40,8 @@ pub struct Arguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
 
-    /// DebuggingServer, Inbox, Maildir, Pipe, Sink, PureProxy, MailmanProxy
+    // Without commas, which would leave no room for the last.
+    /// DebuggingServer Inbox Maildir Pipe Sink PureProxy MailmanProxy
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,
@@ -78,7 +79,7 @@ pub struct Arguments {
     #[arg(last = true, value_name = "PROGRAM")]
     pub program: Vec<OsString>,
 
-    /// Give it lines that end with LF instead of CRLF
+    /// Give the program lines that end with LF instead of CRLF
     #[cfg(unix)]
     #[arg(long, requires = "program")]
     pub lf: bool,
@@ -93,7 +94,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", requires = "program", value_parser = parse_positive)]
     pub pipe_processes: Option<usize>,
 
-    /// Run it for each recipient, one after the other
+    /// Run the program for each recipient, one after the other
     #[cfg(unix)]
     #[arg(long, requires = "program")]
     pub pipe_each: bool,
