@@ -92,6 +92,7 @@
 //! | a terminal | [`Debugging`](handlers::Debugging) prints control characters, and the controls of writing direction, escaped, and changes lines that pose as the frame around a message, whatever cannot be seen in them; a client's `X-Peer` stands below the server's |
 //! | the log | content is not logged, at any level. A [`Transcript`](crate::testing::Transcript) has the first KiB of a message, if [`transcripts`](Builder::transcripts) are made: an inbox makes them, a server does not by default |
 //! | a Maildir | no part of a file's name is a client's. Files are of mode 0600 and folders that are made 0700. `Return-Path`, `Delivered-To` and `Received` are made from parsed values |
+//! | a program that answers for messages | no shell has a part in it, and no value in its environment has a control character; of the server's environment it gets only what it needs. A client chooses most values, so they must be quoted in a shell. Its time, its number and what it writes are bounded |
 //! | who takes messages off a queue | `handlers::RedisStream::read` refuses an entry with a field that no server can have received, and names it |
 //! | the next server | no lone CR or LF goes out, but within BINARYMIME; dots are stuffed anew; more than 100 `Received` lines are a loop, `554 5.4.6` (fixed). Which parameters go on is said by the next server's EHLO |
 //! | the web inbox | HTML is shown in a sandboxed frame under a policy by which nothing runs and nothing is loaded from anywhere; attachments are downloads, of a type that nothing runs |

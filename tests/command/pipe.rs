@@ -53,6 +53,42 @@ fn a_program_with_arguments_decides() {
 }
 
 #[test]
+fn the_exit_status_is_known_even_if_the_parent_ignores_the_end_of_children() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' CHLD; exec \"$0\" -n -c Pipe 127.0.0.1:0 -- sh -c 'exit 75'"]);
+    shell.arg(env!("CARGO_BIN_EXE_pillarbox")).stderr(std::process::Stdio::piped());
+    let server = Running::start_command(shell);
+    send(&mut Client::ehlo(server.address()), "x\r\n", "451 4.3.0 Try again later");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' CHLD; exec \"$0\" -n -c Pipe 127.0.0.1:0 -- true"]);
+    shell.arg(env!("CARGO_BIN_EXE_pillarbox")).stderr(std::process::Stdio::piped());
+    let server = Running::start_command(shell);
+    send(&mut Client::ehlo(server.address()), "x\r\n", "250 2.0.0 OK");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn each_run_leaves_nothing_in_the_server() {
+    let script = "sleep 1000 & cat; echo trouble >&2";
+    let server = Running::start(&["-n", "-c", "Pipe", "127.0.0.1:0", "--", "sh", "-c", script]);
+    let process = server.process.0.id();
+    let open = || fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    let threads = || fs::read_dir(format!("/proc/{process}/task")).unwrap().count();
+    let mut client = Client::ehlo(server.address());
+    let mut before = None;
+    for number in 0..60 {
+        send(&mut client, "x\r\n", "250 2.0.0");
+        if number == 9 {
+            before = Some((open(), threads()));
+        }
+    }
+    assert_eq!(Some((open(), threads())), before);
+    let children =
+        Command::new("ps").args(["-o", "pid=,stat=,args=", "--ppid", &process.to_string()]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&children.stdout), "");
+}
+
+#[test]
 fn each_time_and_number() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();

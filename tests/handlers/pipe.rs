@@ -121,6 +121,57 @@ fn it_gets_the_message_and_the_envelope() {
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some() && !env.contains("CARGO"), "{env}");
 }
 
+#[cfg(all(feature = "tls", feature = "auth"))]
+#[test]
+fn it_knows_of_tls_and_the_user() {
+    use crate::support::tls::{Certificate, TlsClient};
+    let folder = folder();
+    let pipe = shell("env > $OUT/env", &folder);
+    let certificate = Certificate::new();
+    let users = pillarbox::Users::new().add("bob", "builder").unwrap();
+    let builder = Server::builder().tls(certificate.tls()).authenticator(users).smtputf8(true);
+    let server = builder.serve("127.0.0.1:0", pipe).unwrap();
+    let mut client = TlsClient::connect(server.local_addr());
+    client.expect_reply("220 ");
+    client.expect("EHLO client.example", "250");
+    client.expect("STARTTLS", "220 2.0.0");
+    let mut client = client.handshake(&certificate);
+    client.expect("EHLO client.example", "250");
+    client.expect("AUTH PLAIN AGJvYgBidWlsZGVy", "235");
+    client.expect("MAIL FROM:<> SMTPUTF8", "250");
+    client.expect("RCPT TO:<gr\u{fc}n@example.org>", "250");
+    client.expect("DATA", "354");
+    client.expect("x\r\n.", "250");
+    let env = fs::read_to_string(folder.path().join("env")).unwrap();
+    for line in [
+        "PILLARBOX_TLS=TLS",
+        "PILLARBOX_IDENTITY=bob",
+        "PILLARBOX_PROTOCOL=UTF8SMTPSA",
+        "PILLARBOX_SENDER=",
+        "PILLARBOX_RECIPIENTS=gr\u{fc}n@example.org",
+    ] {
+        assert!(env.lines().any(|other| other == line), "{line} is not in\n{env}");
+    }
+}
+
+#[test]
+fn a_client_at_a_unix_socket_has_no_address() {
+    let folder = folder();
+    let pipe = shell("env > $OUT/env", &folder);
+    let path = folder.path().join("socket");
+    let _server = Server::builder().serve(path.as_path(), pipe).unwrap();
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    use std::io::Write;
+    stream.write_all(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n.\r\nQUIT\r\n").unwrap();
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).unwrap();
+    assert!(replies.contains("250 2.0.0 OK "), "{replies}");
+    let env = fs::read_to_string(folder.path().join("env")).unwrap();
+    for line in ["PILLARBOX_PEER=unix:", "PILLARBOX_PEER_ADDRESS=", "PILLARBOX_PROTOCOL=SMTP", "PILLARBOX_SIZE=0"] {
+        assert!(env.lines().any(|other| other == line), "{line} is not in\n{env}");
+    }
+}
+
 #[test]
 fn line_ends_as_wanted_and_from_disk_too() {
     let content =
@@ -285,6 +336,8 @@ fn what_cannot_be_run_is_known_at_the_start_and_451_later() {
         client.expect_in_step();
     }
     Pipe::new("sh").check().unwrap();
+    let error = Pipe::new("sh").current_dir(folder.path().join("missing")).check().unwrap_err();
+    assert_eq!(error.to_string(), "its working folder is not there");
 }
 
 /// An address as long as they get.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, Upstream, Users, handlers};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 mod causes;
@@ -151,15 +151,27 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
 #[cfg(unix)]
 fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
     let [program, own @ ..] = &arguments.program[..] else { return Err("no program".to_owned()) };
-    let mut pipe = handlers::Pipe::new(program).args(own).lf(arguments.lf).each_recipient(arguments.pipe_each);
-    if let Some(timeout) = arguments.pipe_timeout {
-        pipe = pipe.timeout(timeout);
-    }
-    if let Some(processes) = arguments.pipe_processes {
-        pipe = pipe.processes(processes);
-    }
+    let pipe = handlers::Pipe::new(program)
+        .args(own)
+        .lf(arguments.lf)
+        .timeout(arguments.pipe_timeout)
+        .processes(arguments.pipe_processes)
+        .each_recipient(arguments.pipe_each);
     pipe.check().map_err(|e| format!("cannot run {}: {e}", Escaped::new(program.as_encoded_bytes())))?;
     Ok(pipe)
+}
+
+#[cfg(unix)]
+fn descriptors_of_programs(arguments: &Arguments) -> u64 {
+    match arguments.class {
+        Class::Pipe => (arguments.pipe_processes as u64).saturating_mul(descriptors::OF_A_PROGRAM),
+        _ => 0,
+    }
+}
+
+#[cfg(not(unix))]
+fn descriptors_of_programs(_: &Arguments) -> u64 {
+    0
 }
 
 /// The programs of the class Pipe, for whoever ends the process.
@@ -209,7 +221,7 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
         .require_tls(arguments.require_tls)
         .require_auth(arguments.require_auth)
         .max_recipients(arguments.max_recipients)
-        .max_connections(possible_connections(arguments.max_connections))
+        .max_connections(possible_connections(arguments.max_connections, descriptors_of_programs(arguments)))
         .max_connections_per_address(arguments.max_per_address);
     if let Some(timeout) = arguments.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
@@ -250,7 +262,7 @@ fn serve(
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
     let renewal = certificate.is_some().then_some(SIGHUP);
-    let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ].into_iter().chain(renewal))
+    let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ, SIGCHLD].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
     let server = builder.serve(listener, handler).map_err(|e| match e {
         Error::Setting(problem) => usage(ErrorKind::ValueValidation, &problem.to_string()),
@@ -278,6 +290,8 @@ fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiv
                 (SIGHUP, Some(certificate)) => certificate.renew(),
                 // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
                 (SIGXFSZ, _) => {}
+                // A program has ended. Were the signal ignored, as a parent may have it, nobody would learn with which status.
+                (SIGCHLD, _) => {}
                 _ if is_ending => {
                     // Locked to the end: nobody else ends the process meanwhile, and says that all is well.
                     #[cfg(unix)]

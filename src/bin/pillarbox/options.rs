@@ -84,15 +84,15 @@ pub struct Arguments {
     #[arg(long, requires = "program")]
     pub lf: bool,
 
-    /// Longest run of the program [default: 60]
+    /// Longest run of the program
     #[cfg(unix)]
-    #[arg(long, value_name = "SECONDS", requires = "program", value_parser = parse_seconds)]
-    pub pipe_timeout: Option<Duration>,
+    #[arg(long, value_name = "SECONDS", requires = "program", default_value = "60", value_parser = parse_seconds)]
+    pub pipe_timeout: Duration,
 
-    /// Most programs at once; further messages wait [default: 16]
+    /// Most programs at once; further messages wait
     #[cfg(unix)]
-    #[arg(long, value_name = "N", requires = "program", value_parser = parse_positive)]
-    pub pipe_processes: Option<usize>,
+    #[arg(long, value_name = "N", requires = "program", default_value_t = 16, value_parser = parse_positive)]
+    pub pipe_processes: usize,
 
     /// Run the program for each recipient, one after the other
     #[cfg(unix)]

@@ -82,8 +82,8 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in pr
 /// with a hyphen, so put `--` before one that becomes an argument.
 ///
 /// Of the server's own environment it gets `PATH`, `HOME`, `USER`, `LOGNAME`, `TMPDIR`, `LANG`, `LC_ALL`, `LC_CTYPE` and `TZ`;
-/// [`env`](Pipe::env) adds others. The working folder (see [`current_dir`](Pipe::current_dir)), the umask, the user and the
-/// limits are the server's. No signal is blocked. Of the files and sockets of the library it has none.
+/// [`env`](Pipe::env) adds others. The working folder (see [`current_dir`](Pipe::current_dir)), the umask, the user, the
+/// priority and the limits are the server's. No signal is blocked. Of the files and sockets of the library it has none.
 ///
 /// # What the client is told
 ///
@@ -110,7 +110,8 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in pr
 /// started. What still runs when the program exits is killed as well; only a process that has left the group, as a daemon does
 /// with setsid(2), goes on, and nobody waits for it. Dropping the last clone of a `Pipe` ends all of its programs.
 ///
-/// A service manager must leave the programs to the server at a stop: `KillMode=mixed` with systemd.
+/// A service manager must leave the programs to the server at a stop: `KillMode=mixed` with systemd. In a container, something
+/// has to reap what a program leaves behind: `docker run --init`.
 ///
 /// At most [`processes`](Pipe::processes) run at once. Further messages wait, in the order in which they came, and their
 /// clients with them; those whose client no longer waits are not given to the program.
@@ -234,9 +235,14 @@ impl Pipe {
     ///
     /// # Errors
     /// It is missing, no file, or not executable; it is a script that does not begin with `#!`, or the interpreter that it
-    /// names is missing. Otherwise each message would be answered with `451`.
+    /// names is missing; or its working folder is missing. Otherwise each message would be answered with `451`.
     pub fn check(&self) -> io::Result<()> {
-        self.runner.settings.program.check()
+        match &self.runner.settings.folder {
+            Some(folder) if !folder.is_dir() => {
+                Err(io::Error::new(ErrorKind::NotADirectory, "its working folder is not there"))
+            }
+            _ => self.runner.settings.program.check(),
+        }
     }
 
     /// Ends the programs that run, as dropping the last clone does, and starts no more. Returns when they have ended.

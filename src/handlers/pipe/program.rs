@@ -81,8 +81,23 @@ fn check_head(head: &[u8]) -> io::Result<()> {
         Ok(interpreter) if !Path::new(interpreter).exists() => {
             refuse(format!("its interpreter is not there: {}", Escaped::new(interpreter)))
         }
+        Ok("/usr/bin/env" | "/bin/env") => match sought_by_env(line) {
+            Some(name) if find(OsStr::new(name)).is_none() => {
+                refuse(format!("its interpreter is not in PATH: {}", Escaped::new(name)))
+            }
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
+}
+
+/// What env(1) looks for in PATH, if that is all that it is told.
+fn sought_by_env(line: &[u8]) -> Option<&str> {
+    let line = str::from_utf8(line).ok()?;
+    let (_, name) = line.split_once([' ', '\t'])?;
+    let name = name.trim_matches([' ', '\t']);
+    let is_plain = !name.is_empty() && !name.starts_with('-') && !name.contains(['/', '=', ' ', '\t']);
+    is_plain.then_some(name)
 }
 
 #[cfg(test)]
@@ -91,7 +106,15 @@ mod tests {
 
     #[test]
     fn what_can_be_known_of_a_file() {
-        for good in [&b"#!/bin/sh\n"[..], b"#! /bin/sh -e\n", b"#!/bin/sh", b"\x7fELF\x02\x01\x01\0", b"PK\x03\x04"] {
+        for good in [
+            &b"#!/bin/sh\n"[..],
+            b"#! /bin/sh -e\n",
+            b"#!/bin/sh",
+            b"#!/usr/bin/env sh\n",
+            b"#!/usr/bin/env -S x y\n",
+            b"\x7fELF\x02\x01\x01\0",
+            b"PK\x03\x04",
+        ] {
             check_head(good).unwrap();
         }
         for (bad, why) in [
@@ -100,6 +123,8 @@ mod tests {
             (b"#!\n", "does not name"),
             (b"#!/nowhere/python\n", "not there: /nowhere/python"),
             (b"#!/bin/sh\r\n", r"not there: /bin/sh\r"),
+            (b"#!/usr/bin/env no-such-language\n", "not in PATH: no-such-language"),
+            (b"#!/usr/bin/env sh\r\n", r"not in PATH: sh\r"),
         ] {
             let error = check_head(bad).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
