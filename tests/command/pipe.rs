@@ -93,7 +93,7 @@ fn each_time_and_number() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let script = "echo $PILLARBOX_RECIPIENTS >> $0/all; case $PILLARBOX_RECIPIENTS in slow@*) exec sleep 1000;; esac";
-    let options = ["--lmtp", "--pipe-each", "--pipe-timeout", "1.5", "--pipe-processes", "1"];
+    let options = ["--lmtp", "--pipe-each", "--pipe-timeout", "2.5", "--pipe-processes", "1"];
     let server = Running::start(
         &[&["-n", "-c", "smtpd.pipe"], &options[..], &["127.0.0.1:0", "--", "sh", "-c", script, path]].concat(),
     );

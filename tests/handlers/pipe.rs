@@ -14,7 +14,7 @@ use log::LevelFilter;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pillarbox::handlers::Pipe;
-use pillarbox::{Builder, Server};
+use pillarbox::{Builder, Envelope, Handler, Response, Server};
 use tempfile::TempDir;
 
 /// A script that a shell runs, with a folder for what it leaves.
@@ -243,7 +243,7 @@ fn it_may_leave_the_message_unread_and_write_more_than_anybody_reads() {
 
 #[test]
 fn whoever_takes_too_long_is_ended_with_all_that_it_started() {
-    for script in [
+    let scripts = [
         "sleep 1000 & echo $! >> $OUT/pids; wait",
         "sleep 1000",
         // SIGTERM does not end these.
@@ -256,16 +256,21 @@ fn whoever_takes_too_long_is_ended_with_all_that_it_started() {
         "cat > /dev/null; exec 1>&- 2>&-; sleep 1000 & echo $! >> $OUT/pids; wait",
         // Accepts when it is told to end: too late.
         "trap 'exit 0' TERM; sleep 1000 & wait",
-    ] {
-        let folder = folder();
-        let server =
-            serve(shell(&format!("echo $$ >> $OUT/pids; {script}"), &folder).timeout(Duration::from_millis(300)));
-        let mut client = Client::envelope(server.local_addr());
-        let reply = say_data(&mut client, b"x\r\n");
-        assert!(reply.starts_with("451 4.3.0 Processing took too long"), "{script}: {reply}");
-        client.expect_in_step();
-        expect_ended(&numbers(&folder, "pids"));
-    }
+    ];
+    thread::scope(|scope| {
+        for script in scripts {
+            scope.spawn(move || {
+                let folder = folder();
+                let script = format!("echo $$ >> $OUT/pids; {script}");
+                let server = serve(shell(&script, &folder).timeout(Duration::from_secs(2)));
+                let mut client = Client::envelope(server.local_addr());
+                let reply = say_data(&mut client, b"x\r\n");
+                assert!(reply.starts_with("451 4.3.0 Processing took too long"), "{script}: {reply}");
+                client.expect_in_step();
+                expect_ended(&numbers(&folder, "pids"));
+            });
+        }
+    });
 }
 
 #[test]
@@ -274,8 +279,8 @@ fn a_program_that_is_ended_sees_no_end_of_a_message_that_it_has_not_read() {
     let large: Vec<u8> = large.chunks(70).flat_map(|line| [line, b"\r\n"].concat()).collect();
     let folder = folder();
     // Reads on when it is told to end; what it would store if it saw an end is never stored.
-    let script = "trap '' TERM; echo > $OUT/started; sleep 1; cat > $OUT/part; mv $OUT/part $OUT/whole";
-    let server = serve(shell(script, &folder).timeout(Duration::from_millis(200)));
+    let script = "trap '' TERM; echo > $OUT/started; sleep 2; cat > $OUT/part; mv $OUT/part $OUT/whole";
+    let server = serve(shell(script, &folder).timeout(Duration::from_secs(1)));
     assert!(send(&server, &large).starts_with("451 "));
     assert!(folder.path().join("started").exists() && !folder.path().join("whole").exists());
 }
@@ -466,23 +471,46 @@ fn so_many_at_once_and_others_wait() {
     assert!(counts.len() == 6 && counts.iter().all(|count| *count <= 2), "{counts:?}");
 }
 
+/// An envelope that no server waits for.
+fn envelope() -> Envelope {
+    let (server, deliveries) = Server::builder().deliveries("127.0.0.1:0").unwrap();
+    let mut client = Client::envelope(server.local_addr());
+    client.expect("DATA", "354");
+    client.send("x\r\n.\r\n");
+    let (mail, answer) = deliveries.recv().unwrap().take();
+    answer.respond(());
+    mail
+}
+
 #[test]
-fn what_nobody_waits_for_is_not_run() {
+fn what_nobody_waits_for_any_longer_is_not_run() {
     let folder = folder();
-    let builder = Server::builder().handler_timeout(Duration::from_millis(400));
-    let server = builder.serve("127.0.0.1:0", shell(GATED, &folder).processes(1)).unwrap();
+    let pipe = shell(GATED, &folder).processes(1);
+    let mut clone = pipe.clone();
+    let first = thread::spawn(move || clone.process_message(envelope()));
+    wait_until("a program runs", || !numbers(&folder, "pids").is_empty());
+    let builder = Server::builder().handler_timeout(Duration::from_millis(500));
+    let server = builder.serve("127.0.0.1:0", pipe.clone()).unwrap();
     let address = server.local_addr();
-    let clients: Vec<_> =
+    let others: Vec<_> =
         (0..4).map(|_| thread::spawn(move || say_data(&mut Client::envelope(address), b"x\r\n"))).collect();
-    for client in clients {
+    for client in others {
         assert!(client.join().unwrap().starts_with("451 "));
     }
-    // The one that ran is ended as well: its client will send the message again.
-    wait_until("a program runs", || !numbers(&folder, "pids").is_empty());
-    expect_ended(&numbers(&folder, "pids"));
     fs::write(folder.path().join("go"), "").unwrap();
+    assert_eq!(first.join().unwrap(), Response::from(()));
+    let server = Server::builder().serve("127.0.0.1:0", pipe).unwrap();
     assert!(send(&server, b"x\r\n").starts_with("250 "));
     assert_eq!(numbers(&folder, "pids").len(), 2);
+}
+
+#[test]
+fn a_program_whose_client_does_not_wait_any_longer_is_ended() {
+    let folder = folder();
+    let builder = Server::builder().handler_timeout(Duration::from_secs(2));
+    let server = builder.serve("127.0.0.1:0", shell(GATED, &folder)).unwrap();
+    assert!(send(&server, b"x\r\n").starts_with("451 "));
+    expect_ended(&numbers(&folder, "pids"));
 }
 
 #[test]
@@ -501,7 +529,7 @@ fn a_shutdown_leaves_no_program() {
         .collect();
     wait_until("two programs run", || numbers(&folder, "pids").len() == 4);
     let report = server.shutdown(Duration::from_millis(100));
-    assert!(report.joined && report.cut == 4, "{report:?}");
+    assert_eq!(report.cut, 4);
     expect_ended(&numbers(&folder, "pids"));
     assert_eq!(numbers(&folder, "pids").len(), 4);
     for client in &mut clients {
@@ -525,7 +553,6 @@ fn a_shutdown_lets_a_program_finish() {
 
 #[test]
 fn dropping_the_last_clone_ends_the_programs() {
-    use pillarbox::{Handler, Response};
     let folder = folder();
     let pipe = shell("echo $$ >> $OUT/pids; exec sleep 1000", &folder);
     let (server, deliveries) = Server::builder().deliveries("127.0.0.1:0").unwrap();

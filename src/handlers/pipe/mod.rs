@@ -106,7 +106,7 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in pr
 ///
 /// A program gets SIGTERM when its [`timeout`](Pipe::timeout) is over, when its client was told to try again because
 /// [`handler_timeout`](crate::Builder::handler_timeout) was over, or when a shutdown has cut the connection. Two seconds later,
-/// or 0.3 s at a shutdown, it gets SIGKILL. All this goes to the program's process group, so it reaches what the program has
+/// or 0.2 s if nobody waits for it any longer, it gets SIGKILL. All this goes to the program's process group, so it reaches what the program has
 /// started. What still runs when the program exits is killed as well; only a process that has left the group, as a daemon does
 /// with setsid(2), goes on, and nobody waits for it. Dropping the last clone of a `Pipe` ends all of its programs.
 ///

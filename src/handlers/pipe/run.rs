@@ -24,8 +24,8 @@ const CHUNK: usize = 16 * 1024;
 const LAST_READS: usize = 64;
 /// From SIGTERM to SIGKILL, for a program that takes too long.
 const GRACE: Duration = Duration::from_secs(2);
-/// The same once all are to end.
-const SHORT_GRACE: Duration = Duration::from_millis(300);
+/// The same if nobody waits for what it says: a shutdown waits for a handler half a second after it has cut the connections.
+const SHORT_GRACE: Duration = Duration::from_millis(200);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -176,7 +176,8 @@ impl Group {
     }
 
     fn begin_to_end(&self, reason: Reason) -> End {
-        let grace = if matches!(reason, Reason::Stopped) { SHORT_GRACE } else { GRACE };
+        let is_short = matches!(reason, Reason::Stopped | Reason::Unwanted);
+        let grace = if is_short { SHORT_GRACE } else { GRACE };
         self.signal(Signal::TERM);
         // One that was stopped hears of it only when it goes on.
         self.signal(Signal::CONT);
