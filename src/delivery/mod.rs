@@ -4,6 +4,8 @@ pub(crate) mod handler;
 pub(crate) mod receive;
 
 use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
@@ -157,6 +159,12 @@ impl Delivery {
     pub fn take(self) -> (Envelope, PendingAnswer) {
         (*self.envelope, PendingAnswer(self.answer))
     }
+
+    /// As [`PendingAnswer::is_awaited`].
+    #[cfg(unix)]
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.answer.is_awaited()
+    }
 }
 
 impl AsRef<Envelope> for Delivery {
@@ -180,6 +188,13 @@ impl PendingAnswer {
     pub fn respond(self, response: impl Into<Response>) {
         self.0.send(response.into());
     }
+
+    /// Whether a client still waits for it. Once the handler's time is over, or a shutdown has cut the connection, the client
+    /// was told to try again, and nobody hears an answer.
+    #[cfg(unix)]
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.is_awaited()
+    }
 }
 
 impl Debug for PendingAnswer {
@@ -200,7 +215,13 @@ pub(crate) enum Answer {
 
 struct AnswerSlot {
     // None once it was used.
-    to: Option<Sender<Answer>>,
+    to: Option<Arc<AnswerChannel>>,
+}
+
+/// Where answers go, and whether anybody still listens: the channel itself does not tell.
+struct AnswerChannel {
+    sender: Sender<Answer>,
+    is_abandoned: AtomicBool,
 }
 
 impl AnswerSlot {
@@ -211,8 +232,13 @@ impl AnswerSlot {
     fn put(&mut self, answer: Answer) {
         if let Some(to) = self.to.take() {
             // There is room for one answer and a cut; a worker that gave up waiting has dropped its end.
-            let _ = to.try_send(answer);
+            let _ = to.sender.try_send(answer);
         }
+    }
+
+    #[cfg(unix)]
+    fn is_awaited(&self) -> bool {
+        self.to.as_ref().is_some_and(|to| !to.is_abandoned.load(Ordering::Relaxed))
     }
 }
 
@@ -226,7 +252,8 @@ impl Drop for AnswerSlot {
 /// than using it.
 pub(crate) struct Dispatch {
     deliveries: Sender<Delivery>,
-    answers: (Sender<Answer>, Receiver<Answer>),
+    channel: Arc<AnswerChannel>,
+    answers: Receiver<Answer>,
 }
 
 /// Why there is no response.
@@ -242,24 +269,25 @@ pub(crate) enum Undelivered {
 
 impl Dispatch {
     pub fn new(deliveries: Sender<Delivery>) -> Dispatch {
-        Dispatch { deliveries, answers: answer_channel() }
+        let (channel, answers) = answer_channel();
+        Dispatch { deliveries, channel, answers }
     }
 
     /// Where a shutdown can reach a worker that waits here.
     pub fn canceller(&self) -> Sender<Answer> {
-        self.answers.0.clone()
+        self.channel.sender.clone()
     }
 
     /// Hands an envelope over and waits for the answer.
     pub fn deliver(&mut self, envelope: Box<Envelope>, deadline: Instant) -> Result<Response, Undelivered> {
-        let answer = AnswerSlot { to: Some(self.answers.0.clone()) };
+        let answer = AnswerSlot { to: Some(self.channel.clone()) };
         match self.deliveries.send_deadline(Delivery { envelope, answer }, deadline) {
             Ok(()) => {}
             // The delivery that comes back drops its slot; that answer must not be taken for the next message's.
             Err(SendTimeoutError::Timeout(_)) => return Err(self.renewed(Undelivered::Late)),
             Err(SendTimeoutError::Disconnected(_)) => return Err(self.renewed(Undelivered::Dropped)),
         }
-        match receive(&self.answers.1, Some(deadline)) {
+        match receive(&self.answers, Some(deadline)) {
             Ok(Answer::Response(response)) => Ok(response),
             Ok(Answer::Dropped) => Err(Undelivered::Dropped),
             Ok(Answer::Cut) => Err(self.renewed(Undelivered::Cut)),
@@ -269,7 +297,8 @@ impl Dispatch {
 
     /// An answer may still be under way: nobody shall hear it.
     pub fn renew(&mut self) {
-        self.answers = answer_channel();
+        self.channel.is_abandoned.store(true, Ordering::Relaxed);
+        (self.channel, self.answers) = answer_channel();
     }
 
     fn renewed(&mut self, why: Undelivered) -> Undelivered {
@@ -279,8 +308,9 @@ impl Dispatch {
 }
 
 /// Room for one answer and for a cut beside it, so that neither ever waits.
-fn answer_channel() -> (Sender<Answer>, Receiver<Answer>) {
-    bounded(2)
+fn answer_channel() -> (Arc<AnswerChannel>, Receiver<Answer>) {
+    let (sender, answers) = bounded(2);
+    (Arc::new(AnswerChannel { sender, is_abandoned: AtomicBool::new(false) }), answers)
 }
 
 #[cfg(test)]

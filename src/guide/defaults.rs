@@ -99,6 +99,8 @@
 //! | REMOTEADDR | localhost:25 | As `python -m smtpd` |
 //! | `--class` | DebuggingServer | smtpd's own default, PureProxy, has failed at every message since Python 3.5 |
 //! | `--timeout` | none | If you set it, it becomes `command_timeout` and caps `data_timeout` |
+//! | `--pipe-timeout` | 60 s | As `Pipe::timeout`: a tenth of `handler_timeout`, so that a message whose program hangs can still be tried again |
+//! | `--pipe-processes` | 16 | As `Pipe::processes`: enough for programs that wait for others, few enough for a small machine's memory |
 //! | `--upstream-tls` | offered | Mail goes out even where the upstream has no TLS. Use `required` across a network |
 //! | time to finish at SIGTERM | 15 s | Less than service managers wait before they kill |
 //! | log level | warn | `RUST_LOG` changes it; `--debug` is `trace` |

@@ -104,6 +104,12 @@
 //! fails. The client keeps the message, and never sees a path or an error text of the system. The log has one line when
 //! the failures begin and one when they end.
 //!
+//! # Nothing but exit status 0 accepts
+//!
+//! A message whose program ([`handlers`]`::Pipe`) was killed, took too long, could not be started or was cut off by a shutdown is
+//! answered `451`, whatever it has printed. The program sees the end of a message only when it has all of it. What it writes
+//! takes bounded memory. When the server has been shut down, no program of it runs, except those that left their process group.
+//!
 //! # A relay tells the truth
 //!
 //! The reply of [`handlers::Proxy`] and [`handlers::Mailman`] is never better than what the next server said. Its

@@ -162,6 +162,9 @@
 //!   default.
 //! - **a Maildir:** No part of a file's name comes from a client. Files have mode 0600, and folders that are made 0700.
 //!   `Return-Path`, `Delivered-To` and `Received` are made from parsed values.
+//! - **a program that answers for messages:** No shell has a part in it, no value in its environment has a control
+//!   character, and of the server's environment it gets only what it needs. A client chooses most values, so they must be
+//!   quoted in a shell. Its time, its number and what it writes are bounded.
 //! - **a worker that takes messages off a queue:** `handlers::RedisStream::read` refuses an entry with a field that no
 //!   server can have received, and names the field.
 //! - **the next server:** No lone CR or LF is sent, except within BINARYMIME. Dots are stuffed anew. A message with

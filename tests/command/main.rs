@@ -5,5 +5,6 @@
 mod command_line;
 mod deployment;
 mod metrics;
+mod pipe;
 #[path = "../support/mod.rs"]
 mod support;

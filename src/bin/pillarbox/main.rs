@@ -5,11 +5,13 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
+#[cfg(unix)]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Upstream, Users, handlers};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, Upstream, Users, handlers};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 mod causes;
@@ -54,6 +56,12 @@ fn run(arguments: Arguments) -> Result<(), String> {
         (Class::Maildir, Some(folder)) => Some(folder.clone()),
         _ => None,
     };
+    #[cfg(unix)]
+    match (arguments.class, arguments.program.is_empty()) {
+        (Class::Pipe, true) => usage(ErrorKind::MissingRequiredArgument, "-c Pipe needs -- PROGRAM"),
+        (Class::Pipe, false) | (_, true) => {}
+        (_, false) => usage(ErrorKind::ArgumentConflict, "-- PROGRAM is for -c Pipe"),
+    }
     // Both may be files that only root can read.
     let tls = match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
@@ -100,6 +108,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
                 .map_err(|e| format!("cannot use the Maildir {}: {e}", folder.display()))?;
             Box::new(maildir)
         }
+        #[cfg(unix)]
+        Class::Pipe => return run_for_each(pipe(&arguments)?, builder, listener, tls, metrics),
         Class::PureProxy => Box::new(proxy(&arguments)),
         Class::MailmanProxy => {
             let lists = upstream(&arguments.mailman, &arguments);
@@ -148,6 +158,57 @@ fn bind_http(place: &str) -> Result<TcpListener, String> {
     http::bind(place).map_err(|source| explain(&Error::Bind { address: place.to_owned(), source }))
 }
 
+/// The program of the class Pipe. Whoever runs this is its user already.
+#[cfg(unix)]
+fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
+    let [program, own @ ..] = &arguments.program[..] else { return Err("no program".to_owned()) };
+    let pipe = handlers::Pipe::new(program)
+        .args(own)
+        .lf(arguments.lf)
+        .timeout(arguments.pipe_timeout)
+        .processes(arguments.pipe_processes)
+        .each_recipient(arguments.pipe_each);
+    pipe.check().map_err(|e| format!("cannot run {}: {e}", Escaped::new(program.as_encoded_bytes())))?;
+    Ok(pipe)
+}
+
+#[cfg(unix)]
+fn descriptors_of_programs(arguments: &Arguments) -> u64 {
+    match arguments.class {
+        Class::Pipe => (arguments.pipe_processes as u64).saturating_mul(descriptors::OF_A_PROGRAM),
+        _ => 0,
+    }
+}
+
+#[cfg(not(unix))]
+fn descriptors_of_programs(_: &Arguments) -> u64 {
+    0
+}
+
+/// The programs of the class Pipe, for whoever ends the process.
+#[cfg(unix)]
+static PROGRAMS: Mutex<Option<handlers::Pipe>> = Mutex::new(None);
+
+/// As [`serve`], until the last program has ended: the shutdown itself does not wait for a handler for long.
+#[cfg(unix)]
+fn run_for_each(
+    pipe: handlers::Pipe,
+    builder: Builder,
+    listener: Listener,
+    certificate: Option<Certificate>,
+    metrics: Option<TcpListener>,
+) -> Result<(), String> {
+    lock_programs().replace(pipe.clone());
+    let served = serve(builder, listener, certificate, pipe, metrics, |_| Ok(()));
+    lock_programs().iter().for_each(handlers::Pipe::stop);
+    served
+}
+
+#[cfg(unix)]
+fn lock_programs() -> MutexGuard<'static, Option<handlers::Pipe>> {
+    PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
     let upstream = Upstream::from(address).rustls();
     match arguments.upstream_timeout {
@@ -172,7 +233,7 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
         .require_tls(arguments.require_tls)
         .require_auth(arguments.require_auth)
         .max_recipients(arguments.max_recipients)
-        .max_connections(possible_connections(arguments.max_connections))
+        .max_connections(possible_connections(arguments.max_connections, descriptors_of_programs(arguments)))
         .max_connections_per_address(arguments.max_per_address);
     if let Some(timeout) = arguments.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
@@ -220,7 +281,7 @@ fn serve(
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
     let renewal = certificate.is_some().then_some(SIGHUP);
-    let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ].into_iter().chain(renewal))
+    let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ, SIGCHLD].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
     let server = builder.serve(listener, handler).map_err(|e| match e {
         Error::Setting(problem) => usage(ErrorKind::ValueValidation, &problem.to_string()),
@@ -255,7 +316,16 @@ fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiv
                 (SIGHUP, Some(certificate)) => service_manager::reload(|| certificate.renew()),
                 // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
                 (SIGXFSZ, _) => {}
-                _ if is_ending => std::process::exit(1),
+                // A program has ended. Were the signal ignored, as a parent may have it, nobody would learn with which status.
+                (SIGCHLD, _) => {}
+                _ if is_ending => {
+                    // Locked to the end: nobody else ends the process meanwhile, and says that all is well.
+                    #[cfg(unix)]
+                    let programs = lock_programs();
+                    #[cfg(unix)]
+                    programs.iter().for_each(handlers::Pipe::stop);
+                    std::process::exit(1)
+                }
                 _ => {
                     is_ending = true;
                     // The receiver waits for this.

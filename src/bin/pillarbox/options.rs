@@ -43,7 +43,8 @@ pub struct Arguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
 
-    /// DebuggingServer, Inbox, Maildir, Sink, PureProxy, MailmanProxy
+    // Without commas, which would leave no room for the last.
+    /// DebuggingServer Inbox Maildir Pipe Sink PureProxy MailmanProxy
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,
@@ -79,6 +80,31 @@ pub struct Arguments {
     /// The folder of the class Maildir; created if missing
     #[arg(long, value_name = "DIR")]
     pub maildir: Option<PathBuf>,
+
+    /// The program that the class Pipe runs for each message, and its arguments
+    #[cfg(unix)]
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+
+    /// Give the program lines that end with LF instead of CRLF
+    #[cfg(unix)]
+    #[arg(long, requires = "program")]
+    pub lf: bool,
+
+    /// Longest run of the program
+    #[cfg(unix)]
+    #[arg(long, value_name = "SECONDS", requires = "program", default_value = "60", value_parser = parse_seconds)]
+    pub pipe_timeout: Duration,
+
+    /// Most programs at once; further messages wait
+    #[cfg(unix)]
+    #[arg(long, value_name = "N", requires = "program", default_value_t = 16, value_parser = parse_positive)]
+    pub pipe_processes: usize,
+
+    /// Run the program for each recipient, one after the other
+    #[cfg(unix)]
+    #[arg(long, requires = "program")]
+    pub pipe_each: bool,
 
     /// Address of Mailman's LMTP runner
     #[arg(long, value_name = "ADDR", default_value = "localhost:8024", value_parser = parse_local)]
@@ -178,6 +204,7 @@ Examples:
   pillarbox -n                          print what arrives at localhost:8025
   pillarbox -n -c Inbox --http :8026    show what arrives at http://localhost:8026/
   pillarbox -n -c Maildir --maildir in  store it in the Maildir \"in\"
+  pillarbox -n -c Pipe -- ./accept.py   have a program decide: exit status 0 accepts, 75 asks to try again
   pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
                                         relay what comes from this machine";
 
@@ -208,6 +235,12 @@ Counters of connections, messages, refusals and more, as OpenMetrics, or as Prom
 .TP
 /readyz
 The same, and 503 once a shutdown has begun.
+.SH THE PROGRAM OF THE CLASS PIPE
+It gets the message on its stdin, and the envelope as variables: PILLARBOX_SENDER, PILLARBOX_RECIPIENTS (one a line),
+PILLARBOX_PEER, PILLARBOX_HELO, PILLARBOX_PROTOCOL, PILLARBOX_IDENTITY, PILLARBOX_TLS, PILLARBOX_ID, PILLARBOX_SIZE and others. Of the
+server's variables it gets PATH, HOME, USER, LOGNAME, TMPDIR, LANG, LC_ALL, LC_CTYPE and TZ; env(1) sets others. Exit status 0 accepts the message,
+75 asks the client to try again, any other refuses it. A last line on stdout such as \(dq550 5.7.1 no spam\(dq is the reply
+instead; it accepts nothing unless the exit status is 0. What it prints on stderr is logged.
 .SH EXIT STATUS
 0 after a signal to stop, 1 if it cannot start or got a second signal, 2 for errors in the command line.
 .SH SEE ALSO
@@ -219,6 +252,8 @@ pub enum Class {
     Inbox,
     Sink,
     Maildir,
+    #[cfg(unix)]
+    Pipe,
     PureProxy,
     MailmanProxy,
 }
@@ -323,8 +358,12 @@ struct Named<T> {
     parse: fn(&str) -> Result<T, String>,
 }
 
-const CLASS: Named<Class> =
-    Named { names: &["DebuggingServer", "Inbox", "Maildir", "Sink", "PureProxy", "MailmanProxy"], parse: parse_class };
+const CLASS: Named<Class> = Named { names: CLASSES, parse: parse_class };
+
+#[cfg(unix)]
+const CLASSES: &[&str] = &["DebuggingServer", "Inbox", "Maildir", "Pipe", "Sink", "PureProxy", "MailmanProxy"];
+#[cfg(not(unix))]
+const CLASSES: &[&str] = &["DebuggingServer", "Inbox", "Sink", "PureProxy", "MailmanProxy"];
 
 const UPSTREAM_TLS: Named<UpstreamTls> =
     Named { names: &["off", "offered", "required", "implicit"], parse: parse_upstream_tls };
@@ -386,9 +425,11 @@ fn parse_class(name: &str) -> Result<Class, String> {
         "inbox" => Ok(Class::Inbox),
         "sink" => Ok(Class::Sink),
         "maildir" => Ok(Class::Maildir),
+        #[cfg(unix)]
+        "pipe" => Ok(Class::Pipe),
         "pureproxy" => Ok(Class::PureProxy),
         "mailmanproxy" => Ok(Class::MailmanProxy),
-        _ => Err("the classes are DebuggingServer, Inbox, Sink, Maildir, PureProxy and MailmanProxy".to_owned()),
+        _ => Err("the classes are DebuggingServer, Inbox, Sink, Maildir, Pipe, PureProxy and MailmanProxy".to_owned()),
     }
 }
 
