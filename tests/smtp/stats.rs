@@ -11,14 +11,14 @@ fn inbox_of(builder: Builder) -> Inbox {
     builder.inbox("127.0.0.1:0").expect("a free port")
 }
 
-/// Waits until the numbers are so, and gives them.
+/// Waits until the numbers are so, and gives those of then: not of the same reading, which may have seen some of them before.
 #[track_caller]
 fn until(server: &Server, is_so: impl Fn(&Stats) -> bool) -> Stats {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let stats = server.stats();
         if is_so(&stats) {
-            return stats;
+            return server.stats();
         }
         assert!(Instant::now() < deadline, "{stats:?}");
         thread::yield_now();
