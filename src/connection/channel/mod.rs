@@ -22,7 +22,7 @@ use crate::io::wire::line::{Line, LineReader};
 use crate::limits::clients::{Addresses, ClientPermit};
 use crate::limits::stress::Stress;
 use crate::session::transaction::SessionState;
-use crate::session::{Context, Phase, Session};
+use crate::session::{Context, ListenerId, Phase, Session};
 use crate::stats::Counters;
 use crate::stats::guard::guarded;
 use crate::syntax::address::{ForwardPath, ReversePath};
@@ -64,21 +64,25 @@ const TLS_REQUIRED: Reply = Reply::fixed(530, Status::new(5, 7, 0), "Must issue 
 const AUTH_REQUIRED: Reply = Reply::fixed(530, Status::new(5, 7, 0), "Authentication required");
 const NOT_OFFERED: Reply = Reply::fixed(502, Status::new(5, 5, 1), "Command not offered");
 
-/// What all connections of a server share.
+/// What all connections of a listener share.
 pub(crate) struct Shared {
+    /// The settings as they hold on this listener.
     pub config: Arc<Config>,
-    pub store: Arc<ContentStore>,
-    pub counters: Counters,
-    pub stress: Arc<Stress>,
-    pub addresses: Addresses,
-    pub offers: Offers,
-    /// The part of message ids that tells this server from others.
-    pub server: u64,
+    pub listener: ListenerId,
     pub tls: Option<Tls>,
-    pub transcripts: Option<Transcripts>,
-    pub faults: Option<Faults>,
+    pub implicit_tls: bool,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
+    pub offers: Offers,
+    // The rest is the same for all listeners of a server.
+    pub store: Arc<ContentStore>,
+    pub counters: Arc<Counters>,
+    pub stress: Arc<Stress>,
+    pub addresses: Arc<Addresses>,
+    /// The part of message ids that tells this server from others.
+    pub server: u64,
+    pub transcripts: Option<Arc<Transcripts>>,
+    pub faults: Option<Faults>,
 }
 
 /// One connection, from banner to QUIT.
@@ -157,6 +161,7 @@ impl<S: Stream> Channel<S> {
         let may_xclient = peer.is_in(&shared.config.xclient);
         let context = Context {
             config: shared.config.clone(),
+            listener: shared.listener.clone(),
             connection,
             peer,
             local,
@@ -197,16 +202,16 @@ impl<S: Stream> Channel<S> {
         }
     }
 
-    /// Holds the whole conversation, beginning with a TLS handshake if it is `implicit_tls`. When it returns the
+    /// Holds the whole conversation, beginning with a TLS handshake if the listener is of implicit TLS. When it returns the
     /// connection is closed; what is left can be used for the next one.
-    pub fn run(mut self, implicit_tls: bool) -> ConnectionBuffers {
+    pub fn run(mut self) -> ConnectionBuffers {
         let id = self.context.connection;
         log::debug!("[{id}] connection from {}", self.context.peer);
         let mut line = mem::take(&mut self.line);
         let shared = self.shared.clone();
         let panics = &shared.counters.panics;
         let who = format_args!("[{id}] session");
-        let ended = guarded(panics, who, || self.converse(implicit_tls, &mut line)).unwrap_or_else(|| {
+        let ended = guarded(panics, who, || self.converse(&mut line)).unwrap_or_else(|| {
             self.dispatch.renew();
             // What panicked may have been the stream, which is then written to again.
             guarded(panics, who, || self.close_with(BROKEN)).unwrap_or(Ok(()))
@@ -233,7 +238,8 @@ impl<S: Stream> Channel<S> {
         ConnectionBuffers { dispatch, input, line, replies }.cleared()
     }
 
-    fn converse(&mut self, implicit_tls: bool, line: &mut LineReader) -> io::Result<()> {
+    fn converse(&mut self, line: &mut LineReader) -> io::Result<()> {
+        let implicit_tls = self.shared.implicit_tls;
         if implicit_tls {
             self.handshake()?;
         }
