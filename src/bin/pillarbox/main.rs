@@ -7,21 +7,26 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Upstream, Users, handlers};
+use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Tls, Upstream, Users, handlers};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 mod causes;
 mod certificate;
 mod descriptors;
+mod listen;
+mod listeners;
 mod options;
+mod passed_in;
 mod privileges;
+mod values;
 mod web;
 
-use causes::chain;
+use causes::{chain, explain};
 use certificate::Certificate;
 use descriptors::possible_connections;
-use options::{Arguments, Class, PASSED_IN, usage};
+use listeners::Listeners;
+use options::{Arguments, Class, usage};
 use web::{Refused, Web};
 
 /// How long a shutdown lets messages in progress finish.
@@ -49,44 +54,26 @@ fn run(arguments: Arguments) -> Result<(), String> {
         (Class::Maildir, Some(folder)) => Some(folder.clone()),
         _ => None,
     };
-    // Both may be files that only root can read.
-    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
-        (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
-        _ => None,
-    };
+    // It may be a file that only root can read.
     let users = match &arguments.users {
         Some(file) => {
             Some(Users::from_file(file).map_err(|e| format!("cannot use {}: {}", file.display(), chain(&e)))?)
         }
         None => None,
     };
-    let mut listener = match &*arguments.local {
-        PASSED_IN => passed_in()?,
-        address => Listener::from(address),
-    };
-    if arguments.smtps {
-        listener = listener.implicit_tls();
-    }
-    #[cfg(unix)]
-    if let Some(mode) = arguments.socket_mode {
-        if !arguments.local.starts_with("unix:") {
-            usage(ErrorKind::ArgumentConflict, "--socket-mode is for unix:PATH");
-        }
-        listener = listener.mode(mode);
-    }
-    let listener = listener.bind().map_err(|e| explain(&e))?;
+    let Listeners { listeners, tls, certificates } = listeners::open(&arguments)?;
     let web = inbox(&arguments)?;
     if !arguments.nosetuid {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
-        tls.as_ref().map_or(Ok(()), Certificate::check_that_it_can_be_renewed)?;
+        certificates.iter().try_for_each(Certificate::check_that_it_can_be_renewed)?;
     }
     // Made only now: it belongs to the user that will write to it.
-    let builder = builder(&arguments, tls.as_ref(), users);
+    let builder = builder(&arguments, tls, users);
     let handler: Box<dyn Handler> = match arguments.class {
         Class::Debugging => Box::new(handlers::Debugging::stdout()),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listener, tls)),
+        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, certificates)),
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
@@ -100,23 +87,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
             Box::new(handlers::Mailman::at(lists, proxy(&arguments)))
         }
     };
-    serve(builder, listener, tls, handler, |_| Ok(()))
-}
-
-/// The socket that systemd has opened: see sd_listen_fds(3).
-fn passed_in() -> Result<Listener, String> {
-    let none = || "no socket was passed in: start it from a systemd socket unit".to_owned();
-    let mut sockets = listenfd::ListenFd::from_env();
-    match sockets.take_tcp_listener(0) {
-        Ok(socket) => socket.map(Listener::from).ok_or_else(none),
-        #[cfg(unix)]
-        Err(_) => match sockets.take_unix_listener(0) {
-            Ok(socket) => socket.map(Listener::from).ok_or_else(none),
-            Err(e) => Err(format!("what was passed in is no listening socket: {e}")),
-        },
-        #[cfg(not(unix))]
-        Err(e) => Err(format!("what was passed in is no listening socket: {e}")),
-    }
+    serve(builder, listeners, certificates, handler, |_| Ok(()))
 }
 
 /// The web inbox, if it is that which was asked for.
@@ -153,7 +124,7 @@ fn proxy(arguments: &Arguments) -> handlers::Proxy {
         .open_relay(arguments.open_relay)
 }
 
-fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users>) -> Builder {
+fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Builder {
     let mut builder = Server::builder()
         .data_size_limit(arguments.size)
         .smtputf8(arguments.smtputf8)
@@ -173,7 +144,7 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
         };
     }
     if let Some(tls) = tls {
-        builder = builder.tls(tls.tls.clone());
+        builder = builder.tls(tls);
     }
     if let Some(users) = users {
         builder = builder.authenticator(users);
@@ -184,9 +155,9 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
     builder
 }
 
-fn show(web: Web, builder: Builder, listener: Listener, certificate: Option<Certificate>) -> Result<(), String> {
+fn show(web: Web, builder: Builder, listeners: Vec<Listener>, certificates: Vec<Certificate>) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
-    serve(builder, listener, certificate, handler, |server| {
+    serve(builder, listeners, certificates, handler, |server| {
         let url = web.start(server.local_endpoints().iter()).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
         Ok(())
@@ -195,20 +166,22 @@ fn show(web: Web, builder: Builder, listener: Listener, certificate: Option<Cert
 
 fn serve(
     builder: Builder,
-    listener: Listener,
-    certificate: Option<Certificate>,
+    listeners: Vec<Listener>,
+    certificates: Vec<Certificate>,
     handler: impl Handler + 'static,
     when_it_listens: impl FnOnce(&Server) -> Result<(), String>,
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
-    let renewal = certificate.is_some().then_some(SIGHUP);
+    let renewal = (!certificates.is_empty()).then_some(SIGHUP);
     let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
-    let server = builder.serve(listener, handler).map_err(|e| match e {
+    let mut listeners = listeners.into_iter();
+    let first = listeners.next().ok_or("there is nothing to listen at")?;
+    let server = listeners.fold(builder, Builder::listen).serve(first, handler).map_err(|e| match e {
         Error::Setting(problem) => usage(ErrorKind::ValueValidation, &problem.to_string()),
         e => explain(&e),
     })?;
-    let end = heed(signals, certificate)?;
+    let end = heed(signals, certificates)?;
     for endpoint in server.local_endpoints() {
         tell(format_args!("listening on {endpoint}"));
     }
@@ -220,16 +193,16 @@ fn serve(
     Ok(())
 }
 
-/// SIGHUP renews the certificate; the first SIGINT or SIGTERM is passed on, and a second one ends the process.
-fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiver<()>, String> {
+/// SIGHUP, which comes only if there are some, renews the certificates; the first SIGINT or SIGTERM is passed on, and a second one ends the process.
+fn heed(mut signals: Signals, certificates: Vec<Certificate>) -> Result<Receiver<()>, String> {
     let (sender, end) = channel();
     let wait = move || {
         let mut is_ending = false;
         for signal in signals.forever() {
-            match (signal, &certificate) {
-                (SIGHUP, Some(certificate)) => certificate.renew(),
+            match signal {
+                SIGHUP => certificates.iter().for_each(Certificate::renew),
                 // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
-                (SIGXFSZ, _) => {}
+                SIGXFSZ => {}
                 _ if is_ending => std::process::exit(1),
                 _ => {
                     is_ending = true;
@@ -252,10 +225,4 @@ fn tell(message: impl Display) {
 fn start_log(debug: bool) {
     let filter = env_logger::Env::default().default_filter_or(if debug { "pillarbox=trace" } else { "warn" });
     env_logger::Builder::from_env(filter).format(|out, record| writeln!(out, "pillarbox: {}", record.args())).init();
-}
-
-/// An error with its causes and what to do about it.
-fn explain(error: &Error) -> String {
-    let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
-    format!("{}{hint}", chain(error))
 }
