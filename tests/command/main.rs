@@ -4,5 +4,6 @@
 
 mod command_line;
 mod deployment;
+mod listeners;
 #[path = "../support/mod.rs"]
 mod support;

@@ -62,7 +62,13 @@ impl Listen {
             "mode" => self.mode = Some(crate::values::parse_mode(needed(name, "MODE", value)?)?),
             "cert" => self.cert = Some(needed(name, "PEM", value)?.into()),
             "key" => self.key = Some(needed(name, "PEM", value)?.into()),
-            _ => *self.flag(name)? = flag_value(name, value)?,
+            _ => {
+                let flag = self.flag(name)?;
+                if value.is_some() {
+                    return Err(format!("{name} takes no value"));
+                }
+                *flag = true;
+            }
         }
         Ok(())
     }
@@ -109,11 +115,4 @@ fn parse_address(text: &str) -> Result<String, String> {
 
 fn needed<'a>(name: &str, what: &str, value: Option<&'a str>) -> Result<&'a str, String> {
     value.filter(|value| !value.is_empty()).ok_or_else(|| format!("{name} needs a value: {name}={what}"))
-}
-
-fn flag_value(name: &str, value: Option<&str>) -> Result<bool, String> {
-    match value {
-        None => Ok(true),
-        Some(_) => Err(format!("{name} takes no value")),
-    }
 }
