@@ -280,7 +280,7 @@ fn what_cannot_be_on_a_listener() {
     let taken = Listener::from("127.0.0.1:0").bind().expect("a free port");
     let place = taken.local().cloned().expect("it is bound").socket_addr().expect("TCP");
     assert_eq!(setting_error(plain().listen(taken), port().require_tls(true)), SettingError::RequireTlsWithoutTls);
-    Server::builder().inbox(place).expect("a port that nobody has");
+    drop(Server::builder().inbox(place).expect("a port that nobody has"));
     // What the builder cannot have, each listener may have or do without.
     drop(plain().require_tls(true).inbox(port().tls(certificate.tls())).expect("it has its own"));
     drop(plain().require_tls(true).inbox(port().require_tls(false)).expect("it is not required there"));

@@ -20,7 +20,7 @@ use crate::values::{parse_digits, parse_local, parse_size, parse_tcp};
 #[command(name = "pillarbox", version, disable_version_flag = true, after_help = [LISTENERS, "\n\n", EXAMPLES].concat())]
 pub struct Arguments {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for a socket passed in; port 0 takes any free one
-    /// [default: localhost:8025]
+    /// [default: localhost:8025, if there is no --listen]
     #[arg(value_name = "LOCALADDR", value_parser = Listen::parse)]
     pub local: Option<Listen>,
 
