@@ -2,7 +2,7 @@
 
 #[expect(dead_code, reason = "its main is for the command line")]
 #[path = "../../examples/mail_server.rs"]
-mod mail_server;
+mod example;
 
 use std::fs;
 use std::process::Command;
@@ -13,7 +13,7 @@ use pillarbox::{Inbox, Server};
 use super::utf8;
 use crate::support::tls::Certificate;
 use crate::support::{self, Finished};
-use mail_server::{Places, start};
+use example::{Places, start};
 
 struct MailServer {
     server: Server,
