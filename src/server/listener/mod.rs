@@ -45,7 +45,7 @@ pub(crate) use policy::Policy;
 /// # #[cfg(all(feature = "testing-tls", feature = "auth", unix))] {
 /// use pillarbox::{Envelope, Listener, Response, Server, Users};
 ///
-/// # let (tls, users) = (pillarbox::testing::Authority::new()?.server()?, Users::new().password("alice", "secret"));
+/// # let (tls, users) = (pillarbox::testing::Authority::new()?.server()?, Users::new().add("alice", "secret")?);
 /// # let folder = tempfile::tempdir()?;
 /// # let socket = folder.path().join("lmtp");
 /// let server = Server::builder()
