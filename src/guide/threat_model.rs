@@ -22,7 +22,7 @@
 //!    the Maildir a file system with a quota, and watch how full it is.
 //! 9. Accept a message only when it is safe, keep handlers quick, and treat what the message says, its headers included, as
 //!    a stranger's claim.
-//! 10. Build with `panic = "unwind"`, the default. Keep OpenSSL and the dependencies current.
+//! 10. Build with `panic = "unwind"`, the default. Keep the TLS library and the dependencies current.
 //!
 //! # What is trusted
 //!
@@ -72,7 +72,7 @@
 //!
 //! | tries to | what is done | setting and default |
 //! |---|---|---|
-//! | read and change what is in clear | TLS, implicit or by STARTTLS, version 1.2 and, where the TLS library has it, 1.3 (native-tls with OpenSSL does not); there is no certificate by default, and TLS is not required | [`tls`](Builder::tls): none, [`require_tls`](Builder::require_tls): false, [`Listener::implicit_tls`](crate::Listener::implicit_tls) |
+//! | read and change what is in clear | TLS, implicit or by STARTTLS, version 1.2 or 1.3, with forward secrecy and authenticated encryption only by rustls, which the command uses; native-tls with OpenSSL has neither 1.3 in servers nor a way to leave older suites out; there is no certificate by default, and TLS is not required | [`tls`](Builder::tls): none, [`require_tls`](Builder::require_tls): false, [`Listener::implicit_tls`](crate::Listener::implicit_tls) |
 //! | take STARTTLS out of the reply to EHLO | with `require_tls` no mail is accepted in clear (`530 5.7.0`), and with implicit TLS there is nothing to take out. Without either, clients that do not insist on TLS send in clear | |
 //! | add commands after STARTTLS, to have them run within TLS | the connection is closed if anything is there already; what comes later fails the handshake. The session forgets all that it learned before TLS | fixed |
 //! | cut a message short | the end of a stream, with close_notify or without, delivers nothing of what is not complete | fixed |
@@ -157,7 +157,7 @@
 //! - Mail that arrives twice, whether by a client's fault or its intention.
 //! - Other servers' bounces. It writes none itself: what it does not accept it refuses while the client is connected.
 //! - Anyone who can read the process's memory, its disk, or the private key.
-//! - Faults of OpenSSL, the kernel, or any other dependency, including what OpenSSL negotiates from TLS 1.2 on.
+//! - Faults of OpenSSL, the kernel, or any other dependency, including what native-tls negotiates from TLS 1.2 on.
 //! - Hooks and handlers that are not careful themselves.
 
 #[cfg(doc)]

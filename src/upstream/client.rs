@@ -28,7 +28,7 @@ pub(crate) const AWAY: Reply = Reply::fixed(451, Status::new(4, 4, 1), "The next
 const LOST: Reply = Reply::fixed(451, Status::new(4, 4, 2), "ConnectionStream to the next mail server lost");
 const UNINTELLIGIBLE: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail server is not understood");
 const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
-#[cfg(any(feature = "tls", feature = "auth"))]
+#[cfg(any(feature = "_tls", feature = "auth"))]
 const INSECURE: Reply = Reply::fixed(451, Status::new(4, 7, 5), "No secure connection to the next mail server");
 
 /// Why something was not done.
@@ -43,7 +43,7 @@ pub(crate) enum ClientError {
     /// The server said no where that is not about a message: as greeting, to EHLO, STARTTLS or AUTH.
     Unwelcome(Reply),
     /// TLS or authentication, as it is wanted, cannot be had.
-    #[cfg(any(feature = "tls", feature = "auth"))]
+    #[cfg(any(feature = "_tls", feature = "auth"))]
     Insecure(String),
     /// The content could not be read here.
     Content(io::Error),
@@ -61,7 +61,7 @@ impl ClientError {
             ClientError::Connect(_) | ClientError::Unwelcome(_) => AWAY,
             ClientError::Lost(_) => LOST,
             ClientError::Unintelligible => UNINTELLIGIBLE,
-            #[cfg(any(feature = "tls", feature = "auth"))]
+            #[cfg(any(feature = "_tls", feature = "auth"))]
             ClientError::Insecure(_) => INSECURE,
             ClientError::Content(_) => UNREADABLE,
         }
@@ -75,7 +75,7 @@ impl Display for ClientError {
             ClientError::Lost(e) => write!(f, "connection lost: {e}"),
             ClientError::Unintelligible => f.write_str("unintelligible reply"),
             ClientError::Unwelcome(reply) => write!(f, "not welcome: {reply}"),
-            #[cfg(any(feature = "tls", feature = "auth"))]
+            #[cfg(any(feature = "_tls", feature = "auth"))]
             ClientError::Insecure(why) => write!(f, "no secure session: {why}"),
             ClientError::Content(e) => write!(f, "cannot read the content: {e}"),
         }

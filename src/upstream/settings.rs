@@ -15,6 +15,8 @@ use super::resolver::Resolver;
 use crate::auth::{ClientExchange, Credentials, decode, encode};
 use crate::config::FOREVER;
 use crate::io::stream::ConnectionStream;
+#[cfg(feature = "_tls")]
+use crate::io::tls::client::{TlsClient, TlsLibrary};
 use crate::io::transport::Transport;
 use crate::io::wire::input::Input;
 use crate::io::wire::line::LineReader;
@@ -55,12 +57,14 @@ pub struct Upstream {
     target: Target,
     is_lmtp: bool,
     pub(super) hostname: Option<String>,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) tls: UpstreamTls,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) tls_name: Option<String>,
-    #[cfg(feature = "tls")]
-    pub(super) connector: Option<native_tls::TlsConnector>,
+    #[cfg(feature = "_tls")]
+    pub(super) library: TlsLibrary,
+    #[cfg(feature = "_tls")]
+    pub(super) tls_client: Option<TlsClient>,
     #[cfg(feature = "auth")]
     credentials: Option<Credentials>,
     #[cfg(feature = "auth")]
@@ -71,7 +75,7 @@ pub struct Upstream {
 }
 
 /// When a session with an [`Upstream`] is encrypted.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum UpstreamTls {
@@ -101,12 +105,14 @@ impl Upstream {
             target,
             is_lmtp: false,
             hostname: None,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls: UpstreamTls::default(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls_name: None,
-            #[cfg(feature = "tls")]
-            connector: None,
+            #[cfg(feature = "_tls")]
+            library: TlsLibrary::default(),
+            #[cfg(feature = "_tls")]
+            tls_client: None,
             #[cfg(feature = "auth")]
             credentials: None,
             #[cfg(feature = "auth")]
@@ -136,24 +142,39 @@ impl Upstream {
     }
 
     /// When the session is encrypted. Default: [`UpstreamTls::WhenOffered`].
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn tls(mut self, tls: UpstreamTls) -> Upstream {
         self.tls = tls;
         self
     }
 
     /// The name for which the server's certificate must be valid. Default: the host in its address.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn tls_name(mut self, name: impl Into<String>) -> Upstream {
         self.tls_name = Some(name.into());
         self
     }
 
-    /// The TLS connector, for a list of authorities other than the system's. It is trusted to check the certificate. Default:
-    /// one that trusts what the system trusts.
+    /// TLS by native-tls with this connector, for a list of authorities other than the system's. It is trusted to check the
+    /// certificate. Default: one that trusts what the system trusts.
     #[cfg(feature = "tls")]
     pub fn tls_connector(mut self, connector: native_tls::TlsConnector) -> Upstream {
-        self.connector = Some(connector);
+        self.tls_client = Some(TlsClient::Native(connector));
+        self
+    }
+
+    /// TLS by rustls, with the certificates that the system trusts. This is the default without the feature `tls`.
+    #[cfg(feature = "rustls")]
+    pub fn rustls(mut self) -> Upstream {
+        (self.library, self.tls_client) = (TlsLibrary::Rustls, None);
+        self
+    }
+
+    /// TLS by rustls with this configuration, which is trusted to check the certificate: for a list of authorities of your
+    /// own, or a certificate to show.
+    #[cfg(feature = "rustls")]
+    pub fn rustls_config(mut self, config: Arc<rustls::ClientConfig>) -> Upstream {
+        self.tls_client = Some(TlsClient::Rustls(config));
         self
     }
 
@@ -220,7 +241,7 @@ impl Upstream {
     }
 
     /// The host, as a certificate names it.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) fn host(&self) -> String {
         match (&self.tls_name, &self.target) {
             (Some(name), _) => name.clone(),
@@ -242,7 +263,7 @@ impl Upstream {
     }
 
     /// A session, past EHLO.
-    #[cfg(not(feature = "tls"))]
+    #[cfg(not(feature = "_tls"))]
     fn begin(&self, hostname: &str, deadline: Instant) -> Result<Client, ClientError> {
         let mut client = self.reach(deadline)?;
         client.welcome()?;

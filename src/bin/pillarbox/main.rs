@@ -109,7 +109,7 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
 }
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
-    let upstream = Upstream::from(address);
+    let upstream = Upstream::from(address).rustls();
     match arguments.upstream_timeout {
         Some(timeout) => upstream.timeout(timeout),
         None => upstream,

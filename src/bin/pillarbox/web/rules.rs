@@ -143,7 +143,7 @@ fn parse_do(what: &Value, on: &On) -> Result<Do, String> {
             let (cert, key) = (fields.text("cert")?, fields.text("key")?);
             fields.end()?;
             let (Some(cert), Some(key)) = (cert, key) else { return Err(expected("cert and key, both in PEM")) };
-            Do::Certificate(Tls::from_pem(cert.as_bytes(), key.as_bytes()).map_err(|e| format!("{at}: {e}"))?)
+            Do::Certificate(Tls::rustls_from_pem(cert.as_bytes(), key.as_bytes()).map_err(|e| format!("{at}: {e}"))?)
         }
         "greylist" if value.is_boolean() => is_said().map(|_| Do::Greylist(Duration::ZERO))?,
         "greylist" => Do::Greylist(seconds(&at, value)?),
