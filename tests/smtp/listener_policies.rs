@@ -382,6 +382,25 @@ fn faults_and_replies_for_each_recipient_are_as_the_listener_speaks() {
     smtp.expect_in_step();
 }
 
+#[test]
+fn lmtp_with_a_login_beside_smtp_without_one() {
+    let inbox = Server::builder()
+        .authenticator(users())
+        .listen(port().lmtp(true).require_auth(true))
+        .inbox(port().offer_auth(false))
+        .expect("free ports");
+    let mut lmtp = Client::connect(address(inbox.server(), 1));
+    lmtp.expect(format!("AUTH PLAIN {BOB}"), "503 5.5.1 Send LHLO");
+    lmtp.expect("LHLO client.example", "250");
+    lmtp.expect("MAIL FROM:<>", "530 5.7.0");
+    lmtp.expect(format!("AUTH PLAIN {BOB}"), "235 2.7.0");
+    assert!(deliver(&mut lmtp, &["b@example.org"])[0].starts_with("250 2.0.0"));
+    let mail = inbox.recv_timeout(PATIENCE).expect("mail");
+    assert_eq!((mail.protocol().to_string().as_str(), mail.identity()), ("LMTPA", Some("bob")));
+    // Nobody has logged in there, so the parameter of AUTH is one that the server does not know.
+    Client::ehlo(address(inbox.server(), 0)).expect("MAIL FROM:<> AUTH=bob", "555 5.5.4");
+}
+
 #[cfg(unix)]
 #[test]
 fn lmtp_at_a_unix_socket_beside_smtp() {
