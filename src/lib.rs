@@ -98,6 +98,7 @@
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
 //! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
 //! | listen on several ports, Unix sockets, or sockets passed in, each with its own policy | [`Listener`], [`Builder::listen`] |
+//! | watch a server | [`Server::stats`], also as text for monitoring systems; an [`Observer`]; [`guide::operations`] |
 //! | stop | [`Server::shutdown`]; [`Server::begin_shutdown`], which hooks and handlers call by a [`handle`](Server::handle) |
 //! | test code that sends mail | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`] |
 //! | know what to rely on, and why | the pages of the [`guide`] |
@@ -139,8 +140,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-// From the ground up, floor by floor. A module imports from its own folder and from those below it: `tests/smtp/layout.rs` has their
-// order, and holds the imports to it.
+// From the bottom up. A module imports from its own folder and from those below it: `tests/layout.rs` lists the folders in
+// their order and fails if an import breaks it.
 mod syntax;
 
 mod config;
@@ -186,7 +187,7 @@ pub use delivery::handler::Handler;
 pub use delivery::{Delivery, PendingAnswer, Response};
 pub use envelope::tls_info::TlsInfo;
 pub use envelope::values::Values;
-pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+pub use envelope::{Endpoint, EndpointError, Envelope, MessageId, MessageIdError, Protocol, ProtocolError, Recipient};
 pub use error::{AddressProblem, Error, SettingError};
 pub use inbox::{Inbox, RecvError};
 #[cfg(feature = "tls")]
@@ -197,8 +198,9 @@ pub use io::tls::{Tls, TlsAcceptor, TlsStream};
 pub use io::transport::Transport;
 pub use server::listener::Listener;
 pub use server::{Server, ServerHandle, ShutdownReport};
+pub use session::observer::{ObservedMessage, Observer};
 pub use session::{Context, IntoSession, Phase, Session, SessionFactory};
-pub use stats::Stats;
+pub use stats::{Refusals, RefusedConnections, Stats, Timeouts};
 pub use syntax::address::{AddressError, AddressLiteral, ForwardPath, Mailbox, ReversePath};
 pub use syntax::command::Verb;
 pub use syntax::escaped::Escaped;

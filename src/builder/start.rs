@@ -43,6 +43,7 @@ impl Builder {
             session: self.session,
             transcripts: self.transcripts.unwrap_or(false),
             faults: self.faults,
+            observer: self.observer,
             tls: self.tls,
             #[cfg(feature = "auth")]
             authenticator: self.authenticator,

@@ -25,7 +25,8 @@ use crate::envelope::transcript::Transcript;
 use crate::server::listener::{Bound, reachable};
 use crate::server::pool::{Jobs, Pool, Threads};
 use crate::server::worker::{AcceptedConnection, Live};
-use crate::stats::{Counters, Stats};
+use crate::stats::Stats;
+use crate::stats::pulse::Watch;
 
 /// The grace time of a server that is dropped: a message that is on its way may just make it.
 const DROP_GRACE: Duration = Duration::from_millis(250);
@@ -76,6 +77,8 @@ struct Core {
     shared: Arc<Shared>,
     shutdown: Arc<Shutdown>,
     live: Arc<Live>,
+    // Of each listener and each consumer.
+    watches: Vec<Watch>,
     jobs: Jobs<AcceptedConnection>,
     endpoints: Vec<Endpoint>,
     scheme: &'static str,
@@ -132,9 +135,22 @@ impl Server {
         &self.core.endpoints
     }
 
-    /// The server's counters.
+    /// The server's numbers: what it has counted, and what it holds now.
     pub fn stats(&self) -> Stats {
         self.core.stats()
+    }
+
+    /// Whether a shutdown has begun: no connection is accepted any more. For a load balancer, which shall send no more clients.
+    pub fn is_shutting_down(&self) -> bool {
+        self.core.shutdown.is_closing()
+    }
+
+    /// Whether the server does its work, for a watchdog that asks every few seconds: its listeners and consumers are there, and
+    /// none of them seems to be stuck. A consumer seems so if its handler has had one message for longer than twice the
+    /// [`handler_timeout`](crate::Builder::handler_timeout), counted from the first time that this was asked meanwhile. True
+    /// during a shutdown, which has its own limit in time.
+    pub fn is_responsive(&self) -> bool {
+        self.core.is_responsive()
     }
 
     /// The conversations of the last hundred connections, including open ones; the oldest first. Empty unless
@@ -233,6 +249,16 @@ impl ServerHandle {
     pub fn stats(&self) -> Stats {
         self.core.stats()
     }
+
+    /// As [`Server::is_shutting_down`].
+    pub fn is_shutting_down(&self) -> bool {
+        self.core.shutdown.is_closing()
+    }
+
+    /// As [`Server::is_responsive`].
+    pub fn is_responsive(&self) -> bool {
+        self.core.is_responsive()
+    }
 }
 
 impl Debug for ServerHandle {
@@ -243,29 +269,19 @@ impl Debug for ServerHandle {
 
 impl Core {
     fn stats(&self) -> Stats {
-        let Counters {
-            connections,
-            open_connections,
-            refused_connections,
-            accepted_messages,
-            refused_messages,
-            lost_messages,
-            accepted_octets,
-            panics,
-        } = &*self.shared.counters;
+        let queued = self.running.lock().as_ref().map_or(0, |running| running.deliveries.len());
         Stats {
-            connections: connections.get(),
-            open_connections: open_connections.get(),
-            refused_connections: refused_connections.get(),
             is_under_stress: self.shared.stress.timeout().is_some(),
-            accepted_messages: accepted_messages.get(),
-            refused_messages: refused_messages.get(),
-            lost_messages: lost_messages.get(),
-            accepted_octets: accepted_octets.get(),
-            panics: panics.get(),
+            queued_messages: queued as u64,
             buffered_octets: self.shared.store.held.used(),
             memory_octets: self.shared.store.in_memory(),
+            ..self.shared.counters.read()
         }
+    }
+
+    fn is_responsive(&self) -> bool {
+        let now = Instant::now();
+        self.shutdown.is_closing() || self.watches.iter().all(|watch| watch.is_alive(now))
     }
 
     fn shut_down(self: &Arc<Core>, grace: Duration) -> ShutdownReport {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
@@ -25,8 +25,10 @@ use crate::faults::Faults;
 use crate::io::tls::Tls;
 use crate::limits::clients::Addresses;
 use crate::limits::stress::Stress;
+use crate::session::observer::Observer;
 use crate::session::{ListenerId, SessionFactory};
-use crate::stats::Counters;
+use crate::stats::counters::Counters;
+use crate::stats::pulse::{Pulse, Watch};
 
 /// What a builder has gathered.
 pub(crate) struct Settings {
@@ -34,10 +36,15 @@ pub(crate) struct Settings {
     pub session: Option<SessionFactory>,
     pub transcripts: bool,
     pub faults: Option<Faults>,
+    pub observer: Option<Arc<dyn Observer>>,
     pub tls: Option<Tls>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
 }
+
+/// What a listener takes at most for a connection, which it gives to another thread: it never waits for a client. Far more than
+/// any machine needs.
+const LONGEST_HAND_OVER: Duration = Duration::from_secs(10);
 
 /// A socket, and what its connections share.
 struct Served {
@@ -53,12 +60,21 @@ impl Server {
     ) -> Result<(Server, Receiver<Delivery>), Error> {
         let served = bind_all(listeners, &settings)?;
         let (deliveries, receiver) = bounded(settings.config.queue_capacity);
+        let watches = watches(&settings.config, served.len(), handlers.len());
+        let pulses: Vec<_> = watches.iter().map(Watch::pulse).collect();
+        let (listener_pulses, consumer_pulses) = pulses.split_at(served.len());
         // From here on an early return drops the server, which ends what was started.
-        let server = Server { core: Arc::new(Core::new(settings, &served, deliveries)) };
-        server.core.start_consumers(handlers, &receiver)?;
-        server.core.start_listeners(served)?;
+        let server = Server { core: Arc::new(Core::new(settings, &served, watches, deliveries)) };
+        server.core.start_consumers(handlers, consumer_pulses, &receiver)?;
+        server.core.start_listeners(served, listener_pulses)?;
         Ok((server, receiver))
     }
+}
+
+/// Those of the listeners' threads, then those of the consumers'.
+fn watches(config: &Config, listeners: usize, consumers: usize) -> Vec<Watch> {
+    let listening = (0..listeners).map(|_| Watch::new(LONGEST_HAND_OVER));
+    listening.chain((0..consumers).map(|_| Watch::new(2 * config.handler_timeout))).collect()
 }
 
 fn bind_all(listeners: Vec<Listener>, settings: &Settings) -> Result<Vec<Served>, Error> {
@@ -113,12 +129,13 @@ impl Common {
             server: self.server,
             transcripts: self.transcripts.clone(),
             faults: settings.faults.clone(),
+            observer: settings.observer.clone(),
         }
     }
 }
 
 impl Core {
-    fn new(settings: Settings, served: &[Served], deliveries: Sender<Delivery>) -> Core {
+    fn new(settings: Settings, served: &[Served], watches: Vec<Watch>, deliveries: Sender<Delivery>) -> Core {
         let (shutdown, live) = (Arc::<Shutdown>::default(), Arc::<Live>::default());
         let worker = Worker {
             shutdown: shutdown.clone(),
@@ -131,6 +148,7 @@ impl Core {
             shared: served[0].shared.clone(),
             shutdown,
             live,
+            watches,
             jobs: pool.jobs(),
             endpoints: served.iter().map(|served| served.bound.local().clone()).collect(),
             scheme: scheme(served),
@@ -147,25 +165,30 @@ impl Core {
         }
     }
 
-    fn start_consumers(&self, handlers: Vec<Box<dyn Handler>>, receiver: &Receiver<Delivery>) -> Result<(), Error> {
-        for mut handler in handlers {
+    fn start_consumers(
+        &self,
+        handlers: Vec<Box<dyn Handler>>,
+        pulses: &[Arc<Pulse>],
+        receiver: &Receiver<Delivery>,
+    ) -> Result<(), Error> {
+        for (mut handler, pulse) in handlers.into_iter().zip(pulses.iter().cloned()) {
             let (receiver, shutdown, counters) =
                 (receiver.clone(), self.shutdown.clone(), self.shared.counters.clone());
             let thread = thread::Builder::new().name("pillarbox-consumer".into());
             let work = move || {
                 shutdown.adopt_thread();
-                consume(&mut *handler, &receiver, &counters.panics);
+                consume(&mut *handler, &receiver, &counters.panics, &pulse);
             };
             self.consuming.spawn(thread, work).map_err(Error::Thread)?;
         }
         Ok(())
     }
 
-    fn start_listeners(&self, served: Vec<Served>) -> Result<(), Error> {
+    fn start_listeners(&self, served: Vec<Served>, pulses: &[Arc<Pulse>]) -> Result<(), Error> {
         // Nobody has seen the server yet who could have ended it.
         let Some(pool) = self.running.lock().as_ref().map(|running| running.pool.clone()) else { return Ok(()) };
         let serial = Arc::new(AtomicU64::new(0));
-        for Served { bound, shared } in served {
+        for (Served { bound, shared }, pulse) in served.into_iter().zip(pulses.iter().cloned()) {
             let accept_loop = AcceptLoop {
                 bound,
                 shared,
@@ -173,6 +196,7 @@ impl Core {
                 pool: pool.clone(),
                 live: self.live.clone(),
                 serial: serial.clone(),
+                pulse,
             };
             let thread = thread::Builder::new().name("pillarbox-listener".into());
             self.accepting.spawn(thread, move || accept_loop.run()).map_err(Error::Thread)?;

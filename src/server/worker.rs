@@ -18,7 +18,7 @@ use crate::io::transport::Transport;
 use crate::limits::clients::ClientPermit;
 use crate::limits::stress::StressPermit;
 use crate::session::{Session, SessionFactory};
-use crate::stats::Counters;
+use crate::stats::counters::Counters;
 use crate::stats::guard::guarded;
 use crate::syntax::proxy_protocol::{self, Header, Source};
 use crate::syntax::reply::Reply;
@@ -42,10 +42,10 @@ pub(crate) struct Live {
     table: Mutex<Table>,
 }
 
-/// Each connection has a permit, and one that comes has that of one that went.
+/// Each connection has a slot, which is used again after it ends.
 #[derive(Default)]
 struct Table {
-    places: Vec<Option<LiveConnection>>,
+    slots: Vec<Option<LiveConnection>>,
     free: Vec<usize>,
 }
 
@@ -57,34 +57,34 @@ struct LiveConnection {
 impl Live {
     pub fn count(&self) -> usize {
         let table = self.table.lock();
-        table.places.len() - table.free.len()
+        table.slots.len() - table.free.len()
     }
 
     pub fn each(&self, mut act: impl FnMut(&Transport, &Activity)) {
-        for LiveConnection { transport, activity } in self.table.lock().places.iter().flatten() {
+        for LiveConnection { transport, activity } in self.table.lock().slots.iter().flatten() {
             act(transport, activity);
         }
     }
 
-    /// Takes a connection in, and says where it is.
+    /// Adds a connection, and gives its slot.
     fn insert(&self, connection: LiveConnection) -> usize {
         let mut table = self.table.lock();
         if let Some(at) = table.free.pop() {
-            table.places[at] = Some(connection);
+            table.slots[at] = Some(connection);
             return at;
         }
-        table.places.push(Some(connection));
-        table.places.len() - 1
+        table.slots.push(Some(connection));
+        table.slots.len() - 1
     }
 
     fn remove(&self, at: usize) -> Option<LiveConnection> {
         let mut table = self.table.lock();
         table.free.push(at);
-        table.places[at].take()
+        table.slots[at].take()
     }
 
-    /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake, since
-    /// `earliest` or for longer.
+    /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake,
+    /// since `earliest` or for longer.
     pub fn give_up_waiting(&self, earliest: Instant) {
         self.each(|transport, activity| {
             if let Some(how) = activity.give_up(earliest) {
@@ -104,10 +104,12 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Serves a connection to its end, with what the one before has left if there was one.
+    /// Serves a connection to its end, with the buffers of the one before if there was one.
     pub fn serve(&self, connection: AcceptedConnection, left: &mut Option<ConnectionBuffers>) {
         let AcceptedConnection { id, socket, peer, local, shared, permit: _place, stress_permit: _stress_permit } =
             connection;
+        // Before its client can know that it is served.
+        shared.counters.connections.add(1);
         let transport = match transport(&shared.config, socket, &peer) {
             Ok(transport) => transport,
             Err(e) => return log::info!("[{id}] connection lost: {e}"),
@@ -126,10 +128,18 @@ impl Worker {
                     ends = (Endpoint::named(peer), Endpoint::named(local));
                     match shared.addresses.take(&ends.0) {
                         Ok(permit) => _client_place = Some(permit),
-                        Err(reply) => return refuse_client(&shared, &mut stream, &ends.0, &reply),
+                        Err(why) => {
+                            why.counter(&shared.counters).add(1);
+                            return refuse_client(&mut stream, &ends.0, &why.reply());
+                        }
                     }
                 }
-                Err(e) => return log::info!("[{id}] no PROXY header from {}: {e}", ends.0),
+                Err(e) => {
+                    if e.kind() == io::ErrorKind::TimedOut {
+                        shared.counters.timeouts.proxy_header.add(1);
+                    }
+                    return log::info!("[{id}] no PROXY header from {}: {e}", ends.0);
+                }
             }
         }
         let session: Result<Box<dyn Session>, Reply> = match &self.session {
@@ -179,10 +189,9 @@ fn read_proxy_header(stream: &mut stream::ConnectionStream, transport: &Transpor
     }
 }
 
-/// A client of a proxy has taken too much: the listener could not know.
-fn refuse_client(shared: &Shared, stream: &mut stream::ConnectionStream, peer: &Endpoint, reply: &Reply) {
+/// A proxy's client exceeds its limits, which the listener could not know.
+fn refuse_client(stream: &mut stream::ConnectionStream, peer: &Endpoint, reply: &Reply) {
     log::info!("connection from {peer} refused: {reply}");
-    shared.counters.refused_connections.add(1);
     let mut text = Vec::new();
     reply.render(&mut text);
     stream.set_write_deadline(Instant::now() + Duration::from_secs(1));
@@ -200,7 +209,7 @@ struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn new(live: &'a Live, counters: &'a Counters, transport: &Transport, activity: &Arc<Activity>) -> Entry<'a> {
-        counters.open_connections.add(1);
+        counters.open_connection();
         let connection = LiveConnection { transport: transport.clone(), activity: activity.clone() };
         Entry { live, counters, at: live.insert(connection) }
     }

@@ -1,6 +1,7 @@
 //! Hooks for each command of a connection, and the state that they see.
 
 pub(crate) mod extension;
+pub(crate) mod observer;
 pub(crate) mod transaction;
 
 use std::fmt::{self, Debug, Formatter};

@@ -1,4 +1,4 @@
-//! Where mail is relayed to, and how a session there comes about.
+//! Where mail is relayed to, and how a session there is established.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -41,9 +41,9 @@ const PATIENCE: Patience = Patience {
 
 /// A mail server to relay to: its address, and the settings for sessions with it.
 ///
-/// Text such as `"mail.example.org:25"`, `"[2001:db8::1]:25"` or `"unix:/run/lmtp.sock"` and a [`SocketAddr`] convert to it.
-/// The default port is 25. `lmtp:` in front selects LMTP. Nothing is resolved or connected before there is mail; a name that
-/// cannot be resolved then counts as a server that does not answer.
+/// Text such as `"mail.example.org:25"`, `"[2001:db8::1]:25"` or `"unix:/run/lmtp.sock"` and a [`SocketAddr`] convert
+/// to it. The default port is 25. `lmtp:` in front selects LMTP. Nothing is resolved or connected before there is mail;
+/// a name that cannot be resolved then counts as a server that does not answer.
 ///
 /// ```no_run
 /// use pillarbox::{Server, Upstream, UpstreamTls, handlers::Proxy};
@@ -81,11 +81,11 @@ pub struct Upstream {
 pub enum UpstreamTls {
     /// Never.
     Off,
-    /// If the server offers STARTTLS (RFC 3207), with any certificate; in clear if it does not, or if the handshake
-    /// fails. This protects only against passive listeners (RFC 7435).
+    /// If the server offers STARTTLS (RFC 3207), with any certificate; otherwise, and if the handshake fails, in clear.
+    /// This protects only against passive listeners (RFC 7435).
     #[default]
     WhenOffered,
-    /// By STARTTLS, with a certificate that is valid for the server's name. Otherwise no mail is sent.
+    /// By STARTTLS, with a certificate that is valid for the server's name. If that fails, no mail is sent.
     Required,
     /// From the first octet, as on port 465 (RFC 8314), with a certificate that is valid for the server's name.
     Implicit,
@@ -155,8 +155,8 @@ impl Upstream {
         self
     }
 
-    /// TLS by native-tls with this connector, for a list of authorities other than the system's. It is trusted to check the
-    /// certificate. Default: one that trusts what the system trusts.
+    /// TLS by native-tls with this connector, for authorities other than the system's. It is trusted to check the certificate. Default: one
+    /// that trusts the system's authorities.
     #[cfg(feature = "tls")]
     pub fn tls_connector(mut self, connector: native_tls::TlsConnector) -> Upstream {
         self.tls_client = Some(TlsClient::Native(connector));
@@ -178,8 +178,8 @@ impl Upstream {
         self
     }
 
-    /// Logs in before any mail, by the best of SCRAM-SHA-256, PLAIN and LOGIN that the server offers. The last two show
-    /// the password, and are used within TLS and to this machine only, unless
+    /// Logs in before any mail, by the best of SCRAM-SHA-256, PLAIN and LOGIN that the server offers. The last two reveal
+    /// the password, and are used only within TLS and to this machine, unless
     /// [`clear_text_auth`](Upstream::clear_text_auth) says otherwise. Default: none.
     #[cfg(feature = "auth")]
     pub fn login(mut self, user: &str, password: &str) -> Upstream {
@@ -194,13 +194,13 @@ impl Upstream {
         self
     }
 
-    /// How long to wait for the server at each step: to establish a session, for the reply to a command, until it has read
-    /// each 64 KiB of a message, and for its reply to the message. If a step takes longer, the client gets a 4xx.
+    /// How long to wait for the server at each step: to establish a session, for the reply to a command, until it has
+    /// read each 64 KiB of a message, and for its reply to the message. If a step takes longer, the client gets a 4xx.
     ///
     /// It sets all of these together; after it, [`connect_timeout`](Upstream::connect_timeout),
-    /// [`command_timeout`](Upstream::command_timeout) and [`data_timeout`](Upstream::data_timeout) set them one by one. The
-    /// whole message still has 600 s, or this time if it is longer. If the time is too short for a slow server to reply to a
-    /// message, that message arrives and its client sends it again. Default: the default of each.
+    /// [`command_timeout`](Upstream::command_timeout) and [`data_timeout`](Upstream::data_timeout) set them one by one.
+    /// The whole message still has 600 s, or this time if it is longer. If the time is too short for a slow server to
+    /// reply to a message, that message arrives and its client sends it again. Default: the default of each.
     pub fn timeout(mut self, timeout: Duration) -> Upstream {
         let timeout = timeout.min(FOREVER);
         let content = DATA_TIMEOUT.max(timeout);

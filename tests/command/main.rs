@@ -5,5 +5,6 @@
 mod command_line;
 mod deployment;
 mod listeners;
+mod metrics;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,6 +8,7 @@ mod conversation;
 #[cfg(all(feature = "auth", feature = "tls"))]
 mod listener_policies;
 mod listeners;
+mod observer;
 mod one_after_another;
 mod rfc_examples;
 #[cfg(all(feature = "rustls", feature = "auth", unix))]
@@ -15,6 +16,7 @@ mod rustls;
 mod sessions;
 mod shutdown;
 mod smtp_proto;
+mod stats;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "tls")]

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -14,11 +15,15 @@ use signal_hook::iterator::Signals;
 mod causes;
 mod certificate;
 mod descriptors;
+mod digits;
+mod http;
 mod listen;
 mod listeners;
+mod metrics;
 mod options;
 mod passed_in;
 mod privileges;
+mod service_manager;
 mod values;
 mod web;
 
@@ -63,6 +68,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     };
     let Listeners { listeners, tls, certificates } = listeners::open(&arguments)?;
     let web = inbox(&arguments)?;
+    let metrics = arguments.metrics.as_deref().map(bind_http).transpose()?;
     if !arguments.nosetuid {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
@@ -73,7 +79,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let handler: Box<dyn Handler> = match arguments.class {
         Class::Debugging => Box::new(handlers::Debugging::stdout()),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, certificates)),
+        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, certificates, metrics)),
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
@@ -87,7 +93,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
             Box::new(handlers::Mailman::at(lists, proxy(&arguments)))
         }
     };
-    serve(builder, listeners, certificates, handler, |_| Ok(()))
+    serve(builder, listeners, certificates, handler, metrics, |_| Ok(()))
 }
 
 /// The web inbox, if it is that which was asked for.
@@ -106,6 +112,11 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
         ),
         Err(Refused::Bind(source)) => Err(explain(&Error::Bind { address: place.clone(), source })),
     }
+}
+
+/// Binds where those who watch the server ask.
+fn bind_http(place: &str) -> Result<TcpListener, String> {
+    http::bind(place).map_err(|source| explain(&Error::Bind { address: place.to_owned(), source }))
 }
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
@@ -155,10 +166,16 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Bui
     builder
 }
 
-fn show(web: Web, builder: Builder, listeners: Vec<Listener>, certificates: Vec<Certificate>) -> Result<(), String> {
+fn show(
+    web: Web,
+    builder: Builder,
+    listeners: Vec<Listener>,
+    certificates: Vec<Certificate>,
+    metrics: Option<TcpListener>,
+) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
-    serve(builder, listeners, certificates, handler, |server| {
-        let url = web.start(server.local_endpoints().iter()).map_err(|e| format!("cannot start a thread: {e}"))?;
+    serve(builder, listeners, certificates, handler, metrics, |server| {
+        let url = web.start(server).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
         Ok(())
     })
@@ -169,6 +186,7 @@ fn serve(
     listeners: Vec<Listener>,
     certificates: Vec<Certificate>,
     handler: impl Handler + 'static,
+    metrics: Option<TcpListener>,
     when_it_listens: impl FnOnce(&Server) -> Result<(), String>,
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
@@ -186,8 +204,15 @@ fn serve(
         tell(format_args!("listening on {endpoint}"));
     }
     when_it_listens(&server)?;
+    let no_thread = |e| format!("cannot start a thread: {e}");
+    if let Some(listener) = metrics {
+        tell(format_args!("metrics at {}", metrics::start(listener, server.handle()).map_err(no_thread)?));
+    }
+    service_manager::watch(server.handle()).map_err(no_thread)?;
+    service_manager::is_ready();
     // An error would mean that no signal can come any more.
     let _ = end.recv();
+    service_manager::is_stopping();
     // By its owner, so that a Unix socket is removed before the process ends. How many connections had to be cut is logged.
     server.shutdown(GRACE);
     Ok(())
@@ -200,7 +225,7 @@ fn heed(mut signals: Signals, certificates: Vec<Certificate>) -> Result<Receiver
         let mut is_ending = false;
         for signal in signals.forever() {
             match signal {
-                SIGHUP => certificates.iter().for_each(Certificate::renew),
+                SIGHUP => service_manager::reload(|| certificates.iter().for_each(Certificate::renew)),
                 // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
                 SIGXFSZ => {}
                 _ if is_ending => std::process::exit(1),

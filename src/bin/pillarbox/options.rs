@@ -10,10 +10,11 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use pillarbox::{Network, UpstreamTls};
 
+use crate::digits::parse_digits;
 use crate::listen::Listen;
 #[cfg(unix)]
 use crate::values::parse_mode;
-use crate::values::{parse_digits, parse_local, parse_size, parse_tcp};
+use crate::values::{parse_local, parse_size, parse_tcp};
 
 /// Receives mail by SMTP and prints, shows, stores, relays or discards it.
 #[derive(Parser)]
@@ -73,6 +74,10 @@ pub struct Arguments {
     /// Another name under which it is reached, as through a proxy
     #[arg(long, value_name = "NAME", requires = "http", value_parser = parse_name)]
     pub http_host: Vec<String>,
+
+    /// Serve /metrics, /livez and /readyz over HTTP here: HOST:PORT
+    #[arg(long, value_name = "ADDR", value_parser = parse_tcp)]
+    pub metrics: Option<String>,
 
     /// The folder of the class Maildir; created if missing
     #[arg(long, value_name = "DIR")]
@@ -210,10 +215,24 @@ so nobody must be able to read them, and the start fails otherwise.
 .TP
 RUST_LOG
 The level of the log on stderr: off, error, warn (the default), info, debug or trace (as with \-\-debug).
+.TP
+NOTIFY_SOCKET, WATCHDOG_USEC
+Set by systemd, which is then told when the server is ready, reloads or stops, and that it works: see sd_notify(3).
+.SH HTTP
+With \-\-metrics, and with the class Inbox at \-\-http:
+.TP
+/metrics
+Counters of connections, messages, refusals and more, as OpenMetrics, or as Prometheus's text format by the field Accept.
+.TP
+/livez
+200 while the server works, 503 if a listener or a handler hangs.
+.TP
+/readyz
+The same, and 503 once a shutdown has begun.
 .SH EXIT STATUS
 0 after a signal to stop, 1 if it cannot start or got a second signal, 2 for errors in the command line.
 .SH SEE ALSO
-curl(1), swaks(1), systemd.socket(5)"#;
+curl(1), swaks(1), systemd.service(5), systemd.socket(5)"#;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Class {

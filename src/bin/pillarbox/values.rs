@@ -1,7 +1,10 @@
 //! Values that several options of the command line take: addresses, numbers, permissions.
 
 use std::net::SocketAddrV6;
-use std::str::FromStr;
+
+#[cfg(unix)]
+use crate::digits::is_digits;
+use crate::digits::parse_digits;
 
 /// HOST:PORT with an IPv6 address in brackets; no host is localhost, as smtpd had it.
 pub fn parse_tcp(text: &str) -> Result<String, String> {
@@ -28,11 +31,6 @@ pub fn parse_local(text: &str) -> Result<String, String> {
     }
 }
 
-/// Numbers without a sign, which std's parsers would take.
-pub fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
 pub fn parse_size(text: &str) -> Result<u64, String> {
     parse_digits(text).ok_or_else(|| "expected a number of octets, in digits only".to_owned())
 }
@@ -40,6 +38,6 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 /// Permission bits in octal.
 #[cfg(unix)]
 pub fn parse_mode(text: &str) -> Result<u32, String> {
-    let mode = (text.bytes().all(|b| b.is_ascii_digit())).then(|| u32::from_str_radix(text, 8).ok()).flatten();
+    let mode = is_digits(text).then(|| u32::from_str_radix(text, 8).ok()).flatten();
     mode.filter(|mode| *mode <= 0o777).ok_or_else(|| "expected permissions in octal, such as 660".to_owned())
 }

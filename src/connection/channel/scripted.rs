@@ -18,7 +18,7 @@ pub(super) struct Scripted {
 /// How the next reply goes out.
 #[derive(Default)]
 pub(super) struct Manner {
-    // In its permit.
+    // Sent instead of the reply.
     pub octets: Option<Vec<u8>>,
     pub without: Vec<String>,
     pub drip: Option<Duration>,

@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::envelope::Endpoint;
 use crate::error::{AddressProblem, Error, SettingError};
+use crate::syntax::number;
 
 mod bound;
 #[cfg(unix)]
@@ -24,7 +25,7 @@ use bound::{BACKLOG, ListeningSocket, Owned};
 pub(crate) use bound::{Bound, reachable};
 pub(crate) use policy::Policy;
 
-/// Where to listen: an address, the path of a Unix socket, or a socket that listens already.
+/// Where to listen: an address, the path of a Unix socket, or an open listening socket.
 ///
 /// You rarely need to name this type: text like `"localhost:8025"`, `"[::1]:25"` or `"unix:/run/mail.sock"`, a
 /// [`SocketAddr`], a `(host, port)` pair, a [`PathBuf`] and std's listeners convert to it. Port 0 takes any free port:
@@ -32,11 +33,11 @@ pub(crate) use policy::Policy;
 ///
 /// For a host name, it listens on the first of the name's addresses that this machine has, IPv4 before IPv6.
 ///
-/// A Unix socket is removed when the server ends, unless somebody else has replaced it. A socket on which nobody listens any
-/// more is replaced. Anybody who may write to its folder can put another socket there, so let nobody else write to it.
-/// [`mode`](Listener::mode) says who may connect.
+/// A Unix socket is removed when the server ends, unless somebody else has replaced it. A socket on which nobody
+/// listens any more is replaced. Anybody who may write to its folder can put another socket there, so let nobody else
+/// write to it. [`mode`](Listener::mode) says who may connect.
 ///
-/// A socket that was opened elsewhere, for example by systemd, is used as it is, but set to blocking.
+/// A socket that was opened elsewhere, for example by systemd, is used as it is and set to blocking.
 ///
 /// Each listener can have [a policy of its own](#a-policy-of-its-own), so that one server receives from other servers, from
 /// users and from a local program:
@@ -98,20 +99,20 @@ impl Listener {
         ListenAddress::Path(path.as_ref().to_owned()).into()
     }
 
-    /// The permissions of the Unix socket, such as `0o660`: those who may write to it may connect. They are set before anybody
-    /// can connect. Default: `0o777` without the bits of the process's umask.
+    /// The permissions of the Unix socket, such as `0o660`: those who may write to it may connect. They are set before
+    /// anybody can connect. Default: `0o777` without the bits of the process's umask.
     ///
-    /// Starting with any other listener, or with more than permission bits, is an [`Error::Setting`].
+    /// For any other listener, or with more than permission bits, starting fails with [`Error::Setting`].
     #[cfg(unix)]
     pub fn mode(self, mode: u32) -> Listener {
         Listener { mode: Some(mode), ..self }
     }
 
-    /// Binds now rather than when the server starts, so that a program can give up its privileges in between. Connections wait
-    /// until the server serves them.
+    /// Binds now rather than when the server starts, so that a program can give up its privileges in between.
+    /// Connections wait until the server serves them.
     ///
     /// # Errors
-    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Setting`] for a [`mode`](Listener::mode) that cannot be.
+    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Setting`] for an invalid [`mode`](Listener::mode).
     pub fn bind(self) -> Result<Listener, Error> {
         let (bound, policy) = self.into_bound(false)?;
         Ok(Listener { policy, ..ListenAddress::Bound(bound).into() })
@@ -289,9 +290,7 @@ fn check_name(name: &str) -> Result<(), AddressProblem> {
     if host.is_empty() {
         return Err(AddressProblem::NoHost);
     }
-    // std would take a sign.
-    let is_number = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    if is_number { Ok(()) } else { Err(AddressProblem::BadPort) }
+    number::parse::<u16>(port).map(drop).ok_or(AddressProblem::BadPort)
 }
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {
