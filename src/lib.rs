@@ -97,7 +97,7 @@
 //! | print, store or relay them | the ready-made [`handlers`] |
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
 //! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
-//! | listen on several ports, Unix sockets, or sockets passed in | [`Listener`], [`Builder::listen`] |
+//! | listen on several ports, Unix sockets, or sockets passed in, each with its own policy | [`Listener`], [`Builder::listen`] |
 //! | watch a server | [`Server::stats`], also as text for monitoring systems; an [`Observer`]; [`guide::operations`] |
 //! | stop | [`Server::shutdown`]; [`Server::begin_shutdown`], which hooks and handlers call by a [`handle`](Server::handle) |
 //! | test code that sends mail | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`] |

@@ -120,7 +120,7 @@
 //! | `-c`, `--class NAME` | DebuggingServer, PureProxy or MailmanProxy, with or without a module in front, and Maildir, Pipe, Sink and Inbox; in place of a class of your own a [program](#a-class-of-your-own-in-python). The default is DebuggingServer; smtpd's was PureProxy, which has failed at every message since Python 3.5 |
 //! | `-s`, `--size BYTES` | the same. The default is 33,554,432, as smtpd's help said; smtpd itself had no limit by default |
 //! | `-u`, `--smtputf8`; `-d`, `--debug` | the same |
-//! | `localhost:port`, `remotehost:port` | the same, with the same defaults localhost:8025 and localhost:25; also `[IPV6]:PORT`, `unix:PATH` and `systemd:` |
+//! | `localhost:port`, `remotehost:port` | the same, with the same defaults localhost:8025 and localhost:25; also `[IPV6]:PORT`, `unix:PATH` and `systemd:`, and more places to listen at with `--listen` |
 //! | a usage error: exit status 1 | exit status 2 |
 //!
 //! # What is different on the wire

@@ -8,9 +8,10 @@
 //! 2. Limit guessing: [`max_error_rate`](Builder::max_error_rate), since three failed logins end a connection but not
 //!    an attack.
 //! 3. Set [`hostname`](Builder::hostname), and a certificate with [`tls`](Builder::tls).
-//! 4. On a port for submission (587, 465) use [`require_tls`](Builder::require_tls) or
-//!    [`implicit_tls`](crate::Listener::implicit_tls), and [`require_auth`](Builder::require_auth). Leave
-//!    [`clear_text_auth`](Builder::clear_text_auth) off.
+//! 4. On a port for submission (587, 465) use [`require_tls`](crate::Listener::require_tls) or
+//!    [`implicit_tls`](crate::Listener::implicit_tls), and [`require_auth`](crate::Listener::require_auth). On port 25 of the
+//!    same server turn AUTH off with [`offer_auth`](crate::Listener::offer_auth), so that nobody guesses passwords there.
+//!    Leave [`clear_text_auth`](Builder::clear_text_auth) off.
 //! 5. Refuse unknown recipients at RCPT, with [`Session::rcpt`](crate::Session::rcpt), not after you have accepted the
 //!    message.
 //! 6. If you relay, list the fewest networks and domains that will do, and require TLS to the upstream if it is not on

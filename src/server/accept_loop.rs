@@ -23,7 +23,6 @@ const NO_THREAD: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Out of resourc
 /// What a listener thread needs to give connections to workers.
 pub(crate) struct AcceptLoop {
     pub bound: Arc<Bound>,
-    pub implicit_tls: bool,
     pub shared: Arc<Shared>,
     pub shutdown: Arc<Shutdown>,
     pub pool: Arc<Pool<AcceptedConnection>>,
@@ -88,7 +87,7 @@ impl AcceptLoop {
             socket,
             peer,
             local,
-            implicit_tls: self.implicit_tls,
+            shared: self.shared.clone(),
             permit,
             stress_permit,
         }) {

@@ -3,39 +3,29 @@
 pub(crate) mod accept_loop;
 pub(crate) mod listener;
 pub(crate) mod pool;
+pub(crate) mod start;
 pub(crate) mod worker;
 
 use std::fmt::{self, Debug, Formatter};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
-use crate::config::{Config, FOREVER};
-use crate::connection::channel::{Offers, Shared};
+use crate::config::FOREVER;
+use crate::connection::channel::Shared;
 use crate::connection::shutdown::Shutdown;
-use crate::content::store::ContentStore;
 use crate::delivery::Delivery;
-use crate::delivery::handler::{Handler, consume};
 use crate::envelope::Endpoint;
-use crate::envelope::transcript::{Transcript, Transcripts};
-use crate::error::Error;
-use crate::faults::Faults;
-use crate::io::tls::Tls;
-use crate::limits::clients::Addresses;
-use crate::limits::stress::Stress;
-use crate::server::accept_loop::AcceptLoop;
-use crate::server::listener::{Bound, Listener, reachable};
+use crate::envelope::transcript::Transcript;
+use crate::server::listener::{Bound, reachable};
 use crate::server::pool::{Jobs, Pool, Threads};
-use crate::server::worker::{AcceptedConnection, Live, Worker};
-use crate::session::SessionFactory;
-use crate::session::observer::Observer;
+use crate::server::worker::{AcceptedConnection, Live};
 use crate::stats::Stats;
-use crate::stats::counters::Counters;
 use crate::stats::pulse::Watch;
 
 /// The grace time of a server that is dropped: a message that is on its way may just make it.
@@ -43,22 +33,6 @@ const DROP_GRACE: Duration = Duration::from_millis(250);
 
 /// What it takes at most, past the grace time, to say goodbye to the connections that are cut.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// What a listener takes at most for a connection, which it gives to another thread: it never waits for a client. Far more than
-/// any machine needs.
-const LONGEST_HAND_OVER: Duration = Duration::from_secs(10);
-
-/// What a builder has gathered.
-pub(crate) struct Settings {
-    pub config: Config,
-    pub session: Option<SessionFactory>,
-    pub transcripts: bool,
-    pub faults: Option<Faults>,
-    pub observer: Option<Arc<dyn Observer>>,
-    pub tls: Option<Tls>,
-    #[cfg(feature = "auth")]
-    pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
-}
 
 /// A running SMTP server.
 ///
@@ -99,6 +73,7 @@ pub struct ServerHandle {
 }
 
 struct Core {
+    // Of the first listener, for what is the same for all.
     shared: Arc<Shared>,
     shutdown: Arc<Shutdown>,
     live: Arc<Live>,
@@ -125,113 +100,6 @@ struct Running {
 }
 
 impl Server {
-    pub(crate) fn start(
-        settings: Settings,
-        listeners: Vec<Listener>,
-        handlers: Vec<Box<dyn Handler>>,
-    ) -> Result<(Server, Receiver<Delivery>), Error> {
-        let Settings { config, session, .. } = settings;
-        let bound = listeners
-            .into_iter()
-            .map(|listener| {
-                let implicit_tls = listener.is_implicit_tls();
-                listener.into_bound(config.reuse_port).map(|bound| (Arc::new(bound), implicit_tls))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let first = bound.iter().find(|(bound, _)| bound.local().socket_addr().is_some());
-        let scheme = match first {
-            _ if config.lmtp => "lmtp",
-            Some((_, true)) => "smtps",
-            _ => "smtp",
-        };
-        let (deliveries, receiver) = bounded(config.queue_capacity);
-        let config = Arc::new(config);
-        let shared = Arc::new(Shared {
-            store: ContentStore::new(&config),
-            config: config.clone(),
-            counters: Counters::default(),
-            stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
-            addresses: Addresses::new(&config),
-            offers: Offers::default(),
-            server: server_id(),
-            tls: settings.tls,
-            transcripts: settings.transcripts.then(Transcripts::default),
-            faults: settings.faults,
-            observer: settings.observer,
-            #[cfg(feature = "auth")]
-            authenticator: settings.authenticator,
-        });
-        let shutdown = Arc::new(Shutdown::default());
-        let live = Arc::new(Live::default());
-        let worker = Worker {
-            shared: shared.clone(),
-            shutdown: shutdown.clone(),
-            live: live.clone(),
-            session,
-            deliveries: deliveries.clone(),
-        };
-        let worker = Arc::new(worker);
-        let pool = Arc::new(Pool::hiring(config.max_connections, config.worker_stack, move || {
-            worker.shutdown.adopt_thread();
-            let (worker, mut buffers) = (worker.clone(), None);
-            Box::new(move |connection| worker.serve(connection, &mut buffers))
-        }));
-        let listening = bound.iter().map(|_| Watch::new(LONGEST_HAND_OVER));
-        let watches: Vec<_> =
-            listening.chain(handlers.iter().map(|_| Watch::new(2 * config.handler_timeout))).collect();
-        let pulses: Vec<_> = watches.iter().map(Watch::pulse).collect();
-        let (listener_pulses, consumer_pulses) = pulses.split_at(bound.len());
-        let server = Server {
-            core: Arc::new(Core {
-                shared,
-                shutdown,
-                live,
-                watches,
-                jobs: pool.jobs(),
-                endpoints: bound.iter().map(|(bound, _)| bound.local().clone()).collect(),
-                scheme,
-                accepting: Threads::default(),
-                consuming: Threads::default(),
-                running: Mutex::new(Some(Running {
-                    listeners: bound.iter().map(|(bound, _)| bound.clone()).collect(),
-                    pool: pool.clone(),
-                    deliveries,
-                })),
-                has_begun: AtomicBool::new(false),
-                report: Mutex::new(None),
-                ended: Condvar::new(),
-            }),
-        };
-        // From here on an early return drops the server, which ends what was started.
-        let core = &server.core;
-        for (mut handler, pulse) in handlers.into_iter().zip(consumer_pulses.iter().cloned()) {
-            let receiver = receiver.clone();
-            let thread = thread::Builder::new().name("pillarbox-consumer".into());
-            let (shared, shutdown) = (core.shared.clone(), core.shutdown.clone());
-            let work = move || {
-                shutdown.adopt_thread();
-                consume(&mut *handler, &receiver, &shared.counters.panics, &pulse);
-            };
-            core.consuming.spawn(thread, work).map_err(Error::Thread)?;
-        }
-        let serial = Arc::new(AtomicU64::new(0));
-        for ((bound, implicit_tls), pulse) in bound.into_iter().zip(listener_pulses.iter().cloned()) {
-            let acceptor = AcceptLoop {
-                bound,
-                implicit_tls,
-                shared: core.shared.clone(),
-                shutdown: core.shutdown.clone(),
-                pool: pool.clone(),
-                live: core.live.clone(),
-                serial: serial.clone(),
-                pulse,
-            };
-            let thread = thread::Builder::new().name("pillarbox-listener".into());
-            core.accepting.spawn(thread, move || acceptor.run()).map_err(Error::Thread)?;
-        }
-        Ok((server, receiver))
-    }
-
     /// Where the first TCP listener listens, with the port that the system chose if it was asked for port 0.
     ///
     /// # Panics
@@ -251,7 +119,7 @@ impl Server {
     }
 
     /// The first TCP listener as a URL, for clients configured by URL: `smtp://127.0.0.1:40213`, with `smtps` if the
-    /// listener is of implicit TLS, and `lmtp` if the server speaks that.
+    /// listener is of implicit TLS, and `lmtp` if it speaks that.
     ///
     /// The URL can be connected to from this machine: for a listener at `0.0.0.0` or `[::]` it names the loopback address.
     ///
@@ -288,7 +156,7 @@ impl Server {
     /// The conversations of the last hundred connections, including open ones; the oldest first. Empty unless
     /// [`transcripts`](crate::Builder::transcripts) are recorded.
     pub fn transcripts(&self) -> Vec<Transcript> {
-        self.core.shared.transcripts.as_ref().map_or_else(Vec::new, Transcripts::all)
+        self.core.shared.transcripts.as_ref().map_or_else(Vec::new, |all| all.all())
     }
 
     /// Waits until no connection is served. False if one still is at the deadline.
@@ -510,13 +378,4 @@ impl Core {
 /// When a grace time that begins now is over.
 fn deadline(grace: Duration) -> Instant {
     Instant::now() + grace.min(FOREVER)
-}
-
-/// Tells this server's messages from those of any other on the machine, before and after: the time in microseconds, and
-/// below it the process and the server within it.
-fn server_id() -> u64 {
-    static SERVERS: AtomicU64 = AtomicU64::new(0);
-    let micros = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
-    let own = u64::from(std::process::id()) ^ (SERVERS.fetch_add(1, Ordering::Relaxed) << 22);
-    (micros << 12).wrapping_add(own)
 }

@@ -549,7 +549,7 @@ fn version_and_help() {
         assert_eq!(ended(&mut command(&[flag])), (Some(0), version, String::new()));
     }
     let (code, text, _) = ended(&mut command(&["--help"]));
-    assert!(code == Some(0) && text.contains("DebuggingServer") && text.contains("[default: localhost:8025]"));
+    assert!(code == Some(0) && text.contains("DebuggingServer") && text.contains("[default: localhost:8025"));
     // A line for each option, and none for the rest of one.
     let (_, options) = text.split_once("Options:\n").expect("a list");
     let (options, _) = options.split_once("\n\n").expect("examples");

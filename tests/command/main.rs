@@ -4,6 +4,7 @@
 
 mod command_line;
 mod deployment;
+mod listeners;
 mod metrics;
 mod pipe;
 #[path = "../support/mod.rs"]

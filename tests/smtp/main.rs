@@ -5,6 +5,8 @@ mod auth;
 #[cfg(all(feature = "tls", feature = "auth"))]
 mod checks;
 mod conversation;
+#[cfg(all(feature = "auth", feature = "tls"))]
+mod listener_policies;
 mod listeners;
 mod observer;
 mod one_after_another;

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::net::SocketAddrV6;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,24 +10,28 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use pillarbox::{Network, UpstreamTls};
 
-#[cfg(unix)]
-use crate::digits::is_digits;
 use crate::digits::parse_digits;
-
-/// As LOCALADDR: the socket that the parent process has opened.
-pub const PASSED_IN: &str = "systemd:";
+use crate::listen::Listen;
+#[cfg(unix)]
+use crate::values::parse_mode;
+use crate::values::{parse_local, parse_size, parse_tcp};
 
 /// Receives mail by SMTP and prints, shows, stores, relays or discards it.
 #[derive(Parser)]
-#[command(name = "pillarbox", version, disable_version_flag = true, after_help = EXAMPLES)]
+#[command(name = "pillarbox", version, disable_version_flag = true, after_help = [LISTENERS, "\n\n", EXAMPLES].concat())]
 pub struct Arguments {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for a socket passed in; port 0 takes any free one
-    #[arg(value_name = "LOCALADDR", default_value = "localhost:8025", value_parser = parse_listener)]
-    pub local: String,
+    /// [default: localhost:8025, if there is no --listen]
+    #[arg(value_name = "LOCALADDR", value_parser = Listen::parse)]
+    pub local: Option<Listen>,
 
     /// Where PureProxy and MailmanProxy relay to: HOST:PORT or unix:PATH; lmtp: in front selects LMTP
     #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
     pub remote: String,
+
+    /// Listen here as well, with options of its own; repeatable
+    #[arg(short = 'l', long, value_name = "ADDR,OPTION,...", value_parser = Listen::parse)]
+    pub listen: Vec<Listen>,
 
     /// Permissions of the socket at unix:PATH, as for chmod: 660
     #[cfg(unix)]
@@ -171,11 +174,11 @@ pub struct Arguments {
     pub tls_key: Option<PathBuf>,
 
     /// Use implicit TLS instead of STARTTLS
-    #[arg(long, requires = "tls_cert")]
+    #[arg(long)]
     pub smtps: bool,
 
     /// Refuse mail without TLS
-    #[arg(long, requires = "tls_cert")]
+    #[arg(long)]
     pub require_tls: bool,
 
     /// Offer AUTH to the users in this file of USER:SECRET lines
@@ -199,6 +202,21 @@ pub struct Arguments {
     pub generate: Option<Generated>,
 }
 
+const LISTENERS: &str = "\
+Listeners:
+  Behind an address, LOCALADDR's as well, options for this listener alone may follow, after commas. The
+  options above hold for all listeners.
+  tls                 implicit TLS, as on port 465
+  require-tls         refuse mail without TLS
+  require-auth        refuse mail from clients that have not authenticated
+  no-auth             offer no AUTH, and require none
+  lmtp                speak LMTP
+  smtputf8            offer SMTPUTF8
+  size=BYTES          largest message
+  mode=MODE           permissions of the socket at unix:PATH
+  cert=PEM,key=PEM    a certificate of its own; SIGHUP reloads it too
+  systemd:NAME        as an address, the socket of this FileDescriptorName";
+
 const EXAMPLES: &str = "\
 Examples:
   pillarbox -n                          print what arrives at localhost:8025
@@ -206,7 +224,10 @@ Examples:
   pillarbox -n -c Maildir --maildir in  store it in the Maildir \"in\"
   pillarbox -n -c Pipe -- ./accept.py   have a program decide: exit status 0 accepts, 75 asks to try again
   pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
-                                        relay what comes from this machine";
+                                        relay what comes from this machine
+  pillarbox -n -c Maildir --maildir in --users users --tls-cert cert.pem --tls-key key.pem
+      -l 0.0.0.0:25,no-auth -l 0.0.0.0:465,tls,require-auth -l unix:lmtp,lmtp,mode=660,no-auth
+                                        receive from servers, users and local programs";
 
 /// The manual page after the options, in roff.
 const MORE_OF_THE_PAGE: &str = r#".SH SIGNALS
@@ -215,8 +236,8 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificate and its key again, if there are any; else it ends it. Root becomes the user nobody unless \-n is given,
-so nobody must be able to read both, and the start fails otherwise.
+Reads the certificates and their keys again, if there are any; else it ends it. Root becomes the user nobody unless \-n is given,
+so nobody must be able to read them, and the start fails otherwise.
 .SH ENVIRONMENT
 .TP
 RUST_LOG
@@ -276,12 +297,9 @@ impl Generated {
                 page.render_synopsis_section(out)?;
                 page.render_description_section(out)?;
                 page.render_options_section(out)?;
-                // Not the section that clap makes of it, whose lines are filled.
-                writeln!(out, ".SH EXAMPLES\n.nf")?;
-                for line in EXAMPLES.lines().skip(1) {
-                    writeln!(out, "{}", line.strip_prefix("  ").unwrap_or(line).replace('-', "\\-"))?;
-                }
-                writeln!(out, ".fi\n{}", MORE_OF_THE_PAGE)
+                write_section(out, "LISTENERS", LISTENERS)?;
+                write_section(out, "EXAMPLES", EXAMPLES)?;
+                writeln!(out, "{MORE_OF_THE_PAGE}")
             }
             Generated::Completions(shell) => {
                 // It cannot report what goes wrong.
@@ -291,6 +309,15 @@ impl Generated {
             }
         }
     }
+}
+
+/// A section of the manual page, from one of the help: not as clap makes it, which fills its lines.
+fn write_section(out: &mut impl Write, name: &str, help: &str) -> io::Result<()> {
+    writeln!(out, ".SH {name}\n.nf")?;
+    for line in help.lines().skip(1) {
+        writeln!(out, "{}", line.strip_prefix("  ").unwrap_or(line).replace('-', "\\-"))?;
+    }
+    writeln!(out, ".fi")
 }
 
 impl Arguments {
@@ -319,11 +346,6 @@ fn with_networks_joined(arguments: impl Iterator<Item = OsString>) -> Vec<OsStri
         }
     }
     joined
-}
-
-/// What [`parse_local`] takes, or the word for a socket that is open already.
-fn parse_listener(text: &str) -> Result<String, String> {
-    if text == PASSED_IN { Ok(text.to_owned()) } else { parse_local(text) }
 }
 
 fn parse_generated(text: &str) -> Result<Generated, String> {
@@ -385,36 +407,12 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Named<T> {
     }
 }
 
-/// HOST:PORT with an IPv6 address in brackets; no host is localhost, as smtpd had it.
-fn parse_tcp(text: &str) -> Result<String, String> {
-    const FORM: &str = "expected HOST:PORT, such as localhost:8025 or [::1]:25";
-    let (host, port) = text.rsplit_once(':').ok_or(FORM)?;
-    let _: u16 = parse_digits(port).ok_or(FORM)?;
-    let is_valid = match host.contains([':', '[', ']']) {
-        true => text.parse::<SocketAddrV6>().is_ok(),
-        false => !host.contains(char::is_whitespace),
-    };
-    match host {
-        _ if !is_valid => Err(FORM.to_owned()),
-        "" => Ok(format!("localhost:{port}")),
-        _ => Ok(text.to_owned()),
-    }
-}
-
 /// A host's name without a port.
 fn parse_name(text: &str) -> Result<String, String> {
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     match !text.is_empty() && text.bytes().all(is_name) {
         true => Ok(text.to_owned()),
         false => Err("expected a name without a port".to_owned()),
-    }
-}
-
-fn parse_local(text: &str) -> Result<String, String> {
-    match text.strip_prefix("unix:") {
-        Some("") => Err("expected unix:PATH".to_owned()),
-        Some(_) => Ok(text.to_owned()),
-        None => parse_tcp(text),
     }
 }
 
@@ -431,17 +429,6 @@ fn parse_class(name: &str) -> Result<Class, String> {
         "mailmanproxy" => Ok(Class::MailmanProxy),
         _ => Err("the classes are DebuggingServer, Inbox, Sink, Maildir, Pipe, PureProxy and MailmanProxy".to_owned()),
     }
-}
-
-fn parse_size(text: &str) -> Result<u64, String> {
-    parse_digits(text).ok_or_else(|| "expected a number of octets, in digits only".to_owned())
-}
-
-/// Permission bits in octal.
-#[cfg(unix)]
-fn parse_mode(text: &str) -> Result<u32, String> {
-    let mode = is_digits(text).then(|| u32::from_str_radix(text, 8).ok()).flatten();
-    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| "expected permissions in octal, such as 660".to_owned())
 }
 
 fn parse_positive(text: &str) -> Result<usize, String> {

@@ -107,10 +107,12 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
     let shared = Arc::new(Shared {
         store: ContentStore::new(&config),
         stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
-        addresses: Addresses::new(&config),
+        addresses: Arc::new(Addresses::new(&config)),
         offers: Offers::default(),
         config: Arc::new(config),
-        counters: Counters::default(),
+        counters: Arc::default(),
+        listener: ListenerId::default(),
+        implicit_tls: false,
         server: 0xabc,
         tls: None,
         transcripts: None,
@@ -139,7 +141,7 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
     let packets = packets.iter().filter(|p| !p.is_empty()).map(|p| p.to_vec()).collect();
     let mut memory = Memory { packets, written: Vec::new() };
     // Nothing more comes once the buffers are gone.
-    drop(Channel::new(shared, &mut memory, Ok(Box::new(())), ends, 1, buffers, activity).run(false));
+    drop(Channel::new(shared, &mut memory, Ok(Box::new(())), ends, 1, buffers, activity).run());
     Outcome {
         replies: String::from_utf8_lossy(&memory.written.concat()).into_owned(),
         writes: memory.written.len(),

@@ -23,7 +23,7 @@ use crate::limits::clients::{Addresses, ClientPermit};
 use crate::limits::stress::Stress;
 use crate::session::observer::{ObservedMessage, Observer};
 use crate::session::transaction::SessionState;
-use crate::session::{Context, Phase, Session};
+use crate::session::{Context, ListenerId, Phase, Session};
 use crate::stats::counters::Counters;
 use crate::stats::guard::guarded;
 use crate::syntax::command;
@@ -59,22 +59,26 @@ pub(crate) const BROKEN: Reply = Reply::fixed(421, Status::new(4, 3, 0), "Local 
 const WITHIN_TRANSACTION: Reply = Reply::fixed(503, Status::new(5, 5, 1), "Not within a transaction");
 const NOT_OFFERED: Reply = Reply::fixed(502, Status::new(5, 5, 1), "Command not offered");
 
-/// What all connections of a server share.
+/// What all connections of a listener share.
 pub(crate) struct Shared {
+    /// The settings as they hold on this listener.
     pub config: Arc<Config>,
-    pub store: Arc<ContentStore>,
-    pub counters: Counters,
-    pub stress: Arc<Stress>,
-    pub addresses: Addresses,
-    pub offers: Offers,
-    /// The part of message ids that tells this server from others.
-    pub server: u64,
+    pub listener: ListenerId,
     pub tls: Option<Tls>,
-    pub transcripts: Option<Transcripts>,
-    pub faults: Option<Faults>,
-    pub observer: Option<Arc<dyn Observer>>,
+    pub implicit_tls: bool,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
+    pub offers: Offers,
+    // The rest is the same for all listeners of a server.
+    pub store: Arc<ContentStore>,
+    pub counters: Arc<Counters>,
+    pub stress: Arc<Stress>,
+    pub addresses: Arc<Addresses>,
+    /// The part of message ids that tells this server from others.
+    pub server: u64,
+    pub transcripts: Option<Arc<Transcripts>>,
+    pub faults: Option<Faults>,
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// One connection, from banner to QUIT.
@@ -157,6 +161,7 @@ impl<S: Stream> Channel<S> {
         let may_xclient = peer.is_in(&shared.config.xclient);
         let context = Context {
             config: shared.config.clone(),
+            listener: shared.listener.clone(),
             connection,
             peer,
             local,
@@ -200,9 +205,9 @@ impl<S: Stream> Channel<S> {
         }
     }
 
-    /// Holds the whole conversation, beginning with a TLS handshake if it is `implicit_tls`. When it returns the
+    /// Holds the whole conversation, beginning with a TLS handshake if the listener is of implicit TLS. When it returns the
     /// connection is closed; what is left can be used for the next one.
-    pub fn run(mut self, implicit_tls: bool) -> ConnectionBuffers {
+    pub fn run(mut self) -> ConnectionBuffers {
         let id = self.context.connection;
         log::debug!("[{id}] connection from {}", self.context.peer);
         let mut line = mem::take(&mut self.line);
@@ -210,7 +215,7 @@ impl<S: Stream> Channel<S> {
         let panics = &shared.counters.panics;
         let who = format_args!("[{id}] session");
         self.begin_observing();
-        let ended = guarded(panics, who, || self.converse(implicit_tls, &mut line)).unwrap_or_else(|| {
+        let ended = guarded(panics, who, || self.converse(&mut line)).unwrap_or_else(|| {
             self.dispatch.renew();
             // What panicked may have been the stream, which is then written to again.
             guarded(panics, who, || self.close_after(BROKEN)).unwrap_or(Ok(()))
@@ -242,7 +247,8 @@ impl<S: Stream> Channel<S> {
         ConnectionBuffers { dispatch, input, line, replies }.cleared()
     }
 
-    fn converse(&mut self, implicit_tls: bool, line: &mut LineReader) -> io::Result<()> {
+    fn converse(&mut self, line: &mut LineReader) -> io::Result<()> {
+        let implicit_tls = self.shared.implicit_tls;
         if implicit_tls {
             self.handshake()?;
         }
