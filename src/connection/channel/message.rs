@@ -39,6 +39,8 @@ struct Delivered {
 enum Cut {
     /// The connection ends with this.
     With(Reply),
+    /// The message was answered before its end.
+    Answered(Flow),
     /// The connection has ended.
     Lost(io::Error),
 }
@@ -163,7 +165,8 @@ impl<S: Stream> Channel<S> {
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
     }
 
-    fn begin(&self, reader: DataReader) -> Chunks {
+    fn begin(&mut self, reader: DataReader) -> Chunks {
+        self.begin_progress();
         let hint = self.context.mail_parameters().and_then(MailParameters::size);
         let Shared { store, config, .. } = &*self.shared;
         let collector = Collector::new(store, config.data_size_limit, hint);
@@ -173,31 +176,62 @@ impl<S: Stream> Channel<S> {
 
     /// Reads up to CRLF.CRLF, whatever becomes of the message.
     fn read_data(&mut self, message: &mut Chunks) -> Result<(), Cut> {
+        self.heed_script(message, 0)?;
         loop {
             self.wait_for_content(message)?;
+            let allowed = self.content_allowed();
             let octets = self.input.fill_buf()?;
+            let octets = &octets[..octets.len().min(allowed)];
             let (taken, end) = message.reader.feed(octets, &mut message.collector);
             self.record.content(&octets[..taken]);
             self.input.consume(taken);
+            self.heed_script(message, taken)?;
             if end {
-                return Ok(());
+                return self.unless_answered();
             }
         }
     }
 
     /// Reads as many octets as the chunk has, whatever becomes of the message.
     fn read_chunk(&mut self, message: &mut Chunks, octets: u64) -> Result<(), Cut> {
+        self.heed_script(message, 0)?;
         let mut left = octets;
         while left > 0 {
             self.wait_for_content(message)?;
+            let allowed = self.content_allowed();
             let available = self.input.fill_buf()?;
+            let available = &available[..available.len().min(allowed)];
             let within = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
             message.reader.feed(&available[..within], &mut message.collector);
             self.record.content(&available[..within]);
             self.input.consume(within);
             left -= within as u64;
+            self.heed_script(message, within)?;
         }
-        Ok(())
+        self.unless_answered()
+    }
+
+    /// Octets of content were read: lets the script of faults have its say, in time that is not the client's.
+    fn heed_script(&mut self, message: &mut Chunks, octets: usize) -> Result<(), Cut> {
+        if self.scripted.is_none() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.count_content(octets);
+        let reply = self.fault_within_content()?;
+        message.since += begun.elapsed();
+        let Some(reply) = reply else { return Ok(()) };
+        message.collector.abandon();
+        let recipients = self.context.recipients().len();
+        let flow = self.answer_message(Response::All(reply), recipients, None)?;
+        self.flush()?;
+        self.note_answered();
+        if flow == Flow::Next { Ok(()) } else { Err(Cut::Answered(flow)) }
+    }
+
+    /// The content has come to its end, but its message may have been answered before.
+    fn unless_answered(&self) -> Result<(), Cut> {
+        if self.is_answered() { Err(Cut::Answered(Flow::Next)) } else { Ok(()) }
     }
 
     /// Waits until octets of content are there, within the limits of time and number.
@@ -239,12 +273,14 @@ impl<S: Stream> Channel<S> {
                 log::info!("[{}] message cut off: {reply}", self.context.connection);
                 self.answer(reply)
             }
+            Err(Cut::Answered(flow)) => Ok(flow),
             Err(Cut::Lost(e)) => {
                 self.shared.counters.lost_messages.add(1);
                 Err(e)
             }
         };
         self.reset();
+        self.forget_recipients();
         self.activity.end_message();
         flow
     }
@@ -252,6 +288,9 @@ impl<S: Stream> Channel<S> {
     fn deliver(&mut self, message: Chunks) -> io::Result<Flow> {
         let recipients = self.context.recipients().len();
         let prdr = self.context.mail_parameters().is_some_and(MailParameters::prdr);
+        if prdr || self.shared.config.lmtp {
+            self.note_recipients();
+        }
         let content = match self.check_content(message) {
             Ok(content) => content,
             Err(refusal) => return self.answer_message(Response::All(refusal), recipients, None),
@@ -312,8 +351,8 @@ impl<S: Stream> Channel<S> {
         recipients: usize,
         delivered: Option<Delivered>,
     ) -> io::Result<Flow> {
-        let is_each_asked =
-            matches!(delivered, Some(Delivered { prdr: true, .. })) && !matches!(response, Response::All(_));
+        let prdr = matches!(delivered, Some(Delivered { prdr: true, .. }));
+        let is_each_asked = prdr && (!matches!(response, Response::All(_)) || self.has_verdicts());
         if !self.shared.config.lmtp && !is_each_asked {
             let reply = response.into_one(recipients);
             self.settle(&reply, recipients, &delivered);
@@ -321,26 +360,28 @@ impl<S: Stream> Channel<S> {
             return self.judge(&reply);
         }
         // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
-        let mut replies = response.into_each(recipients);
+        let replies = response.into_each(recipients);
         let outcome =
             replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(UNANSWERED);
         self.settle(&outcome, recipients, &delivered);
         if is_each_asked {
             self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
-            // And one for all behind them.
-            replies.push(outcome);
         }
         // However many say no, it is the refusal of one message: the count must not end the connection before the last has
         // been heard.
-        let mut refusal = None;
-        for reply in replies {
+        let (mut acceptance, mut refusal) = (None, None);
+        for (recipient, reply) in replies.into_iter().enumerate() {
+            let reply = self.fault_at_verdict(recipient)?.unwrap_or(reply);
             self.say_outcome(&reply, &delivered)?;
             if reply.is_closing() {
                 return Ok(Flow::Close);
             }
-            if !reply.is_positive() {
-                refusal.get_or_insert(reply);
-            }
+            if reply.is_positive() { &mut acceptance } else { &mut refusal }.get_or_insert(reply);
+        }
+        if is_each_asked {
+            // And one for all behind them.
+            let outcome = acceptance.as_ref().or(refusal.as_ref()).unwrap_or(&outcome);
+            self.say_outcome(outcome, &delivered)?;
         }
         refusal.map_or(Ok(Flow::Next), |refusal| self.judge(&refusal))
     }
@@ -416,5 +457,6 @@ fn overflow_reply(overflow: Overflow) -> Reply {
         Overflow::TooBig => TOO_BIG,
         Overflow::NoRoom => NO_ROOM,
         Overflow::NotStored => NOT_STORED,
+        Overflow::Unwanted => UNANSWERED,
     }
 }
