@@ -47,7 +47,9 @@ impl Display for Unfired {
         match (events, counted, due) {
             (0, ..) => write!(f, "no {event} came")?,
             (events, 0, _) => write!(f, "{event} came {}, but never {}", Times(*events), Narrowing(on))?,
-            (_, counted, 0) if on.chance.is_some() => write!(f, "its occasion came {}, and chance spared it", Times(*counted))?,
+            (_, counted, 0) if on.chance.is_some() => {
+                write!(f, "its occasion came {}, and chance spared it", Times(*counted))?
+            }
             (_, counted, 0) => write!(f, "its occasion came only {}", Times(*counted))?,
             (_, _, due) if matches!(what, Do::Limit { .. } | Do::Greylist(_)) => {
                 write!(f, "its occasion came {}, and all were let pass", Times(*due))?;
@@ -76,7 +78,9 @@ struct Narrowing<'a>(&'a On);
 impl Display for Narrowing<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let On { from, to, message, .. } = self.0;
-        let from = from.as_ref().map(|from| if from.is_empty() { "from <>".into() } else { format!("from {}", from.escape_debug()) });
+        let from = from
+            .as_ref()
+            .map(|from| if from.is_empty() { "from <>".into() } else { format!("from {}", from.escape_debug()) });
         let to = to.as_ref().map(|to| format!("to {}", to.escape_debug()));
         let message = message.map(|number| format!("in message {number}"));
         let all: Vec<String> = [from, to, message].into_iter().flatten().collect();

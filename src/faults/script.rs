@@ -209,9 +209,11 @@ impl Script {
         let (before, until) = foreseen.map_or((&[][..], 0), |foreseen| (&foreseen.rules[..], foreseen.until));
         let rules = self.rules.read();
         let missed = rules.iter().filter(|rule| rule.number < until && rule.on.is_at(occasion.event));
-        missed.filter(|rule| before.binary_search_by_key(&rule.number, |(one, _)| one.number).is_err()).for_each(|rule| {
-            rule.missed.fetch_add(1, Ordering::Relaxed);
-        });
+        missed.filter(|rule| before.binary_search_by_key(&rule.number, |(one, _)| one.number).is_err()).for_each(
+            |rule| {
+                rule.missed.fetch_add(1, Ordering::Relaxed);
+            },
+        );
         let before = before.iter().filter(|(rule, _)| !rule.is_gone.load(Ordering::Acquire));
         let before = before.map(|(rule, triplets)| (&**rule, Some(&triplets[..])));
         let later = rules.iter().filter(|rule| rule.number >= until && rule.is_meant(occasion));

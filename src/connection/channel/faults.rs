@@ -21,12 +21,12 @@ const TURN: Duration = Duration::from_millis(10);
 const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
 
 impl<S: Stream> Channel<S> {
-    /// A reply in the banner's permit.
+    /// A reply in place of the banner.
     pub(super) fn fault_at_connect(&mut self) -> io::Result<Option<Reply>> {
         self.fault_at(Event::Connect)
     }
 
-    /// A reply in the permit of the command, which is not to take effect then.
+    /// A reply in place of the command's own; then the command is not to take effect.
     pub(super) fn fault_at_command<E>(
         &mut self,
         verb: Option<Verb>,
@@ -50,7 +50,7 @@ impl<S: Stream> Channel<S> {
         self.fault(event, due)
     }
 
-    /// A reply in the permit of delivery.
+    /// A reply in place of a delivery.
     pub(super) fn fault_at_content(&mut self) -> io::Result<Option<Reply>> {
         let Some(scripted) = &self.scripted else { return Ok(None) };
         let foreseen = scripted.faults.foresee(&self.occasion(Event::Accepted));
@@ -60,7 +60,7 @@ impl<S: Stream> Channel<S> {
         self.fault_at(Event::Content)
     }
 
-    /// A reply in the permit of the one that a message has got which was accepted.
+    /// A reply in place of the one to a message that was accepted.
     pub(super) fn fault_once_accepted(&mut self, id: MessageId) -> io::Result<Option<Reply>> {
         let Some(scripted) = &mut self.scripted else { return Ok(None) };
         let foreseen = scripted.foreseen.take();
@@ -147,8 +147,7 @@ impl<S: Stream> Channel<S> {
         let Some(scripted) = &self.scripted else { return Ok(None) };
         let Some(Verdicts { from, recipients }) = &scripted.verdicts else { return Ok(None) };
         let Some(to) = recipients.get(recipient) else { return Ok(None) };
-        let occasion =
-            Occasion { from: from.as_ref(), to: To::Named(to), ..self.occasion(Event::Verdict) };
+        let occasion = Occasion { from: from.as_ref(), to: To::Named(to), ..self.occasion(Event::Verdict) };
         let due = scripted.faults.at(&occasion);
         if due.is_empty() {
             return Ok(None);
@@ -156,8 +155,7 @@ impl<S: Stream> Channel<S> {
         let unconfirmed = self.unconfirmed;
         self.flush()?;
         self.unconfirmed = unconfirmed;
-        let reply = self.fault(Event::Verdict, due)?;
-        Ok(reply.map(|reply| if reply.code() / 100 == 3 { reply.into_refusal() } else { reply }))
+        Ok(self.fault(Event::Verdict, due)?.map(Reply::into_final))
     }
 
     /// What a handshake is done with, if it is another certificate.
@@ -227,7 +225,7 @@ impl<S: Stream> Channel<S> {
         }
     }
 
-    /// Does what is due at an event, and gives the reply that takes the permit of the true one.
+    /// Does what is due at an event, and gives the reply that takes the place of the true one.
     fn fault_at(&mut self, event: Event) -> io::Result<Option<Reply>> {
         let due = self.due(&self.occasion(event));
         self.fault(event, due)

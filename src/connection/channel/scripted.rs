@@ -66,7 +66,7 @@ impl Bandwidth {
 /// How the next reply goes out.
 #[derive(Default)]
 pub(super) struct Manner {
-    // In its permit.
+    // In its place.
     pub octets: Option<Vec<u8>>,
     pub without: Vec<String>,
     pub drip: Option<Duration>,
@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn octets_take_their_time_whatever_they_come_in() {
         let now = Instant::now();
-        for (rate, piece, slice) in [(1, 1, 1), (1000, 50, 50), (1000, 7, 50), (u64::MAX, 50, 922_337_203_685_477_580)] {
+        for (rate, piece, slice) in [(1, 1, 1), (1000, 50, 50), (1000, 7, 50), (u64::MAX, 50, 922_337_203_685_477_580)]
+        {
             let mut bandwidth = Bandwidth { rate, epoch: 0, free_at: now };
             let free_at = (0..2100 / piece).map(|_| bandwidth.carry(piece, now)).last().unwrap();
             assert_eq!(bandwidth.slice(), slice);
