@@ -160,12 +160,12 @@ fn check(place: usize, what: &Do, kind: Kind, lmtp: bool, pipelined: bool) {
 #[test]
 fn each_at_each_place() {
     thread::scope(|scope| {
-        for place in 0..PLACES.len() {
+        for (place, name) in PLACES.iter().enumerate() {
             scope.spawn(move || {
                 for (what, kind) in faults() {
                     for (lmtp, pipelined) in [(false, false), (false, true), (true, false), (true, true)] {
                         // Only LMTP has a reply for each recipient.
-                        if lmtp || PLACES[place] != "verdict" {
+                        if lmtp || *name != "verdict" {
                             check(place, &what, kind, lmtp, pipelined);
                         }
                     }
