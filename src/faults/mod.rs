@@ -8,10 +8,12 @@ use crate::syntax::command::Verb;
 use crate::syntax::reply::{Reply, Status};
 
 mod memory;
+mod outcome;
 mod rule;
 mod script;
 
-pub use rule::{Chance, Do, Event, Fired, Moment, Occurrence, On, Unfired};
+pub use outcome::{Fired, Unfired};
+pub use rule::{Chance, Do, Event, Moment, Occurrence, On};
 use script::Script;
 pub(crate) use script::{Foreseen, Occasion, To};
 

@@ -11,7 +11,8 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::memory::{Passed, Triplets};
-use super::rule::{Chance, Do, Event, Fired, Occurrence, On, Unfired};
+use super::outcome::{Fired, Unfired};
+use super::rule::{Chance, Do, Event, Occurrence, On};
 use crate::envelope::Recipient;
 use crate::syntax::address::{ForwardPath, ReversePath};
 use crate::syntax::reply::{Reply, Status};
