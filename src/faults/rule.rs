@@ -300,7 +300,7 @@ pub enum Do {
     /// Sends the reply octet by octet, with this pause before each.
     Drip(Duration),
     /// From here to the end of the connection, reads content and sends replies no faster than this many octets per second; 0
-    /// counts as 1. The time for it does not count as the client's. It ends with [`Faults::clear`](super::Faults::clear), and
+    /// counts as 1. The time for it does not count as the client's, and a client that goes is noticed when what it has sent is read. It ends with [`Faults::clear`](super::Faults::clear), and
     /// when the server shuts down.
     Bandwidth(u64),
     /// Closes the connection.

@@ -182,7 +182,8 @@ mod within_content {
 
     use super::*;
     use crate::support::tls::{Certificate, TlsClient};
-    use pillarbox::Inbox;
+    use native_tls::TlsConnector;
+    use pillarbox::{Inbox, Tls};
 
     /// Without the final dot; the first half ends within a line.
     const CONTENT: &str = "Subject: x\r\n\r\n..\r\nNOOP\r\nQUIT\r\nthe last line\r\n";
@@ -219,10 +220,10 @@ mod within_content {
         }
     }
 
-    fn check(way: Way, mark: usize, what: &Do, kind: Kind, certificate: &Certificate) {
+    fn check(way: Way, mark: usize, what: &Do, kind: Kind, connector: &TlsConnector, tls: &Tls) {
         let name = format!("{what} after {mark}, {way:?}");
         let script = Faults::new().when(On::content_after(mark as u64), what.clone());
-        let builder = Server::builder().lmtp(way.lmtp).tls(certificate.tls()).faults(script.clone());
+        let builder = Server::builder().lmtp(way.lmtp).tls(tls.clone()).faults(script.clone());
         let inbox = builder.inbox("127.0.0.1:0").expect("a free port");
         let mut client = TlsClient::connect(inbox.local_addr());
         client.stream.set_nodelay(true).expect("a TCP socket");
@@ -231,7 +232,7 @@ mod within_content {
         client.expect(hello, "250");
         if way.tls {
             client.expect("STARTTLS", "220 2.0.0");
-            let mut client = client.handshake(certificate);
+            let mut client = client.handshake_by(connector);
             client.expect(hello, "250");
             talk(client, way, mark, kind, &script, inbox, &name);
         } else {
@@ -312,6 +313,7 @@ mod within_content {
     #[test]
     fn each_at_each_octet_that_matters() {
         let certificate = Certificate::new();
+        let (connector, tls) = (certificate.connector(), certificate.tls());
         let faults = [
             (Do::Delay(Duration::from_millis(1)), Kind::Slow),
             (Do::Bandwidth(1_000_000), Kind::Slow),
@@ -327,11 +329,11 @@ mod within_content {
         });
         thread::scope(|scope| {
             for way in ways {
-                let (faults, certificate) = (&faults, &certificate);
+                let (faults, connector, tls) = (&faults, &connector, &tls);
                 scope.spawn(move || {
                     let total = way.total();
                     for mark in [0, 1, HALF, HALF + 1, total - 1, total, total + 1] {
-                        faults.iter().for_each(|(what, kind)| check(way, mark, what, *kind, certificate));
+                        faults.iter().for_each(|(what, kind)| check(way, mark, what, *kind, connector, tls));
                     }
                 });
             }
