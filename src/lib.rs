@@ -108,12 +108,13 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `tls` | STARTTLS and implicit TLS by native-tls, which is OpenSSL on Linux. Without it you can still bring another TLS library: [`TlsAcceptor`] |
+//! | `tls` | STARTTLS and implicit TLS by native-tls, which is OpenSSL on Linux |
+//! | `rustls` | the same by rustls: TLS 1.3, certificates for several names, client certificates; it needs no OpenSSL. You can bring yet another library: [`TlsAcceptor`] |
 //! | `auth` | AUTH: [`Authenticator`], [`Users`] |
 //! | `mime` | `Envelope::parsed`, which decodes subject, addresses, bodies, links and attachments; `testing::Expected`; decoded subjects in transcripts and reports |
 //! | `testing-tls` | `testing::Authority`: certificates for tests |
 //! | `redis` | `handlers::RedisStream` |
-//! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone |
+//! | `cli` | the `pillarbox` command: `cargo install --path . --no-default-features --features cli` in a clone; it speaks TLS by rustls |
 //!
 //! # What it speaks
 //!
@@ -138,8 +139,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-// From the ground up, floor by floor. A module imports from its own folder and from those below it: `tests/smtp/layout.rs` has their
-// order, and holds the imports to it.
+// From the bottom up. A module imports from its own folder and from those below it: `tests/layout.rs` lists the folders in
+// their order and fails if an import breaks it.
 mod syntax;
 
 mod config;
@@ -185,11 +186,13 @@ pub use delivery::handler::Handler;
 pub use delivery::{Delivery, PendingAnswer, Response};
 pub use envelope::tls_info::TlsInfo;
 pub use envelope::values::Values;
-pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+pub use envelope::{Endpoint, EndpointError, Envelope, MessageId, MessageIdError, Protocol, ProtocolError, Recipient};
 pub use error::{AddressProblem, Error, SettingError};
 pub use inbox::{Inbox, RecvError};
 #[cfg(feature = "tls")]
 pub use io::tls::TlsError;
+#[cfg(feature = "rustls")]
+pub use io::tls::{ClientCertificates, RustlsBuilder, RustlsError};
 pub use io::tls::{Tls, TlsAcceptor, TlsStream};
 pub use io::transport::Transport;
 pub use server::listener::Listener;
@@ -205,12 +208,17 @@ pub use syntax::parameter::{
 };
 pub use syntax::reply::{Reply, ReplyError, Status, StatusError};
 pub use upstream::Upstream;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub use upstream::UpstreamTls;
 
 /// The TLS library of the feature `tls`: its acceptor converts to a [`Tls`].
 #[cfg(feature = "tls")]
 pub use native_tls;
+
+/// The TLS library of the feature `rustls`: its configurations are for [`Tls::from_rustls`] and
+/// [`Upstream::rustls_config`].
+#[cfg(feature = "rustls")]
+pub use rustls;
 
 /// The channel crate: [`Builder::deliveries`] returns its [`Receiver`](crossbeam_channel::Receiver).
 pub use crossbeam_channel;

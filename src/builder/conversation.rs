@@ -1,4 +1,4 @@
-//! What is said and taken in a conversation, and who has a say in it.
+//! The conversation: what is accepted, and the hooks that decide.
 
 use super::Builder;
 use crate::config::LineEnds;
@@ -8,7 +8,7 @@ use crate::session::{IntoSession, SessionFactory};
 
 /// # The conversation
 ///
-/// What is said and taken in a conversation, and who has a say in it.
+/// The conversation: what is accepted, and the hooks that decide.
 impl Builder {
     /// Makes a [`Session`](crate::Session) for each connection, on its own thread, from the client's address: hooks for
     /// every command. A handler that has hooks itself ([`Handler::session`](crate::Handler::session)) is asked after them. Default: none.

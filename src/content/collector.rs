@@ -11,9 +11,9 @@ use crate::content::writer::ContentWriter;
 /// Why content is no longer kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Overflow {
-    /// It is over the limit for one message.
+    /// It exceeds the limit for one message.
     TooBig,
-    /// All messages together are over the budget, or the disk has no room.
+    /// All messages together exceed the budget, or the disk has no room.
     NoRoom,
     /// The disk failed.
     NotStored,
@@ -21,8 +21,8 @@ pub(crate) enum Overflow {
     Unwanted,
 }
 
-/// Collects the octets of one message. Past a limit it lets go of what it had and only counts on: the content must still
-/// be read to its end, or what is left of it would be taken for commands.
+/// Collects the octets of one message. Past a limit it drops what it has and only counts: the content must still be
+/// read to its end, or the rest of it would be taken for commands.
 #[derive(Debug)]
 pub(crate) struct Collector {
     // With all octets, or if there is a file with those that are not in it yet.

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bo
 
 use crate::delivery::receive::receive;
 use crate::envelope::Envelope;
-use crate::syntax::reply::{Reply, Status};
+use crate::syntax::reply::Reply;
 
 /// The answer to a message.
 ///
@@ -62,7 +62,7 @@ impl Response {
                 if replies.len() != recipients {
                     log::error!("{} answers for {recipients} recipients", replies.len());
                 }
-                let missing = std::iter::repeat_n(FAILED, recipients.saturating_sub(replies.len()));
+                let missing = std::iter::repeat_n(Reply::LOCAL_ERROR, recipients.saturating_sub(replies.len()));
                 replies.into_iter().take(recipients).map(Reply::into_final).chain(missing).collect()
             }
         }
@@ -76,11 +76,11 @@ impl Response {
         };
         if replies.len() < recipients {
             log::error!("{} answers for {recipients} recipients: 451 is sent for all", replies.len());
-            return FAILED;
+            return Reply::LOCAL_ERROR;
         }
         let replies: Vec<Reply> = replies.into_iter().map(Reply::into_final).collect();
         let worst = replies.iter().find(|r| r.is_transient()).or_else(|| replies.iter().find(|r| r.is_permanent()));
-        worst.or(replies.first()).cloned().unwrap_or(FAILED)
+        worst.or(replies.first()).cloned().unwrap_or(Reply::LOCAL_ERROR)
     }
 }
 
@@ -110,9 +110,6 @@ impl<T: Into<Response>> From<Result<T, Reply>> for Response {
         }
     }
 }
-
-/// What a client hears whose message nobody answered for.
-const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 
 /// An [`Envelope`] that waits for its answer: what the far end of the channel receives.
 ///
@@ -298,8 +295,8 @@ mod tests {
         assert_eq!(one(vec![Reply::ok(), Reply::ok()], 2), Reply::ok());
         assert_eq!(one(vec![Reply::ok(), no()], 2), no());
         assert_eq!(one(vec![no(), later(), Reply::ok()], 3), later());
-        assert_eq!(one(vec![Reply::ok()], 2), FAILED);
-        assert_eq!(one(vec![], 0), FAILED);
+        assert_eq!(one(vec![Reply::ok()], 2), Reply::LOCAL_ERROR);
+        assert_eq!(one(vec![], 0), Reply::LOCAL_ERROR);
     }
 
     #[test]
@@ -308,7 +305,7 @@ mod tests {
         assert_eq!(Response::All(no.clone()).into_each(2), [no.clone(), no.clone()]);
         let two = Response::Each(vec![Reply::ok(), no.clone()]);
         assert_eq!(two.clone().into_each(2), [Reply::ok(), no.clone()]);
-        assert_eq!(two.clone().into_each(3), [Reply::ok(), no, FAILED]);
+        assert_eq!(two.clone().into_each(3), [Reply::ok(), no, Reply::LOCAL_ERROR]);
         assert_eq!(two.into_each(1), [Reply::ok()]);
     }
 
@@ -317,7 +314,7 @@ mod tests {
         assert_eq!(Response::from(None), Response::All(Reply::ok()));
         assert_eq!(Response::from(Some(Reply::permanent("x"))), Response::All(Reply::permanent("x")));
         // An Err that says 250 does not accept.
-        assert_eq!(Response::from(Err::<(), _>(Reply::ok())), Response::All(FAILED));
+        assert_eq!(Response::from(Err::<(), _>(Reply::ok())), Response::All(Reply::LOCAL_ERROR));
         let each = Response::each([Ok(()), Err(Reply::permanent("x"))]);
         assert_eq!(each, Response::Each(vec![Reply::ok(), Reply::permanent("x")]));
         assert_eq!(Response::from(Ok(each.clone())), each);

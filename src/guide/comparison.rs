@@ -68,8 +68,6 @@
 //!   than threads. They are the better choice for tens of thousands of connections at once, and in a program that is
 //!   asynchronous anyway.
 //! - aiosmtpd and go-smtp accept SASL mechanisms of your own.
-//! - aiosmtpd, the Go servers and smtp-server can do whatever their TLS library can: client certificates, several names. With
-//!   native-tls, pillarbox can do neither, and you have to bring another library: `examples/rustls.rs`.
 //! - chrj/smtpd has ready-made SPF checks, DNS lists, greylisting and rate limits.
 //! - go-smtp has an SMTP client as well. The one here serves only the relaying handlers.
 //! - Most of them have been in use for years. pillarbox is new.

@@ -13,6 +13,7 @@
 //! [`Envelope`](crate::Envelope).
 
 mod debugging;
+mod delivery_pool;
 #[cfg(unix)]
 mod maildir;
 #[cfg(feature = "redis")]

@@ -1,4 +1,4 @@
-//! What each client address may take of a server: connections at once, connections in a time, and errors in a time.
+//! What each client address may use: connections at once, connections in a time, and errors in a time.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,10 +17,10 @@ const POLICY: Status = Status::new(4, 7, 0);
 const TOO_MANY_FROM_YOU: Reply = Reply::fixed(421, POLICY, "Too many connections from your address");
 const TOO_MANY_FROM_NETWORK: Reply = Reply::fixed(421, POLICY, "Too many connections from your network");
 const TOO_FAST: Reply = Reply::fixed(421, POLICY, "Too many connections from your network in a short time");
-/// What a client hears of whose network there were too many errors.
+/// The reply to a client whose network has made too many errors.
 pub(crate) const TOO_MANY_ERRORS_FROM_YOU: Reply = Reply::fixed(421, POLICY, "Too many errors from your network");
 
-/// What the clients' addresses and networks have taken so far, where that is limited.
+/// What clients' addresses and networks use now, so far as that is limited.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     per_address: Option<Arc<NetworkPermits>>,
@@ -51,7 +51,7 @@ impl Addresses {
         }
     }
 
-    /// A permit for one more connection, or what its client hears.
+    /// A permit for one more connection, or the refusal for its client.
     pub fn take(&self, peer: &Endpoint) -> Result<ClientPermit, Reply> {
         let Some(ip) = self.counted(peer) else { return Ok(ClientPermit::default()) };
         let (network, now) = (Network::of_client(ip), Instant::now());

@@ -71,7 +71,7 @@ impl AcceptLoop {
         };
         let local = self.bound.local_of(&socket);
         let stress_permit = self.shared.stress.enter();
-        // Only whoever wants a stress_permit needs that others give theirs up.
+        // Others need to end only if there is somebody who comes.
         if let Some(earliest) = self.shared.stress.search() {
             self.live.give_up_waiting(earliest);
         }

@@ -40,10 +40,10 @@ pub(crate) struct Live {
     table: Mutex<Table>,
 }
 
-/// Each connection has a permit, and one that comes has that of one that went.
+/// Each connection has a slot, which is used again after it ends.
 #[derive(Default)]
 struct Table {
-    places: Vec<Option<LiveConnection>>,
+    slots: Vec<Option<LiveConnection>>,
     free: Vec<usize>,
 }
 
@@ -55,34 +55,34 @@ struct LiveConnection {
 impl Live {
     pub fn count(&self) -> usize {
         let table = self.table.lock();
-        table.places.len() - table.free.len()
+        table.slots.len() - table.free.len()
     }
 
     pub fn each(&self, mut act: impl FnMut(&Transport, &Activity)) {
-        for LiveConnection { transport, activity } in self.table.lock().places.iter().flatten() {
+        for LiveConnection { transport, activity } in self.table.lock().slots.iter().flatten() {
             act(transport, activity);
         }
     }
 
-    /// Takes a connection in, and says where it is.
+    /// Adds a connection, and gives its slot.
     fn insert(&self, connection: LiveConnection) -> usize {
         let mut table = self.table.lock();
         if let Some(at) = table.free.pop() {
-            table.places[at] = Some(connection);
+            table.slots[at] = Some(connection);
             return at;
         }
-        table.places.push(Some(connection));
-        table.places.len() - 1
+        table.slots.push(Some(connection));
+        table.slots.len() - 1
     }
 
     fn remove(&self, at: usize) -> Option<LiveConnection> {
         let mut table = self.table.lock();
         table.free.push(at);
-        table.places[at].take()
+        table.slots[at].take()
     }
 
-    /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake, since
-    /// `earliest` or for longer.
+    /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake,
+    /// since `earliest` or for longer.
     pub fn give_up_waiting(&self, earliest: Instant) {
         self.each(|transport, activity| {
             if let Some(how) = activity.give_up(earliest) {
@@ -103,7 +103,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Serves a connection to its end, with what the one before has left if there was one.
+    /// Serves a connection to its end, with the buffers of the one before if there was one.
     pub fn serve(&self, connection: AcceptedConnection, left: &mut Option<ConnectionBuffers>) {
         let AcceptedConnection { id, socket, peer, local, implicit_tls, permit: _place, stress_permit: _stress_permit } =
             connection;
@@ -179,7 +179,7 @@ fn read_proxy_header(stream: &mut stream::ConnectionStream, transport: &Transpor
     }
 }
 
-/// A client of a proxy has taken too much: the listener could not know.
+/// A proxy's client exceeds its limits, which the listener could not know.
 fn refuse_client(shared: &Shared, stream: &mut stream::ConnectionStream, peer: &Endpoint, reply: &Reply) {
     log::info!("connection from {peer} refused: {reply}");
     shared.counters.refused_connections.add(1);

@@ -1,6 +1,7 @@
 //! Counters of a server.
 
 pub(crate) mod guard;
+pub(crate) mod outage;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -188,9 +188,15 @@ fn tls_and_what_is_wrong_with_a_key() {
     // Not a handshake: no reply in clear.
     client.send("EHLO client.example\r\n");
     assert!(!client.closed().starts_with(b"2"));
-    std::fs::write(&key, made.signing_key.serialize_pem().replace("PRIVATE", "EC PRIVATE")).unwrap();
-    let (code, _, err) = ended(&mut command(&[&tls[..], &["127.0.0.1:0"]].concat()));
-    assert!(code == Some(1) && err.contains("openssl pkcs8 -topk8"), "{err}");
+    for (wrong, told) in [
+        (made.signing_key.serialize_pem(), "the key belongs to another certificate"),
+        (made.signing_key.serialize_pem().replace("PRIVATE", "ENCRYPTED PRIVATE"), "openssl pkcs8 -in key.pem"),
+        (made.cert.pem(), "no key is in it"),
+    ] {
+        std::fs::write(&key, wrong).unwrap();
+        let (code, _, err) = ended(&mut command(&[&tls[..], &["127.0.0.1:0"]].concat()));
+        assert!(code == Some(1) && err.contains(told), "{err}");
+    }
 }
 
 #[test]

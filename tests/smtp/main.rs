@@ -8,6 +8,8 @@ mod conversation;
 mod listeners;
 mod one_after_another;
 mod rfc_examples;
+#[cfg(all(feature = "rustls", feature = "auth", unix))]
+mod rustls;
 mod sessions;
 mod shutdown;
 mod smtp_proto;

@@ -515,11 +515,12 @@ mod handshakes {
         parameters.not_after = rcgen::date_time_ymd(2001, 1, 1);
         let key = rcgen::KeyPair::generate().expect("a key");
         let expired = parameters.self_signed(&key).expect("a certificate").pem();
-        let expired = Certificate { cert: expired, key: key.serialize_pem() };
+        let mut with_expired = Certificate::new();
+        (with_expired.cert, with_expired.key) = (expired, key.serialize_pem());
         let certificate = Certificate::new();
-        let faults = Faults::new().when(On::handshake().nth(1), Do::Certificate(expired.tls()));
+        let faults = Faults::new().when(On::handshake().nth(1), Do::Certificate(with_expired.tls()));
         let inbox = inbox(&certificate, &faults);
-        assert!(text(start_tls(inbox.local_addr(), &expired)).contains("expired"));
+        assert!(text(start_tls(inbox.local_addr(), &with_expired)).contains("expired"));
         start_tls(inbox.local_addr(), &certificate).expect("its own");
     }
 

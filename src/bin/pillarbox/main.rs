@@ -14,6 +14,7 @@ use signal_hook::iterator::Signals;
 mod causes;
 mod certificate;
 mod descriptors;
+mod digits;
 mod options;
 mod privileges;
 mod web;
@@ -138,7 +139,7 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
 }
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
-    let upstream = Upstream::from(address);
+    let upstream = Upstream::from(address).rustls();
     match arguments.upstream_timeout {
         Some(timeout) => upstream.timeout(timeout),
         None => upstream,

@@ -4,13 +4,16 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::net::SocketAddrV6;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use pillarbox::{Network, UpstreamTls};
+
+#[cfg(unix)]
+use crate::digits::is_digits;
+use crate::digits::parse_digits;
 
 /// As LOCALADDR: the socket that the parent process has opened.
 pub const PASSED_IN: &str = "systemd:";
@@ -371,11 +374,6 @@ fn parse_class(name: &str) -> Result<Class, String> {
     }
 }
 
-/// Numbers without a sign, which std's parsers would take.
-fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
 fn parse_size(text: &str) -> Result<u64, String> {
     parse_digits(text).ok_or_else(|| "expected a number of octets, in digits only".to_owned())
 }
@@ -383,7 +381,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 /// Permission bits in octal.
 #[cfg(unix)]
 fn parse_mode(text: &str) -> Result<u32, String> {
-    let mode = (text.bytes().all(|b| b.is_ascii_digit())).then(|| u32::from_str_radix(text, 8).ok()).flatten();
+    let mode = is_digits(text).then(|| u32::from_str_radix(text, 8).ok()).flatten();
     mode.filter(|mode| *mode <= 0o777).ok_or_else(|| "expected permissions in octal, such as 660".to_owned())
 }
 

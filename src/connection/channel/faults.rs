@@ -21,12 +21,12 @@ const TURN: Duration = Duration::from_millis(10);
 const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
 
 impl<S: Stream> Channel<S> {
-    /// A reply in place of the banner.
+    /// A reply instead of the banner.
     pub(super) fn fault_at_connect(&mut self) -> io::Result<Option<Reply>> {
         self.fault_at(Event::Connect)
     }
 
-    /// A reply in place of the command's own; then the command is not to take effect.
+    /// A reply instead of the command's own, which then has no effect.
     pub(super) fn fault_at_command<E>(
         &mut self,
         verb: Option<Verb>,
@@ -50,7 +50,7 @@ impl<S: Stream> Channel<S> {
         self.fault(event, due)
     }
 
-    /// A reply in place of a delivery.
+    /// A reply instead of delivery.
     pub(super) fn fault_at_content(&mut self) -> io::Result<Option<Reply>> {
         let Some(scripted) = &self.scripted else { return Ok(None) };
         let foreseen = scripted.faults.foresee(&self.occasion(Event::Accepted));
@@ -60,7 +60,7 @@ impl<S: Stream> Channel<S> {
         self.fault_at(Event::Content)
     }
 
-    /// A reply in place of the one to a message that was accepted.
+    /// A reply instead of the one to a message that was accepted.
     pub(super) fn fault_once_accepted(&mut self, id: MessageId) -> io::Result<Option<Reply>> {
         let Some(scripted) = &mut self.scripted else { return Ok(None) };
         let foreseen = scripted.foreseen.take();
@@ -225,7 +225,7 @@ impl<S: Stream> Channel<S> {
         }
     }
 
-    /// Does what is due at an event, and gives the reply that takes the place of the true one.
+    /// Does what is due at an event, and gives the reply that replaces the true one.
     fn fault_at(&mut self, event: Event) -> io::Result<Option<Reply>> {
         let due = self.due(&self.occasion(event));
         self.fault(event, due)

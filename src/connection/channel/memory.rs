@@ -75,7 +75,7 @@ impl Stream for &mut Memory {
     }
 
     fn start_tls(&mut self, _: &dyn TlsAcceptor) -> io::Result<TlsInfo> {
-        Err(ErrorKind::Unsupported.into())
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -137,7 +137,7 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
     let ends = (Endpoint::Unix(None), Endpoint::Unix(None));
     let packets = packets.iter().filter(|p| !p.is_empty()).map(|p| p.to_vec()).collect();
     let mut memory = Memory { packets, written: Vec::new() };
-    // Nothing more comes once the buffers is gone.
+    // Nothing more comes once the buffers are gone.
     drop(Channel::new(shared, &mut memory, Ok(Box::new(())), ends, 1, buffers, activity).run(false));
     Outcome {
         replies: String::from_utf8_lossy(&memory.written.concat()).into_owned(),

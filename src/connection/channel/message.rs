@@ -19,11 +19,8 @@ use crate::syntax::parameter::{Body, MailParameters};
 use crate::syntax::reply::{Reply, Status};
 
 const CONTENT_FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Message far too big");
-const NO_ROOM: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const NOT_STORED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 const LONE_LINE_END: Reply = Reply::fixed(550, Status::new(5, 5, 2), "Lone CR or LF in message");
 const NOT_UTF8: Reply = Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8");
-const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 const UNASKED: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Content was not asked for");
 const CHUNKS_FIRST: Reply = Reply::fixed(503, Status::new(5, 5, 1), "BDAT and DATA do not mix");
 
@@ -160,7 +157,7 @@ impl<S: Stream> Channel<S> {
         // Known to be too much before it comes, if the client said how much.
         let announced = self.context.mail_parameters().and_then(MailParameters::size).unwrap_or(0);
         if !self.shared.store.held.has(announced.max(1)) {
-            return Err(NO_ROOM);
+            return Err(Reply::NO_STORAGE);
         }
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
     }
@@ -300,7 +297,7 @@ impl<S: Stream> Channel<S> {
         }
         let octets = content.len();
         let Some(envelope) = self.envelope(content) else {
-            return self.answer_message(Response::All(UNANSWERED), recipients, None);
+            return self.answer_message(Response::All(Reply::LOCAL_ERROR), recipients, None);
         };
         let id = envelope.id();
         let deadline = Instant::now() + self.shared.config.handler_timeout;
@@ -314,7 +311,7 @@ impl<S: Stream> Channel<S> {
                     Undelivered::Late => log::error!("[{}] {id} was not answered in time", self.context.connection),
                     _ => log::error!("[{}] {id} was dropped unanswered", self.context.connection),
                 }
-                Response::All(UNANSWERED)
+                Response::All(Reply::LOCAL_ERROR)
             }
         };
         if response.accepts()
@@ -339,51 +336,68 @@ impl<S: Stream> Channel<S> {
             Ok(false) => Err(NOT_UTF8),
             Err(e) => {
                 log::error!("[{}] message cannot be read back: {e}", self.context.connection);
-                Err(NOT_STORED)
+                Err(Reply::NOT_STORED)
             }
         }
     }
 
-    /// Says the reply, or in LMTP the replies, to a message that was read to its end.
+    /// Says the reply, or in LMTP and with PRDR the replies, to a message that was read to its end.
     fn answer_message(
         &mut self,
         response: Response,
         recipients: usize,
         delivered: Option<Delivered>,
     ) -> io::Result<Flow> {
-        let prdr = matches!(delivered, Some(Delivered { prdr: true, .. }));
-        let is_each_asked = prdr && (!matches!(response, Response::All(_)) || self.has_verdicts());
-        if !self.shared.config.lmtp && !is_each_asked {
+        let has_each = !matches!(response, Response::All(_)) || self.has_verdicts();
+        if self.shared.config.lmtp {
+            self.answer_each(response.into_each(recipients), &delivered)
+        } else if has_each && delivered.as_ref().is_some_and(|delivered| delivered.prdr) {
+            self.answer_prdr(response.into_each(recipients), &delivered)
+        } else {
             let reply = response.into_one(recipients);
             self.settle(&reply, recipients, &delivered);
             self.say_outcome(&reply, &delivered)?;
-            return self.judge(&reply);
+            self.judge(&reply)
         }
-        // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
-        let replies = response.into_each(recipients);
-        let outcome =
-            replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(UNANSWERED);
-        self.settle(&outcome, recipients, &delivered);
-        if is_each_asked {
-            self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
+    }
+
+    /// RFC 2033 section 4.2: a reply for each recipient that was accepted, in their order.
+    fn answer_each(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
+        self.settle(&outcome(&replies), replies.len(), delivered);
+        match self.say_each(replies, delivered)? {
+            Some(said) => self.judge_each(&said),
+            None => Ok(Flow::Close),
         }
-        // However many say no, it is the refusal of one message: the count must not end the connection before the last has
-        // been heard.
-        let (mut acceptance, mut refusal) = (None, None);
-        for (recipient, reply) in replies.into_iter().enumerate() {
-            let reply = self.fault_at_verdict(recipient)?.unwrap_or(reply);
-            self.say_outcome(&reply, &delivered)?;
-            if reply.is_closing() {
-                return Ok(Flow::Close);
+    }
+
+    /// As in LMTP, between a reply that announces this and one for the message.
+    fn answer_prdr(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
+        self.settle(&outcome(&replies), replies.len(), delivered);
+        self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
+        let Some(said) = self.say_each(replies, delivered)? else { return Ok(Flow::Close) };
+        self.say_outcome(&outcome(&said), delivered)?;
+        self.judge_each(&said)
+    }
+
+    /// Says replies to one message, and gives them as they were said; none if one of them ends the connection.
+    fn say_each(&mut self, mut replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Option<Vec<Reply>>> {
+        for (recipient, reply) in replies.iter_mut().enumerate() {
+            if let Some(scripted) = self.fault_at_verdict(recipient)? {
+                *reply = scripted;
             }
-            if reply.is_positive() { &mut acceptance } else { &mut refusal }.get_or_insert(reply);
+            self.say_outcome(reply, delivered)?;
+            if reply.is_closing() {
+                return Ok(None);
+            }
         }
-        if is_each_asked {
-            // And one for all behind them.
-            let outcome = acceptance.as_ref().or(refusal.as_ref()).unwrap_or(&outcome);
-            self.say_outcome(outcome, &delivered)?;
-        }
-        refusal.map_or(Ok(Flow::Next), |refusal| self.judge(&refusal))
+        Ok(Some(replies))
+    }
+
+    /// However many say no, it is the refusal of one message: the count must not end the connection before the last has
+    /// been heard.
+    fn judge_each(&mut self, replies: &[Reply]) -> io::Result<Flow> {
+        let refusal = replies.iter().find(|reply| !reply.is_positive());
+        refusal.map_or(Ok(Flow::Next), |refusal| self.judge(refusal))
     }
 
     /// Keeps account of a message whose outcome is known, and is about to be said.
@@ -452,11 +466,17 @@ impl<S: Stream> Channel<S> {
     }
 }
 
+/// The reply that says what became of a message for which each recipient has one: that it was accepted, if any says so.
+fn outcome(replies: &[Reply]) -> Reply {
+    let accepted = replies.iter().find(|reply| reply.is_positive());
+    accepted.or(replies.first()).cloned().unwrap_or(Reply::LOCAL_ERROR)
+}
+
 fn overflow_reply(overflow: Overflow) -> Reply {
     match overflow {
         Overflow::TooBig => TOO_BIG,
-        Overflow::NoRoom => NO_ROOM,
-        Overflow::NotStored => NOT_STORED,
-        Overflow::Unwanted => UNANSWERED,
+        Overflow::NoRoom => Reply::NO_STORAGE,
+        Overflow::NotStored => Reply::NOT_STORED,
+        Overflow::Unwanted => Reply::LOCAL_ERROR,
     }
 }

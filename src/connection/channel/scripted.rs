@@ -66,7 +66,7 @@ impl Bandwidth {
 /// How the next reply goes out.
 #[derive(Default)]
 pub(super) struct Manner {
-    // In its place.
+    // Sent instead of the reply.
     pub octets: Option<Vec<u8>>,
     pub without: Vec<String>,
     pub drip: Option<Duration>,

@@ -67,7 +67,7 @@ impl<S: Stream> Channel<S> {
         Ok(())
     }
 
-    /// XCLIENT: what it says of the client takes the permit of what the connection does, and the session begins anew.
+    /// XCLIENT: what it says about the client replaces what the connection says, and the session begins anew.
     pub(super) fn xclient(&mut self, argument: &[u8]) -> io::Result<Flow> {
         if !self.may_xclient {
             return self.answer(NOT_OFFERED);
@@ -111,7 +111,7 @@ impl<S: Stream> Channel<S> {
     }
 }
 
-/// Puts what XCLIENT says of one end in the permit of what was known.
+/// Replaces what was known of one end with what XCLIENT says.
 fn replace(end: &mut Endpoint, address: Option<Option<IpAddr>>, port: Option<Option<u16>>) {
     let before = end.socket_addr();
     let ip = match (address, before) {

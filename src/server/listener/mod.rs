@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::envelope::Endpoint;
 use crate::error::{AddressProblem, Error, SettingError};
+use crate::syntax::number;
 
 mod bound;
 #[cfg(unix)]
@@ -21,7 +22,7 @@ mod unix;
 use bound::{BACKLOG, ListeningSocket, Owned};
 pub(crate) use bound::{Bound, reachable};
 
-/// Where to listen: an address, the path of a Unix socket, or a socket that listens already.
+/// Where to listen: an address, the path of a Unix socket, or an open listening socket.
 ///
 /// You rarely need to name this type: text like `"localhost:8025"`, `"[::1]:25"` or `"unix:/run/mail.sock"`, a
 /// [`SocketAddr`], a `(host, port)` pair, a [`PathBuf`] and std's listeners convert to it. Port 0 takes any free port:
@@ -29,11 +30,11 @@ pub(crate) use bound::{Bound, reachable};
 ///
 /// For a host name, it listens on the first of the name's addresses that this machine has, IPv4 before IPv6.
 ///
-/// A Unix socket is removed when the server ends, unless somebody else has replaced it. A socket on which nobody listens any
-/// more is replaced. Anybody who may write to its folder can put another socket there, so let nobody else write to it.
-/// [`mode`](Listener::mode) says who may connect.
+/// A Unix socket is removed when the server ends, unless somebody else has replaced it. A socket on which nobody
+/// listens any more is replaced. Anybody who may write to its folder can put another socket there, so let nobody else
+/// write to it. [`mode`](Listener::mode) says who may connect.
 ///
-/// A socket that was opened elsewhere, for example by systemd, is used as it is, but set to blocking.
+/// A socket that was opened elsewhere, for example by systemd, is used as it is and set to blocking.
 ///
 /// ```
 /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -79,20 +80,20 @@ impl Listener {
         ListenAddress::Path(path.as_ref().to_owned()).into()
     }
 
-    /// The permissions of the Unix socket, such as `0o660`: those who may write to it may connect. They are set before anybody
-    /// can connect. Default: `0o777` without the bits of the process's umask.
+    /// The permissions of the Unix socket, such as `0o660`: those who may write to it may connect. They are set before
+    /// anybody can connect. Default: `0o777` without the bits of the process's umask.
     ///
-    /// Starting with any other listener, or with more than permission bits, is an [`Error::Setting`].
+    /// For any other listener, or with more than permission bits, starting fails with [`Error::Setting`].
     #[cfg(unix)]
     pub fn mode(self, mode: u32) -> Listener {
         Listener { mode: Some(mode), ..self }
     }
 
-    /// Binds now rather than when the server starts, so that a program can give up its privileges in between. Connections wait
-    /// until the server serves them.
+    /// Binds now rather than when the server starts, so that a program can give up its privileges in between.
+    /// Connections wait until the server serves them.
     ///
     /// # Errors
-    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Setting`] for a [`mode`](Listener::mode) that cannot be.
+    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Setting`] for an invalid [`mode`](Listener::mode).
     pub fn bind(self) -> Result<Listener, Error> {
         let implicit_tls = self.implicit_tls;
         let bound = self.into_bound(false)?;
@@ -262,9 +263,7 @@ fn check_name(name: &str) -> Result<(), AddressProblem> {
     if host.is_empty() {
         return Err(AddressProblem::NoHost);
     }
-    // std would take a sign.
-    let is_number = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    if is_number { Ok(()) } else { Err(AddressProblem::BadPort) }
+    number::parse::<u16>(port).map(drop).ok_or(AddressProblem::BadPort)
 }
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {

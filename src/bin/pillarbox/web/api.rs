@@ -13,6 +13,7 @@ use super::memory::{MemoryReservation, Reserved};
 use super::rules::Rules;
 use super::store::{MessageStore, StoredMessage};
 use super::{download, html, mail, query};
+use crate::digits::parse_digits;
 
 /// How many requests may wait for the next message.
 const MAX_WAITING: usize = 64;
@@ -90,7 +91,7 @@ impl Api {
                 self.store.clear();
                 Ok(Response::empty(204))
             }
-            ("DELETE", ["api", "messages", id]) => match number(id).is_some_and(|id| self.store.delete(id)) {
+            ("DELETE", ["api", "messages", id]) => match parse_digits(id).is_some_and(|id| self.store.delete(id)) {
                 true => Ok(Response::empty(204)),
                 false => Err(absent("message")),
             },
@@ -103,7 +104,7 @@ impl Api {
             (_, ["api", "next"]) => self.next(request, client),
             (_, ["api", "messages"]) => self.list(request, client),
             (_, ["api", "messages", id, rest @ ..]) => {
-                let message = number(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
+                let message = parse_digits(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
                 match rest {
                     ["source"] => Ok(source(message)),
                     ["html"] => self.html(&message, client),
@@ -152,7 +153,7 @@ impl Api {
     }
 
     fn attachment(&self, message: &StoredMessage, index: &str, client: &HttpConnection) -> Result<Response, Response> {
-        let index = number(index).and_then(|index| usize::try_from(index).ok()).ok_or_else(|| absent("attachment"))?;
+        let index: usize = parse_digits(index).ok_or_else(|| absent("attachment"))?;
         let mut room = self.reserve(2 * message.envelope.content().len(), client)?;
         let mail = mail::without_bodies(&message.envelope).map_err(unreadable)?;
         let part = mail.attachments().get(index).ok_or_else(|| absent("attachment"))?;
@@ -174,7 +175,9 @@ impl Api {
         let after = match query::value(&request.query, "after") {
             None => last,
             // A greater one was given by a server that was here before.
-            Some(id) => number(&id).ok_or_else(|| Response::error(400, "after: expected an id"))?.min(last),
+            Some(id) => {
+                parse_digits::<u64>(&id).ok_or_else(|| Response::error(400, "after: expected an id"))?.min(last)
+            }
         };
         let deadline = Instant::now() + Duration::from_secs_f64(wait.min(MAX_WAIT));
         let _place = WaitPermit::take(&self.waiting)?;
@@ -254,9 +257,4 @@ fn absent(what: &str) -> Response {
 fn unreadable(e: impl std::error::Error) -> Response {
     let cause = e.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Response::error(500, format!("{e}{cause}"))
-}
-
-/// Digits and nothing else.
-fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

@@ -19,6 +19,8 @@ mod mail;
 mod markup;
 mod memory;
 mod query;
+mod request;
+mod response;
 mod rules;
 mod store;
 mod summary;

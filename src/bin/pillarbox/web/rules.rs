@@ -8,6 +8,8 @@ use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::causes;
+
 /// The longest delay.
 const MAX_SECONDS: f64 = 86_400.0;
 
@@ -277,10 +279,10 @@ struct Pem {
 }
 
 impl TryFrom<Pem> for Certificate {
-    type Error = pillarbox::TlsError;
+    type Error = String;
 
     fn try_from(Pem { cert, key }: Pem) -> Result<Certificate, Self::Error> {
-        Tls::from_pem(cert.as_bytes(), key.as_bytes()).map(Certificate)
+        Tls::rustls_from_pem(cert.as_bytes(), key.as_bytes()).map(Certificate).map_err(|e| causes::chain(&e))
     }
 }
 
