@@ -17,6 +17,8 @@ pub(crate) enum Overflow {
     NoRoom,
     /// The disk failed.
     NotStored,
+    /// Its message was answered before it had come.
+    Unwanted,
 }
 
 /// Collects the octets of one message. Past a limit it drops what it has and only counts: the content must still be
@@ -62,6 +64,13 @@ impl Collector {
     /// Why the content is no longer kept, if it is not.
     pub fn overflow(&self) -> Option<Overflow> {
         self.overflow.map(|(why, _)| why)
+    }
+
+    /// Nobody wants the content any more: lets go of it, and only counts on.
+    pub fn abandon(&mut self) {
+        if self.overflow.is_none() {
+            self.give_up(Overflow::Unwanted);
+        }
     }
 
     /// The content, or why there is none.

@@ -91,8 +91,13 @@ impl TlsClient<TcpStream> {
     }
 
     pub fn handshake(self, certificate: &Certificate) -> TlsClient<TlsStream<TcpStream>> {
+        self.handshake_by(&certificate.connector())
+    }
+
+    /// For many: to make a connector takes longer than its handshake.
+    pub fn handshake_by(self, connector: &TlsConnector) -> TlsClient<TlsStream<TcpStream>> {
         assert!(self.unread.is_empty(), "clear text behind the 220");
-        let stream = certificate.connector().connect("localhost", self.stream).expect("a handshake");
+        let stream = connector.connect("localhost", self.stream).expect("a handshake");
         TlsClient { stream, unread: Vec::new() }
     }
 

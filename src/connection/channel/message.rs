@@ -36,6 +36,8 @@ struct Delivered {
 enum Cut {
     /// The connection ends with this.
     With(Reply),
+    /// The message was answered before its end.
+    Answered(Flow),
     /// The connection has ended.
     Lost(io::Error),
 }
@@ -166,7 +168,8 @@ impl<S: Stream> Channel<S> {
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
     }
 
-    fn begin(&self, reader: DataReader) -> Chunks {
+    fn begin(&mut self, reader: DataReader) -> Chunks {
+        self.begin_progress();
         let hint = self.context.mail_parameters().and_then(MailParameters::size);
         let Shared { store, config, .. } = &*self.shared;
         let collector = Collector::new(store, config.data_size_limit, hint);
@@ -176,31 +179,62 @@ impl<S: Stream> Channel<S> {
 
     /// Reads up to CRLF.CRLF, whatever becomes of the message.
     fn read_data(&mut self, message: &mut Chunks) -> Result<(), Cut> {
+        self.heed_script(message, 0)?;
         loop {
             self.wait_for_content(message)?;
+            let allowed = self.content_allowed();
             let octets = self.input.fill_buf()?;
+            let octets = &octets[..octets.len().min(allowed)];
             let (taken, end) = message.reader.feed(octets, &mut message.collector);
             self.record.content(&octets[..taken]);
             self.input.consume(taken);
+            self.heed_script(message, taken)?;
             if end {
-                return Ok(());
+                return self.unless_answered();
             }
         }
     }
 
     /// Reads as many octets as the chunk has, whatever becomes of the message.
     fn read_chunk(&mut self, message: &mut Chunks, octets: u64) -> Result<(), Cut> {
+        self.heed_script(message, 0)?;
         let mut left = octets;
         while left > 0 {
             self.wait_for_content(message)?;
+            let allowed = self.content_allowed();
             let available = self.input.fill_buf()?;
+            let available = &available[..available.len().min(allowed)];
             let within = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
             message.reader.feed(&available[..within], &mut message.collector);
             self.record.content(&available[..within]);
             self.input.consume(within);
             left -= within as u64;
+            self.heed_script(message, within)?;
         }
-        Ok(())
+        self.unless_answered()
+    }
+
+    /// Octets of content were read: lets the script of faults have its say, in time that is not the client's.
+    fn heed_script(&mut self, message: &mut Chunks, octets: usize) -> Result<(), Cut> {
+        if self.scripted.is_none() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.count_content(octets);
+        let reply = self.fault_within_content()?;
+        message.since += begun.elapsed();
+        let Some(reply) = reply else { return Ok(()) };
+        message.collector.abandon();
+        let recipients = self.context.recipients().len();
+        let flow = self.answer_message(Response::All(reply), recipients, None)?;
+        self.flush()?;
+        self.note_answered();
+        if flow == Flow::Next { Ok(()) } else { Err(Cut::Answered(flow)) }
+    }
+
+    /// The content has come to its end, but its message may have been answered before.
+    fn unless_answered(&self) -> Result<(), Cut> {
+        if self.is_answered() { Err(Cut::Answered(Flow::Next)) } else { Ok(()) }
     }
 
     /// Waits until octets of content are there, within the limits of time and number.
@@ -246,12 +280,14 @@ impl<S: Stream> Channel<S> {
                 log::info!("[{}] message cut off: {reply}", self.context.connection);
                 self.answer(reply)
             }
+            Err(Cut::Answered(flow)) => Ok(flow),
             Err(Cut::Lost(e)) => {
                 self.account_for_message(None);
                 Err(e)
             }
         };
         self.reset();
+        self.forget_recipients();
         self.activity.end_message();
         flow
     }
@@ -259,6 +295,9 @@ impl<S: Stream> Channel<S> {
     fn deliver(&mut self, message: Chunks) -> io::Result<Flow> {
         let recipients = self.context.recipients().len();
         let prdr = self.context.mail_parameters().is_some_and(MailParameters::prdr);
+        if prdr || self.shared.config.lmtp {
+            self.note_recipients();
+        }
         let content = match self.check_content(message) {
             Ok(content) => content,
             Err(refusal) => return self.answer_message(Response::All(refusal), recipients, None),
@@ -332,7 +371,7 @@ impl<S: Stream> Channel<S> {
         recipients: usize,
         delivered: Option<Delivered>,
     ) -> io::Result<Flow> {
-        let has_each = !matches!(response, Response::All(_));
+        let has_each = !matches!(response, Response::All(_)) || self.has_verdicts();
         if self.shared.config.lmtp {
             self.answer_each(response.into_each(recipients), &delivered)
         } else if has_each && delivered.as_ref().is_some_and(|delivered| delivered.prdr) {
@@ -348,32 +387,40 @@ impl<S: Stream> Channel<S> {
     /// RFC 2033 section 4.2: a reply for each recipient that was accepted, in their order.
     fn answer_each(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
         self.settle(&outcome(&replies), replies.len(), delivered);
-        self.say_each(replies, delivered)
+        match self.say_each(replies, delivered)? {
+            Some(said) => self.judge_each(&said),
+            None => Ok(Flow::Close),
+        }
     }
 
     /// As in LMTP, between a reply that announces this and one for the message.
-    fn answer_prdr(&mut self, mut replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
-        let outcome = outcome(&replies);
-        self.settle(&outcome, replies.len(), delivered);
+    fn answer_prdr(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
+        self.settle(&outcome(&replies), replies.len(), delivered);
         self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
-        replies.push(outcome);
-        self.say_each(replies, delivered)
+        let Some(said) = self.say_each(replies, delivered)? else { return Ok(Flow::Close) };
+        self.say_outcome(&outcome(&said), delivered)?;
+        self.judge_each(&said)
     }
 
-    /// Says replies to one message. However many say no, it is the refusal of one message: the count must not end the
-    /// connection before the last has been heard.
-    fn say_each(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
-        let mut refusal = None;
-        for reply in replies {
-            self.say_outcome(&reply, delivered)?;
-            if reply.is_closing() {
-                return Ok(Flow::Close);
+    /// Says replies to one message, and gives them as they were said; none if one of them ends the connection.
+    fn say_each(&mut self, mut replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Option<Vec<Reply>>> {
+        for (recipient, reply) in replies.iter_mut().enumerate() {
+            if let Some(scripted) = self.fault_at_verdict(recipient)? {
+                *reply = scripted;
             }
-            if !reply.is_positive() {
-                refusal.get_or_insert(reply);
+            self.say_outcome(reply, delivered)?;
+            if reply.is_closing() {
+                return Ok(None);
             }
         }
-        refusal.map_or(Ok(Flow::Next), |refusal| self.judge(&refusal))
+        Ok(Some(replies))
+    }
+
+    /// However many say no, it is the refusal of one message: the count must not end the connection before the last has
+    /// been heard.
+    fn judge_each(&mut self, replies: &[Reply]) -> io::Result<Flow> {
+        let refusal = replies.iter().find(|reply| !reply.is_positive());
+        refusal.map_or(Ok(Flow::Next), |refusal| self.judge(refusal))
     }
 
     /// Keeps account of a message whose outcome is known, and is about to be said.
@@ -453,5 +500,6 @@ fn overflow_reply(overflow: Overflow) -> Reply {
         Overflow::TooBig => TOO_BIG,
         Overflow::NoRoom => Reply::NO_STORAGE,
         Overflow::NotStored => Reply::NOT_STORED,
+        Overflow::Unwanted => Reply::LOCAL_ERROR,
     }
 }

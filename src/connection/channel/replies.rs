@@ -70,6 +70,9 @@ impl<S: Stream> Channel<S> {
         if self.replies.is_empty() {
             return Ok(());
         }
+        if self.is_slowed() {
+            return self.flush_slowly();
+        }
         let now = Instant::now();
         self.activity.set_wait(Wait::Write(now));
         self.input.stream_mut().allow_write(now, self.shared.command_timeout());

@@ -107,7 +107,7 @@ impl Api {
                 let about = json!({ "smtp": self.endpoints, "version": env!("CARGO_PKG_VERSION"), "refused": refused });
                 Ok(Response::json(&about, None))
             }
-            (_, ["api", "faults"]) => Ok(Response::json(self.rules.lock().put(), None)),
+            (_, ["api", "faults"]) => Ok(Response::json(self.rules.lock().show(), None)),
             (_, ["api", "next"]) => self.next(request, client),
             (_, ["api", "messages"]) => self.list(request, client),
             (_, ["api", "messages", id, rest @ ..]) => {
