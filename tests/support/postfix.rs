@@ -62,7 +62,7 @@ impl Postfix {
                  smtpd_tls_key_file = {folder}/key.pem\n"
             );
         }
-        postfix.configure("main.cf", main + settings + "\n");
+        postfix.configure("main.cf", last_of_each_name(&(main + settings)));
         postfix.configure("master.cf", postfix.master());
         postfix.control("start");
         await_banner(smtp, || postfix.log());
@@ -155,6 +155,15 @@ impl Drop for Postfix {
         let program = super::program("postfix").expect("it was there");
         let _ = Command::new(program).arg("-c").arg(self.path("conf")).arg("abort").output();
     }
+}
+
+/// Without the lines that a later one overrides. Each of Postfix's processes would warn of them, its logger too, which reads what
+/// it is sent only then: enough of them at a time, and it waits for itself.
+fn last_of_each_name(settings: &str) -> String {
+    let name = |line: &str| line.split('=').next().map(|name| name.trim().to_owned());
+    let lines: Vec<&str> = settings.lines().filter(|line| !line.trim().is_empty()).collect();
+    let is_last = |at: usize| lines[at + 1..].iter().all(|later| name(later) != name(lines[at]));
+    (0..lines.len()).filter(|at| is_last(*at)).map(|at| format!("{}\n", lines[at])).collect()
 }
 
 /// A port that nobody is given any more, and that a socket with SO_REUSEADDR may listen at as long as this one does not.
