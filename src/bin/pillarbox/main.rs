@@ -321,6 +321,8 @@ fn tell(message: impl Display) {
 
 /// Lines like `pillarbox: [1] C: QUIT`; RUST_LOG has the last word.
 fn start_log(debug: bool) {
-    let filter = env_logger::Env::default().default_filter_or(if debug { "pillarbox=trace" } else { "warn" });
+    // rustls warns of what clients get wrong, which may be any number of them.
+    let filter =
+        env_logger::Env::default().default_filter_or(if debug { "pillarbox=trace" } else { "warn,rustls=error" });
     env_logger::Builder::from_env(filter).format(|out, record| writeln!(out, "pillarbox: {}", record.args())).init();
 }
