@@ -23,6 +23,8 @@ mod smtplib;
 #[path = "../support/mod.rs"]
 mod support;
 mod swaks;
+#[cfg(feature = "rustls")]
+mod testssl;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

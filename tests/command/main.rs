@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "cli", unix))]
 
+mod certificates;
 mod command_line;
 mod deployment;
 mod listeners;

@@ -1,6 +1,6 @@
 //! The listeners that the command line asks for, each with its policy and certificate.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use pillarbox::{Listener, Tls};
@@ -10,6 +10,7 @@ use crate::certificate::Certificate;
 use crate::listen::{Listen, PASSED_IN};
 use crate::options::{Arguments, usage};
 use crate::passed_in::PassedIn;
+use crate::self_signed::SelfSigned;
 
 /// Sockets that listen, and the certificates that came from files.
 pub struct Listeners {
@@ -18,6 +19,8 @@ pub struct Listeners {
     pub tls: Option<Tls>,
     /// All, to be renewed.
     pub certificates: Vec<Certificate>,
+    /// The authority of a certificate that was made now, in PEM.
+    pub authority: Option<String>,
 }
 
 /// Reads the certificates and opens the sockets, both of which may be for root only. Ends the process if the words of the
@@ -32,19 +35,31 @@ pub fn open(arguments: &Arguments) -> Result<Listeners, String> {
         usage(ErrorKind::ArgumentConflict, "--socket-mode is for unix:PATH");
     }
     let mut certificates = Vec::new();
-    let tls = read(arguments.tls_cert.as_deref(), arguments.tls_key.as_deref(), &mut certificates)?;
+    if arguments.tls_cert.len() != arguments.tls_key.len() {
+        usage(ErrorKind::WrongNumberOfValues, "each --tls-cert needs its --tls-key, in the same order");
+    }
+    let pairs: Vec<_> = arguments.tls_cert.iter().cloned().zip(arguments.tls_key.iter().cloned()).collect();
+    let mut tls = read(pairs, &mut certificates)?;
+    let mut authority = None;
+    if let Some(file) = &arguments.self_signed {
+        let made = SelfSigned::make(arguments.hostname.as_deref())?;
+        if let Some(file) = file {
+            made.write_authority(file)?;
+        }
+        (tls, authority) = (Some(made.tls), Some(made.authority));
+    }
     let mut passed_in = PassedIn::from_env();
     let mut listeners = Vec::new();
     for listen in &asked {
         let listener = listener(listen, arguments, &mut passed_in)?;
-        let own = read(listen.cert.as_deref(), listen.key.as_deref(), &mut certificates)?;
+        let own = read(listen.cert.clone().zip(listen.key.clone()).into_iter().collect(), &mut certificates)?;
         let listener = match own {
             Some(own) => listener.tls(own),
             None => listener,
         };
         listeners.push(listener.bind().map_err(|e| explain(&e))?);
     }
-    Ok(Listeners { listeners, tls, certificates })
+    Ok(Listeners { listeners, tls, certificates, authority })
 }
 
 /// LOCALADDR first, or its default if there is nothing else.
@@ -56,7 +71,7 @@ fn asked(arguments: &Arguments) -> Vec<Listen> {
 /// What cannot be, with the words of the command line.
 fn check(listen: &Listen, arguments: &Arguments) {
     let refuse = |problem: &str| usage(ErrorKind::ArgumentConflict, &format!("{}: {problem}", listen.address));
-    let has_certificate = listen.cert.is_some() || arguments.tls_cert.is_some();
+    let has_certificate = listen.cert.is_some() || !arguments.tls_cert.is_empty() || arguments.self_signed.is_some();
     let tls = [
         (listen.tls, "tls"),
         (listen.require_tls, "require-tls"),
@@ -64,7 +79,7 @@ fn check(listen: &Listen, arguments: &Arguments) {
         (arguments.require_tls, "--require-tls"),
     ];
     if let Some((_, word)) = tls.into_iter().find(|(is_given, _)| *is_given && !has_certificate) {
-        let problem = "needs a certificate: --tls-cert and --tls-key for all listeners, or cert= and key= for one";
+        let problem = "needs a certificate: --tls-cert and --tls-key or --self-signed for all listeners, or cert= and key= for one";
         refuse(&format!("{word} {problem}"));
     }
     if listen.require_auth && arguments.users.is_none() {
@@ -72,9 +87,11 @@ fn check(listen: &Listen, arguments: &Arguments) {
     }
 }
 
-fn read(cert: Option<&Path>, key: Option<&Path>, certificates: &mut Vec<Certificate>) -> Result<Option<Tls>, String> {
-    let (Some(cert), Some(key)) = (cert, key) else { return Ok(None) };
-    let certificate = Certificate::read(cert, key)?;
+fn read(pairs: Vec<(PathBuf, PathBuf)>, certificates: &mut Vec<Certificate>) -> Result<Option<Tls>, String> {
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    let certificate = Certificate::read(pairs)?;
     let tls = certificate.tls.clone();
     certificates.push(certificate);
     Ok(Some(tls))

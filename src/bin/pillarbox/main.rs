@@ -25,6 +25,7 @@ mod metrics;
 mod options;
 mod passed_in;
 mod privileges;
+mod self_signed;
 mod service_manager;
 mod values;
 mod web;
@@ -74,14 +75,16 @@ fn run(arguments: Arguments) -> Result<(), String> {
         }
         None => None,
     };
-    let Listeners { listeners, tls, certificates } = listeners::open(&arguments)?;
-    let web = inbox(&arguments)?;
+    let Listeners { listeners, tls, certificates, authority } = listeners::open(&arguments)?;
+    let web = inbox(&arguments)?.map(|web| web.authority(authority));
     let metrics = arguments.metrics.as_deref().map(bind_http).transpose()?;
     if !arguments.nosetuid {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
         certificates.iter().try_for_each(Certificate::check_that_it_can_be_renewed)?;
     }
+    certificates.iter().flat_map(Certificate::problems).for_each(tell);
+    certificate::watch(certificates.clone()).map_err(|e| format!("cannot start a thread: {e}"))?;
     // Made only now: it belongs to the user that will write to it.
     let builder = builder(&arguments, tls, users);
     let handler: Box<dyn Handler> = match arguments.class {
@@ -318,6 +321,8 @@ fn tell(message: impl Display) {
 
 /// Lines like `pillarbox: [1] C: QUIT`; RUST_LOG has the last word.
 fn start_log(debug: bool) {
-    let filter = env_logger::Env::default().default_filter_or(if debug { "pillarbox=trace" } else { "warn" });
+    // rustls warns of what clients get wrong, which may be any number of them.
+    let filter =
+        env_logger::Env::default().default_filter_or(if debug { "pillarbox=trace" } else { "warn,rustls=error" });
     env_logger::Builder::from_env(filter).format(|out, record| writeln!(out, "pillarbox: {}", record.args())).init();
 }

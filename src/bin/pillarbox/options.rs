@@ -165,13 +165,17 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub hostname: Option<String>,
 
-    /// Offer STARTTLS with this certificate chain; SIGHUP reloads it
+    /// Offer STARTTLS with this certificate chain; once for each name
     #[arg(long, value_name = "PEM", requires = "tls_key")]
-    pub tls_cert: Option<PathBuf>,
+    pub tls_cert: Vec<PathBuf>,
 
-    /// The certificate's key, in PKCS#8
+    /// The key of each certificate, in the same order
     #[arg(long, value_name = "PEM", requires = "tls_cert")]
-    pub tls_key: Option<PathBuf>,
+    pub tls_key: Vec<PathBuf>,
+
+    /// Make a certificate now, and write its authority to FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "tls_cert")]
+    pub self_signed: Option<Option<PathBuf>>,
 
     /// Use implicit TLS instead of STARTTLS
     #[arg(long)]
@@ -236,7 +240,8 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificates and their keys again, if there are any; else it ends it. Root becomes the user nobody unless \-n is given,
+Reads the certificates and their keys again, if there are any; else it ends it. Files that change are read again within ten
+seconds without it. Root becomes the user nobody unless \-n is given,
 so nobody must be able to read them, and the start fails otherwise.
 .SH ENVIRONMENT
 .TP

@@ -51,6 +51,8 @@ pub struct Api {
     pub room: Arc<MemoryReservation>,
     pub waiting: AtomicUsize,
     pub server: ServerHandle,
+    /// Who signed the server's certificate, if it was made at the start: PEM.
+    pub authority: Option<String>,
 }
 
 impl Service for Api {
@@ -76,6 +78,7 @@ impl Api {
         let allowed = match path[..] {
             [""] | ["app.js" | "faults.js" | "message.js" | "page.js" | "app.css" | "icon.svg"] => "GET, HEAD",
             _ if metrics::is_known(&request.path) => "GET, HEAD",
+            ["ca.pem"] => "GET, HEAD",
             ["api", "server" | "next"] => "GET, HEAD",
             ["api", "messages"] | ["api", "messages", _] => "GET, HEAD, DELETE",
             ["api", "messages", _, "source" | "html"] | ["api", "messages", _, "attachments", _] => "GET, HEAD",
@@ -120,6 +123,13 @@ impl Api {
                 }
             }
             _ if metrics::is_known(&request.path) => Ok(metrics::page(request, &self.server)),
+            (_, ["ca.pem"]) => match &self.authority {
+                Some(pem) => {
+                    let body = Body::Octets(pem.clone().into_bytes(), None);
+                    Ok(Response::new(200, "application/x-pem-file", body))
+                }
+                None => Err(absent("certificate that was made by --self-signed")),
+            },
             (_, [file]) => Ok(page(file)),
             _ => Err(absent("page")),
         }

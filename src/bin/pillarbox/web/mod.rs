@@ -34,6 +34,7 @@ pub struct Web {
     names: Vec<String>,
     store: Arc<MessageStore>,
     faults: Faults,
+    authority: Option<String>,
 }
 
 /// Why there is no inbox.
@@ -53,7 +54,12 @@ impl Web {
         }
         let listener = TcpListener::bind(&addresses[..]).map_err(Refused::Bind)?;
         let address = listener.local_addr().map_err(Refused::Bind)?;
-        Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new() })
+        Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new(), authority: None })
+    }
+
+    /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
+    pub fn authority(self, authority: Option<String>) -> Web {
+        Web { authority, ..self }
     }
 
     /// What the server of the messages needs beside its other settings.
@@ -79,6 +85,7 @@ impl Web {
             room: Arc::default(),
             waiting: 0.into(),
             server: server.handle(),
+            authority: self.authority,
         };
         accept_loop::start("inbox", self.listener, Arc::new(api))?;
         Ok(url)
