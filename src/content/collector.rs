@@ -17,6 +17,8 @@ pub(crate) enum Overflow {
     NoRoom,
     /// The disk failed.
     NotStored,
+    /// A hook refused it.
+    Refused,
 }
 
 /// Collects the octets of one message. Past a limit it lets go of what it had and only counts on: the content must still
@@ -62,6 +64,11 @@ impl Collector {
     /// Why the content is no longer kept, if it is not.
     pub fn overflow(&self) -> Option<Overflow> {
         self.overflow.map(|(why, _)| why)
+    }
+
+    /// Keeps no more of it, and nothing of what came before.
+    pub fn refuse(&mut self) {
+        self.give_up(Overflow::Refused);
     }
 
     /// The content, or why there is none.

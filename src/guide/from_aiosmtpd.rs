@@ -78,7 +78,7 @@
 //! | `handle_HELO`, `handle_EHLO` | [`Session::helo`]; [`Context::is_extended`] in later hooks tells which it was. You cannot edit the list of extensions: it follows from the settings |
 //! | `handle_MAIL` | [`Session::mail`], with the [`ReversePath`] and typed [`MailParameters`] |
 //! | `handle_RCPT` | [`Session::rcpt`], with the [`Recipient`] and its [`RcptParameters`] |
-//! | `handle_DATA` | [`Handler::process_message`], or a closure; [`Session::data`] is asked before the content is sent |
+//! | `handle_DATA` | [`Handler::process_message`], or a closure; [`Session::data`] is asked before the content is sent, [`Session::content`] sees it while it comes |
 //! | `handle_RSET` | [`Session::rset`] |
 //! | `handle_VRFY` | [`Session::vrfy`]; `HELP` and `EXPN` have hooks too, [`Session::help`] and [`Session::expn`] |
 //! | `handle_NOOP`, `handle_QUIT` | [`Session::command`], which sees every line and may answer it; a 221 ends the connection. Put what must happen at the end of a connection, with or without QUIT, into [`Session::disconnect`] |

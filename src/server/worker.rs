@@ -131,12 +131,12 @@ impl Worker {
                 Err(e) => return log::info!("[{id}] no PROXY header from {}: {e}", ends.0),
             }
         }
-        let session: Result<Box<dyn Session>, Reply> = match &self.session {
+        let session: Result<Option<Box<dyn Session>>, Reply> = match &self.session {
             Some(factory) => {
                 let who = format_args!("[{id}] session factory");
-                guarded(&self.shared.counters.panics, who, || factory.make(&ends.0)).unwrap_or(Err(BROKEN))
+                guarded(&self.shared.counters.panics, who, || factory.make(&ends.0)).unwrap_or(Err(BROKEN)).map(Some)
             }
-            None => Ok(Box::new(())),
+            None => Ok(None),
         };
         let channel = Channel::new(self.shared.clone(), stream, session, ends, id, buffers, activity);
         *left = Some(channel.run(implicit_tls));

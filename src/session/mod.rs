@@ -162,7 +162,7 @@ impl Debug for Context {
 /// [`Builder::session`](crate::Builder::session) makes one for each connection. A hook is called when its command is valid
 /// and before the command takes effect; `Err` refuses the command with a 4xx or 5xx reply. The default of each hook accepts.
 /// Hooks run on the connection's own thread, so one that waits delays only its own client. A reply of 421 or 221 from any of
-/// them ends the connection; a panic ends it with a 421, and other connections go on. To stop the server from a hook, call
+/// them ends the connection; a panic ends it with a 421, but for [`content`](Session::content), and other connections go on. To stop the server from a hook, call
 /// [`ServerHandle::begin_shutdown`](crate::ServerHandle::begin_shutdown).
 ///
 /// The stack of that thread is 1 MiB by default: see [`worker_stack`](crate::Builder::worker_stack). A hook that needs more,
@@ -241,6 +241,60 @@ pub trait Session {
         Ok(())
     }
 
+    /// Some octets of the content have come, by DATA or BDAT: exactly those of the envelope, in their order, with dots
+    /// unstuffed and line ends as [`line_ends`](crate::Builder::line_ends) says. A call has any number of them, and at least
+    /// one; where one call ends and the next begins means nothing.
+    ///
+    /// On `Err` there are no further calls for this message. The server reads the rest of it off and then sends the reply, in
+    /// LMTP for each recipient, so that client and server stay in step; where the content comes in chunks, at the end of
+    /// the chunk. Only a 421 is sent at once, and ends the connection. A panic refuses the message with `451 4.3.0`, and the
+    /// connection goes on.
+    ///
+    /// The content also goes whole to the handler. A message that the server itself refuses is not shown beyond the octets
+    /// for which it does: one over the [size limit](crate::Builder::data_size_limit) or the
+    /// [budget](crate::Builder::buffer_budget), or with a lone CR or LF where [these are refused](crate::LineEnds::Reject).
+    ///
+    /// Content that was begun is not always finished. The client may hang up, or give the message up between two chunks by
+    /// RSET or EHLO. So begin anew in [`data`](Session::data), which comes first for every message, or keep what belongs to
+    /// a message in [`Context::values`]: it is dropped as soon as the message is given up, and otherwise goes to the handler.
+    ///
+    /// The time that this takes is not counted against the client's [`data_timeout`](crate::Builder::data_timeout).
+    ///
+    /// ```
+    /// use pillarbox::{Context, Reply, Session};
+    ///
+    /// /// Refuses messages of more than so many lines, and tells the handler how many there are.
+    /// struct Short(usize);
+    ///
+    /// #[derive(Default)]
+    /// struct Lines(usize);
+    ///
+    /// impl Session for Short {
+    ///     fn data(&mut self, context: &Context) -> Result<(), Reply> {
+    ///         context.values().insert(Lines::default());
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn content(&mut self, context: &Context, octets: &[u8]) -> Result<(), Reply> {
+    ///         let more = octets.iter().filter(|octet| **octet == b'\n').count();
+    ///         let lines = context.values().with(|lines: &mut Lines| {
+    ///             lines.0 += more;
+    ///             lines.0
+    ///         });
+    ///         if lines > Some(self.0) { Err(Reply::new(552, "5.3.4", "Too many lines")) } else { Ok(()) }
+    ///     }
+    /// }
+    /// ```
+    fn content(&mut self, context: &Context, octets: &[u8]) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// The content is complete, and nothing speaks against it so far. On `Err` the message is refused with this reply, in LMTP
+    /// for each recipient, and does not go to the handler. A panic refuses it with `451 4.3.0`.
+    fn content_end(&mut self, context: &Context) -> Result<(), Reply> {
+        Ok(())
+    }
+
     /// RSET: the client abandons the transaction.
     fn rset(&mut self, context: &Context) {}
 
@@ -300,6 +354,14 @@ impl<S: Session + ?Sized> Session for Box<S> {
 
     fn data(&mut self, context: &Context) -> Result<(), Reply> {
         (**self).data(context)
+    }
+
+    fn content(&mut self, context: &Context, octets: &[u8]) -> Result<(), Reply> {
+        (**self).content(context, octets)
+    }
+
+    fn content_end(&mut self, context: &Context) -> Result<(), Reply> {
+        (**self).content_end(context)
     }
 
     fn rset(&mut self, context: &Context) {

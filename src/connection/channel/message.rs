@@ -4,6 +4,7 @@ use std::io::{self, BufRead, ErrorKind};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::chunks::Chunks;
+use super::watched::{self, UNANSWERED, Watched};
 use super::{Channel, Flow, IDLE, SHUTTING_DOWN, Shared};
 use crate::config::LineEnds;
 use crate::content::Content;
@@ -23,7 +24,6 @@ const NO_ROOM: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient sto
 const NOT_STORED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 const LONE_LINE_END: Reply = Reply::fixed(550, Status::new(5, 5, 2), "Lone CR or LF in message");
 const NOT_UTF8: Reply = Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8");
-const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 const UNASKED: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Content was not asked for");
 const CHUNKS_FIRST: Reply = Reply::fixed(503, Status::new(5, 5, 1), "BDAT and DATA do not mix");
 
@@ -88,9 +88,11 @@ impl<S: Stream> Channel<S> {
         self.context.phase = Phase::Command;
         if read.is_ok() && !last {
             if let Some(overflow) = message.collector.overflow() {
-                self.lose(&overflow_reply(overflow));
-                return self.answer(overflow_reply(overflow));
+                let refusal = refusal_of(&mut message, overflow);
+                self.lose(&refusal);
+                return self.answer(refusal);
             }
+            message.excuse_hook();
             message.paused = Instant::now();
             self.chunks = Some(message);
             return self.answer(Reply::new(250, "2.0.0", format!("{octets} octets received")));
@@ -168,16 +170,14 @@ impl<S: Stream> Channel<S> {
         let Shared { store, config, .. } = &*self.shared;
         let collector = Collector::new(store, config.data_size_limit, hint);
         let now = Instant::now();
-        Chunks { collector, reader, since: now, paused: now }
+        Chunks { collector, reader, since: now, paused: now, arrived: None, refusal: None }
     }
 
     /// Reads up to CRLF.CRLF, whatever becomes of the message.
     fn read_data(&mut self, message: &mut Chunks) -> Result<(), Cut> {
         loop {
             self.wait_for_content(message)?;
-            let octets = self.input.fill_buf()?;
-            let (taken, end) = message.reader.feed(octets, &mut message.collector);
-            self.record.content(&octets[..taken]);
+            let (taken, end) = self.feed(message, usize::MAX)?;
             self.input.consume(taken);
             if end {
                 return Ok(());
@@ -190,18 +190,36 @@ impl<S: Stream> Channel<S> {
         let mut left = octets;
         while left > 0 {
             self.wait_for_content(message)?;
-            let available = self.input.fill_buf()?;
-            let within = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
-            message.reader.feed(&available[..within], &mut message.collector);
-            self.record.content(&available[..within]);
-            self.input.consume(within);
-            left -= within as u64;
+            let (taken, _) = self.feed(message, usize::try_from(left).unwrap_or(usize::MAX))?;
+            self.input.consume(taken);
+            left -= taken as u64;
         }
         Ok(())
     }
 
+    /// Passes on what has come, up to so many octets: past the session, if there is one, into the message. Says how many, and
+    /// whether the content's end was there.
+    fn feed(&mut self, message: &mut Chunks, limit: usize) -> Result<(usize, bool), Cut> {
+        let available = self.input.fill_buf()?;
+        let available = &available[..available.len().min(limit)];
+        let Chunks { collector, reader, refusal, .. } = message;
+        // Content with a line end that is refused is read off as well.
+        let (taken, end) = if self.has_session && !reader.is_rejected() {
+            let (session, context, panics) = (&mut *self.session, &self.context, &self.shared.counters.panics);
+            reader.feed(available, &mut Watched { collector, refusal, session, context, panics })
+        } else {
+            reader.feed(available, collector)
+        };
+        self.record.content(&available[..taken]);
+        // A farewell waits for nothing.
+        match refusal.take_if(|refusal| refusal.is_closing()) {
+            Some(farewell) => Err(Cut::With(farewell)),
+            None => Ok((taken, end)),
+        }
+    }
+
     /// Waits until octets of content are there, within the limits of time and number.
-    fn wait_for_content(&mut self, message: &Chunks) -> Result<(), Cut> {
+    fn wait_for_content(&mut self, message: &mut Chunks) -> Result<(), Cut> {
         if message.collector.swallowed() > self.shared.config.swallow_limit() {
             return Err(Cut::With(CONTENT_FLOOD));
         }
@@ -213,6 +231,7 @@ impl<S: Stream> Channel<S> {
         if self.context.tls.is_some() {
             self.input.acknowledge();
         }
+        message.excuse_hook();
         // Content may drip, but not below the floor rate for long.
         let config = &self.shared.config;
         let floor = Duration::from_secs(message.collector.total() / config.data_rate.max(1));
@@ -222,7 +241,10 @@ impl<S: Stream> Channel<S> {
         match self.input.fill_buf() {
             Ok([]) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
             Ok([]) => Err(Cut::Lost(ErrorKind::UnexpectedEof.into())),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                message.arrived = self.has_session.then(Instant::now);
+                Ok(())
+            }
             Err(e) if e.kind() == ErrorKind::TimedOut => Err(Cut::With(IDLE)),
             // Within TLS the end of the stream is an error.
             Err(_) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
@@ -252,7 +274,7 @@ impl<S: Stream> Channel<S> {
     fn deliver(&mut self, message: Chunks) -> io::Result<Flow> {
         let recipients = self.context.recipients().len();
         let prdr = self.context.mail_parameters().is_some_and(MailParameters::prdr);
-        let content = match self.check_content(message) {
+        let content = match self.check_content(message).and_then(|content| self.ask_at_end().map(|()| content)) {
             Ok(content) => content,
             Err(refusal) => return self.answer_message(Response::All(refusal), recipients, None),
         };
@@ -286,8 +308,23 @@ impl<S: Stream> Channel<S> {
         self.answer_message(response, recipients, Some(Delivered { id, octets, prdr }))
     }
 
-    fn check_content(&self, mut message: Chunks) -> Result<Content, Reply> {
-        message.reader.finish(&mut message.collector);
+    /// The session has seen the last of a message that nothing else speaks against.
+    fn ask_at_end(&mut self) -> Result<(), Reply> {
+        if !self.has_session {
+            return Ok(());
+        }
+        self.context.phase = Phase::Data;
+        let (session, context) = (&mut self.session, &self.context);
+        let asked = watched::ask(&self.shared.counters.panics, context, || session.content_end(context));
+        self.context.phase = Phase::Command;
+        asked
+    }
+
+    fn check_content(&mut self, mut message: Chunks) -> Result<Content, Reply> {
+        self.finish_reading(&mut message);
+        if let Some(overflow) = message.collector.overflow() {
+            return Err(refusal_of(&mut message, overflow));
+        }
         let content = message.collector.finish().map_err(overflow_reply)?;
         if message.reader.is_rejected() {
             return Err(LONE_LINE_END);
@@ -302,6 +339,17 @@ impl<S: Stream> Channel<S> {
                 log::error!("[{}] message cannot be read back: {e}", self.context.connection);
                 Err(NOT_STORED)
             }
+        }
+    }
+
+    /// Passes on what only the end of the content decides: a CR that is its last octet.
+    fn finish_reading(&mut self, message: &mut Chunks) {
+        let Chunks { collector, reader, refusal, .. } = message;
+        if self.has_session && !reader.is_rejected() {
+            let (session, context, panics) = (&mut *self.session, &self.context, &self.shared.counters.panics);
+            reader.finish(&mut Watched { collector, refusal, session, context, panics });
+        } else {
+            reader.finish(collector);
         }
     }
 
@@ -411,8 +459,15 @@ impl<S: Stream> Channel<S> {
     }
 }
 
+/// Why the rest of a message was only read off.
+fn refusal_of(message: &mut Chunks, overflow: Overflow) -> Reply {
+    message.refusal.take().unwrap_or_else(|| overflow_reply(overflow))
+}
+
 fn overflow_reply(overflow: Overflow) -> Reply {
     match overflow {
+        // Its hook's words are with the message.
+        Overflow::Refused => UNANSWERED,
         Overflow::TooBig => TOO_BIG,
         Overflow::NoRoom => NO_ROOM,
         Overflow::NotStored => NOT_STORED,

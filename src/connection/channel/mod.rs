@@ -43,6 +43,7 @@ mod message;
 mod replies;
 mod scripted;
 mod secure;
+mod watched;
 
 pub(crate) use buffers::ConnectionBuffers;
 use chunks::Chunks;
@@ -88,6 +89,8 @@ pub(crate) struct Channel<S> {
     line: LineReader,
     replies: Vec<u8>,
     session: Box<dyn Session>,
+    // Whether that is more than the empty one of a server that was given none: then it sees the content.
+    has_session: bool,
     // There is no session: this is said in the banner's permit.
     refused: Option<Reply>,
     context: Context,
@@ -140,7 +143,7 @@ impl<S: Stream> Channel<S> {
     pub fn new(
         shared: Arc<Shared>,
         stream: S,
-        session: Result<Box<dyn Session>, Reply>,
+        session: Result<Option<Box<dyn Session>>, Reply>,
         ends: (Endpoint, Endpoint),
         connection: u64,
         buffers: ConnectionBuffers,
@@ -149,8 +152,10 @@ impl<S: Stream> Channel<S> {
         let (peer, local) = ends;
         let (session, refused) = match session {
             Ok(session) => (session, None),
-            Err(reply) => (Box::new(()) as Box<dyn Session>, Some(reply)),
+            Err(reply) => (None, Some(reply)),
         };
+        let has_session = session.is_some();
+        let session = session.unwrap_or_else(|| Box::new(()));
         let ConnectionBuffers { dispatch, input, line, replies } = buffers;
         let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
@@ -175,6 +180,7 @@ impl<S: Stream> Channel<S> {
             line,
             replies,
             session,
+            has_session,
             refused,
             context,
             dispatch,
