@@ -123,7 +123,7 @@
 //!   BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422), and REQUIRETLS (RFC 8689) under TLS;
 //! - with a certificate or an authenticator: STARTTLS (RFC 3207), AUTH (RFC 4954);
 //! - on request: SMTPUTF8 (RFC 6531), MT-PRIORITY (RFC 6710), DELIVERBY (RFC 2852), FUTURERELEASE (RFC 4865), PRDR (a
-//!   draft), and for listed networks the PROXY protocol and XCLIENT.
+//!   draft), and for listed networks the PROXY protocol, XCLIENT and XFORWARD.
 //!
 //! Only CRLF ends a line and only CRLF.CRLF ends a message, so no message can be smuggled inside another. Whatever happens
 //! to a message, the server never takes its octets for a command.
@@ -204,6 +204,7 @@ pub use syntax::parameter::{
     AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,
 };
 pub use syntax::reply::{Reply, ReplyError, Status, StatusError};
+pub use syntax::xforward::{Xforward, XforwardSource};
 pub use upstream::Upstream;
 #[cfg(feature = "tls")]
 pub use upstream::UpstreamTls;

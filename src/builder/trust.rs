@@ -24,4 +24,13 @@ impl Builder {
         self.config.xclient = clients.into_iter().collect();
         self
     }
+
+    /// The clients that may say, with Postfix's XFORWARD, where a message came from before them: a mail server whose content
+    /// filter this is, or a filter before it. What they say is [`Context::xforward`](crate::Context::xforward) and
+    /// [`Envelope::xforward`](crate::Envelope::xforward) of one message; it gives nobody any rights, and limits stay those of
+    /// the client itself. After XCLIENT, whom it names must be listed. Default: nobody.
+    pub fn xforward(mut self, clients: impl IntoIterator<Item = Network>) -> Builder {
+        self.config.xforward = clients.into_iter().collect();
+        self
+    }
 }

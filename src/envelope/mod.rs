@@ -22,6 +22,7 @@ use crate::syntax::escaped::Escaped;
 use crate::syntax::heap::allocation;
 use crate::syntax::network::Network;
 use crate::syntax::parameter::{MailParameters, RcptParameters};
+use crate::syntax::xforward::Xforward;
 
 #[cfg(feature = "mime")]
 mod parsed;
@@ -282,6 +283,7 @@ pub struct Envelope {
     pub(crate) protocol: Protocol,
     pub(crate) tls: Option<Arc<TlsInfo>>,
     pub(crate) identity: Option<Arc<str>>,
+    pub(crate) xforward: Option<Box<Xforward>>,
     pub(crate) reverse_path: ReversePath,
     pub(crate) parameters: MailParameters,
     pub(crate) recipients: Vec<Recipient>,
@@ -333,6 +335,11 @@ impl Envelope {
     /// The user, if the client has authenticated (RFC 4954).
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
+    }
+
+    /// Where it came from before the client, in the client's words, if [it may say so](crate::Builder::xforward) and has.
+    pub fn xforward(&self) -> Option<&Xforward> {
+        self.xforward.as_deref()
     }
 
     /// The reverse-path, to which notices about this message go. Compares with `&str`; the null reverse-path equals `""`.
@@ -409,7 +416,8 @@ impl Envelope {
         let sender = self.reverse_path.mailbox().map_or(0, |mailbox| allocation(mailbox.as_str().len()));
         let names = allocation(self.helo.len()) + self.identity.as_ref().map_or(0, |name| allocation(name.len()));
         let transcript = self.transcript.as_ref().map_or(0, Transcript::heap_octets);
-        let known = sender + self.parameters.heap_octets() + names + transcript;
+        let xforward = self.xforward.as_ref().map_or(0, |xforward| xforward.heap_octets());
+        let known = sender + self.parameters.heap_octets() + names + transcript + xforward;
         allocation(size_of::<Envelope>()) + known + list + recipients + self.content.memory_octets()
     }
 
@@ -493,6 +501,7 @@ mod tests {
             protocol: Protocol::Esmtp,
             tls: None,
             identity: None,
+            xforward: None,
             reverse_path: ReversePath::Null,
             parameters: MailParameters::default(),
             recipients: recipients

@@ -40,7 +40,7 @@
 //! | REQUIRETLS | yes, within TLS | no | no | on request | no | no | on request |
 //! | LIMITS RCPTMAX | yes | no | no | yes, if there is a limit | no | no | no |
 //! | MT-PRIORITY, DELIVERBY | on request | no | no | on request | no | no | no |
-//! | other extensions | PRDR, FUTURERELEASE on request | no | no | RRVS on request | no | no | XFORWARD on request |
+//! | other extensions | PRDR, FUTURERELEASE, XFORWARD on request | no | no | RRVS on request | no | no | XFORWARD on request |
 //! | LMTP; a reply for each recipient | yes, yes | LHLO, but one reply | no | yes, yes | yes, yes | no | yes, yes |
 //! | PROXY protocol | 1 and 2 | 1 and 2, with TLVs | no | no | 1 and 2 | no | 1 |
 //! | XCLIENT | yes | no | no | no | on request | no | yes |

@@ -139,6 +139,7 @@
 //! | an encrypted key, or one in another format | an error with the command that converts it |
 //! | an open relay | only by [`open_relay`](handlers::Proxy::open_relay) or `--open-relay`. **Not noticed:** behind a load balancer on this machine all clients seem to be on this machine, unless the balancer names them: [`proxy_protocol`](Builder::proxy_protocol) |
 //! | too large a network in `proxy_protocol` or `xclient` | **not noticed**: every address in it may pose as any client, and by XCLIENT as any user |
+//! | too large a network in [`xforward`](Builder::xforward) | **not noticed**: every address in it may claim any origin for a message; no decision of this server's depends on that |
 //! | the command run by root with `-n` | **it stays root**. Without `-n` it becomes nobody once it listens; the unit in `examples/deploy/` needs no root at all |
 //! | `panic = "abort"` in the program's profile | **a panic ends the process**: nothing can be caught then |
 //! | a handler that accepts before the message is safe | a crash loses mail; see [`Handler`](crate::Handler) |

@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use crate::config::Config;
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
-use crate::envelope::{Endpoint, Recipient};
-use crate::session::transaction::SessionState;
+use crate::envelope::{Endpoint, Protocol, Recipient};
+use crate::session::transaction::{Greeting, SessionState};
 use crate::syntax::address::ReversePath;
 use crate::syntax::command::Verb;
 use crate::syntax::parameter::MailParameters;
 use crate::syntax::reply::Reply;
+use crate::syntax::xforward::Xforward;
 
 mod chain;
 mod factory;
@@ -123,6 +124,12 @@ impl Context {
         self.identity.as_deref()
     }
 
+    /// Where the message came from before the client, if the client is [one that may say so](crate::Builder::xforward) and
+    /// has: from XFORWARD, which comes before MAIL, to the end of the transaction.
+    pub fn xforward(&self) -> Option<&Xforward> {
+        self.state.xforward.as_deref()
+    }
+
     /// Values that go to the handler with the transaction's envelope, or are dropped if the transaction ends without one.
     pub fn values(&self) -> &Values {
         &self.values
@@ -142,6 +149,15 @@ impl Context {
         if reply.is_positive() && !reply.is_closing() {
             *self.acceptance.lock() = Some(reply);
         }
+    }
+}
+
+impl Context {
+    /// The protocol of a message that comes with these parameters from a client that has greeted so.
+    pub(crate) fn protocol(&self, greeting: &Greeting, parameters: &MailParameters) -> Protocol {
+        let is_utf8 = parameters.smtputf8();
+        let is_authenticated = self.identity.is_some();
+        Protocol::of(self.config.lmtp, greeting.extended, is_utf8, self.tls.is_some(), is_authenticated)
     }
 }
 

@@ -41,11 +41,13 @@ pub enum Verb {
     Auth,
     /// XCLIENT: a trusted client says for whom it speaks (Postfix's XCLIENT_README).
     Xclient,
+    /// XFORWARD: a trusted client says where a message came from before it (Postfix's XFORWARD_README).
+    Xforward,
 }
 
 impl Verb {
     /// Every verb, in the order in which HELP names them.
-    const ALL: [Verb; 16] = [
+    const ALL: [Verb; 17] = [
         Verb::Helo,
         Verb::Ehlo,
         Verb::Lhlo,
@@ -62,6 +64,7 @@ impl Verb {
         Verb::StartTls,
         Verb::Auth,
         Verb::Xclient,
+        Verb::Xforward,
     ];
 
     /// The verb in upper case.
@@ -83,6 +86,7 @@ impl Verb {
             Verb::StartTls => "STARTTLS",
             Verb::Auth => "AUTH",
             Verb::Xclient => "XCLIENT",
+            Verb::Xforward => "XFORWARD",
         }
     }
 
@@ -90,7 +94,7 @@ impl Verb {
     pub(crate) fn parse(word: &[u8]) -> Option<Verb> {
         let Ok(letters) = <[u8; 4]>::try_from(word) else {
             // All the others have four.
-            return [Verb::StartTls, Verb::Xclient].into_iter().find(|verb| verb.is_named(word));
+            return [Verb::StartTls, Verb::Xclient, Verb::Xforward].into_iter().find(|verb| verb.is_named(word));
         };
         // Of the octets, letters alone become letters without this bit: it is what makes them small.
         Some(match &(u32::from_ne_bytes(letters) & !0x2020_2020).to_ne_bytes() {
@@ -135,6 +139,7 @@ impl Verb {
             Verb::StartTls => "STARTTLS",
             Verb::Auth => "AUTH mechanism [initial-response]",
             Verb::Xclient => "XCLIENT name=value ...",
+            Verb::Xforward => "XFORWARD name=value ...",
         }
     }
 }
@@ -168,6 +173,8 @@ pub(crate) enum Command<'a> {
     Auth(&'a [u8]),
     /// The attributes, not yet read.
     Xclient(&'a [u8]),
+    /// The same.
+    Xforward(&'a [u8]),
     /// A chunk of content follows: its octets, and whether it is the last.
     Bdat(u64, bool),
 }
@@ -280,8 +287,9 @@ impl<'a> Command<'a> {
             Verb::Auth if argument.is_empty() => return Err(NO_ARGUMENT),
             Verb::Auth => Command::Auth(argument),
             Verb::Bdat => parse_chunk(argument)?,
-            Verb::Xclient if argument.is_empty() => return Err(NO_ARGUMENT),
+            Verb::Xclient | Verb::Xforward if argument.is_empty() => return Err(NO_ARGUMENT),
             Verb::Xclient => Command::Xclient(argument),
+            Verb::Xforward => Command::Xforward(argument),
         })
     }
 }

@@ -10,4 +10,5 @@ pub(crate) mod prefix;
 pub(crate) mod proxy_protocol;
 pub(crate) mod reply;
 pub(crate) mod xclient;
+pub(crate) mod xforward;
 pub(crate) mod xtext;

@@ -161,6 +161,14 @@ pub struct Arguments {
     #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub proxy_protocol: Option<Vec<Network>>,
 
+    /// Let clients in these networks speak for others, by XCLIENT
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    pub xclient: Vec<Network>,
+
+    /// Let clients in these networks name a message's origin, by XFORWARD, which PureProxy passes on
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    pub xforward: Vec<Network>,
+
     /// Print the manual page or a shell's completions: man, bash, elvish, fish, powershell, zsh
     #[arg(long, value_name = "WHAT", hide = true, value_parser = parse_generated)]
     pub generate: Option<Generated>,

@@ -11,7 +11,7 @@ use crate::content::Content;
 use crate::content::collector::{Collector, Overflow};
 use crate::delivery::{Response, Undelivered};
 use crate::envelope::transcript::Transcript;
-use crate::envelope::{Envelope, MessageId, Protocol};
+use crate::envelope::{Envelope, MessageId};
 use crate::io::stream::Stream;
 use crate::io::wire::data::DataReader;
 use crate::session::Phase;
@@ -426,17 +426,13 @@ impl<S: Stream> Channel<S> {
     fn envelope(&mut self, content: Content) -> Option<Box<Envelope>> {
         let mut transaction = self.context.state.transaction.take()?;
         let transcript = self.record.of_message();
-        let beside = transcript.as_ref().map_or(0, Transcript::heap_octets);
+        let xforward = self.context.state.xforward.take();
+        let beside = transcript.as_ref().map_or(0, Transcript::heap_octets)
+            + xforward.as_ref().map_or(0, |xforward| xforward.heap_octets());
         let reservation = transaction.take_reservation(beside);
         let greeting = self.context.state.greeting.as_ref()?;
         self.messages = self.messages.wrapping_add(1);
-        let protocol = Protocol::of(
-            self.shared.config.lmtp,
-            greeting.extended,
-            transaction.parameters.smtputf8(),
-            self.context.tls.is_some(),
-            self.context.identity.is_some(),
-        );
+        let protocol = self.context.protocol(greeting, &transaction.parameters);
         Some(Box::new(Envelope {
             id: MessageId { server: self.shared.server, connection: self.context.connection, message: self.messages },
             peer: self.context.peer.clone(),
@@ -446,6 +442,7 @@ impl<S: Stream> Channel<S> {
             protocol,
             tls: self.context.tls.clone(),
             identity: self.context.identity.clone(),
+            xforward,
             reverse_path: transaction.reverse_path,
             parameters: transaction.parameters,
             recipients: transaction.recipients,

@@ -108,6 +108,8 @@ pub(crate) struct Channel<S> {
     chunks: Option<Chunks>,
     // Whether the client is trusted to speak for others.
     may_xclient: bool,
+    // Whether the client is believed where its messages come from.
+    may_xforward: bool,
     // Of the client that XCLIENT has named.
     permit: ClientPermit,
     // The name by which XCLIENT calls the client; it goes before what HELO and EHLO say.
@@ -160,6 +162,7 @@ impl<S: Stream> Channel<S> {
         let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
         let may_xclient = peer.is_in(&shared.config.xclient);
+        let may_xforward = peer.is_in(&shared.config.xforward);
         let context = Context {
             config: shared.config.clone(),
             connection,
@@ -194,6 +197,7 @@ impl<S: Stream> Channel<S> {
             messages: 0,
             chunks: None,
             may_xclient,
+            may_xforward,
             permit: ClientPermit::default(),
             xclient_helo: None,
             unconfirmed: None,
@@ -410,6 +414,7 @@ impl<S: Stream> Channel<S> {
             #[cfg(not(feature = "auth"))]
             Command::Auth(_) => Err(NOT_OFFERED),
             Command::Xclient(argument) => return self.xclient(argument),
+            Command::Xforward(argument) => self.xforward(argument),
             Command::Rset => Ok(self.rset()),
             Command::Noop => Ok(Reply::ok()),
             Command::Vrfy(argument) => Ok(self.session.vrfy(&self.context, argument).unwrap_or(CANNOT_VERIFY)),
@@ -503,7 +508,11 @@ fn is_junk(command: &Command<'_>) -> bool {
     match command {
         // A chunk without octets, of which there can be any number.
         Command::Bdat(octets, last) => *octets == 0 && !last,
-        _ => !matches!(command, Command::Mail(..) | Command::Rcpt(..) | Command::Data | Command::Quit),
+        // XFORWARD comes before every message of those who say it.
+        _ => !matches!(
+            command,
+            Command::Mail(..) | Command::Rcpt(..) | Command::Data | Command::Quit | Command::Xforward(_)
+        ),
     }
 }
 

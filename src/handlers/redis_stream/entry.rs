@@ -14,6 +14,7 @@ use crate::envelope::values::Values;
 use crate::envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
 use crate::syntax::address::is_helo_name;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
+use crate::syntax::xforward::Xforward;
 
 /// What [`fields`] makes and [`read`] understands.
 const VERSION: &str = "1";
@@ -51,6 +52,9 @@ fn fields(mail: &Envelope) -> Vec<Field<'_>> {
     ];
     if let Some(identity) = &mail.identity {
         fields.push(("identity", identity.as_bytes().into()));
+    }
+    if let Some(xforward) = &mail.xforward {
+        fields.push(("xforward", owned(xforward.attributes())));
     }
     if let Some(tls) = &mail.tls {
         fields.push(("tls", b"yes".into()));
@@ -175,6 +179,8 @@ where
     let smtputf8 = parameters.smtputf8();
     let is_tls = fields.optional("tls", |text| text == "yes")?.is_some();
     let tls = is_tls.then(|| fields.tls()).transpose()?.map(Arc::new);
+    let mut xforward = None;
+    fields.optional("xforward", |text| xforward.insert(Box::<Xforward>::default()).update(text.as_bytes()).is_ok())?;
     Ok(Envelope {
         id: fields.parsed("id", message_id)?,
         peer: fields.endpoint("peer")?,
@@ -184,6 +190,7 @@ where
         protocol: fields.parsed("protocol", protocol)?,
         tls,
         identity: fields.optional("identity", is_identity)?.map(Into::into),
+        xforward,
         reverse_path: fields.parsed("mail_from", |text| text.parse().ok())?,
         parameters,
         recipients: fields.parsed("recipients", |text| read_recipients(text, offered, smtputf8))?,
@@ -346,6 +353,11 @@ mod tests {
                 ..TlsInfo::default()
             })),
             identity: Some("b\u{fc}b".into()),
+            xforward: Some(Box::new(Xforward {
+                helo: Some("a=b+c".to_owned()),
+                address: "::1".parse().ok(),
+                ..Xforward::default()
+            })),
             reverse_path: "\"a, 1:b\"@client.example".parse().unwrap(),
             parameters: MailParameters::parse(options.as_bytes(), everything(received_at)).unwrap(),
             recipients: vec![
@@ -398,7 +410,8 @@ mod tests {
     #[test]
     fn a_message_that_says_little_of_itself() {
         let mut mail = envelope(b"");
-        (mail.tls, mail.identity, mail.reverse_path) = (None, None, crate::syntax::address::ReversePath::Null);
+        (mail.tls, mail.identity, mail.xforward) = (None, None, None);
+        mail.reverse_path = crate::syntax::address::ReversePath::Null;
         mail.parameters = MailParameters::default();
         mail.protocol = Protocol::Smtp;
         mail.peer = Endpoint::Unix(None);
@@ -416,7 +429,7 @@ mod tests {
         assert_eq!(protocol("esmtp"), None);
     }
 
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "id",
         "received_at",
         "peer",
@@ -428,6 +441,7 @@ mod tests {
         "mail_options",
         "recipients",
         "identity",
+        "xforward",
         "tls",
         "tls_version",
     ];
@@ -453,7 +467,7 @@ mod tests {
         let whole = entry(&envelope(b"x"));
         for (name, _) in &whole {
             let without = whole.iter().filter(|(other, _)| other != name).cloned();
-            let optional = ["identity", "tls", "tls_version", "tls_client_certificate"];
+            let optional = ["identity", "xforward", "tls", "tls_version", "tls_client_certificate"];
             let name = str::from_utf8(name).unwrap();
             match read(without) {
                 Ok(_) => assert!(optional.contains(&name), "{name}"),

@@ -73,6 +73,7 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 /// | `recipients` | for each recipient two [netstrings](https://cr.yp.to/proto/netstrings.txt), `17:bob@example.org,0:,`: the address, and the parameters of RCPT with a blank between |
 /// | `content` | the message, to the octet |
 /// | `identity` | who the client is, if it has authenticated itself |
+/// | `xforward` | where the message came from before its client, in the words of [XFORWARD](crate::Xforward): `ADDR=192.0.2.1 HELO=client.example` |
 /// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), so far as they are known |
 ///
 /// [`read`](RedisStream::read) makes an [`Envelope`] of it. Later versions may add fields.

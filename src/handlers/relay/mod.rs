@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::delivery::{Delivery, Response};
-use crate::envelope::{Endpoint, Envelope, Recipient};
+use crate::envelope::{Endpoint, Envelope, Protocol, Recipient};
 use crate::server::pool::Pool;
 use crate::session::{Context, Session, SessionFactory};
 use crate::syntax::address::{ForwardPath, ReversePath};
 use crate::syntax::parameter::{MailParameters, RcptParameters};
 use crate::syntax::reply::{Reply, Status};
+use crate::syntax::xforward::{self, Xforward, XforwardSource};
 use crate::upstream::Verdicts;
 
 pub(super) mod mailman;
@@ -42,6 +43,8 @@ pub(super) struct Relay {
     pub policy: Arc<Policy>,
     /// Whether the message is told the client's address, beside its Received line.
     pub x_peer: bool,
+    /// Whether the upstream is told by XFORWARD where messages come from.
+    pub xforward: bool,
     senders: Arc<Pool<Job>>,
 }
 
@@ -62,6 +65,7 @@ impl Relay {
             lists: None,
             policy: Arc::default(),
             x_peer: true,
+            xforward: false,
             senders: Arc::new(Pool::new(MAX_SENDERS, Config::default().worker_stack, send)),
         }
     }
@@ -102,6 +106,9 @@ impl Relay {
             parameters: mail.mail_parameters(),
             peer: mail.peer(),
             identity: mail.identity(),
+            helo: Some(mail.helo()),
+            protocol: Some(mail.protocol()),
+            xforward: mail.xforward(),
             is_lmtp: mail.protocol().is_lmtp(),
         };
         let mut passage = RelayTransaction::default();
@@ -136,8 +143,35 @@ struct Sender<'a> {
     parameters: &'a MailParameters,
     peer: &'a Endpoint,
     identity: Option<&'a str>,
+    helo: Option<&'a str>,
+    protocol: Option<Protocol>,
+    // What the client says of where it has the message from.
+    xforward: Option<&'a Xforward>,
     // Whether the client hears what became of each recipient.
     is_lmtp: bool,
+}
+
+impl Sender<'_> {
+    /// Where the message comes from, for the next server: what the client hands on, which is of another session than its own,
+    /// or the client.
+    fn to_forward(&self) -> Xforward {
+        if let Some(told) = self.xforward {
+            return told.clone();
+        }
+        let address = self.peer.socket_addr();
+        Xforward {
+            address: address.map(|address| address.ip()),
+            port: address.map(|address| address.port()).filter(|port| *port != 0),
+            protocol: self.protocol.map(|protocol| protocol.to_string()),
+            helo: self.helo.map(xforward::neutral),
+            source: match self.peer {
+                Endpoint::Unknown => None,
+                peer if peer.is_loopback() => Some(XforwardSource::Local),
+                _ => Some(XforwardSource::Remote),
+            },
+            ..Xforward::default()
+        }
+    }
 }
 
 /// Where a recipient's copy goes.
@@ -216,7 +250,8 @@ impl RelayTransaction {
         if let Some(reply) = &self.upstream_silence {
             return Err(reply.clone());
         }
-        let begun = relay.upstream.begin(sender.hostname, sender.from, sender.parameters);
+        let xforward = relay.xforward.then(|| sender.to_forward());
+        let begun = relay.upstream.begin(sender.hostname, sender.from, sender.parameters, xforward.as_ref());
         let (upstream, reply) = begun.map_err(|why| heeded(why, &mut self.upstream_silence))?;
         self.upstream = Some(upstream);
         Ok(Some(reply))
@@ -233,11 +268,11 @@ impl RelayTransaction {
             return Err(reply.clone());
         }
         if self.lists.is_none() {
-            let begun = route.begin(sender.hostname, sender.from, sender.parameters).or_else(|why| match why {
+            let begun = route.begin(sender.hostname, sender.from, sender.parameters, None).or_else(|why| match why {
                 // Mailman can still tell which recipients are its own; the others' mail is not its affair.
                 BeginError::Refused(refusal) => {
                     self.lists_refusal = Some(refusal);
-                    route.begin(sender.hostname, &ReversePath::Null, &MailParameters::default())
+                    route.begin(sender.hostname, &ReversePath::Null, &MailParameters::default(), None)
                 }
                 why => Err(why),
             });
@@ -319,6 +354,9 @@ impl Asking {
             parameters,
             peer: context.peer(),
             identity: context.identity(),
+            helo: context.helo(),
+            protocol: context.state.greeting.as_ref().map(|greeting| context.protocol(greeting, parameters)),
+            xforward: context.xforward(),
             is_lmtp: context.config.lmtp,
         }
     }
@@ -361,6 +399,9 @@ mod tests {
             parameters: &MailParameters::default(),
             peer: &Endpoint::Unix(None),
             identity: None,
+            helo: None,
+            protocol: None,
+            xforward: None,
             is_lmtp: false,
         };
         expect_linear("recipients", 5_000, |n| {

@@ -12,6 +12,7 @@ use crate::envelope::{Envelope, Recipient};
 use crate::syntax::address::ReversePath;
 use crate::syntax::parameter::MailParameters;
 use crate::syntax::reply::{Reply, Status};
+use crate::syntax::xforward::Xforward;
 use crate::upstream::{AWAY, Client, ClientError, Upstream};
 
 /// A connection that nobody used for so long is closed: the other end has better use for it.
@@ -59,16 +60,18 @@ impl Route {
         Route { upstream, max_idle, idle: Mutex::default(), silence: Silence::default() }
     }
 
-    /// Begins a transaction, with the server's reply to MAIL. A connection that was kept and turns out to be dead is
+    /// Begins a transaction, with the server's reply to MAIL; before it the server is told where the message comes from, if
+    /// `xforward` is given. A connection that was kept and turns out to be dead is
     /// replaced: on it, nothing can have been accepted yet.
     pub(super) fn begin(
         self: &Arc<Self>,
         hostname: &str,
         from: &ReversePath,
         parameters: &MailParameters,
+        xforward: Option<&Xforward>,
     ) -> Result<(UpstreamTransaction, Reply), BeginError> {
         let Some(turn) = self.silence.turn() else { return Err(BeginError::Silent(AWAY)) };
-        let begun = self.begin_now(hostname, from, parameters);
+        let begun = self.begin_now(hostname, from, parameters, xforward);
         // Where it refuses, or is not there at all, nobody has to wait for that.
         turn.note(matches!(begun, Err(BeginError::Silent(_))));
         begun
@@ -79,6 +82,7 @@ impl Route {
         hostname: &str,
         from: &ReversePath,
         parameters: &MailParameters,
+        xforward: Option<&Xforward>,
     ) -> Result<(UpstreamTransaction, Reply), BeginError> {
         while let Some(mut client) = self.take_idle() {
             let (mail, carried) = match parameters::mail(&client, from, parameters) {
@@ -89,8 +93,9 @@ impl Route {
                 }
             };
             // RSET first: what the one before has begun may still be there.
-            match client.commands(&["RSET", &mail]).as_deref() {
-                Ok([reset, reply]) if reset.is_positive() && reply.code() != 421 => {
+            let lines = [vec!["RSET".to_owned()], forwarding(&client, xforward), vec![mail]].concat();
+            match client.commands(&lines).as_deref() {
+                Ok([reset, .., reply]) if reset.is_positive() && reply.code() != 421 => {
                     return self.began(client, carried, reply.clone());
                 }
                 Ok(_) => log::debug!("{} gave up a connection that was kept", self.upstream.name()),
@@ -110,8 +115,10 @@ impl Route {
                 return Err(BeginError::of(refusal));
             }
         };
-        match client.command(&mail) {
-            Ok(reply) => self.began(client, carried, reply),
+        let lines = [forwarding(&client, xforward), vec![mail]].concat();
+        match client.commands(&lines) {
+            // The last of as many as there are commands.
+            Ok(mut replies) => self.began(client, carried, replies.remove(lines.len() - 1)),
             Err(e) => Err(self.failed(&e)),
         }
     }
@@ -266,6 +273,13 @@ impl Drop for UpstreamTransaction {
             self.route.keep(client);
         }
     }
+}
+
+/// The commands that say where a message comes from, if it shall be said and the server takes it. Its replies to them matter
+/// little: mail does not stand still for the sake of a log.
+fn forwarding(client: &Client, xforward: Option<&Xforward>) -> Vec<String> {
+    let offered = client.offer("XFORWARD").unwrap_or_default();
+    xforward.map(|xforward| xforward.commands(offered)).unwrap_or_default()
 }
 
 /// The server's word, if it is one that accepts or refuses.

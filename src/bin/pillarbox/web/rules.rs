@@ -232,7 +232,9 @@ fn event(name: &str) -> Option<Event> {
 
 fn verb(name: &str) -> Option<Verb> {
     use Verb::*;
-    let all = [Helo, Ehlo, Lhlo, Mail, Rcpt, Data, Bdat, Rset, Noop, Quit, Vrfy, Expn, Help, StartTls, Auth, Xclient];
+    let all = [
+        Helo, Ehlo, Lhlo, Mail, Rcpt, Data, Bdat, Rset, Noop, Quit, Vrfy, Expn, Help, StartTls, Auth, Xclient, Xforward,
+    ];
     all.into_iter().find(|verb| verb.as_str().eq_ignore_ascii_case(name))
 }
 
