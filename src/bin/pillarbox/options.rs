@@ -161,11 +161,11 @@ pub struct Arguments {
     #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub proxy_protocol: Option<Vec<Network>>,
 
-    /// Let clients in these networks speak for others, by XCLIENT
+    /// Accept XCLIENT from these networks
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     pub xclient: Vec<Network>,
 
-    /// Let clients in these networks name a message's origin, by XFORWARD, which PureProxy passes on
+    /// Accept XFORWARD from these networks; PureProxy passes it on
     #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
     pub xforward: Vec<Network>,
 
