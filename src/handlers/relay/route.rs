@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::parameters::{self, Carried};
+use super::parameters::{self, Carried, Declared};
 use super::silence::Silence;
 use super::survey::Survey;
 use crate::envelope::{Envelope, Recipient};
@@ -22,7 +22,6 @@ const ODD_REPLY: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail 
 const NO_EIGHT_BIT: Reply = Reply::fixed(554, Status::new(5, 6, 3), "The next mail server does not take 8BITMIME");
 const NO_UTF8_HEADERS: Reply = Reply::fixed(554, Status::new(5, 6, 9), "The next mail server does not take SMTPUTF8");
 const LOOP: Reply = Reply::fixed(554, Status::new(5, 4, 6), "Too many hops: this looks like a mail loop");
-const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 
 /// A server that mail goes on to.
 pub(in crate::handlers) struct Route {
@@ -66,9 +65,10 @@ impl Route {
         hostname: &str,
         from: &ReversePath,
         parameters: &MailParameters,
+        declared: Declared,
     ) -> Result<(UpstreamTransaction, Reply), BeginError> {
         let Some(turn) = self.silence.turn() else { return Err(BeginError::Silent(AWAY)) };
-        let begun = self.begin_now(hostname, from, parameters);
+        let begun = self.begin_now(hostname, from, parameters, declared);
         // Where it refuses, or is not there at all, nobody has to wait for that.
         turn.note(matches!(begun, Err(BeginError::Silent(_))));
         begun
@@ -79,9 +79,10 @@ impl Route {
         hostname: &str,
         from: &ReversePath,
         parameters: &MailParameters,
+        declared: Declared,
     ) -> Result<(UpstreamTransaction, Reply), BeginError> {
         while let Some(mut client) = self.take_idle() {
-            let (mail, carried) = match parameters::mail(&client, from, parameters) {
+            let (mail, carried) = match parameters::mail(&client, from, parameters, declared) {
                 Ok(mail) => mail,
                 Err(refusal) => {
                     self.keep(client);
@@ -103,7 +104,7 @@ impl Route {
             }
         }
         let mut client = self.upstream.connect(hostname).map_err(|e| self.failed(&e))?;
-        let (mail, carried) = match parameters::mail(&client, from, parameters) {
+        let (mail, carried) = match parameters::mail(&client, from, parameters, declared) {
             Ok(mail) => mail,
             Err(refusal) => {
                 self.keep(client);
@@ -220,9 +221,9 @@ impl UpstreamTransaction {
     }
 
     /// Sends the content, with `head` before it. Gives the server's verdict for each recipient that it had accepted.
-    pub fn send(mut self, head: &str, mail: &Envelope) -> Vec<Reply> {
+    pub(super) fn send(mut self, head: &str, mail: &Envelope, survey: &Survey) -> Vec<Reply> {
         let recipients = self.accepted;
-        if let Err(refusal) = self.check(mail) {
+        if let Err(refusal) = self.check(survey) {
             return vec![refusal; recipients];
         }
         let Some(mut client) = self.client.take() else { return vec![BROKEN; recipients] };
@@ -241,11 +242,7 @@ impl UpstreamTransaction {
     }
 
     /// What can be told only from the content.
-    fn check(&self, mail: &Envelope) -> Result<(), Reply> {
-        let survey = Survey::of(mail.content().reader()).map_err(|e| {
-            log::error!("cannot read {}: {e}", mail.id());
-            UNREADABLE
-        })?;
+    fn check(&self, survey: &Survey) -> Result<(), Reply> {
         if survey.is_loop {
             Err(LOOP)
         } else if survey.eight_bit_headers && !self.carried.utf8_headers {
