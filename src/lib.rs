@@ -94,6 +94,7 @@
 //! | read a message | [`Envelope`], its [`Content`], [`Recipient`]s and [`MailParameters`] |
 //! | take messages | a [`Handler`] or a closure, by [`Builder::serve`]; several at once by [`Builder::serve_with`]; your own loop by [`Builder::deliveries`] |
 //! | answer them | [`Response`] and [`Reply`]; `?` on an [`std::io::Error`] answers `451 4.3.0` |
+//! | add a header, change the content, give a message to other handlers | [`Envelope::prepend_header`], [`Envelope::rewrite`], [`Envelope::for_recipients`]; [`Envelope::builder`] makes one |
 //! | print, store or relay them | the ready-made [`handlers`] |
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
 //! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
@@ -183,6 +184,7 @@ pub use config::LineEnds;
 pub use content::{Content, ContentReader, TextError};
 pub use delivery::handler::Handler;
 pub use delivery::{Delivery, PendingAnswer, Response};
+pub use envelope::build::{EnvelopeBuilder, EnvelopeError};
 pub use envelope::tls_info::TlsInfo;
 pub use envelope::values::Values;
 pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
@@ -199,6 +201,7 @@ pub use stats::Stats;
 pub use syntax::address::{AddressError, AddressLiteral, ForwardPath, Mailbox, ReversePath};
 pub use syntax::command::Verb;
 pub use syntax::escaped::Escaped;
+pub use syntax::header::HeaderError;
 pub use syntax::network::{Network, NetworkError};
 pub use syntax::parameter::{
     AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,

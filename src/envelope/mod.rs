@@ -1,5 +1,7 @@
 //! A message, and what is known about how it arrived.
 
+pub(crate) mod build;
+mod change;
 pub(crate) mod tls_info;
 pub(crate) mod transcript;
 pub(crate) mod values;
@@ -9,6 +11,7 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,7 +20,7 @@ use crate::content::{Content, TextError};
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::transcript::Transcript;
 use crate::envelope::values::Values;
-use crate::syntax::address::{ForwardPath, ReversePath, is_helo_name};
+use crate::syntax::address::{AddressError, ForwardPath, ReversePath, is_helo_name};
 use crate::syntax::escaped::Escaped;
 use crate::syntax::heap::allocation;
 use crate::syntax::network::Network;
@@ -227,6 +230,15 @@ impl Recipient {
     }
 }
 
+impl FromStr for Recipient {
+    type Err = AddressError;
+
+    /// Takes an address with or without angle brackets, and has no parameters.
+    fn from_str(text: &str) -> Result<Recipient, AddressError> {
+        Ok(Recipient::new(text.parse()?, RcptParameters::default()))
+    }
+}
+
 impl Display for Recipient {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Display::fmt(&self.path, f)
@@ -255,6 +267,8 @@ impl PartialEq<String> for Recipient {
 ///
 /// The content is as the client sent it, with CRLF line ends, dots unstuffed, and without the final dot. No header is added;
 /// [`received_header`](Envelope::received_header) makes the trace line that you need if you store or relay the message.
+/// A handler can [put headers before it](Envelope::prepend_header), [change](Envelope::rewrite) it, and give it to other
+/// handlers; a program can [make](Envelope::builder) one of its own.
 ///
 /// ```
 /// use std::io::Write;

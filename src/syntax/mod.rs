@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod command;
 pub(crate) mod escaped;
+pub(crate) mod header;
 pub(crate) mod heap;
 pub(crate) mod network;
 pub(crate) mod parameter;

@@ -1,5 +1,6 @@
 //! What becomes of messages that were accepted: on the screen, on disk, in Redis.
 
+mod changed;
 #[cfg(all(feature = "cli", unix))]
 mod durability;
 mod handlers;

@@ -215,6 +215,7 @@ impl Writer {
             head += &format!("Delivered-To: {recipient}\r\n");
         }
         head += &mail.received_header();
+        head += mail.content().separator();
         self.copy(head.as_bytes(), &mut out)?;
         match mail.mail_parameters().body() {
             // Octets without lines have no line ends that could be changed.

@@ -174,7 +174,8 @@ where
         let nanos = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()?;
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
     })?;
-    let offered = everything(received_at);
+    // A server has accepted the parameters at that time: whatever it offered.
+    let offered = Offered::everything(received_at);
     let parameters = fields.parsed("mail_options", |text| MailParameters::parse(text.as_bytes(), offered).ok())?;
     let smtputf8 = parameters.smtputf8();
     let is_tls = fields.optional("tls", |text| text == "yes")?.is_some();
@@ -201,23 +202,6 @@ where
         transcript: None,
         reservation: None,
     })
-}
-
-/// A server has accepted the parameters at that time: whatever it offered.
-fn everything(at: SystemTime) -> Offered {
-    Offered {
-        size: true,
-        eight_bit_mime: true,
-        binary_mime: true,
-        smtputf8: true,
-        dsn: true,
-        auth: true,
-        require_tls: true,
-        prdr: true,
-        mt_priority: true,
-        deliver_by: Some(Duration::ZERO),
-        future_release: Some((Duration::MAX, at)),
-    }
 }
 
 fn message_id(text: &str) -> Option<MessageId> {
@@ -335,7 +319,7 @@ mod tests {
     fn envelope(content: &[u8]) -> Envelope {
         let received_at = SystemTime::UNIX_EPOCH + Duration::new(1_800_000_000, 123_456_789);
         let recipient = |path: &str, options: &str| {
-            let parameters = RcptParameters::parse(options.as_bytes(), everything(received_at), true);
+            let parameters = RcptParameters::parse(options.as_bytes(), Offered::everything(received_at), true);
             Recipient::new(path.parse().unwrap(), parameters.unwrap())
         };
         let options = "BODY=BINARYMIME SIZE=12 SMTPUTF8 RET=HDRS ENVID=a+2Bb+20c AUTH=x@y.example REQUIRETLS PRDR \
@@ -359,7 +343,7 @@ mod tests {
                 ..Xforward::default()
             })),
             reverse_path: "\"a, 1:b\"@client.example".parse().unwrap(),
-            parameters: MailParameters::parse(options.as_bytes(), everything(received_at)).unwrap(),
+            parameters: MailParameters::parse(options.as_bytes(), Offered::everything(received_at)).unwrap(),
             recipients: vec![
                 recipient("\"3:a,\"@example.org", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2B@example.org"),
                 recipient("Postmaster", ""),

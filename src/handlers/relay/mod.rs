@@ -24,8 +24,10 @@ pub(super) mod route;
 mod silence;
 mod survey;
 
+use parameters::Declared;
 use policy::{DENIED, Policy, has_route};
-use route::{BeginError, Route, UpstreamTransaction};
+use route::{BeginError, Beginning, Route, UpstreamTransaction};
+use survey::Survey;
 
 /// The threads that send. Each has a client that waits for it, of which there are fewer in all but odd cases.
 const MAX_SENDERS: usize = 10_000;
@@ -91,19 +93,38 @@ impl Relay {
 
     /// Sends a message on: by what its session has begun, or from the beginning.
     pub fn send(&self, mail: &Envelope) -> Response {
+        let survey = match Survey::of(mail.content().reader()) {
+            Ok(survey) => survey,
+            Err(e) => {
+                log::error!("cannot read {}: {e}", mail.id());
+                return Response::All(ASTRAY);
+            }
+        };
+        let head = self.head(mail);
         match mail.values().take::<RelayTransaction>() {
-            Some(passage) if passage.goals.len() == mail.recipients().len() => passage.send(mail, self.x_peer),
+            Some(passage) if passage.goals.len() == mail.recipients().len() => passage.send(&head, mail, &survey),
             Some(_) => Response::All(ASTRAY),
-            None => self.send_whole(mail),
+            None => self.send_whole(&head, mail, &survey),
         }
     }
 
+    /// What is sent before the content.
+    fn head(&self, mail: &Envelope) -> String {
+        let mut head = mail.received_header();
+        if self.x_peer {
+            head += &format!("X-Peer: {}\r\n", mail.peer_name());
+        }
+        head + mail.content().separator()
+    }
+
     /// A message of which no session has asked.
-    fn send_whole(&self, mail: &Envelope) -> Response {
+    fn send_whole(&self, head: &str, mail: &Envelope, survey: &Survey) -> Response {
+        let octets = head.len() as u64 + mail.content().len();
         let sender = Sender {
             hostname: mail.hostname(),
             from: mail.mail_from(),
             parameters: mail.mail_parameters(),
+            declared: Declared::found(mail.mail_parameters(), octets, survey),
             peer: mail.peer(),
             identity: mail.identity(),
             helo: Some(mail.helo()),
@@ -126,7 +147,7 @@ impl Relay {
         if !sender.is_lmtp && count < accepted.len() {
             return Response::Each(refusals);
         }
-        let mut verdicts = passage.send(mail, self.x_peer).into_each(count).into_iter();
+        let mut verdicts = passage.send(head, mail, survey).into_each(count).into_iter();
         let replies = accepted.into_iter().zip(refusals);
         Response::Each(
             replies
@@ -141,6 +162,7 @@ struct Sender<'a> {
     hostname: &'a str,
     from: &'a ReversePath,
     parameters: &'a MailParameters,
+    declared: Declared,
     peer: &'a Endpoint,
     identity: Option<&'a str>,
     helo: Option<&'a str>,
@@ -152,6 +174,10 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    fn beginning<'a>(&'a self, xforward: Option<&'a Xforward>) -> Beginning<'a> {
+        Beginning { from: self.from, parameters: self.parameters, declared: self.declared, xforward }
+    }
+
     /// Where the message comes from, for the next server: what the client hands on, which is of another session than its own,
     /// or the client.
     fn to_forward(&self) -> Xforward {
@@ -251,7 +277,7 @@ impl RelayTransaction {
             return Err(reply.clone());
         }
         let xforward = relay.xforward.then(|| sender.to_forward());
-        let begun = relay.upstream.begin(sender.hostname, sender.from, sender.parameters, xforward.as_ref());
+        let begun = relay.upstream.begin(sender.hostname, &sender.beginning(xforward.as_ref()));
         let (upstream, reply) = begun.map_err(|why| heeded(why, &mut self.upstream_silence))?;
         self.upstream = Some(upstream);
         Ok(Some(reply))
@@ -268,11 +294,13 @@ impl RelayTransaction {
             return Err(reply.clone());
         }
         if self.lists.is_none() {
-            let begun = route.begin(sender.hostname, sender.from, sender.parameters, None).or_else(|why| match why {
+            let begun = route.begin(sender.hostname, &sender.beginning(None)).or_else(|why| match why {
                 // Mailman can still tell which recipients are its own; the others' mail is not its affair.
                 BeginError::Refused(refusal) => {
                     self.lists_refusal = Some(refusal);
-                    route.begin(sender.hostname, &ReversePath::Null, &MailParameters::default(), None)
+                    let (from, parameters) = (&ReversePath::Null, &MailParameters::default());
+                    let declared = Declared::announced(parameters);
+                    route.begin(sender.hostname, &Beginning { from, parameters, declared, xforward: None })
                 }
                 why => Err(why),
             });
@@ -300,17 +328,13 @@ impl RelayTransaction {
     }
 
     /// Sends the content to where it goes; a reply for each recipient, or one if there is one for all.
-    fn send(self, mail: &Envelope, x_peer: bool) -> Response {
+    fn send(self, head: &str, mail: &Envelope, survey: &Survey) -> Response {
         let RelayTransaction { upstream, lists, goals, .. } = self;
-        let mut head = mail.received_header();
-        if x_peer {
-            head += &format!("X-Peer: {}\r\n", mail.peer_name());
-        }
         let send = |upstream: Option<UpstreamTransaction>, goal: Destination| {
             let expected = goals.iter().filter(|other| **other == goal).count();
             match upstream {
                 _ if expected == 0 => Vec::new(),
-                Some(upstream) if upstream.accepted() == expected => upstream.send(&head, mail),
+                Some(upstream) if upstream.accepted() == expected => upstream.send(head, mail, survey),
                 _ => vec![ASTRAY; expected],
             }
         };
@@ -352,6 +376,7 @@ impl Asking {
             hostname: context.hostname(),
             from,
             parameters,
+            declared: Declared::announced(parameters),
             peer: context.peer(),
             identity: context.identity(),
             helo: context.helo(),
@@ -397,6 +422,7 @@ mod tests {
             hostname: "mx.example",
             from: &ReversePath::Null,
             parameters: &MailParameters::default(),
+            declared: Declared { size: None, body: None },
             peer: &Endpoint::Unix(None),
             identity: None,
             helo: None,

@@ -1,5 +1,6 @@
 //! What of a transaction's parameters goes on to the next server, and what cannot.
 
+use super::survey::Survey;
 use crate::envelope::Recipient;
 use crate::syntax::address::ReversePath;
 use crate::syntax::parameter::{Body, DeliverByMode, MailParameters};
@@ -27,11 +28,35 @@ pub(super) struct Carried {
     pub binary: bool,
 }
 
+/// What a message's content is, as it was announced or as it was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Declared {
+    pub size: Option<u64>,
+    pub body: Option<Body>,
+}
+
+impl Declared {
+    /// As the client announced it, before the content is there.
+    pub fn announced(parameters: &MailParameters) -> Declared {
+        Declared { size: parameters.size().map(|size| size.saturating_add(ADDED)), body: parameters.body() }
+    }
+
+    /// As it is: it may have been changed since its client announced it.
+    pub fn found(parameters: &MailParameters, octets: u64, survey: &Survey) -> Declared {
+        let body = match parameters.body() {
+            None | Some(Body::SevenBit) if survey.eight_bit => Some(Body::EightBitMime),
+            body => body,
+        };
+        Declared { size: Some(octets), body }
+    }
+}
+
 /// The MAIL command for the next server, or the refusal that an RFC has where it cannot do what the message needs.
 pub(super) fn mail(
     client: &Client,
     from: &ReversePath,
     parameters: &MailParameters,
+    declared: Declared,
 ) -> Result<(String, Carried), Reply> {
     let has = |keyword: &str| client.offers(keyword);
     let utf8 = has("SMTPUTF8");
@@ -40,12 +65,12 @@ pub(super) fn mail(
         return Err(NO_UTF8);
     }
     let mut line = format!("MAIL FROM:<{from}>");
-    let binary = parameters.body() == Some(Body::BinaryMime);
+    let binary = declared.body == Some(Body::BinaryMime);
     // RFC 3030 section 3, RFC 6152 section 3.
     if binary && !(has("BINARYMIME") && has("CHUNKING")) {
         return Err(NO_BINARY);
     }
-    if let Some(body) = parameters.body()
+    if let Some(body) = declared.body
         && (has("8BITMIME") || binary)
     {
         line += &format!(" BODY={body}");
@@ -53,10 +78,10 @@ pub(super) fn mail(
     if parameters.smtputf8() && utf8 {
         line += " SMTPUTF8";
     }
-    if let Some(size) = parameters.size()
+    if let Some(size) = declared.size
         && has("SIZE")
     {
-        line += &format!(" SIZE={}", size.saturating_add(ADDED));
+        line += &format!(" SIZE={size}");
     }
     // RFC 8689 section 4.2.1.
     if parameters.require_tls() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::parameters::{self, Carried};
+use super::parameters::{self, Carried, Declared};
 use super::silence::Silence;
 use super::survey::Survey;
 use crate::envelope::{Envelope, Recipient};
@@ -23,7 +23,6 @@ const ODD_REPLY: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail 
 const NO_EIGHT_BIT: Reply = Reply::fixed(554, Status::new(5, 6, 3), "The next mail server does not take 8BITMIME");
 const NO_UTF8_HEADERS: Reply = Reply::fixed(554, Status::new(5, 6, 9), "The next mail server does not take SMTPUTF8");
 const LOOP: Reply = Reply::fixed(554, Status::new(5, 4, 6), "Too many hops: this looks like a mail loop");
-const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 
 /// A server that mail goes on to.
 pub(in crate::handlers) struct Route {
@@ -43,6 +42,15 @@ pub(super) enum BeginError {
     Silent(Reply),
 }
 
+/// What a transaction begins with.
+pub(super) struct Beginning<'a> {
+    pub from: &'a ReversePath,
+    pub parameters: &'a MailParameters,
+    pub declared: Declared,
+    /// Where the message comes from, if the server is to be told.
+    pub xforward: Option<&'a Xforward>,
+}
+
 impl BeginError {
     fn of(refusal: Reply) -> BeginError {
         if refusal.is_permanent() { BeginError::Refused(refusal) } else { BeginError::NotNow(refusal) }
@@ -60,18 +68,15 @@ impl Route {
         Route { upstream, max_idle, idle: Mutex::default(), silence: Silence::default() }
     }
 
-    /// Begins a transaction, with the server's reply to MAIL; before it the server is told where the message comes from, if
-    /// `xforward` is given. A connection that was kept and turns out to be dead is
+    /// Begins a transaction, with the server's reply to MAIL. A connection that was kept and turns out to be dead is
     /// replaced: on it, nothing can have been accepted yet.
     pub(super) fn begin(
         self: &Arc<Self>,
         hostname: &str,
-        from: &ReversePath,
-        parameters: &MailParameters,
-        xforward: Option<&Xforward>,
+        beginning: &Beginning<'_>,
     ) -> Result<(UpstreamTransaction, Reply), BeginError> {
         let Some(turn) = self.silence.turn() else { return Err(BeginError::Silent(AWAY)) };
-        let begun = self.begin_now(hostname, from, parameters, xforward);
+        let begun = self.begin_now(hostname, beginning);
         // Where it refuses, or is not there at all, nobody has to wait for that.
         turn.note(matches!(begun, Err(BeginError::Silent(_))));
         begun
@@ -80,12 +85,11 @@ impl Route {
     fn begin_now(
         self: &Arc<Self>,
         hostname: &str,
-        from: &ReversePath,
-        parameters: &MailParameters,
-        xforward: Option<&Xforward>,
+        beginning: &Beginning<'_>,
     ) -> Result<(UpstreamTransaction, Reply), BeginError> {
+        let Beginning { from, parameters, declared, xforward } = *beginning;
         while let Some(mut client) = self.take_idle() {
-            let (mail, carried) = match parameters::mail(&client, from, parameters) {
+            let (mail, carried) = match parameters::mail(&client, from, parameters, declared) {
                 Ok(mail) => mail,
                 Err(refusal) => {
                     self.keep(client);
@@ -108,7 +112,7 @@ impl Route {
             }
         }
         let mut client = self.upstream.connect(hostname).map_err(|e| self.failed(&e))?;
-        let (mail, carried) = match parameters::mail(&client, from, parameters) {
+        let (mail, carried) = match parameters::mail(&client, from, parameters, declared) {
             Ok(mail) => mail,
             Err(refusal) => {
                 self.keep(client);
@@ -227,9 +231,9 @@ impl UpstreamTransaction {
     }
 
     /// Sends the content, with `head` before it. Gives the server's verdict for each recipient that it had accepted.
-    pub fn send(mut self, head: &str, mail: &Envelope) -> Vec<Reply> {
+    pub(super) fn send(mut self, head: &str, mail: &Envelope, survey: &Survey) -> Vec<Reply> {
         let recipients = self.accepted;
-        if let Err(refusal) = self.check(mail) {
+        if let Err(refusal) = self.check(survey) {
             return vec![refusal; recipients];
         }
         let Some(mut client) = self.client.take() else { return vec![BROKEN; recipients] };
@@ -248,11 +252,7 @@ impl UpstreamTransaction {
     }
 
     /// What can be told only from the content.
-    fn check(&self, mail: &Envelope) -> Result<(), Reply> {
-        let survey = Survey::of(mail.content().reader()).map_err(|e| {
-            log::error!("cannot read {}: {e}", mail.id());
-            UNREADABLE
-        })?;
+    fn check(&self, survey: &Survey) -> Result<(), Reply> {
         if survey.is_loop {
             Err(LOOP)
         } else if survey.eight_bit_headers && !self.carried.utf8_headers {
