@@ -2,6 +2,8 @@
 
 #[cfg(all(unix, feature = "tls"))]
 mod between_mail_servers;
+#[cfg(unix)]
+mod filter;
 #[cfg(all(unix, feature = "tls"))]
 mod mail_servers;
 #[cfg(unix)]
