@@ -206,6 +206,7 @@ pub use syntax::network::{Network, NetworkError};
 pub use syntax::parameter::{
     AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,
 };
+pub use syntax::proxy_info::{ProxyInfo, ProxyTls};
 pub use syntax::reply::{Reply, ReplyError, Status, StatusError};
 pub use syntax::xforward::{Xforward, XforwardSource};
 pub use upstream::Upstream;

@@ -10,7 +10,7 @@ impl Builder {
     /// The proxies whose connections begin with a PROXY protocol header, of version 1 or 2: the client that it names is
     /// then the peer. A header that names nobody (`UNKNOWN`, `UNSPEC`, `AF_UNIX`, or `LOCAL`, a proxy's health check) makes the
     /// peer [`Endpoint::Unknown`](crate::Endpoint::Unknown): the proxy's own address, and what is trusted because of it, is
-    /// not the client's. A proxy that sends no header within ten seconds is disconnected; other clients send none, and if they
+    /// not the client's. What else a header of version 2 says is [`Context::proxy`](crate::Context::proxy). A proxy that sends no header within ten seconds is disconnected; other clients send none, and if they
     /// do it is a bad command. Default: nobody.
     pub fn proxy_protocol(mut self, proxies: impl IntoIterator<Item = Network>) -> Builder {
         self.config.proxies = proxies.into_iter().collect();

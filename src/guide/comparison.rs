@@ -42,7 +42,7 @@
 //! | MT-PRIORITY, DELIVERBY | on request | no | no | on request | no | no | no |
 //! | other extensions | PRDR, FUTURERELEASE, XFORWARD on request | no | no | RRVS on request | no | no | XFORWARD on request |
 //! | LMTP; a reply for each recipient | yes, yes | LHLO, but one reply | no | yes, yes | yes, yes | no | yes, yes |
-//! | PROXY protocol | 1 and 2 | 1 and 2, with TLVs | no | no | 1 and 2 | no | 1 |
+//! | PROXY protocol | 1 and 2, with TLVs | 1 and 2, with TLVs | no | no | 1 and 2 | no | 1 |
 //! | XCLIENT | yes | no | no | no | on request | no | yes |
 //! | STARTTLS; implicit TLS | yes; yes | yes; yes | no | yes; yes | yes; yes | yes; no | yes; yes |
 //! | AUTH mechanisms included | PLAIN, LOGIN, SCRAM-SHA-256 and -PLUS, OAUTHBEARER, XOAUTH2, EXTERNAL | PLAIN, LOGIN | no | by go-sasl | PLAIN, LOGIN | PLAIN, LOGIN | PLAIN, LOGIN, XOAUTH2, CRAM-MD5 |

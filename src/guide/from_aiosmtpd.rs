@@ -83,7 +83,7 @@
 //! | `handle_VRFY` | [`Session::vrfy`]; `HELP` and `EXPN` have hooks too, [`Session::help`] and [`Session::expn`] |
 //! | `handle_NOOP`, `handle_QUIT` | [`Session::command`], which sees every line and may answer it; a 221 ends the connection. Put what must happen at the end of a connection, with or without QUIT, into [`Session::disconnect`] |
 //! | `handle_STARTTLS` | none: after the handshake the session begins anew, and [`Session::helo`] finds [`Context::tls`], with the client's certificate if there is one. It may refuse |
-//! | `handle_PROXY` | [`Session::connect`], which sees the client that the header names as [`Context::peer`]. [`Builder::proxy_protocol`] lists the proxies whose headers are believed. The header's additions (TLVs) are dropped |
+//! | `handle_PROXY` | [`Session::connect`], which sees the client that the header names as [`Context::peer`]. [`Builder::proxy_protocol`] lists the proxies whose headers are believed. The header's additions (TLVs) are in [`Context::proxy`], checked and typed |
 //! | `handle_AUTH`, `auth_MECHANISM`, `@auth_mechanism` | an [`Authenticator`](crate::Authenticator), for the mechanisms of [`Mechanism`](crate::Mechanism). You cannot add others |
 //! | `handle_exception` | none: a panic in a handler is a `451 4.3.0` and one in a session a 421, each with a line in the log. Errors are values: return them as a [`Reply`] |
 //! | `process_message` (the old form) | [`Handler::process_message`] |

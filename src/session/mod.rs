@@ -16,6 +16,7 @@ use crate::session::transaction::{Greeting, SessionState};
 use crate::syntax::address::ReversePath;
 use crate::syntax::command::Verb;
 use crate::syntax::parameter::MailParameters;
+use crate::syntax::proxy_info::ProxyInfo;
 use crate::syntax::reply::Reply;
 use crate::syntax::xforward::Xforward;
 
@@ -53,6 +54,7 @@ pub struct Context {
     pub(crate) connection_values: Arc<Values>,
     // What a hook has its client told, while it runs.
     pub(crate) acceptance: Mutex<Option<Reply>>,
+    pub(crate) proxy: Option<Box<ProxyInfo>>,
 }
 
 impl Context {
@@ -117,6 +119,13 @@ impl Context {
     /// The TLS session, if the connection is encrypted.
     pub fn tls(&self) -> Option<&TlsInfo> {
         self.tls.as_deref()
+    }
+
+    /// What [the proxy](crate::Builder::proxy_protocol) says of the client's connection to it, if it says more than the
+    /// addresses: its TLS session, the name that the client asked for, an identifier. Known from [`Session::connect`] on, and
+    /// no more once XCLIENT names another client.
+    pub fn proxy(&self) -> Option<&ProxyInfo> {
+        self.proxy.as_deref()
     }
 
     /// The user, once the client has authenticated (RFC 4954).

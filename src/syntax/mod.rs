@@ -8,6 +8,7 @@ pub(crate) mod heap;
 pub(crate) mod network;
 pub(crate) mod parameter;
 pub(crate) mod prefix;
+pub(crate) mod proxy_info;
 pub(crate) mod proxy_protocol;
 pub(crate) mod reply;
 pub(crate) mod xclient;

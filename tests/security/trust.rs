@@ -1,7 +1,7 @@
 //! Clients that speak for others: the PROXY protocol, XCLIENT and XFORWARD.
 
 use crate::support::client::{Client, PATIENCE};
-use pillarbox::{Endpoint, Inbox, Network, Server, Xforward, XforwardSource};
+use pillarbox::{Context, Endpoint, Inbox, Network, Reply, Server, Session, Xforward, XforwardSource};
 
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\x04\xd2\0\x19";
 
@@ -186,6 +186,52 @@ fn what_others_say_of_a_client_cannot_pose_as_a_header() {
     let received = mail.received_header();
     assert!(received.starts_with("Received: from [192.0.2.1]\r\n\tby "), "{received}");
     assert!(!received.contains("evil"), "{received}");
+}
+
+/// A header with an addition: whom the client asked for.
+const V2_WITH_AUTHORITY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x19\xc0\0\x02\x01\xc6\x33\x64\x02\x04\xd2\0\x19\
+    \x02\0\x0amx.example";
+
+struct Asked;
+
+impl Session for Asked {
+    fn connect(&mut self, context: &Context) -> Result<(), Reply> {
+        let said = context.proxy().and_then(|proxy| proxy.authority.clone());
+        context.connection_values().insert(said);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_proxy_says_is_of_its_client_alone() {
+    let inbox = Server::builder()
+        .proxy_protocol(Network::loopback())
+        .xclient("192.0.2.1".parse::<Network>())
+        .session(|_| Asked)
+        .inbox("127.0.0.1:0")
+        .expect("a free port");
+    for (header, asked) in [(V2_WITH_AUTHORITY, Some("mx.example")), (V2, None)] {
+        let mut client = Client::raw(inbox.local_addr());
+        client.send(header);
+        client.expect_reply("220 ");
+        client.expect("EHLO client.example", "250");
+        send(&mut client);
+        let mail = inbox.recv_timeout(PATIENCE).unwrap();
+        let said = mail.connection_values().take::<Option<String>>().unwrap();
+        assert_eq!(said.as_deref(), asked);
+        // Whom XCLIENT names has asked nobody.
+        client.expect("XCLIENT ADDR=192.0.2.9", "220 ");
+        client.expect("EHLO client.example", "250");
+        send(&mut client);
+        let mail = inbox.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(mail.connection_values().take::<Option<String>>().unwrap(), None);
+    }
+    // A length that leads beyond the header.
+    let mut bad = V2_WITH_AUTHORITY.to_vec();
+    bad[30] += 1;
+    let mut client = Client::raw(inbox.local_addr());
+    client.send(&bad);
+    client.expect_close();
 }
 
 fn forwarding() -> Inbox {

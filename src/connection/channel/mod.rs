@@ -28,6 +28,7 @@ use crate::stats::guard::guarded;
 use crate::syntax::address::{ForwardPath, ReversePath};
 use crate::syntax::command::{self, Command, Verb};
 use crate::syntax::escaped::Escaped;
+use crate::syntax::proxy_info::ProxyInfo;
 use crate::syntax::reply::{Reply, Status};
 
 #[cfg(feature = "auth")]
@@ -176,6 +177,7 @@ impl<S: Stream> Channel<S> {
             values: Values::default(),
             connection_values: Arc::default(),
             acceptance: Mutex::default(),
+            proxy: None,
         };
         Channel {
             shared,
@@ -205,6 +207,12 @@ impl<S: Stream> Channel<S> {
             record,
             scripted,
         }
+    }
+
+    /// The same behind a proxy that has said this of the connection.
+    pub fn behind(mut self, proxy: Option<Box<ProxyInfo>>) -> Channel<S> {
+        self.context.proxy = proxy;
+        self
     }
 
     /// Holds the whole conversation, beginning with a TLS handshake if it is `implicit_tls`. When it returns the

@@ -79,6 +79,8 @@ impl<S: Stream> Channel<S> {
             Ok(attributes) => attributes,
             Err(reply) => return self.answer(reply),
         };
+        // It was said of somebody else.
+        self.context.proxy = None;
         let before = self.context.peer.ip();
         replace(&mut self.context.peer, address, port);
         if self.context.peer.ip() != before {
