@@ -2,7 +2,6 @@
 //!
 //! Postfix's document `XFORWARD_README` is its specification.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::syntax::heap::allocation;
@@ -135,16 +134,12 @@ impl Xforward {
     }
 
     /// All that is known, as in one command of any length.
-    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only entries of Redis have it in this form"))]
+    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn attributes(&self) -> String {
-        let mut text = String::new();
-        for line in self.commands(KEYWORD) {
-            let attributes = line.split(' ').skip(1).filter(|attribute| !attribute.ends_with("=[UNAVAILABLE]"));
-            attributes.for_each(|attribute| {
-                let _ = write!(text, "{}{attribute}", if text.is_empty() { "" } else { " " });
-            });
-        }
-        text
+        let lines = self.commands(KEYWORD);
+        let known =
+            lines.iter().flat_map(|line| line.split(' ').skip(1)).filter(|word| !word.ends_with("=[UNAVAILABLE]"));
+        known.collect::<Vec<_>>().join(" ")
     }
 
     /// What it takes in memory, with itself.
