@@ -275,9 +275,11 @@ pub trait Session {
     /// the chunk. Only a 421 is sent at once, and ends the connection. A panic refuses the message with `451 4.3.0`, and the
     /// connection goes on.
     ///
-    /// The content also goes whole to the handler. A message that the server itself refuses is not shown beyond the octets
-    /// for which it does: one over the [size limit](crate::Builder::data_size_limit) or the
+    /// The content also goes whole to the handler. A message that the server itself refuses is not shown to its end: one over
+    /// the [size limit](crate::Builder::data_size_limit), of which no more than so many octets are shown, or over the
     /// [budget](crate::Builder::buffer_budget), or with a lone CR or LF where [these are refused](crate::LineEnds::Reject).
+    /// Nor is [`content_end`](Session::content_end) called for it, or for a message that is not UTF-8 where
+    /// [it must be](crate::Builder::decode_data).
     ///
     /// Content that was begun is not always finished. The client may hang up, or give the message up between two chunks by
     /// RSET or EHLO. So begin anew in [`data`](Session::data), which comes first for every message, or keep what belongs to
