@@ -198,7 +198,7 @@ impl EnvelopeBuilder {
             return Err(EnvelopeError::NoRecipients);
         }
         let is_text = |text: &str| text.len() <= MAX_NAME && !text.chars().any(char::is_control);
-        if !(self.helo.is_ascii() && is_text(&self.helo)) || !is_helo_name(self.hostname.as_bytes()) {
+        if !(self.helo.is_ascii() && is_text(&self.helo) && is_helo_name(self.hostname.as_bytes())) {
             return Err(EnvelopeError::HostName);
         }
         if self.identity.as_ref().is_some_and(|user| user.is_empty() || !is_text(user)) {
