@@ -20,3 +20,5 @@ mod scaling_out;
 mod spooling;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(unix)]
+mod tenants;

@@ -380,6 +380,15 @@ mod tests {
     }
 
     #[test]
+    fn messages_that_a_program_changed_or_made() {
+        let mut mail = Envelope::builder().recipient("b@example.org").content("Subject: x\n").build().unwrap();
+        mail.prepend_header("X-Scanned", "yes").unwrap();
+        let back = read(entry(&mail)).unwrap();
+        assert_eq!(back.bytes().unwrap(), &b"X-Scanned: yes\r\nSubject: x\r\n"[..]);
+        assert_eq!((back.id(), back.peer(), back.recipients()), (mail.id(), mail.peer(), mail.recipients()));
+    }
+
+    #[test]
     fn a_message_that_says_little_of_itself() {
         let mut mail = envelope(b"");
         (mail.tls, mail.identity, mail.reverse_path) = (None, None, crate::syntax::address::ReversePath::Null);
