@@ -43,6 +43,8 @@ impl Envelope {
     /// was declared [`BINARYMIME`](Body::BinaryMime).
     ///
     /// The new content is kept in memory or on disk as the old one was, and counts against the same budgets of its server.
+    /// [`mail_parameters`](Envelope::mail_parameters) stay what the client has declared; a relay that begins with the changed
+    /// message tells the next server what its content is now.
     ///
     /// # Errors
     /// Those of the reader, [`StorageFull`](io::ErrorKind::StorageFull) if the budgets or the disk have no room for the new

@@ -430,6 +430,7 @@ impl Envelope {
     /// Takes the envelope out of its server's [`memory_budget`](crate::Builder::memory_budget) and
     /// [`buffer_budget`](crate::Builder::buffer_budget), against which it would count until it is dropped. For a program that
     /// keeps messages for long and has a limit of its own: [`memory_octets`](Envelope::memory_octets) tells what to count.
+    /// Content that [several envelopes](Envelope::for_recipients) have counts until the last of them is dropped.
     pub fn leave_budgets(&mut self) {
         self.reservation = None;
         self.content.leave_budgets();

@@ -95,8 +95,8 @@ impl pillarbox::Session for OnlyGood {
     }
 }
 
-/// Reported of other servers: a header that is added before a message whose first line begins with a blank is continued by
-/// that line, and so says what the client wants.
+/// A header before a message whose first line begins with a blank was continued by that line, and so said what the client
+/// wanted.
 #[test]
 fn a_client_cannot_go_on_with_our_headers() {
     let upstream = inbox();

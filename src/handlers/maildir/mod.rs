@@ -99,9 +99,7 @@ impl Maildir {
         self.store = Arc::new(self.store.with(|settings| settings.once = once));
         self
     }
-}
 
-impl Maildir {
     /// How much the Maildir may hold, its folders (`.Sent`) included. A message for which there is no room is refused with
     /// `452 4.2.2`, or with `552 5.2.2` if there never can be. Default: unlimited.
     ///

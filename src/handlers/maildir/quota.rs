@@ -57,6 +57,11 @@ impl Quota {
         Quota { messages: Some(messages), ..self }
     }
 
+    /// As other programs write it: 0 is no limit.
+    fn with_zero_as_none(self) -> Quota {
+        Quota { octets: self.octets.filter(|octets| *octets > 0), messages: self.messages.filter(|count| *count > 0) }
+    }
+
     fn allows(self, held: Counts) -> bool {
         let fits = |held: i64, limit: Option<u64>| limit.is_none_or(|limit| i128::from(held) <= i128::from(limit));
         fits(held.octets, self.octets) && fits(held.messages, self.messages)
@@ -179,18 +184,18 @@ impl QuotaSetting {
     /// Whether a message of so many octets has room beside what is held, and what others are about to store.
     pub fn admit(self, folders: &Folders, host: &str, pending: Counts, octets: u64) -> io::Result<Admission> {
         let size = read(&folders.root)?;
-        let quota = match (self, &size) {
+        let (quota, limit) = match (self, &size) {
             (QuotaSetting::None, _) | (QuotaSetting::OfFile, None) => return Ok(Admission::Uncounted),
-            (QuotaSetting::Of(quota), _) => quota,
-            (QuotaSetting::OfFile, Some(size)) => size.quota,
+            (QuotaSetting::Of(quota), _) => (quota, quota),
+            (QuotaSetting::OfFile, Some(size)) => (size.quota, size.quota.with_zero_as_none()),
         };
-        if !quota.allows(Counts::of(octets)) {
+        if !limit.allows(Counts::of(octets)) {
             return Ok(Admission::Never);
         }
         let fits = |mut held: Counts| {
             held += pending;
             held += Counts::of(octets);
-            quota.allows(held)
+            limit.allows(held)
         };
         let known = size.filter(|size| size.quota == quota).and_then(|size| Some((size.held?, size.is_fresh)));
         let has_room = match known {
@@ -401,5 +406,10 @@ mod tests {
         fs::write(maildir.join(FILE), "100S\n").unwrap();
         assert_eq!(admit(QuotaSetting::OfFile, maildir, 100), Admission::Counted);
         assert_eq!(admit(QuotaSetting::OfFile, maildir, 101), Admission::Never);
+        fs::write(maildir.join(FILE), "0S,2C\n5 1\n").unwrap();
+        assert_eq!(admit(QuotaSetting::OfFile, maildir, 1000), Admission::Counted);
+        // Dovecot's, for a user without a limit.
+        fs::write(maildir.join(FILE), "\n5 1\n").unwrap();
+        assert_eq!(admit(QuotaSetting::OfFile, maildir, 1000), Admission::Uncounted);
     }
 }
