@@ -20,7 +20,8 @@ impl Envelope {
     /// its first line would else go on with this field.
     ///
     /// # Errors
-    /// [`HeaderError`], which converts to a [`Reply`] (`451 4.3.0`, and a line in the log), so that `?` works in a handler.
+    /// [`HeaderError`], which converts to a [`Reply`] (`451 4.3.0`, and a line in the log) and to an [`io::Error`], so that `?`
+    /// works in a handler.
     /// `name` must be printable ASCII without blanks and colons, and `value` ASCII too, unless the message came with SMTPUTF8.
     ///
     /// ```

@@ -257,6 +257,24 @@ fn a_message_that_a_program_made_is_relayed() {
 }
 
 #[test]
+fn octets_without_lines_stay_as_they_are_behind_a_header() -> io::Result<()> {
+    let upstream = inbox();
+    let mut relay = Proxy::to(upstream.local_addr()).x_peer(false);
+    for blank in ["", " "] {
+        let octets = format!("{blank}Subject: x\r\n\r\n\0\n.\r\n.\r\r").into_bytes();
+        let mail = Envelope::builder().recipient("b@example.org").mail_options("BODY=BINARYMIME").content(&octets);
+        let mut mail = mail.build().unwrap();
+        mail.prepend_header("A", "1")?;
+        relay.process_message(mail);
+        let mail = upstream.recv_timeout(PATIENCE).unwrap();
+        let expected = [if blank.is_empty() { &b"\r\nA: 1\r\n"[..] } else { b"\r\nA: 1\r\n\r\n" }, &octets].concat();
+        assert!(mail.bytes()?.ends_with(&expected), "{}", mail.bytes()?.escape_ascii());
+        assert_eq!(mail_line(&mail), format!("MAIL FROM:<> BODY=BINARYMIME SIZE={}", mail.content().len()));
+    }
+    Ok(())
+}
+
+#[test]
 fn a_program_may_speak_for_a_stranger() {
     let upstream = inbox();
     let mut relay = Proxy::to(upstream.local_addr());
