@@ -18,14 +18,24 @@ const TENANTS: [&str; 2] = ["one.example", "two.example"];
 const ROUNDS: usize = 8;
 const CLIENTS: usize = 24;
 
-fn start(folder: &Path) -> Option<(Child, SocketAddr)> {
+/// Killed with the value, so that its clients end.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().expect("it runs");
+        self.0.wait().expect("our own child");
+    }
+}
+
+fn start(folder: &Path) -> Option<(Server, SocketAddr)> {
     let mut command = example("tenants")?;
     command.arg("127.0.0.1:0").arg(folder).arg("1000000000").stdin(Stdio::null()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("the example runs");
     let mut line = String::new();
     BufReader::new(process.stderr.take().expect("piped")).read_line(&mut line).expect("text");
     let address = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
-    Some((process, address.parse().expect("an address")))
+    Some((Server(process), address.parse().expect("an address")))
 }
 
 /// Sends messages until the server is gone; notes those that were acknowledged.
@@ -72,17 +82,17 @@ fn what_was_acknowledged_outlives_kill_9() {
     let numbers = AtomicUsize::new(0);
     let acknowledged = Mutex::new(HashSet::new());
     for round in 1..=ROUNDS {
-        let Some((mut server, address)) = start(folder.path()) else { return };
-        thread::scope(|scope| {
-            (0..CLIENTS).for_each(|_| drop(scope.spawn(|| send(address, &numbers, &acknowledged))));
+        let Some((server, address)) = start(folder.path()) else { return };
+        let (numbers, acknowledged) = (&numbers, &acknowledged);
+        thread::scope(move |scope| {
+            (0..CLIENTS).for_each(|_| drop(scope.spawn(move || send(address, numbers, acknowledged))));
             let before = acknowledged.lock().unwrap().len();
             let deadline = Instant::now() + PATIENCE;
             while acknowledged.lock().unwrap().len() < before + 10 * round {
                 assert!(Instant::now() < deadline, "no message is acknowledged");
                 thread::yield_now();
             }
-            server.kill().expect("it runs");
-            server.wait().expect("our own child");
+            drop(server);
         });
     }
     let stored = TENANTS.map(|tenant| stored(folder.path(), tenant));
