@@ -154,7 +154,7 @@ impl EnvelopeBuilder {
         self
     }
 
-    /// The id, such as that of another envelope. Default: one of its own.
+    /// The id: that of another envelope, or one from text, such as `"1f2e-7-1".parse()?`. Default: one of its own.
     pub fn id(mut self, id: MessageId) -> EnvelopeBuilder {
         self.id = Some(id);
         self

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use crate::content::Content;
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
-use crate::envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+use crate::envelope::{Endpoint, Envelope, Protocol, Recipient};
 use crate::syntax::address::is_helo_name;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
 
@@ -177,7 +177,7 @@ where
     let is_tls = fields.optional("tls", |text| text == "yes")?.is_some();
     let tls = is_tls.then(|| fields.tls()).transpose()?.map(Arc::new);
     Ok(Envelope {
-        id: fields.parsed("id", message_id)?,
+        id: fields.parsed("id", |text| text.parse().ok())?,
         peer: fields.endpoint("peer")?,
         local: fields.endpoint("local")?,
         hostname: fields.parsed("hostname", |name| is_helo_name(name.as_bytes()).then(|| name.into()))?,
@@ -195,17 +195,6 @@ where
         transcript: None,
         reservation: None,
     })
-}
-
-fn message_id(text: &str) -> Option<MessageId> {
-    let mut parts = text.splitn(3, '-');
-    Some(MessageId {
-        server: u64::from_str_radix(parts.next()?, 16).ok()?,
-        connection: parts.next()?.parse().ok()?,
-        message: parts.next()?.parse().ok()?,
-    })
-    // Two texts for one id would make two messages of one.
-    .filter(|id| id.to_string() == text)
 }
 
 fn protocol(name: &str) -> Option<Protocol> {
@@ -306,6 +295,7 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::MessageId;
     use proptest::prelude::*;
     use std::net::SocketAddr;
 
