@@ -187,7 +187,7 @@ pub use delivery::{Delivery, PendingAnswer, Response};
 pub use envelope::build::{EnvelopeBuilder, EnvelopeError};
 pub use envelope::tls_info::TlsInfo;
 pub use envelope::values::Values;
-pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+pub use envelope::{Endpoint, Envelope, MessageId, MessageIdError, Protocol, Recipient};
 pub use error::{AddressProblem, Error, SettingError};
 pub use inbox::{Inbox, RecvError};
 #[cfg(feature = "tls")]

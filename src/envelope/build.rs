@@ -1,6 +1,6 @@
 //! Messages that a program makes.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Debug, Display, Formatter};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -55,7 +55,7 @@ impl Envelope {
 }
 
 /// An envelope that a program makes: from [`Envelope::builder`]. Everything but a recipient has a default.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "build() makes the envelope"]
 pub struct EnvelopeBuilder {
     id: Option<MessageId>,
@@ -154,7 +154,7 @@ impl EnvelopeBuilder {
         self
     }
 
-    /// The id, such as that of another envelope. Default: one of its own.
+    /// The id: that of another envelope, or one from text, such as `"1f2e-7-1".parse()?`. Default: one of its own.
     pub fn id(mut self, id: MessageId) -> EnvelopeBuilder {
         self.id = Some(id);
         self
@@ -234,6 +234,17 @@ impl EnvelopeBuilder {
     }
 }
 
+impl Debug for EnvelopeBuilder {
+    /// Without the content: mail is private, and debug output ends up in logs.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvelopeBuilder")
+            .field("mail_from", &self.mail_from)
+            .field("recipients", &self.recipients)
+            .field("octets", &self.content.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// An id that no server gives, for its number is chance as theirs is, and counted for this process.
 fn next_id() -> MessageId {
     static SERVER: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
@@ -303,6 +314,7 @@ mod tests {
         assert_eq!((mail.protocol(), mail.identity(), mail.tls()), (Protocol::Esmtp, None, None));
         let other = Envelope::builder().recipient("b@example.org").build().unwrap();
         assert_ne!(mail.id(), other.id());
+        assert!(!format!("{:?}", Envelope::builder().content("secret")).contains("secret"));
         assert!(mail.received_header().starts_with("Received: from localhost\r\n\tby localhost with ESMTP id "));
     }
 

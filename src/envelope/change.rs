@@ -20,7 +20,8 @@ impl Envelope {
     /// its first line would else go on with this field.
     ///
     /// # Errors
-    /// [`HeaderError`], which converts to a [`Reply`] (`451 4.3.0`, and a line in the log), so that `?` works in a handler.
+    /// [`HeaderError`], which converts to a [`Reply`] (`451 4.3.0`, and a line in the log) and to an [`io::Error`], so that `?`
+    /// works in a handler.
     /// `name` must be printable ASCII without blanks and colons, and `value` ASCII too, unless the message came with SMTPUTF8.
     ///
     /// ```
@@ -43,6 +44,8 @@ impl Envelope {
     /// was declared [`BINARYMIME`](Body::BinaryMime).
     ///
     /// The new content is kept in memory or on disk as the old one was, and counts against the same budgets of its server.
+    /// [`mail_parameters`](Envelope::mail_parameters) stay what the client has declared; a relay that begins with the changed
+    /// message tells the next server what its content is now.
     ///
     /// # Errors
     /// Those of the reader, [`StorageFull`](io::ErrorKind::StorageFull) if the budgets or the disk have no room for the new

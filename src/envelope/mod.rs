@@ -188,6 +188,33 @@ impl Display for MessageId {
     }
 }
 
+impl FromStr for MessageId {
+    type Err = MessageIdError;
+
+    /// Takes the text that it prints as, and no other for the same id.
+    fn from_str(text: &str) -> Result<MessageId, MessageIdError> {
+        let mut parts = text.splitn(3, '-');
+        let mut parse = || {
+            let server = u64::from_str_radix(parts.next()?, 16).ok()?;
+            Some(MessageId { server, connection: parts.next()?.parse().ok()?, message: parts.next()?.parse().ok()? })
+        };
+        // Two texts for one id would make two messages of one.
+        parse().filter(|id| id.to_string() == text).ok_or(MessageIdError(()))
+    }
+}
+
+/// Why a text is no [`MessageId`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MessageIdError(());
+
+impl Display for MessageIdError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("a message's id is like 1f2e-7-1: three numbers, the first of them hexadecimal")
+    }
+}
+
+impl std::error::Error for MessageIdError {}
+
 /// A recipient that was accepted: the forward-path and the parameters of its RCPT.
 ///
 /// Compares with `&str` and `String` by the address.
@@ -438,6 +465,7 @@ impl Envelope {
     /// Takes the envelope out of its server's [`memory_budget`](crate::Builder::memory_budget) and
     /// [`buffer_budget`](crate::Builder::buffer_budget), against which it would count until it is dropped. For a program that
     /// keeps messages for long and has a limit of its own: [`memory_octets`](Envelope::memory_octets) tells what to count.
+    /// Content that [several envelopes](Envelope::for_recipients) have counts until the last of them is dropped.
     pub fn leave_budgets(&mut self) {
         self.reservation = None;
         self.content.leave_budgets();
@@ -551,6 +579,12 @@ mod tests {
         let text = |server, connection, message| MessageId { server, connection, message }.to_string();
         assert_eq!(text(0xabc, 7, 10), "abc-7-10");
         assert_eq!(text(0, 0, 0), "0-0-0");
+        for valid in ["abc-7-10", "0-0-0", "ffffffffffffffff-18446744073709551615-4294967295"] {
+            assert_eq!(valid.parse::<MessageId>().unwrap().to_string(), valid);
+        }
+        for bad in ["", "1-1", "1-1-1-1", "+1-1-1", "01-1-1", "A-1-1", "1-1-4294967296", "1-1-1 ", "1--1"] {
+            assert_eq!(bad.parse::<MessageId>(), Err(MessageIdError(())), "{bad}");
+        }
         assert_eq!(text(u64::MAX, u64::MAX, u32::MAX), "ffffffffffffffff-18446744073709551615-4294967295");
     }
 

@@ -58,7 +58,7 @@
 //! | content | in memory, and on disk when memory runs short; whole, and to a hook as it comes | in memory; whole | in memory; whole | as it comes | as it comes | as it comes | as it comes |
 //! | if a handler fails | `451`, the message stays with its client | `500` with the exception's text | connection ends | `421` for a panic | `421` for a panic; an error is a `502`, or the reply that it names | left to the handler | left to the handler |
 //! | at shutdown | idle clients are told, messages in progress finish | all are cut | all are cut | waits until clients leave, or until the program stops waiting | waits until clients leave, up to a deadline, then cuts them | no shutdown | waits 30 s, then tells the rest and cuts them |
-//! | handlers to print, store and relay | `Debugging`, `Maildir`, `Proxy`, `Mailman`, `RedisStream` | `Debugging`, `Mailbox`, `Proxy` | `DebuggingServer`, `PureProxy`, `MailmanProxy` | no | no | no | no |
+//! | handlers to print, store and relay | `Debugging`, `Maildir`, `Mailboxes`, `Proxy`, `Mailman`, `RedisStream` | `Debugging`, `Mailbox`, `Proxy` | `DebuggingServer`, `PureProxy`, `MailmanProxy` | no | no | no | no |
 //!
 //! Where the others do better:
 //!

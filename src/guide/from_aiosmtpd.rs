@@ -162,6 +162,7 @@
 //! | `envelope.content` | [`Envelope::bytes`]; [`Envelope::content`] to read it in pieces, since it may be on disk |
 //! | `envelope.content` with `decode_data` | [`Envelope::text`], whose lines end with `\n` |
 //! | `envelope.original_content` | [`Envelope::bytes`] |
+//! | `envelope.content = ...`, a header in front | [`Envelope::with_content`], [`Envelope::prepend_header`] |
 //!
 //! # Its handlers
 //!

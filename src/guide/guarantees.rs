@@ -14,7 +14,8 @@
 //!
 //! The server sends `250` to a message after the handler has accepted it, never before. [`handlers::Maildir`] accepts
 //! once the file is flushed to the disk, moved to `new`, and the folder flushed too: after `kill -9` or a power cut at any
-//! moment, each acknowledged message is there, whole. Nothing partial is ever in `new`. [`handlers::Proxy`] accepts once
+//! moment, each acknowledged message is there, whole. Nothing partial is ever in `new`. [`handlers::Mailboxes`] does the same for
+//! each recipient's Maildir. [`handlers::Proxy`] accepts once
 //! the next server has, and in that server's words. `handlers::RedisStream` accepts once Redis has: what that is worth is in
 //! [`scaling_out`](crate::guide::scaling_out).
 //!
@@ -98,7 +99,8 @@
 //!
 //! [`handlers::Maildir`] answers `452 4.3.1` for lack of room or descriptors, and `451 4.3.0` for anything else that fails: the
 //! client keeps the message. It never sees a path or an error text of the system. The log has one line when the trouble
-//! begins and one when it is over.
+//! begins and one when it is over. A mailbox that is full by its [`Quota`](handlers::Quota) is `452 4.2.2`, and over LMTP that of
+//! its own recipient alone.
 //!
 //! # A relay tells the truth
 //!

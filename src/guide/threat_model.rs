@@ -18,7 +18,7 @@
 //!    firewall keep others away from the port. Otherwise all clients look like the balancer, and limits and relays trust them
 //!    alike.
 //! 8. Run it without root: `examples/deploy/` has a systemd service whose socket is opened for it. Give the spool folder and
-//!    the Maildir a file system with a quota, and watch how full it is.
+//!    the Maildir a file system with a quota (or a [`Quota`](handlers::Quota)), and watch how full it is.
 //! 9. Accept a message only when it is safe, keep handlers quick, and treat what the message says, its headers included, as
 //!    a stranger's claim.
 //! 10. Build with `panic = "unwind"`, the default. Keep OpenSSL and the dependencies current.
@@ -88,10 +88,10 @@
 //!
 //! | against | what is done |
 //! |---|---|
-//! | the handler | nothing is parsed unless it is asked for. `Envelope::parsed` reads a stranger's octets within limits: no recursion, time linear in the octets, memory at most four times the octets and 32 MiB, and a message on disk stays there; `mime::Message::cut` says what passed a limit. An attachment's name is the last piece of a path without control characters, and its octets are the sender's. What [`Envelope`](crate::Envelope) says of sender, recipients and peer is parsed and checked; what the message's headers say is a claim, `X-Peer` and `Received` included: the server's own stand above them. An address is text of the client's choice as well: a local part may hold `/`, and quoted also `../`, so make no path of it unchecked |
+//! | the handler | nothing is parsed unless it is asked for. `Envelope::parsed` reads a stranger's octets within limits: no recursion, time linear in the octets, memory at most four times the octets and 32 MiB, and a message on disk stays there; `mime::Message::cut` says what passed a limit. An attachment's name is the last piece of a path without control characters, and its octets are the sender's. What [`Envelope`](crate::Envelope) says of sender, recipients and peer is parsed and checked; what the message's headers say is a claim, `X-Peer` and `Received` included: the server's own stand above them. An address is text of the client's choice as well: a local part may hold `/`, and quoted also `../`, so make no path of it unchecked; `handlers::Mailboxes` checks it. A header that a handler [puts before](crate::Envelope::prepend_header) a message can neither hold a line end nor be continued by what the client sent |
 //! | a terminal | [`Debugging`](handlers::Debugging) prints control characters, and the controls of writing direction, escaped, and changes lines that pose as the frame around a message, whatever cannot be seen in them; a client's `X-Peer` stands below the server's |
 //! | the log | content is not logged, at any level. A [`Transcript`](crate::testing::Transcript) has the first KiB of a message, if [`transcripts`](Builder::transcripts) are made: an inbox makes them, a server does not by default |
-//! | a Maildir | no part of a file's name is a client's. Files are of mode 0600 and folders that are made 0700. `Return-Path`, `Delivered-To` and `Received` are made from parsed values |
+//! | a Maildir | no part of a file's name is a client's; which of the [`Mailboxes`](handlers::Mailboxes) that you made it goes to is, and no address leads out of their root. Files are of mode 0600 and folders that are made 0700. `Return-Path`, `Delivered-To` and `Received` are made from parsed values |
 //! | who takes messages off a queue | `handlers::RedisStream::read` refuses an entry with a field that no server can have received, and names it |
 //! | the next server | no lone CR or LF goes out, but within BINARYMIME; dots are stuffed anew; more than 100 `Received` lines are a loop, `554 5.4.6` (fixed). Which parameters go on is said by the next server's EHLO |
 //! | the web inbox | HTML is shown in a sandboxed frame under a policy by which nothing runs and nothing is loaded from anywhere; attachments are downloads, of a type that nothing runs |
@@ -152,7 +152,7 @@
 //! - Attacks from many addresses, or with more packets than the network can carry. All limits by address are off by default,
 //!   since a test suite connects from one address. Without them one client may
 //!   hold all connections: at 500 octets a second a message of 32 MiB takes 18 hours.
-//! - A full disk: mail is then refused with a 4xx, but a Maildir has no quota, and whoever may send mail may fill it.
+//! - A full disk: mail is then refused with a 4xx, but a Maildir without a [`quota`](handlers::Maildir::quota) has no limit, and whoever may send mail may fill it.
 //! - A full log: at `info` each message and each misbehaving client has a line. The command logs from `warn` on.
 //! - Mail that arrives twice, whether by a client's fault or its intention.
 //! - Other servers' bounces. It writes none itself: what it does not accept it refuses while the client is connected.

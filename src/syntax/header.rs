@@ -1,6 +1,7 @@
 //! A header field: its name, and its value on as many lines as it takes (RFC 5322 section 2.2).
 
 use std::fmt::{self, Display, Formatter};
+use std::io::{self, ErrorKind};
 
 /// The longest line that RFC 5322 section 2.1.1 allows, in octets, without its CRLF.
 const MAX_LINE: usize = 998;
@@ -37,6 +38,13 @@ impl Display for HeaderError {
 }
 
 impl std::error::Error for HeaderError {}
+
+impl From<HeaderError> for io::Error {
+    /// [`InvalidInput`](ErrorKind::InvalidInput), for functions that change a message and return an `io::Result`.
+    fn from(error: HeaderError) -> io::Error {
+        io::Error::new(ErrorKind::InvalidInput, error)
+    }
+}
 
 /// A field with its CRLF, folded where the value has blanks. Unfolded it is the value again, without blanks around it.
 pub(crate) fn field(name: &str, value: &str, is_utf8_allowed: bool) -> Result<String, HeaderError> {

@@ -95,8 +95,8 @@ impl pillarbox::Session for OnlyGood {
     }
 }
 
-/// Reported of other servers: a header that is added before a message whose first line begins with a blank is continued by
-/// that line, and so says what the client wants.
+/// A header before a message whose first line begins with a blank was continued by that line, and so said what the client
+/// wanted.
 #[test]
 fn a_client_cannot_go_on_with_our_headers() {
     let upstream = inbox();
@@ -254,6 +254,24 @@ fn a_message_that_a_program_made_is_relayed() {
         mail_line(&mail),
         format!("MAIL FROM:<gr\u{fc}n@client.example> BODY=8BITMIME SMTPUTF8 SIZE={}", mail.content().len())
     );
+}
+
+#[test]
+fn octets_without_lines_stay_as_they_are_behind_a_header() -> io::Result<()> {
+    let upstream = inbox();
+    let mut relay = Proxy::to(upstream.local_addr()).x_peer(false);
+    for blank in ["", " "] {
+        let octets = format!("{blank}Subject: x\r\n\r\n\0\n.\r\n.\r\r").into_bytes();
+        let mail = Envelope::builder().recipient("b@example.org").mail_options("BODY=BINARYMIME").content(&octets);
+        let mut mail = mail.build().unwrap();
+        mail.prepend_header("A", "1")?;
+        relay.process_message(mail);
+        let mail = upstream.recv_timeout(PATIENCE).unwrap();
+        let expected = [if blank.is_empty() { &b"\r\nA: 1\r\n"[..] } else { b"\r\nA: 1\r\n\r\n" }, &octets].concat();
+        assert!(mail.bytes()?.ends_with(&expected), "{}", mail.bytes()?.escape_ascii());
+        assert_eq!(mail_line(&mail), format!("MAIL FROM:<> BODY=BINARYMIME SIZE={}", mail.content().len()));
+    }
+    Ok(())
 }
 
 #[test]

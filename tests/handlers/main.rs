@@ -5,6 +5,8 @@ mod changed;
 mod durability;
 mod handlers;
 #[cfg(unix)]
+mod mailboxes;
+#[cfg(unix)]
 mod maildir;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod maildir_faults;
@@ -18,3 +20,5 @@ mod scaling_out;
 mod spooling;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(unix)]
+mod tenants;

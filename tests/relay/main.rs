@@ -13,5 +13,7 @@ mod mailman_proxy;
 mod proxy;
 #[cfg(all(feature = "tls", feature = "auth"))]
 mod proxy_secure;
+#[cfg(all(unix, feature = "tls", feature = "auth"))]
+mod submission;
 #[path = "../support/mod.rs"]
 mod support;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use crate::content::Content;
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
-use crate::envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+use crate::envelope::{Endpoint, Envelope, Protocol, Recipient};
 use crate::syntax::address::is_helo_name;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
 use crate::syntax::xforward::Xforward;
@@ -183,7 +183,7 @@ where
     let mut xforward = None;
     fields.optional("xforward", |text| xforward.insert(Box::<Xforward>::default()).update(text.as_bytes()).is_ok())?;
     Ok(Envelope {
-        id: fields.parsed("id", message_id)?,
+        id: fields.parsed("id", |text| text.parse().ok())?,
         peer: fields.endpoint("peer")?,
         local: fields.endpoint("local")?,
         hostname: fields.parsed("hostname", |name| is_helo_name(name.as_bytes()).then(|| name.into()))?,
@@ -202,17 +202,6 @@ where
         transcript: None,
         reservation: None,
     })
-}
-
-fn message_id(text: &str) -> Option<MessageId> {
-    let mut parts = text.splitn(3, '-');
-    Some(MessageId {
-        server: u64::from_str_radix(parts.next()?, 16).ok()?,
-        connection: parts.next()?.parse().ok()?,
-        message: parts.next()?.parse().ok()?,
-    })
-    // Two texts for one id would make two messages of one.
-    .filter(|id| id.to_string() == text)
 }
 
 fn protocol(name: &str) -> Option<Protocol> {
@@ -313,6 +302,7 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::MessageId;
     use proptest::prelude::*;
     use std::net::SocketAddr;
 
@@ -389,6 +379,15 @@ mod tests {
         assert_eq!(format!("{back:?}"), format!("{mail:?}"));
         assert_eq!(back.bytes().unwrap(), mail.bytes().unwrap());
         assert_eq!(back.received_header(), mail.received_header());
+    }
+
+    #[test]
+    fn messages_that_a_program_changed_or_made() {
+        let mut mail = Envelope::builder().recipient("b@example.org").content("Subject: x\n").build().unwrap();
+        mail.prepend_header("X-Scanned", "yes").unwrap();
+        let back = read(entry(&mail)).unwrap();
+        assert_eq!(back.bytes().unwrap(), &b"X-Scanned: yes\r\nSubject: x\r\n"[..]);
+        assert_eq!((back.id(), back.peer(), back.recipients()), (mail.id(), mail.peer(), mail.recipients()));
     }
 
     #[test]
