@@ -9,8 +9,9 @@ use crate::config::{Config, FOREVER};
 use crate::delivery::Delivery;
 use crate::delivery::handler::Handler;
 use crate::error::{Error, SettingError};
+use crate::server::Server;
 use crate::server::listener::Listener;
-use crate::server::{Server, Settings};
+use crate::server::start::Settings;
 use crate::session::chained;
 use crate::syntax::address::is_helo_name;
 
@@ -25,22 +26,24 @@ impl Builder {
         for timeout in [&mut config.command_timeout, &mut config.data_timeout, &mut config.handler_timeout] {
             *timeout = (*timeout).min(FOREVER);
         }
-        config.hostname = match self.hostname {
+        config.hostname = match self.hostname.take() {
             Some(name) if is_helo_name(name.as_bytes()) => name.into(),
             Some(_) => return Err(Error::Setting(SettingError::Hostname)),
             None => machine_name().into(),
         };
-        self.session = chained(self.session, handlers.first().and_then(|handler| handler.session()));
+        self.session = chained(self.session.take(), handlers.first().and_then(|handler| handler.session()));
         let mut listeners = vec![at];
         listeners.append(&mut self.listeners);
-        if self.tls.is_none() && listeners.iter().any(Listener::is_implicit_tls) {
-            return Err(Error::Setting(SettingError::ImplicitTlsWithoutTls));
+        let (has_tls, has_authenticator) = (self.tls.is_some(), self.has_authenticator());
+        for listener in &listeners {
+            listener.policy().check(&self.config, has_tls, has_authenticator).map_err(Error::Setting)?;
         }
         let settings = Settings {
             config: self.config,
             session: self.session,
             transcripts: self.transcripts.unwrap_or(false),
             faults: self.faults,
+            observer: self.observer,
             tls: self.tls,
             #[cfg(feature = "auth")]
             authenticator: self.authenticator,
@@ -48,14 +51,13 @@ impl Builder {
         Server::start(settings, listeners, handlers)
     }
 
+    /// What the server has as a whole; what each listener has is for its policy to check.
     fn check(&self) -> Result<(), Error> {
         let Config { command_timeout, data_timeout, handler_timeout, stress_timeout, .. } = self.config;
         let Config { max_connections_per_address, max_connections_per_network, .. } = self.config;
         let mut timeouts = [command_timeout, data_timeout, handler_timeout].into_iter().chain(stress_timeout);
         let rates = [self.config.max_connection_rate, self.config.max_error_rate];
-        let problem = if self.config.decode_data && self.config.smtputf8 {
-            SettingError::DecodeDataWithSmtputf8
-        } else if timeouts.any(|timeout| timeout < Duration::from_millis(1)) {
+        let problem = if timeouts.any(|timeout| timeout < Duration::from_millis(1)) {
             SettingError::Timeout
         } else if self.config.max_connections == 0
             || [max_connections_per_address, max_connections_per_network].contains(&Some(0))
@@ -73,10 +75,6 @@ impl Builder {
             SettingError::MaxAuthFailures
         } else if self.config.spool_folder.as_ref().is_some_and(|folder| !folder.is_dir()) {
             SettingError::SpoolFolder
-        } else if self.config.require_tls && self.tls.is_none() {
-            SettingError::RequireTlsWithoutTls
-        } else if self.config.require_auth && !self.has_authenticator() {
-            SettingError::RequireAuthWithoutAuthenticator
         } else if self.config.consumers == 0 {
             SettingError::Consumers
         } else {

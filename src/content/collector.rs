@@ -11,18 +11,18 @@ use crate::content::writer::ContentWriter;
 /// Why content is no longer kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Overflow {
-    /// It is over the limit for one message.
+    /// It exceeds the limit for one message.
     TooBig,
-    /// All messages together are over the budget, or the disk has no room.
+    /// All messages together exceed the budget, or the disk has no room.
     NoRoom,
     /// The disk failed.
     NotStored,
-    /// A hook refused it.
-    Refused,
+    /// Its message was answered, or refused by a hook, before it had come.
+    Unwanted,
 }
 
-/// Collects the octets of one message. Past a limit it lets go of what it had and only counts on: the content must still
-/// be read to its end, or what is left of it would be taken for commands.
+/// Collects the octets of one message. Past a limit it drops what it has and only counts: the content must still be
+/// read to its end, or the rest of it would be taken for commands.
 #[derive(Debug)]
 pub(crate) struct Collector {
     // With all octets, or if there is a file with those that are not in it yet.
@@ -66,9 +66,11 @@ impl Collector {
         self.overflow.map(|(why, _)| why)
     }
 
-    /// Keeps no more of it, and nothing of what came before.
-    pub fn refuse(&mut self) {
-        self.give_up(Overflow::Refused);
+    /// Nobody wants the content any more, since its message was answered or refused: lets go of it, and only counts on.
+    pub fn abandon(&mut self) {
+        if self.overflow.is_none() {
+            self.give_up(Overflow::Unwanted);
+        }
     }
 
     /// The content, or why there is none.

@@ -71,8 +71,8 @@ impl Write for Rewrite {
 fn refused(why: Overflow) -> io::Error {
     match why {
         Overflow::NoRoom | Overflow::TooBig => io::Error::new(ErrorKind::StorageFull, "no room for the new content"),
-        // No hook is asked about what a handler makes.
-        Overflow::NotStored | Overflow::Refused => io::Error::other("the new content could not be written to disk"),
+        // Nobody gives up what a handler makes.
+        Overflow::NotStored | Overflow::Unwanted => io::Error::other("the new content could not be written to disk"),
     }
 }
 

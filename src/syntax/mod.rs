@@ -2,10 +2,12 @@
 
 pub(crate) mod address;
 pub(crate) mod command;
+pub(crate) mod date;
 pub(crate) mod escaped;
 pub(crate) mod header;
 pub(crate) mod heap;
 pub(crate) mod network;
+pub(crate) mod number;
 pub(crate) mod parameter;
 pub(crate) mod prefix;
 pub(crate) mod proxy_info;

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use crate::syntax::number;
 use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xtext;
 
@@ -44,9 +45,9 @@ impl Xclient {
         let is_known = !matches!(value.to_ascii_uppercase().as_str(), "[UNAVAILABLE]" | "[TEMPUNAVAIL]");
         match name.to_ascii_uppercase().as_str() {
             "ADDR" => self.address = Some(if is_known { Some(xtext::address(&value)?) } else { None }),
-            "PORT" => self.port = Some(if is_known { Some(xtext::port(&value)?) } else { None }),
+            "PORT" => self.port = Some(if is_known { Some(number::parse(&value)?) } else { None }),
             "DESTADDR" => self.local_address = Some(if is_known { Some(xtext::address(&value)?) } else { None }),
-            "DESTPORT" => self.local_port = Some(if is_known { Some(xtext::port(&value)?) } else { None }),
+            "DESTPORT" => self.local_port = Some(if is_known { Some(number::parse(&value)?) } else { None }),
             "HELO" => self.helo = Some(if is_known { Some(name_of(value)?) } else { None }),
             // An empty name would be somebody's, and so pass for authenticated.
             "LOGIN" if value.is_empty() => return None,

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crate::syntax::heap::allocation;
+use crate::syntax::number;
 use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xtext;
 
@@ -82,7 +83,7 @@ impl Xforward {
         match name.to_ascii_uppercase().as_str() {
             "NAME" => self.name = value.map(neutral),
             "ADDR" => self.address = value.map(|value| xtext::address(&value).ok_or(())).transpose().ok()?,
-            "PORT" => self.port = value.map(|value| xtext::port(&value).ok_or(())).transpose().ok()?,
+            "PORT" => self.port = value.map(|value| number::parse(&value).ok_or(())).transpose().ok()?,
             "PROTO" if value.as_ref().is_some_and(|value| value.len() > MAX_PROTOCOL) => return None,
             "PROTO" => self.protocol = value.map(neutral),
             "HELO" => self.helo = value.map(neutral),

@@ -40,11 +40,6 @@ pub(crate) fn encode(text: &str) -> String {
     encoded
 }
 
-/// A port. Digits only, since `parse` would take a sign.
-pub(crate) fn port(text: &str) -> Option<u16> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
 /// An address, one of IPv6 with its tag or without.
 pub(crate) fn address(text: &str) -> Option<IpAddr> {
     match text.split_at_checked(5) {

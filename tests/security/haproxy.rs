@@ -95,7 +95,9 @@ fn certificate(name: &str) -> Certificate {
     parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
     let key = rcgen::KeyPair::generate().expect("a key");
     let made = parameters.self_signed(&key).expect("a certificate");
-    Certificate { cert: made.pem(), key: key.serialize_pem() }
+    let mut certificate = Certificate::new();
+    (certificate.cert, certificate.key) = (made.pem(), key.serialize_pem());
+    certificate
 }
 
 #[test]
@@ -112,7 +114,7 @@ fn what_it_says_of_tls_and_of_the_connection() {
         let mut builder = TlsConnector::builder();
         builder.disable_built_in_roots(true);
         builder.add_root_certificate(native_tls::Certificate::from_pem(server.cert.as_bytes()).expect("PEM"));
-        if let Some(Certificate { cert, key }) = certificate {
+        if let Some(Certificate { cert, key, .. }) = certificate {
             builder.identity(Identity::from_pkcs8(cert.as_bytes(), key.as_bytes()).expect("a certificate and its key"));
         }
         let stream = TcpStream::connect(smtps).expect("haproxy listens");

@@ -6,12 +6,18 @@ mod auth;
 mod checks;
 mod content_hooks;
 mod conversation;
+#[cfg(all(feature = "auth", feature = "tls"))]
+mod listener_policies;
 mod listeners;
+mod observer;
 mod one_after_another;
 mod rfc_examples;
+#[cfg(all(feature = "rustls", feature = "auth", unix))]
+mod rustls;
 mod sessions;
 mod shutdown;
 mod smtp_proto;
+mod stats;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "tls")]

@@ -125,7 +125,10 @@ impl<S: Stream> Channel<S> {
                 }
                 Waited::Line(Line::TooLong) => return Ok(given_up(&exchange, LINE_TOO_LONG)),
                 Waited::Line(Line::Flood | Line::Partial) => return Ok(Outcome::Close(super::FLOOD)),
-                Waited::Late => return Ok(Outcome::Close(IDLE)),
+                Waited::Late => {
+                    self.shared.counters.timeouts.command.add(1);
+                    return Ok(Outcome::Close(IDLE));
+                }
                 Waited::Shutdown => return Ok(Outcome::Close(SHUTTING_DOWN)),
                 Waited::EndOfStream => return Ok(Outcome::EndOfStream),
             };
@@ -138,6 +141,7 @@ impl<S: Stream> Channel<S> {
             Outcome::Identity(identity) => {
                 if let Err(reply) = self.session.authenticated(&self.context, &identity) {
                     let reply = reply.into_refusal();
+                    self.account_for_login(&reply);
                     log::info!(
                         "[{id}] authentication as {} refused: {reply}",
                         crate::syntax::escaped::Escaped::new(&identity)
@@ -146,11 +150,13 @@ impl<S: Stream> Channel<S> {
                 }
                 log::info!("[{id}] authenticated as {}", crate::syntax::escaped::Escaped::new(&identity));
                 self.context.identity = Some(identity.into());
+                self.account_for_login(&SUCCEEDED);
                 self.answer(SUCCEEDED)
             }
             Outcome::Failure(failure) => {
                 let cause = failure.source().map(|cause| format!(": {cause}")).unwrap_or_default();
                 log::info!("[{id}] authentication from {} failed: {failure}{cause}", self.context.peer);
+                self.account_for_login(&failure.reply());
                 if !failure.is_guess() {
                     return self.answer(failure.reply());
                 }
@@ -160,6 +166,7 @@ impl<S: Stream> Channel<S> {
                 let flow = self.answer(failure.reply())?;
                 let max = self.shared.config.max_auth_failures;
                 if flow == Flow::Next && max != 0 && self.auth_failures >= max {
+                    self.begin_last_word();
                     return self.answer(TOO_MANY_FAILURES);
                 }
                 Ok(flow)

@@ -16,15 +16,15 @@ pub(super) struct Chunks {
     pub since: Instant,
     // When the last chunk had come.
     pub paused: Instant,
-    // When the octets had come that the session sees now, if it sees any.
+    // When the octets had come that the session or the script of faults looks at now, if either does.
     pub arrived: Option<Instant>,
     // What the session's hook has against the content.
     pub refusal: Option<Reply>,
 }
 
 impl Chunks {
-    /// The time that a hook took over what came last is not the client's.
-    pub fn excuse_hook(&mut self) {
+    /// The time that a hook or a fault took over what came last is not the client's.
+    pub fn excuse(&mut self) {
         if let Some(arrived) = self.arrived.take() {
             self.since += arrived.elapsed();
         }

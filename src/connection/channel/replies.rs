@@ -1,6 +1,6 @@
 //! Replies on their way out, and the end of a connection.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use super::{Channel, Flow};
@@ -25,6 +25,7 @@ impl<S: Stream> Channel<S> {
         }
         let Some(goodbye) = self.count(reply) else { return Ok(Flow::Next) };
         log::info!("[{}] {goodbye}", self.context.connection);
+        self.begin_last_word();
         self.say(&goodbye)?;
         Ok(Flow::Close)
     }
@@ -41,6 +42,7 @@ impl<S: Stream> Channel<S> {
 
     fn say_as(&mut self, reply: &Reply, render: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         log::trace!("[{}] S: {reply}", self.context.connection);
+        self.account(reply);
         if self.say_as_scripted(reply)? {
             return Ok(());
         }
@@ -53,6 +55,7 @@ impl<S: Stream> Channel<S> {
     /// As [`say`](Channel::say), for what shall be neither in the log nor in a transcript.
     #[cfg(feature = "auth")]
     pub(super) fn say_secretly(&mut self, reply: &Reply) -> io::Result<()> {
+        self.account(&Reply::bare(reply.code(), "".into()));
         reply.render(&mut self.replies);
         self.record.server(format!("{} ...", reply.code()).as_bytes());
         self.flush_if_many()
@@ -67,12 +70,20 @@ impl<S: Stream> Channel<S> {
         if self.replies.is_empty() {
             return Ok(());
         }
+        if self.is_slowed() {
+            return self.flush_slowly();
+        }
         let now = Instant::now();
         self.activity.set_wait(Wait::Write(now));
         self.input.stream_mut().allow_write(now, self.shared.command_timeout());
         let written = self.input.answer(&self.replies);
         self.activity.set_wait(Wait::None);
-        written?;
+        if let Err(e) = written {
+            if e.kind() == ErrorKind::TimedOut {
+                self.shared.counters.timeouts.reply.add(1);
+            }
+            return Err(e);
+        }
         self.replies.clear();
         self.unconfirmed = None;
         Ok(())
@@ -88,7 +99,14 @@ impl<S: Stream> Channel<S> {
         Ok(())
     }
 
+    /// Ends the connection with a reply to nothing that the client has said.
     pub(super) fn close_with(&mut self, reply: Reply) -> io::Result<()> {
+        self.begin_last_word();
+        self.close_after(reply)
+    }
+
+    /// Ends the connection with a reply to the last command.
+    pub(super) fn close_after(&mut self, reply: Reply) -> io::Result<()> {
         self.say(&reply)?;
         self.close()
     }

@@ -3,12 +3,9 @@
 use crate::content::collector::Collector;
 use crate::content::writer::ContentWriter;
 use crate::session::{Context, Session};
-use crate::stats::Counter;
+use crate::stats::counters::Counter;
 use crate::stats::guard::guarded;
-use crate::syntax::reply::{Reply, Status};
-
-/// To a message of which a hook or a handler says nothing.
-pub(super) const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
+use crate::syntax::reply::Reply;
 
 /// Shows the session what the collector has kept, and no more once either will have no more of it.
 pub(super) struct Watched<'a> {
@@ -27,7 +24,7 @@ impl ContentWriter for Watched<'_> {
         }
         let asked = ask(self.panics, self.context, || self.session.content(self.context, octets));
         if let Err(reply) = asked {
-            self.collector.refuse();
+            self.collector.abandon();
             *self.refusal = Some(reply);
         }
     }
@@ -36,5 +33,5 @@ impl ContentWriter for Watched<'_> {
 /// Asks a hook about content. One that panics refuses this message, since the rest of it can still be read off in step.
 pub(super) fn ask(panics: &Counter, context: &Context, hook: impl FnOnce() -> Result<(), Reply>) -> Result<(), Reply> {
     let who = format_args!("[{}] session, at the content,", context.connection);
-    guarded(panics, who, hook).unwrap_or(Err(UNANSWERED)).map_err(Reply::into_refusal)
+    guarded(panics, who, hook).unwrap_or(Err(Reply::LOCAL_ERROR)).map_err(Reply::into_refusal)
 }

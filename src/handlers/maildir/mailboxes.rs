@@ -13,12 +13,13 @@ use parking_lot::Mutex;
 use super::folders::Folders;
 use super::quota::{Quota, QuotaSetting};
 use super::writer::{Settings, Writer};
-use super::{Job, MAX_WRITERS, Maildir, writers};
+use super::{MAX_WRITERS, Maildir};
 use crate::config::Config;
 use crate::content::spool::is_out_of_resources;
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::{Envelope, Recipient};
+use crate::handlers::delivery_pool::DeliveryPool;
 use crate::server::pool::Pool;
 use crate::session::{Context, Session, SessionFactory};
 use crate::syntax::address::ForwardPath;
@@ -34,8 +35,6 @@ const MAX_NAME: usize = 255;
 const POSTMASTER: &str = "postmaster";
 
 const UNKNOWN: Reply = Reply::fixed(550, Status::new(5, 1, 1), "No such mailbox here");
-const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
-const NO_ROOM: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
 
 /// Stores each message in a [`Maildir`] for each of its recipients, as the last step of delivery in a mail server does.
 ///
@@ -65,7 +64,7 @@ pub struct Mailboxes {
     // Of messages, and of their copies for further recipients.
     threads: Arc<Pool<Work>>,
     // Of the single Maildirs.
-    writers: Arc<Pool<Job>>,
+    writers: DeliveryPool<Arc<Writer>>,
 }
 
 /// Where the mailboxes are, and how they are kept.
@@ -111,7 +110,7 @@ impl Mailboxes {
         Ok(Mailboxes {
             root: Arc::new(Root { path: path.to_owned(), extension: None, settings, open: Mutex::default() }),
             threads: Arc::new(Pool::new(MAX_WRITERS, Config::default().worker_stack, Work::run)),
-            writers: Arc::new(writers()),
+            writers: DeliveryPool::new(MAX_WRITERS),
         })
     }
 
@@ -182,7 +181,7 @@ impl Mailboxes {
         drop(results);
         stored.iter().for_each(|(at, result)| replies[at] = Some(result));
         // What has panicked has sent nothing.
-        Response::each(replies.into_iter().map(|result| result.unwrap_or(Err(FAILED))))
+        Response::each(replies.into_iter().map(|result| result.unwrap_or(Err(Reply::NOT_STORED))))
     }
 }
 
@@ -231,7 +230,7 @@ impl Root {
 
 fn refused(place: &Path, error: &io::Error) -> Reply {
     log::error!("cannot open the mailbox {}: {error}", place.display());
-    if is_out_of_resources(error) { NO_ROOM } else { FAILED }
+    if is_out_of_resources(error) { Reply::NO_STORAGE } else { Reply::NOT_STORED }
 }
 
 /// Where below the root a recipient's mailbox may be: that of the whole name, or else that without its extension.

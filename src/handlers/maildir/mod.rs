@@ -5,11 +5,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Config;
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::{Envelope, Recipient};
-use crate::server::pool::Pool;
 use crate::syntax::reply::Reply;
 
 mod flush;
@@ -19,6 +17,7 @@ mod names;
 pub(super) mod quota;
 mod writer;
 
+use super::delivery_pool::{Answer, DeliveryPool};
 use folders::Folders;
 use quota::{Quota, QuotaSetting};
 use writer::{Settings, Writer};
@@ -28,22 +27,21 @@ const MAX_WRITERS: usize = 64;
 
 /// Stores each message as a file in a Maildir, and accepts it when it is on disk.
 ///
-/// A message is written to `tmp`, flushed to the disk, moved to `new`, and the folder is flushed as well; only then does
-/// the client get its 250. If anything fails, the client gets a 4xx and keeps its copy, and nothing is left in `new`. A crash
-/// at any moment leaves each accepted message whole in `new`; at most an unfinished one stays in `tmp`, where no reader looks.
-/// If the crash comes before the client has its 250, the client will send the message again. On a file system that does not
-/// keep what it has flushed, no program can promise this.
+/// A message is written to `tmp`, flushed to the disk, moved to `new`, and the folder is flushed as well; only then
+/// does the client get its 250. If anything fails, the client gets a 4xx and keeps its copy, and nothing is left in
+/// `new`. A crash at any moment leaves each accepted message whole in `new`; at most an unfinished file stays in `tmp`,
+/// where no reader looks. If the crash comes before the client has its 250, the client sends the message again. None of
+/// this holds on a file system that does not keep what it has flushed.
 ///
-/// A file begins with `Return-Path:`, a `Delivered-To:` for each recipient, and `Received:`; then comes the message. Lines
-/// end with LF, as readers of Maildirs expect: see [`crlf`](Maildir::crlf).
+/// A file begins with `Return-Path:`, a `Delivered-To:` for each recipient, and `Received:`; then comes the message.
+/// Lines end with LF, as readers of Maildirs expect: see [`crlf`](Maildir::crlf).
 ///
-/// `tmp`, `new` and `cur` are held open, and only ever used by way of that: nobody can lead the messages elsewhere with a
-/// link. If one of them is moved or replaced, messages are refused with `451 4.3.0` until the folders are good again; what
-/// takes a folder's place is looked at as at the start. A file system cannot be unmounted meanwhile.
+/// `tmp`, `new` and `cur` are held open and used only through these descriptors, so nobody can divert messages with a
+/// link. If one of them is moved or replaced, messages are refused with `451 4.3.0` until the folders are valid again;
+/// a folder that takes its place is checked as at the start. The file system cannot be unmounted meanwhile.
 ///
-/// Messages that arrive at the same time are stored in parallel, each by a thread of its own, and flushed together:
-/// sixty-four clients wait little longer than one. Several servers and processes may share one Maildir, since names are
-/// unique.
+/// Messages that arrive at the same time are stored in parallel, up to 64 at a time, and flushed together, so that many
+/// clients wait little longer than one. Several servers and processes may share one Maildir, since names are unique.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::Maildir};
@@ -55,31 +53,24 @@ const MAX_WRITERS: usize = 64;
 #[derive(Clone)]
 pub struct Maildir {
     store: Arc<Writer>,
-    // Clones share the threads too.
-    writers: Arc<Pool<Job>>,
-}
-
-/// A message to be stored by a thread of its own.
-struct Job {
-    store: Arc<Writer>,
-    delivery: Delivery,
+    writers: DeliveryPool<Arc<Writer>>,
 }
 
 impl Maildir {
-    /// The Maildir at `folder`, made if it is not there.
+    /// Opens the Maildir at `folder`, or creates it.
     ///
-    /// Files that a crash left in its `tmp` over 36 hours ago are removed: those that a `Maildir` has named, and no others.
+    /// Files that a crash left in its `tmp` over 36 hours ago are removed, but only those that a `Maildir` has named.
     ///
     /// # Errors
-    /// Those of making the folders and of looking into them. [`InvalidInput`](io::ErrorKind::InvalidInput) if the folder,
-    /// or its `tmp`, `new` or `cur`, is a link or no folder, or belongs to somebody else than the process's user or root;
-    /// above the Maildir there may be links.
+    /// Creating and reading the folders may fail. [`InvalidInput`](io::ErrorKind::InvalidInput) if the folder, or its
+    /// `tmp`, `new` or `cur`, is a link or not a folder, or belongs to another user than the process's and root. The
+    /// path above the Maildir may have links.
     pub fn create(folder: impl AsRef<Path>) -> io::Result<Maildir> {
         let path = folder.as_ref();
         let folders = Folders::create(path)?;
         folders.remove_abandoned()?;
         let store = Writer::new(path.to_owned(), Some(Arc::new(folders)), Settings::default());
-        Ok(Maildir { store: Arc::new(store), writers: Arc::new(writers()) })
+        Ok(Maildir { store: Arc::new(store), writers: DeliveryPool::new(MAX_WRITERS) })
     }
 
     /// Whether lines are stored with CRLF, exactly as they arrived, instead of LF. Default: false.
@@ -88,13 +79,14 @@ impl Maildir {
         self
     }
 
-    /// Whether a message that is there already is accepted without storing it again. Use this if your program cannot know
-    /// whether it stored a message before it was killed, as a worker that takes messages off a queue. Default: false.
+    /// Whether a message that is stored already is accepted without storing it again. Use this if your program cannot
+    /// know whether it stored a message before it was killed, such as a worker that takes messages off a queue.
+    /// Default: false.
     ///
-    /// Files are then named after the message: the time when it arrived, its [`id`](Envelope::id), and the name of the server
-    /// that received it. A message is there if `new` or `cur` has a file of that name, with any flags; one that was removed is
-    /// not. If several processes store a message at the same time, there is one file. Each message needs a look through `cur`,
-    /// which takes a millisecond for some thousand files.
+    /// Files are then named after the message: the time when it arrived, its [`id`](Envelope::id), and the name of the
+    /// server that received it. A message counts as stored if `new` or `cur` has a file of that name, with any flags;
+    /// one that was removed does not. If several processes store a message at the same time, there is one file. Each
+    /// message needs a search through `cur`, which takes a millisecond for some thousand files.
     pub fn once(mut self, once: bool) -> Maildir {
         self.store = Arc::new(self.store.with(|settings| settings.once = once));
         self
@@ -140,23 +132,13 @@ impl Maildir {
     }
 }
 
-fn writers() -> Pool<Job> {
-    Pool::new(MAX_WRITERS, Config::default().worker_stack, |Job { store, delivery }: Job| {
-        let (mail, answer) = delivery.take();
-        answer.respond(store.take(&mail, None));
-    })
-}
-
 impl Handler for Maildir {
     fn process_message(&mut self, mail: Envelope) -> Response {
-        self.store.take(&mail, None).into()
+        self.store.answer(&mail)
     }
 
     fn process_delivery(&mut self, delivery: Delivery) {
-        if let Err((Job { store, delivery }, _)) = self.writers.submit(Job { store: self.store.clone(), delivery }) {
-            let (mail, answer) = delivery.take();
-            answer.respond(store.take(&mail, None));
-        }
+        self.writers.process(self.store.clone(), delivery);
     }
 }
 

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -12,12 +11,13 @@ use super::folders::Folders;
 use super::names;
 use super::quota::{self, Admission, Counts, QuotaSetting};
 use crate::content::spool::is_out_of_resources;
+use crate::delivery::Response;
 use crate::envelope::{Envelope, Recipient};
+use crate::handlers::delivery_pool::Answer;
+use crate::stats::outage::Outage;
 use crate::syntax::parameter::Body;
 use crate::syntax::reply::{Reply, Status};
 
-const DISK_FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 const MAILBOX_FULL: Reply = Reply::fixed(452, Status::new(4, 2, 2), "Mailbox is full, try again later");
 const OVER_QUOTA: Reply = Reply::fixed(552, Status::new(5, 2, 2), "Message is larger than the mailbox may become");
 
@@ -44,15 +44,14 @@ pub(super) struct Writer {
     settings: Settings,
     // Of messages that are being stored, and are not yet in `maildirsize`.
     pending: Mutex<Counts>,
-    // So that a full disk is logged once, and not for each message that it refuses.
-    is_failing: AtomicBool,
+    outage: Outage,
 }
 
 impl Writer {
     pub fn new(path: PathBuf, folders: Option<Arc<Folders>>, settings: Settings) -> Writer {
         let host = names::of_host(&gethostname::gethostname().to_string_lossy());
         let (folders, pending) = (Mutex::new(folders), Mutex::default());
-        Writer { path, folders, host, settings, pending, is_failing: AtomicBool::new(false) }
+        Writer { path, folders, host, settings, pending, outage: Outage::default() }
     }
 
     /// The same with other settings.
@@ -66,7 +65,7 @@ impl Writer {
     pub fn take(&self, mail: &Envelope, to: Option<&Recipient>) -> Result<(), Reply> {
         match self.store(mail, to) {
             Ok(()) => {
-                if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed) {
+                if self.outage.ends() {
                     log::warn!("{} can be written to again", self.path.display());
                 }
                 Ok(())
@@ -85,10 +84,10 @@ impl Writer {
         match failure {
             Failure::Refused(reply) => reply,
             Failure::Io(e) => {
-                if !self.is_failing.swap(true, Ordering::Relaxed) {
+                if self.outage.begins("disk") {
                     log::error!("cannot store messages in {}: {e}", self.path.display());
                 }
-                if is_out_of_resources(&e) { DISK_FULL } else { FAILED }
+                if is_out_of_resources(&e) { Reply::NO_STORAGE } else { Reply::NOT_STORED }
             }
         }
     }
@@ -264,6 +263,12 @@ impl Writer {
             // The next count of the whole mailbox is right again.
             log::warn!("cannot note the size of a message in {}: {e}", self.path.display());
         }
+    }
+}
+
+impl Answer for Arc<Writer> {
+    fn answer(&self, mail: &Envelope) -> Response {
+        self.take(mail, None).into()
     }
 }
 

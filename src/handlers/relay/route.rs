@@ -15,8 +15,11 @@ use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xforward::Xforward;
 use crate::upstream::{AWAY, Client, ClientError, Upstream};
 
-/// A connection that nobody used for so long is closed: the other end has better use for it.
+/// An idle connection is closed after this time.
 const IDLE_TIME: Duration = Duration::from_secs(30);
+
+/// How many idle connections are kept by default.
+pub(super) const IDLE_CONNECTIONS: usize = 10;
 
 const BROKEN: Reply = Reply::fixed(451, Status::new(4, 4, 2), "Connection to the next mail server lost");
 const ODD_REPLY: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail server is not understood");
@@ -36,9 +39,9 @@ pub(in crate::handlers) struct Route {
 pub(super) enum BeginError {
     /// The server cannot carry what the message needs, or has refused its sender for good.
     Refused(Reply),
-    /// It may be different later.
+    /// It may succeed later.
     NotNow(Reply),
-    /// The server has let all the time pass that it had, or is about to for somebody else.
+    /// The server did not answer in time, or another client is waiting for it.
     Silent(Reply),
 }
 
@@ -220,7 +223,7 @@ impl UpstreamTransaction {
         self.accepted
     }
 
-    /// Whether the server has let all the time pass that it had.
+    /// Whether the server did not answer in time.
     pub fn is_silent(&self) -> bool {
         self.is_silent
     }
@@ -251,7 +254,7 @@ impl UpstreamTransaction {
         }
     }
 
-    /// What can be told only from the content.
+    /// Refuses what only the content shows.
     fn check(&self, survey: &Survey) -> Result<(), Reply> {
         if survey.is_loop {
             Err(LOOP)
@@ -282,7 +285,7 @@ fn forwarding(client: &Client, xforward: Option<&Xforward>) -> Vec<String> {
     xforward.map(|xforward| xforward.commands(offered)).unwrap_or_default()
 }
 
-/// The server's word, if it is one that accepts or refuses.
+/// The server's reply, if it accepts or refuses.
 fn verdict(reply: Reply) -> Reply {
     match reply.code() {
         250..=259 | 400..=599 => reply.passed_on(),

@@ -1,0 +1,62 @@
+//! Which settings a listener has of its own, and what then holds for its connections.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::error::SettingError;
+use crate::io::tls::Tls;
+
+/// What a listener does otherwise than the builder says: `None` is what the builder says.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Policy {
+    pub name: Option<Arc<str>>,
+    pub tls: Option<Tls>,
+    pub implicit_tls: bool,
+    pub require_tls: Option<bool>,
+    pub offer_auth: Option<bool>,
+    pub require_auth: Option<bool>,
+    pub smtputf8: Option<bool>,
+    pub data_size_limit: Option<u64>,
+    pub lmtp: Option<bool>,
+}
+
+impl Policy {
+    /// The settings of the listener's connections.
+    pub fn apply(&self, config: &Config) -> Config {
+        Config {
+            require_tls: self.require_tls.unwrap_or(config.require_tls),
+            require_auth: self.require_auth.unwrap_or(config.require_auth),
+            smtputf8: self.smtputf8.unwrap_or(config.smtputf8),
+            data_size_limit: self.data_size_limit.unwrap_or(config.data_size_limit),
+            lmtp: self.lmtp.unwrap_or(config.lmtp),
+            ..config.clone()
+        }
+    }
+
+    /// Whether clients are offered AUTH where the server has an authenticator.
+    pub fn offers_auth(&self) -> bool {
+        self.offer_auth.unwrap_or(true)
+    }
+
+    /// Finds what cannot be true together, on a server that has TLS and an authenticator or has not.
+    pub fn check(&self, config: &Config, has_tls: bool, has_authenticator: bool) -> Result<(), SettingError> {
+        let config = self.apply(config);
+        let has_tls = has_tls || self.tls.is_some();
+        let problem = if config.decode_data && config.smtputf8 {
+            SettingError::DecodeDataWithSmtputf8
+        } else if config.require_tls && !has_tls {
+            SettingError::RequireTlsWithoutTls
+        } else if self.implicit_tls && !has_tls {
+            SettingError::ImplicitTlsWithoutTls
+        } else if config.require_auth && !has_authenticator {
+            SettingError::RequireAuthWithoutAuthenticator
+        } else if self.offer_auth == Some(true) && !has_authenticator {
+            SettingError::OfferAuthWithoutAuthenticator
+        } else if config.require_auth && !self.offers_auth() {
+            SettingError::RequireAuthWithoutOffer
+        } else {
+            return Ok(());
+        };
+        Err(problem)
+    }
+}
