@@ -98,6 +98,8 @@ pub(crate) struct Config {
     pub proxies: Vec<Network>,
     /// Who may say XCLIENT.
     pub xclient: Vec<Network>,
+    /// Who may say XFORWARD.
+    pub xforward: Vec<Network>,
     pub require_tls: bool,
     pub require_auth: bool,
     #[cfg(feature = "auth")]
@@ -176,6 +178,7 @@ impl Default for Config {
             future_release: None,
             proxies: Vec::new(),
             xclient: Vec::new(),
+            xforward: Vec::new(),
             require_tls: false,
             require_auth: false,
             #[cfg(feature = "auth")]

@@ -94,6 +94,7 @@
 //! | read a message | [`Envelope`], its [`Content`], [`Recipient`]s and [`MailParameters`] |
 //! | take messages | a [`Handler`] or a closure, by [`Builder::serve`]; several at once by [`Builder::serve_with`]; your own loop by [`Builder::deliveries`] |
 //! | answer them | [`Response`] and [`Reply`]; `?` on an [`std::io::Error`] answers `451 4.3.0` |
+//! | add a header, change the content, give a message to other handlers | [`Envelope::prepend_header`], [`Envelope::rewrite`], [`Envelope::for_recipients`]; [`Envelope::builder`] makes one |
 //! | print, store or relay them | the ready-made [`handlers`] |
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
 //! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
@@ -125,7 +126,7 @@
 //!   BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422), and REQUIRETLS (RFC 8689) under TLS;
 //! - with a certificate or an authenticator: STARTTLS (RFC 3207), AUTH (RFC 4954);
 //! - on request: SMTPUTF8 (RFC 6531), MT-PRIORITY (RFC 6710), DELIVERBY (RFC 2852), FUTURERELEASE (RFC 4865), PRDR (a
-//!   draft), and for listed networks the PROXY protocol and XCLIENT.
+//!   draft), and for listed networks the PROXY protocol, XCLIENT and XFORWARD.
 //!
 //! Only CRLF ends a line and only CRLF.CRLF ends a message, so no message can be smuggled inside another. Whatever happens
 //! to a message, the server never takes its octets for a command.
@@ -185,6 +186,7 @@ pub use config::LineEnds;
 pub use content::{Content, ContentReader, TextError};
 pub use delivery::handler::Handler;
 pub use delivery::{Delivery, PendingAnswer, Response};
+pub use envelope::build::{EnvelopeBuilder, EnvelopeError};
 pub use envelope::tls_info::TlsInfo;
 pub use envelope::values::Values;
 pub use envelope::{Endpoint, EndpointError, Envelope, MessageId, MessageIdError, Protocol, ProtocolError, Recipient};
@@ -204,11 +206,14 @@ pub use stats::{Refusals, RefusedConnections, Stats, Timeouts};
 pub use syntax::address::{AddressError, AddressLiteral, ForwardPath, Mailbox, ReversePath};
 pub use syntax::command::Verb;
 pub use syntax::escaped::Escaped;
+pub use syntax::header::HeaderError;
 pub use syntax::network::{Network, NetworkError};
 pub use syntax::parameter::{
     AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,
 };
+pub use syntax::proxy_info::{ProxyInfo, ProxyTls};
 pub use syntax::reply::{Reply, ReplyError, Status, StatusError};
+pub use syntax::xforward::{Xforward, XforwardSource};
 pub use upstream::Upstream;
 #[cfg(feature = "_tls")]
 pub use upstream::UpstreamTls;

@@ -17,7 +17,7 @@ pub(crate) enum Overflow {
     NoRoom,
     /// The disk failed.
     NotStored,
-    /// Its message was answered before it had come.
+    /// Its message was answered, or refused by a hook, before it had come.
     Unwanted,
 }
 
@@ -66,7 +66,7 @@ impl Collector {
         self.overflow.map(|(why, _)| why)
     }
 
-    /// Nobody wants the content any more: lets go of it, and only counts on.
+    /// Nobody wants the content any more, since its message was answered or refused: lets go of it, and only counts on.
     pub fn abandon(&mut self) {
         if self.overflow.is_none() {
             self.give_up(Overflow::Unwanted);

@@ -2,6 +2,8 @@
 
 pub(crate) mod budget;
 pub(crate) mod collector;
+mod head;
+mod rewrite;
 pub(crate) mod segments;
 pub(crate) mod spool;
 pub(crate) mod store;
@@ -10,10 +12,12 @@ pub(crate) mod writer;
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::sync::Arc;
 
+use crate::content::head::Head;
 use crate::content::segments::{SEGMENT, Segments};
 use crate::content::spool::{SpoolFile, SpoolReader, is_out_of_resources};
-use crate::content::store::ContentReservation;
+use crate::content::store::{ContentReservation, ContentStore};
 use crate::syntax::reply::{Reply, Status};
 
 /// The octets of the longest character.
@@ -26,6 +30,8 @@ const MAX_UTF8: usize = 4;
 /// fail.
 pub struct Content {
     place: Storage,
+    // What was put before it; of most messages nothing.
+    head: Option<Box<Head>>,
 }
 
 /// Where content is.
@@ -36,59 +42,135 @@ enum Storage {
     Disk(SpoolFile, ContentReservation),
     // Octets that came from elsewhere than a client, and count against no budget.
     Elsewhere(Segments),
+    // The same for several envelopes, and given back with the last of them.
+    Shared(Arc<Storage>),
+}
+
+impl Storage {
+    /// What is in memory, or else the file.
+    fn segments(&self) -> Result<&Segments, &SpoolFile> {
+        match self {
+            Storage::Memory(room) => Ok(&room.segments),
+            Storage::Disk(file, _) => Err(file),
+            Storage::Elsewhere(segments) => Ok(segments),
+            Storage::Shared(storage) => storage.segments(),
+        }
+    }
+
+    fn room(&self) -> Option<&ContentReservation> {
+        match self {
+            Storage::Memory(room) | Storage::Disk(_, room) => Some(room),
+            Storage::Elsewhere(_) => None,
+            Storage::Shared(storage) => storage.room(),
+        }
+    }
+
+    /// What it has of the budgets, unless others have it as well.
+    fn room_mut(&mut self) -> Option<&mut ContentReservation> {
+        match self {
+            Storage::Memory(room) | Storage::Disk(_, room) => Some(room),
+            Storage::Elsewhere(_) => None,
+            Storage::Shared(storage) => Arc::get_mut(storage)?.room_mut(),
+        }
+    }
 }
 
 impl Default for Content {
     fn default() -> Content {
-        Content { place: Storage::Elsewhere(Segments::default()) }
+        Content::at(Storage::Elsewhere(Segments::default()))
     }
 }
 
 impl Content {
+    fn at(place: Storage) -> Content {
+        Content { place, head: None }
+    }
+
     pub(crate) fn in_memory(room: ContentReservation) -> Content {
-        Content { place: Storage::Memory(room) }
+        Content::at(Storage::Memory(room))
     }
 
     /// Octets that did not come from a client, and count against no budget.
-    #[cfg(feature = "redis")]
     pub(crate) fn from_octets(octets: Vec<u8>) -> Content {
-        Content { place: Storage::Elsewhere(Segments::whole(octets)) }
+        Content::at(Storage::Elsewhere(Segments::whole(octets)))
     }
 
     pub(crate) fn on_disk(file: SpoolFile, room: ContentReservation) -> Content {
-        Content { place: Storage::Disk(file, room) }
+        Content::at(Storage::Disk(file, room))
     }
 
-    /// What is in memory, or else the file.
-    fn segments(&self) -> Result<&Segments, &SpoolFile> {
-        match &self.place {
-            Storage::Memory(room) => Ok(&room.segments),
-            Storage::Disk(file, _) => Err(file),
-            Storage::Elsewhere(segments) => Ok(segments),
+    /// The same content once more, without a copy.
+    pub(crate) fn share(&mut self) -> Content {
+        let shared = match std::mem::replace(&mut self.place, Storage::Elsewhere(Segments::default())) {
+            Storage::Shared(shared) => shared,
+            own => Arc::new(own),
+        };
+        self.place = Storage::Shared(shared.clone());
+        Content { place: Storage::Shared(shared), head: self.head.clone() }
+    }
+
+    /// Puts a header field, with its CRLF, before all that is there.
+    pub(crate) fn prepend(&mut self, field: &[u8]) {
+        let separator = if self.head.is_none() { self.separator() } else { "" };
+        let head = self.head.get_or_insert_default();
+        if !separator.is_empty() {
+            head.push(separator.as_bytes());
+        }
+        head.push(field);
+        if let Some(room) = self.place.room_mut() {
+            room.add((separator.len() + field.len()) as u64);
         }
     }
 
-    /// The file, if it is there.
+    /// What has to stand between header fields and this content: an empty line if it begins with a blank, which would go on
+    /// with the last of them. Such a message has no header of its own.
+    pub(crate) fn separator(&self) -> &'static str {
+        let mut reader = self.reader();
+        // What cannot be read does not get far.
+        let first = reader.fill_buf().ok().and_then(|octets| octets.first());
+        if matches!(first, Some(b' ' | b'\t')) { "\r\n" } else { "" }
+    }
+
+    /// Where its server keeps content, if one received it.
+    fn store(&self) -> Option<&Arc<ContentStore>> {
+        self.place.room().map(ContentReservation::store)
+    }
+
+    /// The file and what is before it, if there is one.
     #[cfg(feature = "mime")]
-    pub(crate) fn spooled(&self) -> Option<&SpoolFile> {
-        self.segments().err()
+    pub(crate) fn spooled(&self) -> Option<(Vec<u8>, &SpoolFile)> {
+        let file = self.place.segments().err()?;
+        Some((self.head_fields().iter().rev().flat_map(|field| field.iter().copied()).collect(), file))
     }
 
     /// The length in octets.
     pub fn len(&self) -> u64 {
-        self.segments().map_or_else(SpoolFile::len, Segments::len)
+        let head = self.head.as_ref().map_or(0, |head| head.len());
+        head + self.place.segments().map_or_else(SpoolFile::len, Segments::len)
     }
 
     /// How many octets of memory it takes, unused room included; 0 if it is on disk.
     pub fn memory_octets(&self) -> u64 {
-        self.segments().map_or(0, Segments::memory_octets)
+        let head = self.head.as_ref().map_or(0, |head| head.memory_octets());
+        head + self.place.segments().map_or(0, Segments::memory_octets)
     }
 
     /// No longer counts it against the budgets of the server that received it.
     pub(crate) fn leave_budgets(&mut self) {
-        match &mut self.place {
-            Storage::Memory(room) | Storage::Disk(_, room) => room.leave_budgets(),
-            Storage::Elsewhere(_) => {}
+        if let Some(room) = self.place.room_mut() {
+            room.leave_budgets();
+        }
+    }
+
+    fn head_fields(&self) -> &[Arc<[u8]>] {
+        self.head.as_ref().map_or(&[], |head| head.fields())
+    }
+
+    /// All of it in one slice, if it is.
+    fn as_slice(&self) -> Option<&[u8]> {
+        match self.place.segments().map(Segments::as_slices) {
+            Ok((only, [])) if self.head.is_none() => Some(only),
+            _ => None,
         }
     }
 
@@ -97,15 +179,14 @@ impl Content {
         self.len() == 0
     }
 
-    /// All of the content. Up to 64 KiB are borrowed; larger content is copied into one piece of memory, or read from
-    /// disk. Use [`reader`](Content::reader) to avoid the copy.
+    /// All of the content. Up to 64 KiB are borrowed; larger content, and content with a header
+    /// [before it](crate::Envelope::prepend_header), is copied into one piece of memory, or read from disk. Use
+    /// [`reader`](Content::reader) to avoid the copy.
     ///
     /// # Errors
     /// Reading content that is on disk may fail.
     pub fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
-        if let Ok(segments) = self.segments()
-            && let (only, []) = segments.as_slices()
-        {
+        if let Some(only) = self.as_slice() {
             return Ok(Cow::Borrowed(only));
         }
         let mut octets = Vec::with_capacity(usize::try_from(self.len()).unwrap_or(0));
@@ -115,20 +196,23 @@ impl Content {
 
     /// A reader from the start, to process the content without having all of it in memory. Each reader is independent.
     pub fn reader(&self) -> ContentReader<'_> {
-        ContentReader(match self.segments() {
+        let content = match self.place.segments() {
             Ok(segments) => {
                 let (first, others) = segments.as_slices();
                 Source::Memory(first, others)
             }
             Err(file) => Source::Disk(BufReader::with_capacity(SEGMENT, file.reader())),
-        })
+        };
+        let mut reader = ContentReader { field: &[], behind: self.head_fields(), content };
+        reader.begin_field();
+        reader
     }
 
     /// Whether it is UTF-8, checked without having all of it in memory.
     pub(crate) fn is_utf8(&self) -> io::Result<bool> {
-        match self.segments().map(Segments::as_slices) {
-            Ok((only, [])) => Ok(str::from_utf8(only).is_ok()),
-            _ => is_utf8(self.reader(), SEGMENT),
+        match self.as_slice() {
+            Some(only) => Ok(str::from_utf8(only).is_ok()),
+            None => is_utf8(self.reader(), SEGMENT),
         }
     }
 
@@ -174,7 +258,12 @@ fn is_utf8(mut from: impl Read, segment: usize) -> io::Result<bool> {
 
 /// Reads a message's [`Content`] in segments. A line or a character may begin in one segment and end in the next.
 #[derive(Debug)]
-pub struct ContentReader<'a>(Source<'a>);
+pub struct ContentReader<'a> {
+    // What was not read of a field before the content, and the fields behind it, from their end.
+    field: &'a [u8],
+    behind: &'a [Arc<[u8]>],
+    content: Source<'a>,
+}
 
 #[derive(Debug)]
 enum Source<'a> {
@@ -183,9 +272,17 @@ enum Source<'a> {
     Disk(BufReader<SpoolReader<'a>>),
 }
 
+impl ContentReader<'_> {
+    fn begin_field(&mut self) {
+        if let (true, Some((next, others))) = (self.field.is_empty(), self.behind.split_last()) {
+            (self.field, self.behind) = (next, others);
+        }
+    }
+}
+
 impl Read for ContentReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if let Source::Disk(file) = &mut self.0 {
+        if let (true, Source::Disk(file)) = (self.field.is_empty(), &mut self.content) {
             // Large reads go past its buffer.
             return file.read(buf);
         }
@@ -197,14 +294,21 @@ impl Read for ContentReader<'_> {
 
 impl BufRead for ContentReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match &mut self.0 {
+        if !self.field.is_empty() {
+            return Ok(self.field);
+        }
+        match &mut self.content {
             Source::Memory(segment, _) => Ok(segment),
             Source::Disk(file) => file.fill_buf(),
         }
     }
 
     fn consume(&mut self, amount: usize) {
-        match &mut self.0 {
+        if !self.field.is_empty() {
+            self.field = &self.field[amount..];
+            return self.begin_field();
+        }
+        match &mut self.content {
             Source::Memory(segment, behind) => {
                 *segment = &segment[amount..];
                 if let (true, Some((next, others))) = (segment.is_empty(), behind.split_first()) {

@@ -45,7 +45,6 @@ pub(crate) struct Segments {
 
 impl Segments {
     /// Octets that are in one segment already, however large, to which none are added.
-    #[cfg(feature = "redis")]
     pub fn whole(octets: Vec<u8>) -> Segments {
         Segments { first: octets, others: Vec::new() }
     }

@@ -116,7 +116,7 @@ impl ContentReservation {
         ContentReservation { store: store.clone(), held: 0, in_memory: 0, segments: Segments::default() }
     }
 
-    pub fn store(&self) -> &ContentStore {
+    pub fn store(&self) -> &Arc<ContentStore> {
         &self.store
     }
 
@@ -140,6 +140,14 @@ impl ContentReservation {
     /// Has just as many octets in memory.
     pub fn set_in_memory(&mut self, total: u64) {
         self.store.memory.set(&mut self.in_memory, total);
+    }
+
+    /// Counts octets in memory that came to what is counted already, whether or not the budgets have them.
+    pub fn add(&mut self, octets: u64) {
+        if self.held > 0 {
+            self.set_held(self.held + octets);
+            self.set_in_memory(self.in_memory + octets);
+        }
     }
 
     /// Makes the last segment large enough for `size` octets.

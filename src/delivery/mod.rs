@@ -145,6 +145,12 @@ impl Delivery {
         &self.envelope
     }
 
+    /// The message, for a handler that changes it before it gives the delivery to
+    /// [another](crate::Handler::process_delivery).
+    pub fn envelope_mut(&mut self) -> &mut Envelope {
+        &mut self.envelope
+    }
+
     /// Accepts the message: `250 2.0.0 OK` with its id. From then on you are responsible for it.
     pub fn accept(self) {
         self.respond(());

@@ -1,5 +1,7 @@
 //! A message, and what is known about how it arrived.
 
+pub(crate) mod build;
+mod change;
 mod endpoint;
 mod message_id;
 mod protocol;
@@ -23,6 +25,7 @@ use crate::syntax::address::{ForwardPath, ReversePath, is_helo_name};
 use crate::syntax::date;
 use crate::syntax::heap::allocation;
 use crate::syntax::parameter::MailParameters;
+use crate::syntax::xforward::Xforward;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use message_id::{MessageId, MessageIdError};
@@ -36,6 +39,8 @@ mod parsed;
 ///
 /// The content is as the client sent it, with CRLF line ends, dots unstuffed, and without the final dot. No header is added;
 /// [`received_header`](Envelope::received_header) makes the trace line that you need if you store or relay the message.
+/// A handler can [put headers before it](Envelope::prepend_header), [change](Envelope::rewrite) it, and give it to other
+/// handlers; a program can [make](Envelope::builder) one of its own.
 ///
 /// ```
 /// use std::io::Write;
@@ -64,6 +69,7 @@ pub struct Envelope {
     pub(crate) protocol: Protocol,
     pub(crate) tls: Option<Arc<TlsInfo>>,
     pub(crate) identity: Option<Arc<str>>,
+    pub(crate) xforward: Option<Box<Xforward>>,
     pub(crate) reverse_path: ReversePath,
     pub(crate) parameters: MailParameters,
     pub(crate) recipients: Vec<Recipient>,
@@ -115,6 +121,11 @@ impl Envelope {
     /// The user, if the client has authenticated (RFC 4954).
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
+    }
+
+    /// Where it came from before the client, in the client's words, if [it may say so](crate::Builder::xforward) and has.
+    pub fn xforward(&self) -> Option<&Xforward> {
+        self.xforward.as_deref()
     }
 
     /// The reverse-path, to which notices about this message go. Compares with `&str`; the null reverse-path equals `""`.
@@ -191,13 +202,15 @@ impl Envelope {
         let sender = self.reverse_path.mailbox().map_or(0, |mailbox| allocation(mailbox.as_str().len()));
         let names = allocation(self.helo.len()) + self.identity.as_ref().map_or(0, |name| allocation(name.len()));
         let transcript = self.transcript.as_ref().map_or(0, Transcript::heap_octets);
-        let known = sender + self.parameters.heap_octets() + names + transcript;
+        let xforward = self.xforward.as_ref().map_or(0, |xforward| xforward.heap_octets());
+        let known = sender + self.parameters.heap_octets() + names + transcript + xforward;
         allocation(size_of::<Envelope>()) + known + list + recipients + self.content.memory_octets()
     }
 
     /// Takes the envelope out of its server's [`memory_budget`](crate::Builder::memory_budget) and
     /// [`buffer_budget`](crate::Builder::buffer_budget), against which it would count until it is dropped. For a program that
     /// keeps messages for long and has a limit of its own: [`memory_octets`](Envelope::memory_octets) tells what to count.
+    /// Content that [several envelopes](Envelope::for_recipients) have counts until the last of them is dropped.
     pub fn leave_budgets(&mut self) {
         self.reservation = None;
         self.content.leave_budgets();
@@ -268,6 +281,7 @@ mod tests {
             protocol: Protocol::Esmtp,
             tls: None,
             identity: None,
+            xforward: None,
             reverse_path: ReversePath::Null,
             parameters: MailParameters::default(),
             recipients: recipients

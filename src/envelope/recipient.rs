@@ -1,8 +1,9 @@
 //! A recipient of a message.
 
 use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 
-use crate::syntax::address::ForwardPath;
+use crate::syntax::address::{AddressError, ForwardPath};
 use crate::syntax::heap::allocation;
 use crate::syntax::parameter::RcptParameters;
 
@@ -45,6 +46,15 @@ impl Recipient {
     /// What followed the address in RCPT.
     pub fn parameters(&self) -> &RcptParameters {
         &self.parameters
+    }
+}
+
+impl FromStr for Recipient {
+    type Err = AddressError;
+
+    /// Takes an address with or without angle brackets, and has no parameters.
+    fn from_str(text: &str) -> Result<Recipient, AddressError> {
+        Ok(Recipient::new(text.parse()?, RcptParameters::default()))
     }
 }
 

@@ -40,9 +40,9 @@
 //! | REQUIRETLS | yes, within TLS | no | no | on request | no | no | on request |
 //! | LIMITS RCPTMAX | yes | no | no | yes, if there is a limit | no | no | no |
 //! | MT-PRIORITY, DELIVERBY | on request | no | no | on request | no | no | no |
-//! | other extensions | PRDR, FUTURERELEASE on request | no | no | RRVS on request | no | no | XFORWARD on request |
+//! | other extensions | PRDR, FUTURERELEASE, XFORWARD on request | no | no | RRVS on request | no | no | XFORWARD on request |
 //! | LMTP; a reply for each recipient | yes, yes | LHLO, but one reply | no | yes, yes | yes, yes | no | yes, yes |
-//! | PROXY protocol | 1 and 2 | 1 and 2, with TLVs | no | no | 1 and 2 | no | 1 |
+//! | PROXY protocol | 1 and 2, with TLVs | 1 and 2, with TLVs | no | no | 1 and 2 | no | 1 |
 //! | XCLIENT | yes | no | no | no | on request | no | yes |
 //! | STARTTLS; implicit TLS | yes; yes | yes; yes | no | yes; yes | yes; yes | yes; no | yes; yes |
 //! | AUTH mechanisms included | PLAIN, LOGIN, SCRAM-SHA-256 and -PLUS, OAUTHBEARER, XOAUTH2, EXTERNAL | PLAIN, LOGIN | no | by go-sasl | PLAIN, LOGIN | PLAIN, LOGIN | PLAIN, LOGIN, XOAUTH2, CRAM-MD5 |
@@ -55,10 +55,10 @@
 //! | limits for an address or network | on request | no | no | no | a rate for each address, on request | no | no |
 //! | recipients, by default | 1,000 | unlimited | unlimited | unlimited; on request | 100 | unlimited | unlimited; on request |
 //! | errors that end a connection | 20 of any kind, 3 of AUTH | 5 unknown commands | none | more than 3 unknown or bad commands | none | none | 10 unknown commands |
-//! | content | in memory, and on disk when memory runs short; whole | in memory; whole | in memory; whole | as it comes | as it comes | as it comes | as it comes |
+//! | content | in memory, and on disk when memory runs short; whole, and to a hook as it comes | in memory; whole | in memory; whole | as it comes | as it comes | as it comes | as it comes |
 //! | if a handler fails | `451`, the message stays with its client | `500` with the exception's text | connection ends | `421` for a panic | `421` for a panic; an error is a `502`, or the reply that it names | left to the handler | left to the handler |
 //! | at shutdown | idle clients are told, messages in progress finish | all are cut | all are cut | waits until clients leave, or until the program stops waiting | waits until clients leave, up to a deadline, then cuts them | no shutdown | waits 30 s, then tells the rest and cuts them |
-//! | handlers to print, store and relay | `Debugging`, `Maildir`, `Proxy`, `Mailman`, `RedisStream` | `Debugging`, `Mailbox`, `Proxy` | `DebuggingServer`, `PureProxy`, `MailmanProxy` | no | no | no | no |
+//! | handlers to print, store and relay | `Debugging`, `Maildir`, `Mailboxes`, `Proxy`, `Mailman`, `RedisStream` | `Debugging`, `Mailbox`, `Proxy` | `DebuggingServer`, `PureProxy`, `MailmanProxy` | no | no | no | no |
 //!
 //! Where the others do better:
 //!

@@ -72,6 +72,7 @@
 //! | [`clear_text_auth`](Builder::clear_text_auth) | off | PLAIN and LOGIN show the password to whoever listens. They are offered under TLS, and to clients on this machine while TLS is not required |
 //! | [`proxy_protocol`](Builder::proxy_protocol) | nobody | Whoever may send a PROXY header may pose as any client |
 //! | [`xclient`](Builder::xclient) | nobody | The same, and as any user |
+//! | [`xforward`](Builder::xforward) | nobody | Whoever may say it decides what the log of the next server names as a message's origin |
 //! | [`reuse_port`](Builder::reuse_port) | off | A second server started by mistake fails instead of taking half of the mail |
 //!
 //! # A listener's own settings

@@ -78,12 +78,12 @@
 //! | `handle_HELO`, `handle_EHLO` | [`Session::helo`]; [`Context::is_extended`] in later hooks tells which it was. You cannot edit the list of extensions: it follows from the settings |
 //! | `handle_MAIL` | [`Session::mail`], with the [`ReversePath`] and typed [`MailParameters`] |
 //! | `handle_RCPT` | [`Session::rcpt`], with the [`Recipient`] and its [`RcptParameters`] |
-//! | `handle_DATA` | [`Handler::process_message`], or a closure; [`Session::data`] is asked before the content is sent |
+//! | `handle_DATA` | [`Handler::process_message`], or a closure; [`Session::data`] is asked before the content is sent, [`Session::content`] sees it while it comes |
 //! | `handle_RSET` | [`Session::rset`] |
 //! | `handle_VRFY` | [`Session::vrfy`]; `HELP` and `EXPN` have hooks too, [`Session::help`] and [`Session::expn`] |
 //! | `handle_NOOP`, `handle_QUIT` | [`Session::command`], which sees every line and may answer it; a 221 ends the connection. Put what must happen at the end of a connection, with or without QUIT, into [`Session::disconnect`] |
 //! | `handle_STARTTLS` | none: after the handshake the session begins anew, and [`Session::helo`] finds [`Context::tls`], with the client's certificate if there is one. It may refuse |
-//! | `handle_PROXY` | [`Session::connect`], which sees the client that the header names as [`Context::peer`]. [`Builder::proxy_protocol`] lists the proxies whose headers are believed. The header's additions (TLVs) are dropped |
+//! | `handle_PROXY` | [`Session::connect`], which sees the client that the header names as [`Context::peer`]. [`Builder::proxy_protocol`] lists the proxies whose headers are believed. The header's additions (TLVs) are in [`Context::proxy`], checked and typed |
 //! | `handle_AUTH`, `auth_MECHANISM`, `@auth_mechanism` | an [`Authenticator`](crate::Authenticator), for the mechanisms of [`Mechanism`](crate::Mechanism). You cannot add others |
 //! | `handle_exception` | none: a panic in a handler is a `451 4.3.0` and one in a session a 421, each with a line in the log. Errors are values: return them as a [`Reply`] |
 //! | `process_message` (the old form) | [`Handler::process_message`] |
@@ -162,6 +162,7 @@
 //! | `envelope.content` | [`Envelope::bytes`]; [`Envelope::content`] to read it in pieces, since it may be on disk |
 //! | `envelope.content` with `decode_data` | [`Envelope::text`], whose lines end with `\n` |
 //! | `envelope.original_content` | [`Envelope::bytes`] |
+//! | `envelope.content = ...`, a header in front | [`Envelope::with_content`], [`Envelope::prepend_header`] |
 //!
 //! # Its handlers
 //!

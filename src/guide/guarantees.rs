@@ -14,9 +14,10 @@
 //!
 //! The server sends `250` to a message after the handler has accepted it, never before. [`handlers::Maildir`] accepts
 //! once the file is flushed to the disk, moved to `new`, and the folder flushed too: after `kill -9` or a power cut at
-//! any moment, each acknowledged message is there, whole. Nothing partial is ever in `new`. [`handlers::Proxy`] accepts
-//! once the next server has, with that server's reply. `handlers::RedisStream` accepts once Redis has: what that is
-//! worth is in [`scaling_out`](crate::guide::scaling_out).
+//! any moment, each acknowledged message is there, whole. Nothing partial is ever in `new`. [`handlers::Mailboxes`] does
+//! the same for each recipient's Maildir. [`handlers::Proxy`] accepts once the next server has, with that server's
+//! reply. `handlers::RedisStream` accepts once Redis has: what that is worth is in
+//! [`scaling_out`](crate::guide::scaling_out).
 //!
 //! A message may arrive twice. If the reply to it is lost on the way, its client sends it again, as RFC 5321 section
 //! 6.1 requires. The same happens if the client got a refusal while the handler was still at work, at the end of
@@ -76,7 +77,8 @@
 //!
 //! Messages wait in a channel of [`queue_capacity`](Builder::queue_capacity) (1,024); their clients wait with them, up
 //! to [`handler_timeout`](Builder::handler_timeout) (600 s, as long as RFC 5321 section 4.5.3.2.6 has clients wait),
-//! and then get `451 4.3.0`. If a handler panics, its client gets `451 4.3.0` and the server goes on. If a session, its
+//! and then get `451 4.3.0`. If a handler panics, its client gets `451 4.3.0` and the server goes on. If a session
+//! panics while it sees [content](crate::Session::content), the message gets `451 4.3.0`. If it panics elsewhere, or its
 //! factory or an authenticator panics, the client gets `421 4.3.0`; if a TLS library does, the connection ends.
 //! [`Stats::panics`](crate::Stats::panics) counts panics.
 //!
@@ -102,7 +104,8 @@
 //!
 //! [`handlers::Maildir`] answers `452 4.3.1` for lack of room or descriptors, and `451 4.3.0` for anything else that
 //! fails. The client keeps the message, and never sees a path or an error text of the system. The log has one line when
-//! the failures begin and one when they end.
+//! the failures begin and one when they end. A mailbox that is full by its [`Quota`](handlers::Quota) gets `452 4.2.2`;
+//! over LMTP only its own recipient does.
 //!
 //! # Nothing but exit status 0 accepts
 //!

@@ -20,7 +20,8 @@
 //!    a firewall keep others away from the port. Otherwise all clients have the balancer's address: limits count them
 //!    as one, and a relay trusts them if it trusts the balancer.
 //! 8. Run it without root: `examples/deploy/` has a systemd service whose socket is opened for it. Give the spool
-//!    folder and the Maildir a file system with a quota, and watch how full it is.
+//!    folder and the Maildir a file system with a quota, or the Maildir a [`Quota`](handlers::Quota), and watch how full
+//!    it is.
 //! 9. Accept a message only when it is safe, keep handlers quick, and treat everything in the message, headers
 //!    included, as a claim by a stranger.
 //! 10. Build with `panic = "unwind"`, the default. Keep the TLS library and the dependencies current.
@@ -151,6 +152,8 @@
 //! - **the handler:** Sender, recipients and peer in [`Envelope`](crate::Envelope) are parsed and checked. Headers of
 //!   the message are claims, `X-Peer` and `Received` included; the server's own come first. An address is text that the
 //!   client chose: a local part may contain `/`, and quoted also `../`, so do not make a path of it unchecked.
+//!   `handlers::Mailboxes` checks it. A header that a handler [puts before](crate::Envelope::prepend_header) a message
+//!   cannot contain a line end, and nothing that the client sent can continue it.
 //! - **a handler that reads MIME:** Nothing is parsed unless you ask for it. `Envelope::parsed` does not recurse, takes
 //!   time linear in the octets and memory of at most four times the octets and 32 MiB, and leaves a message on disk
 //!   there. `mime::Message::cut` tells what exceeded a limit. An attachment's name is the last part of a path, without
@@ -161,8 +164,9 @@
 //! - **the log:** Content is not logged, at any level. A [`Transcript`](crate::testing::Transcript) has the first KiB
 //!   of a message, if [`transcripts`](Builder::transcripts) are made: an inbox makes them, a server does not by
 //!   default.
-//! - **a Maildir:** No part of a file's name comes from a client. Files have mode 0600, and folders that are made 0700.
-//!   `Return-Path`, `Delivered-To` and `Received` are made from parsed values.
+//! - **a Maildir:** No part of a file's name comes from a client. The address of a recipient chooses one of the
+//!   [`Mailboxes`](handlers::Mailboxes) that you made, and no address leads out of their root. Files have mode 0600, and
+//!   folders that are made 0700. `Return-Path`, `Delivered-To` and `Received` are made from parsed values.
 //! - **a program that answers for messages:** No shell has a part in it, no value in its environment has a control
 //!   character, and of the server's environment it gets only what it needs. A client chooses most values, so they must be
 //!   quoted in a shell. Its time, its number and what it writes are bounded.
@@ -231,6 +235,8 @@
 //!   [`proxy_protocol`](Builder::proxy_protocol);
 //! - **too large a network in `proxy_protocol` or `xclient`:** every address in it may pose as any client, and by
 //!   XCLIENT as any user;
+//! - **too large a network in [`xforward`](Builder::xforward):** every address in it may claim any origin for a message.
+//!   No decision of this server depends on that;
 //! - **the command run by root with `-n`:** it stays root. Without `-n` it becomes nobody once it listens, and the unit
 //!   in `examples/deploy/` needs no root at all;
 //! - **`panic = "abort"` in the program's profile:** any panic ends the process, since none can be caught;
@@ -247,8 +253,8 @@
 //! - Attacks from many addresses, or with more packets than the network can carry. All limits by address are off by
 //!   default, since a test suite connects from one address. Without them one client may hold all connections: at 500
 //!   octets a second a message of 32 MiB takes 18 hours.
-//! - A full disk. Mail is then refused with a 4xx, but a Maildir has no quota, and anybody who may send mail may fill
-//!   it.
+//! - A full disk. Mail is then refused with a 4xx, but a Maildir without a [`quota`](handlers::Maildir::quota) has no
+//!   limit, and anybody who may send mail may fill it.
 //! - A full log. At `info` each message and each misbehaving client has a line. The command logs from `warn` on.
 //! - Mail that arrives twice, by a client's mistake or intention.
 //! - Bounces of other servers. It writes none itself: what it does not accept, it refuses while the client is

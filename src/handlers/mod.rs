@@ -5,6 +5,7 @@
 //! | [`Debugging`] | prints it | it is printed; nothing is kept |
 //! | [`Sink`] | discards it | it arrives |
 //! | [`Maildir`] (on Unix) | stores it as a file | it is flushed to the disk |
+//! | [`Mailboxes`] (on Unix) | stores it in a Maildir for each recipient, with quotas | it is flushed to the disk |
 //! | [`Proxy`] | relays it to another server, SMTP or LMTP | that server has accepted it |
 //! | [`Mailman`] | gives Mailman 3 what is for its lists, and relays the rest | Mailman or the other server has accepted it |
 //! | [`Pipe`] (on Unix) | runs a program, in any language | the program exits with status 0 |
@@ -27,6 +28,10 @@ mod sink;
 pub use debugging::Debugging;
 #[cfg(unix)]
 pub use maildir::Maildir;
+#[cfg(unix)]
+pub use maildir::mailboxes::Mailboxes;
+#[cfg(unix)]
+pub use maildir::quota::{Quota, QuotaError};
 #[cfg(unix)]
 pub use pipe::Pipe;
 #[cfg(feature = "redis")]

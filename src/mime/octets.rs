@@ -14,14 +14,15 @@ const PIECE: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) enum Octets {
     Memory(Vec<u8>),
-    Disk(SpoolFile),
+    // What is before the octets on disk, and those.
+    Disk(Vec<u8>, SpoolFile),
 }
 
 impl Octets {
     /// Copies what is in memory, or takes one more descriptor of the file.
     pub fn of(content: &Content) -> io::Result<Octets> {
         Ok(match content.spooled() {
-            Some(file) => Octets::Disk(file.try_clone()?),
+            Some((head, file)) => Octets::Disk(head, file.try_clone()?),
             None => Octets::Memory(content.bytes()?.into_owned()),
         })
     }
@@ -29,7 +30,7 @@ impl Octets {
     pub fn len(&self) -> u64 {
         match self {
             Octets::Memory(octets) => octets.len() as u64,
-            Octets::Disk(file) => file.len(),
+            Octets::Disk(head, file) => head.len() as u64 + file.len(),
         }
     }
 
@@ -41,13 +42,18 @@ impl Octets {
 
     fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
         match self {
-            Octets::Memory(octets) => {
-                let begin = usize::try_from(at).unwrap_or(usize::MAX).min(octets.len());
-                (&octets[begin..]).read(out)
-            }
-            Octets::Disk(file) => file.read_at(out, at),
+            Octets::Memory(octets) => from(octets, at).read(out),
+            Octets::Disk(head, file) => match at.checked_sub(head.len() as u64) {
+                Some(at) => file.read_at(out, at),
+                None => from(head, at).read(out),
+            },
         }
     }
+}
+
+/// What is left of octets in memory.
+fn from(octets: &[u8], at: u64) -> &[u8] {
+    &octets[usize::try_from(at).unwrap_or(usize::MAX).min(octets.len())..]
 }
 
 /// A range of a message's octets, as they are.

@@ -20,6 +20,7 @@ use crate::limits::stress::StressPermit;
 use crate::session::{Session, SessionFactory};
 use crate::stats::counters::Counters;
 use crate::stats::guard::guarded;
+use crate::syntax::proxy_info::ProxyInfo;
 use crate::syntax::proxy_protocol::{self, Header, Source};
 use crate::syntax::reply::Reply;
 
@@ -120,11 +121,16 @@ impl Worker {
         let mut stream = stream::ConnectionStream::new(transport.clone());
         let mut ends = (peer, local);
         let mut _client_place = None;
+        let mut proxy = None;
         if is_proxy(&shared.config, &ends.0) {
             match read_proxy_header(&mut stream, &transport) {
                 // Trust in the proxy's address is not for whoever sits behind it, nor for its look whether there is a server.
-                Ok(Source::Unknown) => ends.0 = Endpoint::Unknown,
-                Ok(Source::Client { peer, local }) => {
+                Ok((Source::Unknown, info)) => {
+                    ends.0 = Endpoint::Unknown;
+                    proxy = info;
+                }
+                Ok((Source::Client { peer, local }, info)) => {
+                    proxy = info;
                     ends = (Endpoint::named(peer), Endpoint::named(local));
                     match shared.addresses.take(&ends.0) {
                         Ok(permit) => _client_place = Some(permit),
@@ -142,15 +148,15 @@ impl Worker {
                 }
             }
         }
-        let session: Result<Box<dyn Session>, Reply> = match &self.session {
+        let session: Result<Option<Box<dyn Session>>, Reply> = match &self.session {
             Some(factory) => {
                 let who = format_args!("[{id}] session factory");
-                guarded(&shared.counters.panics, who, || factory.make(&ends.0)).unwrap_or(Err(BROKEN))
+                guarded(&shared.counters.panics, who, || factory.make(&ends.0)).unwrap_or(Err(BROKEN)).map(Some)
             }
-            None => Ok(Box::new(())),
+            None => Ok(None),
         };
         let channel = Channel::new(shared.clone(), stream, session, ends, id, buffers, activity);
-        *left = Some(channel.run());
+        *left = Some(channel.behind(proxy).run());
     }
 }
 
@@ -169,7 +175,10 @@ pub(crate) fn is_proxy(config: &Config, peer: &Endpoint) -> bool {
 }
 
 /// Reads the header that a proxy sends before anything else. What came with it is left for whoever reads next.
-fn read_proxy_header(stream: &mut stream::ConnectionStream, transport: &Transport) -> io::Result<Source> {
+fn read_proxy_header(
+    stream: &mut stream::ConnectionStream,
+    transport: &Transport,
+) -> io::Result<(Source, Option<Box<ProxyInfo>>)> {
     stream.set_read_deadline(Instant::now() + PROXY_TIMEOUT);
     let mut octets = Vec::with_capacity(256);
     let mut buf = [0; 512];
@@ -180,9 +189,9 @@ fn read_proxy_header(stream: &mut stream::ConnectionStream, transport: &Transpor
         }
         match proxy_protocol::parse(&octets) {
             Header::Incomplete => {}
-            Header::Complete(length, source) => {
+            Header::Complete(length, source, info) => {
                 transport.unread(&octets[length..]);
-                return Ok(source);
+                return Ok((source, info));
             }
             Header::Invalid => return Err(io::ErrorKind::InvalidData.into()),
         }

@@ -56,6 +56,16 @@ impl Session for Chain {
         self.second.data(context)
     }
 
+    fn content(&mut self, context: &Context, octets: &[u8]) -> Result<(), Reply> {
+        self.first.content(context, octets)?;
+        self.second.content(context, octets)
+    }
+
+    fn content_end(&mut self, context: &Context) -> Result<(), Reply> {
+        self.first.content_end(context)?;
+        self.second.content_end(context)
+    }
+
     fn rset(&mut self, context: &Context) {
         self.first.rset(context);
         self.second.rset(context);

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::config::Config;
 use crate::syntax::date;
 use crate::syntax::parameter::Offered;
-use crate::syntax::xclient;
+use crate::syntax::{xclient, xforward};
 
 /// What an offer depends on besides the settings.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub auth: bool,
     /// The client may say for whom it speaks.
     pub xclient: bool,
+    /// The client may say where messages came from before it.
+    pub xforward: bool,
     /// The time, where something depends on it.
     pub now: Option<SystemTime>,
 }
@@ -49,6 +51,7 @@ pub(crate) fn ehlo(config: &Config, facts: Facts, mechanisms: &str) -> String {
     }
     offer(offered.require_tls, "REQUIRETLS");
     offer(facts.xclient, xclient::KEYWORD);
+    offer(facts.xforward, xforward::KEYWORD);
     offer(offered.prdr, "PRDR");
     offer(offered.mt_priority, "MT-PRIORITY");
     if let Some(min) = offered.deliver_by {

@@ -12,12 +12,14 @@ use parking_lot::Mutex;
 use crate::config::Config;
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
-use crate::envelope::{Endpoint, Recipient};
-use crate::session::transaction::SessionState;
+use crate::envelope::{Endpoint, Protocol, Recipient};
+use crate::session::transaction::{Greeting, SessionState};
 use crate::syntax::address::ReversePath;
 use crate::syntax::command::Verb;
 use crate::syntax::parameter::MailParameters;
+use crate::syntax::proxy_info::ProxyInfo;
 use crate::syntax::reply::Reply;
+use crate::syntax::xforward::Xforward;
 
 mod chain;
 mod factory;
@@ -61,6 +63,7 @@ pub struct Context {
     pub(crate) connection_values: Arc<Values>,
     // What a hook has its client told, while it runs.
     pub(crate) acceptance: Mutex<Option<Reply>>,
+    pub(crate) proxy: Option<Box<ProxyInfo>>,
 }
 
 impl Context {
@@ -164,9 +167,22 @@ impl Context {
         self.tls.as_deref()
     }
 
+    /// What [the proxy](crate::Builder::proxy_protocol) says of the client's connection to it, if it says more than the
+    /// addresses: its TLS session, the name that the client asked for, an identifier. Known from [`Session::connect`] on, and
+    /// no more once XCLIENT names another client.
+    pub fn proxy(&self) -> Option<&ProxyInfo> {
+        self.proxy.as_deref()
+    }
+
     /// The user, once the client has authenticated (RFC 4954).
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
+    }
+
+    /// Where the message came from before the client, if the client is [one that may say so](crate::Builder::xforward) and
+    /// has: from XFORWARD, which comes before MAIL, to the end of the transaction.
+    pub fn xforward(&self) -> Option<&Xforward> {
+        self.state.xforward.as_deref()
     }
 
     /// Values that go to the handler with the transaction's envelope, or are dropped if the transaction ends without one.
@@ -191,6 +207,15 @@ impl Context {
     }
 }
 
+impl Context {
+    /// The protocol of a message that comes with these parameters from a client that has greeted so.
+    pub(crate) fn protocol(&self, greeting: &Greeting, parameters: &MailParameters) -> Protocol {
+        let is_utf8 = parameters.smtputf8();
+        let is_authenticated = self.identity.is_some();
+        Protocol::of(self.config.lmtp, greeting.extended, is_utf8, self.tls.is_some(), is_authenticated)
+    }
+}
+
 impl Debug for Context {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
@@ -208,7 +233,7 @@ impl Debug for Context {
 /// [`Builder::session`](crate::Builder::session) makes one for each connection. A hook is called when its command is valid
 /// and before the command takes effect; `Err` refuses the command with a 4xx or 5xx reply. The default of each hook accepts.
 /// Hooks run on the connection's own thread, so one that waits delays only its own client. A reply of 421 or 221 from any of
-/// them ends the connection; a panic ends it with a 421, and other connections go on. To stop the server from a hook, call
+/// them ends the connection; a panic ends it with a 421, but for [`content`](Session::content), and other connections go on. To stop the server from a hook, call
 /// [`ServerHandle::begin_shutdown`](crate::ServerHandle::begin_shutdown).
 ///
 /// The stack of that thread is 1 MiB by default: see [`worker_stack`](crate::Builder::worker_stack). A hook that needs more,
@@ -287,6 +312,62 @@ pub trait Session {
         Ok(())
     }
 
+    /// Some octets of the content have come, by DATA or BDAT: exactly those of the envelope, in their order, with dots
+    /// unstuffed and line ends as [`line_ends`](crate::Builder::line_ends) says. A call has any number of them, and at least
+    /// one; where one call ends and the next begins means nothing.
+    ///
+    /// On `Err` there are no further calls for this message. The server reads the rest of it off and then sends the reply, in
+    /// LMTP for each recipient, so that client and server stay in step; where the content comes in chunks, at the end of
+    /// the chunk. Only a 421 is sent at once, and ends the connection. A panic refuses the message with `451 4.3.0`, and the
+    /// connection goes on.
+    ///
+    /// The content also goes whole to the handler. A message that the server itself refuses is not shown to its end: one over
+    /// the [size limit](crate::Builder::data_size_limit), of which no more than so many octets are shown, or over the
+    /// [budget](crate::Builder::buffer_budget), or with a lone CR or LF where [these are refused](crate::LineEnds::Reject).
+    /// Nor is [`content_end`](Session::content_end) called for it, or for a message that is not UTF-8 where
+    /// [it must be](crate::Builder::decode_data).
+    ///
+    /// Content that was begun is not always finished. The client may hang up, or give the message up between two chunks by
+    /// RSET or EHLO. So begin anew in [`data`](Session::data), which comes first for every message, or keep what belongs to
+    /// a message in [`Context::values`]: it is dropped as soon as the message is given up, and otherwise goes to the handler.
+    ///
+    /// The time that this takes is not counted against the client's [`data_timeout`](crate::Builder::data_timeout).
+    ///
+    /// ```
+    /// use pillarbox::{Context, Reply, Session};
+    ///
+    /// /// Refuses messages of more than so many lines, and tells the handler how many there are.
+    /// struct Short(usize);
+    ///
+    /// #[derive(Default)]
+    /// struct Lines(usize);
+    ///
+    /// impl Session for Short {
+    ///     fn data(&mut self, context: &Context) -> Result<(), Reply> {
+    ///         context.values().insert(Lines::default());
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn content(&mut self, context: &Context, octets: &[u8]) -> Result<(), Reply> {
+    ///         let more = octets.iter().filter(|octet| **octet == b'\n').count();
+    ///         let lines = context.values().with(|lines: &mut Lines| {
+    ///             lines.0 += more;
+    ///             lines.0
+    ///         });
+    ///         if lines > Some(self.0) { Err(Reply::new(552, "5.3.4", "Too many lines")) } else { Ok(()) }
+    ///     }
+    /// }
+    /// ```
+    fn content(&mut self, context: &Context, octets: &[u8]) -> Result<(), Reply> {
+        Ok(())
+    }
+
+    /// The content is complete, and nothing speaks against it so far. On `Err` the message is refused with this reply, in LMTP
+    /// for each recipient, and does not go to the handler. A panic refuses it with `451 4.3.0`.
+    fn content_end(&mut self, context: &Context) -> Result<(), Reply> {
+        Ok(())
+    }
+
     /// RSET: the client abandons the transaction.
     fn rset(&mut self, context: &Context) {}
 
@@ -346,6 +427,14 @@ impl<S: Session + ?Sized> Session for Box<S> {
 
     fn data(&mut self, context: &Context) -> Result<(), Reply> {
         (**self).data(context)
+    }
+
+    fn content(&mut self, context: &Context, octets: &[u8]) -> Result<(), Reply> {
+        (**self).content(context, octets)
+    }
+
+    fn content_end(&mut self, context: &Context) -> Result<(), Reply> {
+        (**self).content_end(context)
     }
 
     fn rset(&mut self, context: &Context) {

@@ -13,6 +13,7 @@ use crate::syntax::address::{ForwardPath, ReversePath};
 use crate::syntax::heap::allocation;
 use crate::syntax::parameter::{Body, MailParameters, Offered, RcptParameters};
 use crate::syntax::reply::{Reply, Status};
+use crate::syntax::xforward::Xforward;
 
 const BAD_SEQUENCE: Status = Status::new(5, 5, 1);
 const NO_GREETING: Reply = Reply::fixed(503, BAD_SEQUENCE, "Send HELO or EHLO first");
@@ -99,12 +100,14 @@ impl Transaction {
 pub(crate) struct SessionState {
     pub greeting: Option<Greeting>,
     pub transaction: Option<Transaction>,
+    /// Where the next message came from, or that of the transaction, as the client says: no other's.
+    pub xforward: Option<Box<Xforward>>,
 }
 
 impl SessionState {
     /// HELO and EHLO: also the end of any transaction (RFC 5321 section 4.1.4).
     pub fn greet(&mut self, name: &str, extended: bool) {
-        self.transaction = None;
+        self.reset();
         // Clients that repeat themselves repeat the name too.
         let name = match self.greeting.take() {
             Some(before) if *before.name == *name => before.name,
@@ -195,6 +198,7 @@ impl SessionState {
     /// RSET, and the end of a transaction either way.
     pub fn reset(&mut self) {
         self.transaction = None;
+        self.xforward = None;
     }
 }
 

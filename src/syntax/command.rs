@@ -42,11 +42,13 @@ pub enum Verb {
     Auth,
     /// XCLIENT: a trusted client says for whom it speaks (Postfix's XCLIENT_README).
     Xclient,
+    /// XFORWARD: a trusted client says where a message came from before it (Postfix's XFORWARD_README).
+    Xforward,
 }
 
 impl Verb {
     /// Every verb, in the order in which HELP names them.
-    pub(crate) const ALL: [Verb; 16] = [
+    pub(crate) const ALL: [Verb; 17] = [
         Verb::Helo,
         Verb::Ehlo,
         Verb::Lhlo,
@@ -63,6 +65,7 @@ impl Verb {
         Verb::StartTls,
         Verb::Auth,
         Verb::Xclient,
+        Verb::Xforward,
     ];
 
     /// The verb in upper case.
@@ -84,6 +87,7 @@ impl Verb {
             Verb::StartTls => "STARTTLS",
             Verb::Auth => "AUTH",
             Verb::Xclient => "XCLIENT",
+            Verb::Xforward => "XFORWARD",
         }
     }
 
@@ -91,7 +95,7 @@ impl Verb {
     pub(crate) fn parse(word: &[u8]) -> Option<Verb> {
         let Ok(letters) = <[u8; 4]>::try_from(word) else {
             // All the others have four.
-            return [Verb::StartTls, Verb::Xclient].into_iter().find(|verb| verb.is_named(word));
+            return [Verb::StartTls, Verb::Xclient, Verb::Xforward].into_iter().find(|verb| verb.is_named(word));
         };
         // Of the octets, letters alone become letters without this bit: it is what makes them small.
         Some(match &(u32::from_ne_bytes(letters) & !0x2020_2020).to_ne_bytes() {
@@ -136,6 +140,7 @@ impl Verb {
             Verb::StartTls => "STARTTLS",
             Verb::Auth => "AUTH mechanism [initial-response]",
             Verb::Xclient => "XCLIENT name=value ...",
+            Verb::Xforward => "XFORWARD name=value ...",
         }
     }
 }
@@ -169,6 +174,8 @@ pub(crate) enum Command<'a> {
     Auth(&'a [u8]),
     /// The attributes, not yet read.
     Xclient(&'a [u8]),
+    /// The same.
+    Xforward(&'a [u8]),
     /// A chunk of content follows: its octets, and whether it is the last.
     Bdat(u64, bool),
 }
@@ -281,8 +288,9 @@ impl<'a> Command<'a> {
             Verb::Auth if argument.is_empty() => return Err(NO_ARGUMENT),
             Verb::Auth => Command::Auth(argument),
             Verb::Bdat => parse_chunk(argument)?,
-            Verb::Xclient if argument.is_empty() => return Err(NO_ARGUMENT),
+            Verb::Xclient | Verb::Xforward if argument.is_empty() => return Err(NO_ARGUMENT),
             Verb::Xclient => Command::Xclient(argument),
+            Verb::Xforward => Command::Xforward(argument),
         })
     }
 }

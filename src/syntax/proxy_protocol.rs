@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::proxy_info::{self, ProxyInfo};
 use crate::syntax::number;
 
 /// The longest header of version 1, its CRLF counted.
@@ -15,8 +16,12 @@ const MAX_V2_REST: usize = 2048;
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The type of the addition that is a checksum of the whole header.
+/// The type of the addition that is a checksum of the whole header, and of one that only fills.
 const CRC32C: u8 = 3;
+const NOOP: u8 = 4;
+
+/// What is said besides the addresses, if anything is.
+type Info = Option<Box<ProxyInfo>>;
 
 /// What a header says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,12 +33,12 @@ pub(crate) enum Source {
 }
 
 /// How far the octets that have come are a header.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Header {
     /// They may become one.
     Incomplete,
     /// The first so many are.
-    Complete(usize, Source),
+    Complete(usize, Source, Info),
     /// They are none.
     Invalid,
 }
@@ -56,7 +61,7 @@ fn parse_v1(octets: &[u8]) -> Option<Header> {
     let line = octets[..end].strip_suffix(b"\r").filter(|_| end < MAX_V1)?;
     let line = str::from_utf8(line).ok()?.strip_prefix("PROXY ")?;
     if line == "UNKNOWN" || line.starts_with("UNKNOWN ") {
-        return Some(Header::Complete(end + 1, Source::Unknown));
+        return Some(Header::Complete(end + 1, Source::Unknown, None));
     }
     let words: Vec<&str> = line.split(' ').collect();
     let [family, source, destination, source_port, destination_port] = words[..] else { return None };
@@ -69,7 +74,7 @@ fn parse_v1(octets: &[u8]) -> Option<Header> {
     };
     let peer = SocketAddr::new(ip(source)?, number::parse_canonical(source_port)?);
     let local = SocketAddr::new(ip(destination)?, number::parse_canonical(destination_port)?);
-    Some(Header::Complete(end + 1, Source::Client { peer, local }))
+    Some(Header::Complete(end + 1, Source::Client { peer, local }, None))
 }
 
 fn parse_v2(octets: &[u8]) -> Option<Header> {
@@ -85,9 +90,9 @@ fn parse_v2(octets: &[u8]) -> Option<Header> {
     }
     let Some(rest) = rest.get(..length) else { return Some(Header::Incomplete) };
     let header = &octets[..V2 + length];
-    let source = match (version_and_command & 0xf, family) {
+    let (source, info) = match (version_and_command & 0xf, family) {
         // LOCAL: a check by the proxy itself. What else it says does not count.
-        (0, _) => Source::Unknown,
+        (0, _) => (Source::Unknown, None),
         (1, 0x11) => {
             let (peer, rest) = rest.split_first_chunk::<4>()?;
             let (local, rest) = rest.split_first_chunk::<4>()?;
@@ -99,46 +104,39 @@ fn parse_v2(octets: &[u8]) -> Option<Header> {
             client((*peer).into(), (*local).into(), rest, header)?
         }
         // A Unix socket: there is no address that could be told.
-        (1, 0x31) => {
-            check_additions(rest.get(2 * 108..)?, header)?;
-            Source::Unknown
-        }
+        (1, 0x31) => (Source::Unknown, read_additions(rest.get(2 * 108..)?, header)?),
         // Unspecified: how long its addresses are, and so where additions begin, cannot be known.
-        (1, 0x00) => Source::Unknown,
+        (1, 0x00) => (Source::Unknown, None),
         // Datagrams cannot be: this is a stream.
         _ => return None,
     };
-    Some(Header::Complete(V2 + length, source))
+    Some(Header::Complete(V2 + length, source, info))
 }
 
 /// The two ports behind the addresses, and additions.
-fn client(peer: IpAddr, local: IpAddr, rest: &[u8], header: &[u8]) -> Option<Source> {
+fn client(peer: IpAddr, local: IpAddr, rest: &[u8], header: &[u8]) -> Option<(Source, Info)> {
     let [a, b, c, d, ref additions @ ..] = *rest else { return None };
-    check_additions(additions, header)?;
-    Some(Source::Client {
-        peer: SocketAddr::new(peer, u16::from_be_bytes([a, b])),
-        local: SocketAddr::new(local, u16::from_be_bytes([c, d])),
-    })
+    let info = read_additions(additions, header)?;
+    let peer = SocketAddr::new(peer, u16::from_be_bytes([a, b]));
+    let local = SocketAddr::new(local, u16::from_be_bytes([c, d]));
+    Some((Source::Client { peer, local }, info))
 }
 
-/// Additions, each of a type, a length and so many octets, end where the header does, and a checksum among them is right.
-/// Nothing here needs the others.
-fn check_additions(mut additions: &[u8], header: &[u8]) -> Option<()> {
+/// Additions end where the header does, and a checksum among them is right.
+fn read_additions(additions: &[u8], header: &[u8]) -> Option<Info> {
     let mut checksum = None;
-    while let [kind, others @ ..] = additions {
-        let (length, others) = others.split_first_chunk::<2>()?;
-        let (value, rest) = others.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    let mut info: Info = None;
+    proxy_info::for_each(additions, |kind, value, behind| match kind {
         // One covers the whole header, so that there cannot be another.
-        if *kind == CRC32C && checksum.replace((header.len() - rest.len() - value.len(), value)).is_some() {
-            return None;
-        }
-        additions = rest;
-    }
-    let Some((at, value)) = checksum else { return Some(()) };
+        CRC32C => checksum.replace((header.len() - behind - value.len(), value)).is_none().then_some(()),
+        NOOP => Some(()),
+        kind => info.get_or_insert_default().take(kind, value),
+    })?;
+    let Some((at, value)) = checksum else { return Some(info) };
     let told = u32::from_be_bytes(value.try_into().ok()?);
     // It is made with zeros in its own place.
     let made = crc32c([&header[..at], &[0; 4], &header[at + 4..]].into_iter().flatten());
-    (made == told).then_some(())
+    (made == told).then_some(info)
 }
 
 /// RFC 4960 appendix B. Headers are short and come once a connection: no table is worth its room.
@@ -197,9 +195,13 @@ mod tests {
             for cut in 0..header.len() {
                 assert_eq!(parse(&header[..cut]), Header::Incomplete, "{}", header[..cut].escape_ascii());
             }
-            assert_eq!(parse(&header), Header::Complete(header.len(), source));
+            let found = |octets: &[u8]| match parse(octets) {
+                Header::Complete(length, source, _) => Some((length, source)),
+                _ => None,
+            };
+            assert_eq!(found(&header), Some((header.len(), source)));
             let followed = [&header[..], b"EHLO a\r\n"].concat();
-            assert_eq!(parse(&followed), Header::Complete(header.len(), source));
+            assert_eq!(found(&followed), Some((header.len(), source)));
         }
     }
 
@@ -234,6 +236,21 @@ mod tests {
     }
 
     #[test]
+    fn what_else_is_said() {
+        let info = |header: &[u8]| match parse(header) {
+            Header::Complete(.., info) => info,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(info(&summed(0)).and_then(|info| info.unique_id).as_deref(), Some(&b"i"[..]));
+        // Of what only fills and of the checksum nobody need know.
+        assert_eq!(info(&v2(1, 0x11, &[&IPV4[..], b"\x04\0\x02.."].concat())), None);
+        let unix = v2(1, 0x31, &[&[0; 216][..], b"\x02\0\x01a"].concat());
+        assert_eq!(info(&unix).and_then(|info| info.authority).as_deref(), Some("a"));
+        // A proxy's own look whether there is a server.
+        assert_eq!(info(&v2(0, 0x11, &[&IPV4[..], b"\x02\0\x01a"].concat())), None);
+    }
+
+    #[test]
     fn additions() {
         // RFC 3720 appendix B.4, and the check value of the catalogues.
         assert_eq!(crc32c([0; 32].iter()), 0x8a91_36aa);
@@ -260,7 +277,7 @@ mod tests {
         #[test]
         fn no_octets_panic(octets in prop::collection::vec(any::<u8>(), 0..300), signed in any::<bool>()) {
             let octets = if signed { [&SIGNATURE[..], &octets].concat() } else { octets };
-            if let Header::Complete(length, _) = parse(&octets) {
+            if let Header::Complete(length, ..) = parse(&octets) {
                 prop_assert!(length <= octets.len());
             }
         }
@@ -283,7 +300,7 @@ mod tests {
                 for cut in 0..header.len() {
                     prop_assert_eq!(parse(&header[..cut]), Header::Incomplete);
                 }
-                let whole = Header::Complete(header.len(), Source::Client { peer, local });
+                let whole = Header::Complete(header.len(), Source::Client { peer, local }, None);
                 prop_assert_eq!(parse(&[&header[..], &junk].concat()), whole);
             }
         }

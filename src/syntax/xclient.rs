@@ -2,7 +2,7 @@
 //!
 //! Postfix's document `XCLIENT_README` is its specification.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::syntax::number;
 use crate::syntax::reply::{Reply, Status};
@@ -44,9 +44,9 @@ impl Xclient {
         let value = xtext::decode(value)?;
         let is_known = !matches!(value.to_ascii_uppercase().as_str(), "[UNAVAILABLE]" | "[TEMPUNAVAIL]");
         match name.to_ascii_uppercase().as_str() {
-            "ADDR" => self.address = Some(if is_known { Some(parse_address(&value)?) } else { None }),
+            "ADDR" => self.address = Some(if is_known { Some(xtext::address(&value)?) } else { None }),
             "PORT" => self.port = Some(if is_known { Some(number::parse(&value)?) } else { None }),
-            "DESTADDR" => self.local_address = Some(if is_known { Some(parse_address(&value)?) } else { None }),
+            "DESTADDR" => self.local_address = Some(if is_known { Some(xtext::address(&value)?) } else { None }),
             "DESTPORT" => self.local_port = Some(if is_known { Some(number::parse(&value)?) } else { None }),
             "HELO" => self.helo = Some(if is_known { Some(name_of(value)?) } else { None }),
             // An empty name would be somebody's, and so pass for authenticated.
@@ -66,13 +66,6 @@ impl Xclient {
 /// What may stand for a host: its form is judged where it is used, as that of HELO itself is.
 fn name_of(value: String) -> Option<String> {
     Some(value).filter(|name| name.is_ascii() && (1..=255).contains(&name.len()))
-}
-
-fn parse_address(text: &str) -> Option<IpAddr> {
-    match text.split_at_checked(5) {
-        Some((tag, address)) if tag.eq_ignore_ascii_case("IPV6:") => address.parse::<Ipv6Addr>().ok().map(IpAddr::from),
-        _ => text.parse().ok(),
-    }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub fn parse_replies<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Vec<(Repl
 /// How many octets of a PROXY header are there, `None` if more have to come or it is none.
 pub fn parse_proxy_header(octets: &[u8]) -> Option<usize> {
     match crate::syntax::proxy_protocol::parse(octets) {
-        crate::syntax::proxy_protocol::Header::Complete(length, _) => Some(length),
+        crate::syntax::proxy_protocol::Header::Complete(length, ..) => Some(length),
         _ => None,
     }
 }

@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use crate::support::client::Client;
 use crate::support::postfix::Postfix;
-use pillarbox::{Builder, Envelope, Inbox, Listener, Notify, Reply, Response, Server};
+use pillarbox::{Builder, Envelope, Inbox, Listener, Network, Notify, Reply, Response, Server, XforwardSource};
 
 #[track_caller]
 fn receive(inbox: &Inbox, postfix: &Postfix) -> Envelope {
@@ -79,4 +80,36 @@ fn by_lmtp_each_recipient_hears_its_own() {
         |recipient: &str| log.lines().find(|line| line.contains(recipient) && line.contains("status=")).unwrap_or("");
     assert!(line("to=<good@example.net>").contains("status=sent"), "{log}");
     assert!(line("to=<bad@example.net>").contains("status=bounced"), "{log}");
+}
+
+#[test]
+fn where_a_message_comes_from() {
+    let (inbox, address) = inbox(Server::builder().xforward(Network::loopback()));
+    let settings = format!(
+        "relay_domains = example.net\nrelay_transport = smtp:[{}]:{}\nsmtp_send_xforward_command = yes\n\
+         smtpd_authorized_xclient_hosts = 127.0.0.0/8\nlocal_header_rewrite_clients =",
+        address.ip(),
+        address.port()
+    );
+    let Some(postfix) = Postfix::start(&settings) else { return };
+    // From a client of its own.
+    let mut client = Client::ehlo(postfix.smtp());
+    client.expect("XCLIENT NAME=spike.example ADDR=192.0.2.7 PORT=4025", "220 ");
+    client.expect("EHLO (what) a name", "250");
+    client.expect("MAIL FROM:<sender@client.example>", "250");
+    client.expect("RCPT TO:<one@example.net>", "250");
+    client.expect("DATA", "354");
+    client.expect("body\r\n.", "250");
+    let mail = receive(&inbox, &postfix);
+    let told = mail.xforward().expect("it was said");
+    assert_eq!((told.name.as_deref(), told.address), (Some("spike.example"), "192.0.2.7".parse().ok()));
+    assert_eq!((told.port, told.protocol.as_deref()), (Some(4025), Some("ESMTP")));
+    assert_eq!((told.helo.as_deref(), told.source), (Some("?what??a?name"), Some(XforwardSource::Remote)));
+    let ident = told.ident.as_deref().expect("its queue id");
+    assert!(postfix.log().contains(&format!("{ident}: client=spike.example[192.0.2.7]")), "{}", postfix.log());
+    // From a program on its machine: another message, of which nothing stays behind.
+    postfix.send(&[], &["one@example.net"], "Subject: x\n\nbody\n");
+    let mail = receive(&inbox, &postfix);
+    let told = mail.xforward().expect("it was said");
+    assert_eq!((told.address, told.port, &told.ident, told.source), (None, None, &None, Some(XforwardSource::Local)));
 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::support::client;
-use crate::support::client::Client;
+use crate::support::client::{Client, PATIENCE};
 use crate::support::command::{Process, Running, command};
 use crate::support::missing;
 use parking_lot::RwLock;
@@ -606,4 +606,27 @@ fn lists_without_a_mailman() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let relay = Running::start(&["-n", "-c", "MailmanProxy", "--mailman", &nobody, "127.0.0.1:0", &upstream.endpoint]);
     send_refused(&relay, "451 4.4.1");
+}
+
+#[test]
+fn a_relay_hands_on_where_a_message_came_from() {
+    let inbox = pillarbox::Server::builder()
+        .xforward(pillarbox::Network::loopback())
+        .inbox("127.0.0.1:0")
+        .expect("a free port");
+    let remote = inbox.local_addr().to_string();
+    let relay =
+        Running::start(&["-n", "-c", "PureProxy", "--xforward", "127.0.0.0/8,::1", "127.0.0.1:0", remote.as_str()]);
+    let mut client = Client::ehlo(relay.address());
+    client.expect("XFORWARD ADDR=192.0.2.1 HELO=first.example", "250");
+    client.begin();
+    client.expect("DATA", "354");
+    client.expect("body\r\n.", "250");
+    let mail = inbox.recv_timeout(PATIENCE).expect("it was relayed");
+    let told = mail.xforward().expect("it was told");
+    assert_eq!((told.address, told.helo.as_deref()), ("192.0.2.1".parse().ok(), Some("first.example")));
+    // Whom XCLIENT names is somebody, but only in the words of those who may say it.
+    client.expect("XCLIENT ADDR=192.0.2.1", "502 5.5.1");
+    let trusting = Running::start(&["-n", "-c", "Sink", "--xclient", "127.0.0.1", "127.0.0.1:0"]);
+    Client::ehlo(trusting.address()).expect("XCLIENT ADDR=192.0.2.1", "220 ");
 }

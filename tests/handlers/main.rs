@@ -1,8 +1,11 @@
 //! What becomes of messages that were accepted: on the screen, on disk, in Redis.
 
+mod changed;
 #[cfg(all(feature = "cli", unix))]
 mod durability;
 mod handlers;
+#[cfg(unix)]
+mod mailboxes;
 #[cfg(unix)]
 mod maildir;
 #[cfg(all(feature = "cli", target_os = "linux"))]
@@ -19,3 +22,5 @@ mod scaling_out;
 mod spooling;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(unix)]
+mod tenants;

@@ -7,8 +7,9 @@ use std::thread;
 use std::time::Instant;
 
 use crate::support::client::{Client, PATIENCE};
+use crate::support::example;
 use crate::support::redis as redis_server;
-use crate::support::redis::{Redis, example};
+use crate::support::redis::Redis;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pillarbox::handlers::{Maildir, RedisStream};

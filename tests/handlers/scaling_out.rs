@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use crate::support;
 use crate::support::client::{Client, PATIENCE};
-use crate::support::redis::{Fields, Redis, example};
+use crate::support::example;
+use crate::support::redis::{Fields, Redis};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;

@@ -2,6 +2,8 @@
 
 #[cfg(all(unix, feature = "tls"))]
 mod between_mail_servers;
+#[cfg(unix)]
+mod filter;
 #[cfg(all(unix, feature = "tls"))]
 mod mail_servers;
 #[cfg(unix)]
@@ -11,5 +13,7 @@ mod mailman_proxy;
 mod proxy;
 #[cfg(all(feature = "tls", feature = "auth"))]
 mod proxy_secure;
+#[cfg(all(unix, feature = "tls", feature = "auth"))]
+mod submission;
 #[path = "../support/mod.rs"]
 mod support;

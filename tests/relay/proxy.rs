@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::support::client::{Client, PATIENCE};
 use crate::support::scripted;
-use crate::support::scripted::{Act, say};
+use crate::support::scripted::{Act, Scripted, say};
 use pillarbox::handlers::Proxy;
-use pillarbox::{Builder, Envelope, Inbox, LineEnds, Network, Reply, Response, Server, Upstream};
+use pillarbox::{Builder, Envelope, Inbox, LineEnds, Network, Reply, Response, Server, Upstream, XforwardSource};
 
 fn proxy(upstream: impl Into<Upstream>) -> Server {
     proxy_with(Server::builder(), upstream)
@@ -517,5 +517,66 @@ fn what_an_upstream_says_early_refuses_at_most() {
         client.expect(".", expected);
         drop(proxy);
         assert!(!serving.join().unwrap(), "the content was ended all the same");
+    }
+}
+
+#[test]
+fn the_upstream_is_told_where_a_message_comes_from() {
+    let inbox = Server::builder().xforward(Network::loopback()).inbox("127.0.0.1:0").expect("a free port");
+    let proxy = Proxy::to(inbox.local_addr()).xforward(true);
+    let proxy = Server::builder().xforward(Network::loopback()).serve("127.0.0.1:0", proxy).expect("a free port");
+    let mut client = Client::ehlo(proxy.local_addr());
+    let port = client.local_addr().port();
+    let send = |client: &mut Client| {
+        client.begin();
+        client.expect("DATA", "354");
+        client.expect(".", "250");
+        inbox.recv_timeout(PATIENCE).unwrap()
+    };
+    // By a new connection to the upstream, and by one that was kept.
+    for _ in 0..2 {
+        let mail = send(&mut client);
+        let told = mail.xforward().expect("it was said");
+        assert_eq!((told.address, told.port), ("127.0.0.1".parse().ok(), Some(port)));
+        assert_eq!((told.helo.as_deref(), told.protocol.as_deref()), (Some("client.example"), Some("ESMTP")));
+        assert_eq!((told.source, &told.name, &told.ident), (Some(XforwardSource::Local), &None, &None));
+    }
+    // What the client hands on goes before what is known of itself, with which it is not mixed.
+    client.expect("XFORWARD HELO=a+2Bb.example IDENT=3CF6B2AAE8", "250");
+    let mail = send(&mut client);
+    let told = mail.xforward().unwrap();
+    assert_eq!((told.helo.as_deref(), told.ident.as_deref()), (Some("a+b.example"), Some("3CF6B2AAE8")));
+    assert_eq!((told.address, &told.protocol), (None, &None));
+    assert!(send(&mut client).xforward().unwrap().ident.is_none());
+}
+
+#[test]
+fn an_upstream_is_told_nothing_that_it_does_not_offer() {
+    for (offer, said) in [("", ""), ("250-XFORWARD ADDR\r\n", "XFORWARD ADDR=127.0.0.1")] {
+        let upstream = Scripted::start(move |line| {
+            line.starts_with("EHLO").then(|| Act::Say(format!("250-upstream.example\r\n{offer}250 HELP\r\n")))
+        });
+        let proxy = Server::builder().serve("127.0.0.1:0", Proxy::to(upstream.address).xforward(true)).unwrap();
+        send(proxy.local_addr(), &["a@example.org"]);
+        let lines = upstream.lines();
+        let told: Vec<&String> = lines.iter().filter(|line| line.starts_with("XFORWARD")).collect();
+        assert_eq!(told, Vec::from_iter(Some(said).filter(|said| !said.is_empty())), "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("MAIL")), "{lines:?}");
+    }
+}
+
+#[test]
+fn an_upstream_that_refuses_xforward_gets_the_message() {
+    let upstream = Scripted::start(|line| match line {
+        line if line.starts_with("EHLO") => {
+            Some(Act::Say("250-upstream.example\r\n250-PIPELINING\r\n250 XFORWARD ADDR HELO\r\n".to_owned()))
+        }
+        line if line.starts_with("XFORWARD") => Some(say("550 5.7.0 insufficient authorization")),
+        _ => None,
+    });
+    let proxy = Server::builder().serve("127.0.0.1:0", Proxy::to(upstream.address).xforward(true)).unwrap();
+    for _ in 0..2 {
+        let replies = send(proxy.local_addr(), &["a@example.org"]);
+        assert!(replies.last().unwrap().starts_with("250"), "{replies:?}");
     }
 }

@@ -3,6 +3,8 @@
 mod early_talkers;
 #[cfg(all(feature = "cli", unix))]
 mod forging;
+#[cfg(all(feature = "tls", unix))]
+mod haproxy;
 mod limits;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod secrets;

@@ -1,7 +1,7 @@
-//! Clients that speak for others: the PROXY protocol and XCLIENT.
+//! Clients that speak for others: the PROXY protocol, XCLIENT and XFORWARD.
 
 use crate::support::client::{Client, PATIENCE};
-use pillarbox::{Endpoint, Inbox, Network, Server};
+use pillarbox::{Context, Endpoint, Inbox, Network, Reply, Server, Session, Xforward, XforwardSource};
 
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\x04\xd2\0\x19";
 
@@ -186,4 +186,132 @@ fn what_others_say_of_a_client_cannot_pose_as_a_header() {
     let received = mail.received_header();
     assert!(received.starts_with("Received: from [192.0.2.1]\r\n\tby "), "{received}");
     assert!(!received.contains("evil"), "{received}");
+}
+
+/// A header with an addition: whom the client asked for.
+const V2_WITH_AUTHORITY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x19\xc0\0\x02\x01\xc6\x33\x64\x02\x04\xd2\0\x19\
+    \x02\0\x0amx.example";
+
+struct Asked;
+
+impl Session for Asked {
+    fn connect(&mut self, context: &Context) -> Result<(), Reply> {
+        let said = context.proxy().and_then(|proxy| proxy.authority.clone());
+        context.connection_values().insert(said);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_proxy_says_is_of_its_client_alone() {
+    let inbox = Server::builder()
+        .proxy_protocol(Network::loopback())
+        .xclient("192.0.2.1".parse::<Network>())
+        .session(|_| Asked)
+        .inbox("127.0.0.1:0")
+        .expect("a free port");
+    for (header, asked) in [(V2_WITH_AUTHORITY, Some("mx.example")), (V2, None)] {
+        let mut client = Client::raw(inbox.local_addr());
+        client.send(header);
+        client.expect_reply("220 ");
+        client.expect("EHLO client.example", "250");
+        send(&mut client);
+        let mail = inbox.recv_timeout(PATIENCE).unwrap();
+        let said = mail.connection_values().take::<Option<String>>().unwrap();
+        assert_eq!(said.as_deref(), asked);
+        // Whom XCLIENT names has asked nobody.
+        client.expect("XCLIENT ADDR=192.0.2.9", "220 ");
+        client.expect("EHLO client.example", "250");
+        send(&mut client);
+        let mail = inbox.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(mail.connection_values().take::<Option<String>>().unwrap(), None);
+    }
+    // A length that leads beyond the header.
+    let mut bad = V2_WITH_AUTHORITY.to_vec();
+    bad[30] += 1;
+    let mut client = Client::raw(inbox.local_addr());
+    client.send(&bad);
+    client.expect_close();
+}
+
+fn forwarding() -> Inbox {
+    Server::builder().xforward(Network::loopback()).inbox("127.0.0.1:0").expect("a free port")
+}
+
+#[test]
+fn xforward() {
+    let inbox = forwarding();
+    let mut client = Client::connect(inbox.local_addr());
+    let reply = client.say("EHLO mx.example");
+    assert!(reply.contains("\n250-XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE\n"), "{reply}");
+    client.expect("XFORWARD", "501 5.5.4");
+    client.expect("XFORWARD ADDR=nowhere", "501 5.5.4");
+    client.expect("XFORWARD NAME=spike.example ADDR=IPV6:2001:db8::1 PORT=4000", "250 2.0.0");
+    client.expect("xforward proto=ESMTPS helo=spike+20(x) ident=3CF6B2AAE8 source=remote", "250 2.0.0");
+    client.begin();
+    client.expect("XFORWARD NAME=late.example", "503 5.5.1");
+    client.expect("DATA", "354");
+    client.expect(".", "250");
+    let mail = inbox.recv_timeout(PATIENCE).unwrap();
+    let told = mail.xforward().expect("it was said");
+    assert_eq!(told.name.as_deref(), Some("spike.example"));
+    assert_eq!((told.address, told.port), ("2001:db8::1".parse().ok(), Some(4000)));
+    assert_eq!((told.protocol.as_deref(), told.helo.as_deref()), (Some("ESMTPS"), Some("spike??x?")));
+    assert_eq!((told.ident.as_deref(), told.source), (Some("3CF6B2AAE8"), Some(XforwardSource::Remote)));
+    // The client itself is whom it was.
+    assert!(mail.peer().is_loopback() && mail.helo() == "mx.example");
+    assert!(!mail.received_header().contains("spike"));
+}
+
+#[test]
+fn xforward_is_of_one_message_only() {
+    let inbox = forwarding();
+    let mut client = Client::ehlo(inbox.local_addr());
+    let say = |client: &mut Client| client.expect("XFORWARD ADDR=192.0.2.1 HELO=first.example", "250");
+    for end in ["RSET", "EHLO client.example", "HELO client.example"] {
+        say(&mut client);
+        client.expect(end, "250");
+        send(&mut client);
+        assert_eq!(inbox.recv_timeout(PATIENCE).unwrap().xforward(), None, "after {end}");
+    }
+    say(&mut client);
+    send(&mut client);
+    assert!(inbox.recv_timeout(PATIENCE).unwrap().xforward().is_some());
+    send(&mut client);
+    assert_eq!(inbox.recv_timeout(PATIENCE).unwrap().xforward(), None);
+    // What is not told of the next one is unknown, and not as it was for the one before.
+    say(&mut client);
+    client.begin();
+    client.expect("RSET", "250");
+    client.expect("XFORWARD PORT=9", "250");
+    send(&mut client);
+    let mail = inbox.recv_timeout(PATIENCE).unwrap();
+    let told = mail.xforward().unwrap();
+    assert_eq!((told.port, told.address, told.helo.as_deref()), (Some(9), None, None));
+    let mut unavailable = told.clone();
+    unavailable.port = None;
+    assert_eq!(unavailable, Xforward::default());
+    // However often: it comes with every message.
+    for _ in 0..150 {
+        say(&mut client);
+    }
+    client.expect_in_step();
+}
+
+#[test]
+fn xforward_is_for_those_who_are_listed() {
+    let inbox = Server::builder().xclient(Network::loopback()).inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::ehlo(inbox.local_addr());
+    assert!(!client.say("EHLO client.example").contains("XFORWARD"));
+    client.expect("XFORWARD ADDR=192.0.2.1", "502 5.5.1");
+    // A proxy that passes on what its client says: that client is not listed.
+    let builder = Server::builder().xclient(Network::loopback()).xforward(Network::loopback());
+    let inbox = builder.inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("XFORWARD HELO=x.example", "250");
+    client.expect("XCLIENT ADDR=192.0.2.1", "220 ");
+    assert!(!client.say("EHLO client.example").contains("XFORWARD"));
+    client.expect("XFORWARD ADDR=192.0.2.1", "502 5.5.1");
+    send(&mut client);
+    assert_eq!(inbox.recv_timeout(PATIENCE).unwrap().xforward(), None);
 }

@@ -4,6 +4,7 @@
 mod auth;
 #[cfg(all(feature = "tls", feature = "auth"))]
 mod checks;
+mod content_hooks;
 mod conversation;
 #[cfg(all(feature = "auth", feature = "tls"))]
 mod listener_policies;

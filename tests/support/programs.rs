@@ -30,6 +30,18 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A program of the examples, if cargo has built them.
+pub fn example(name: &str) -> Option<Command> {
+    let test = std::env::current_exe().expect("a test has a file");
+    let program = test.parent()?.parent()?.join("examples").join(name);
+    if !program.exists() {
+        // Cargo builds them when it runs all tests.
+        missing(&format!("the example {name} is not built"));
+        return None;
+    }
+    Some(Command::new(program))
+}
+
 fn is_executable(file: &Path) -> bool {
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }

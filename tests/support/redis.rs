@@ -14,18 +14,6 @@ use pillarbox::handlers::RedisStream;
 /// How long it may take to start. Only one that does not start gets there.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A program of the examples, if cargo has built them.
-pub fn example(name: &str) -> Option<Command> {
-    let test = std::env::current_exe().expect("a test has a file");
-    let program = test.parent()?.parent()?.join("examples").join(name);
-    if !program.exists() {
-        // Cargo builds them when it runs all tests.
-        super::missing(&format!("the example {name} is not built"));
-        return None;
-    }
-    Some(Command::new(program))
-}
-
 /// An entry's fields.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 

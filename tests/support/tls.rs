@@ -112,6 +112,11 @@ impl TlsClient<TcpStream> {
 }
 
 impl<S: Read + Write> TlsClient<S> {
+    /// A client on a connection that is ready.
+    pub fn within(stream: S) -> TlsClient<S> {
+        TlsClient { stream, unread: Vec::new() }
+    }
+
     pub fn send(&mut self, octets: impl AsRef<[u8]>) {
         self.stream.write_all(octets.as_ref()).expect("the server reads");
     }

@@ -2,12 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::client::{Client, PATIENCE};
 use pillarbox::testing::{Do, Event, Faults, Moment, On};
-use pillarbox::{Inbox, Reply, Server, Verb};
+use pillarbox::{Context, Inbox, Reply, Server, Session, Verb};
 
 /// Long enough to be noticed.
 const PAUSE: Duration = Duration::from_millis(60);
@@ -403,6 +405,51 @@ fn a_reply_within_content_comes_before_its_end_and_in_lmtp_for_each_recipient() 
         client.begin();
         assert!(inbox.is_empty());
     }
+}
+
+/// A session's hook sees no content of a message that was answered already, and a message that the hook has refused is answered
+/// once as well.
+#[test]
+fn a_reply_within_content_that_a_hook_sees() {
+    struct Seeing(Arc<AtomicUsize>);
+
+    impl Session for Seeing {
+        fn content(&mut self, _: &Context, octets: &[u8]) -> Result<(), Reply> {
+            self.0.fetch_add(octets.len(), Ordering::SeqCst);
+            if octets.contains(&b'!') { Err(Reply::new(554, "5.7.1", "not this")) } else { Ok(()) }
+        }
+
+        fn content_end(&mut self, _: &Context) -> Result<(), Reply> {
+            Err(Reply::new(554, "5.7.1", "not so"))
+        }
+    }
+
+    let faults = Faults::new().when(On::content_after(20_000), Do::Reply(busy()));
+    let seen = Arc::new(AtomicUsize::new(0));
+    let sessions = seen.clone();
+    let builder = Server::builder().faults(faults).session(move |_| Seeing(sessions.clone()));
+    let inbox = builder.inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::envelope(inbox.local_addr());
+    client.expect("DATA", "354");
+    client.send("x".repeat(20_000));
+    client.expect_reply("450 4.2.1 busy");
+    client.send("\r\nNOOP\r\n".repeat(20_000) + ".\r\n");
+    client.expect_in_step();
+    assert_eq!(seen.load(Ordering::SeqCst), 20_000);
+    client.begin();
+    client.expect("DATA", "354");
+    client.send("!".repeat(20_000));
+    client.expect_reply("450 4.2.1 busy");
+    client.send("\r\nNOOP\r\n".repeat(20_000) + ".\r\n");
+    client.expect_in_step();
+    assert!(seen.load(Ordering::SeqCst) <= 40_000);
+    for (content, reply) in [("!", "554 5.7.1 not this"), ("x", "554 5.7.1 not so")] {
+        client.begin();
+        client.expect("DATA", "354");
+        client.expect(format!("{content}\r\n."), reply);
+    }
+    client.expect_in_step();
+    assert!(inbox.is_empty());
 }
 
 /// Who goes on without an end is not read for ever.

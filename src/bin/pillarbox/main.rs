@@ -194,6 +194,7 @@ fn upstream(address: &str, arguments: &Arguments) -> Upstream {
 fn proxy(arguments: &Arguments) -> handlers::Proxy {
     handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.upstream_tls))
         .x_peer(!arguments.no_x_peer)
+        .xforward(!arguments.xforward.is_empty())
         .from_networks(arguments.relay_networks.iter().copied())
         .to_domains(&arguments.relay_domains)
         .open_relay(arguments.open_relay)
@@ -208,7 +209,9 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Bui
         .require_auth(arguments.require_auth)
         .max_recipients(arguments.max_recipients)
         .max_connections(possible_connections(arguments.max_connections, descriptors_of_programs(arguments)))
-        .max_connections_per_address(arguments.max_per_address);
+        .max_connections_per_address(arguments.max_per_address)
+        .xclient(arguments.xclient.iter().copied())
+        .xforward(arguments.xforward.iter().copied());
     if let Some(timeout) = arguments.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
     }

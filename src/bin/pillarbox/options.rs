@@ -201,6 +201,14 @@ pub struct Arguments {
     #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub proxy_protocol: Option<Vec<Network>>,
 
+    /// Accept XCLIENT from these networks
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    pub xclient: Vec<Network>,
+
+    /// Accept XFORWARD from these networks; PureProxy passes it on
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    pub xforward: Vec<Network>,
+
     /// Print the manual page or a shell's completions: man, bash, elvish, fish, powershell, zsh
     #[arg(long, value_name = "WHAT", hide = true, value_parser = parse_generated)]
     pub generate: Option<Generated>,

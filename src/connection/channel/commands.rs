@@ -110,6 +110,7 @@ impl<S: Stream> Channel<S> {
             #[cfg(not(feature = "auth"))]
             Command::Auth(_) => Err(NOT_OFFERED),
             Command::Xclient(argument) => return self.xclient(argument),
+            Command::Xforward(argument) => self.xforward(argument),
             Command::Mail(path, parameters) => self.mail(path, parameters),
             Command::Rcpt(path, parameters) => self.rcpt(path, parameters),
             Command::Data => return self.data(),
@@ -213,6 +214,10 @@ fn is_junk(command: &Command<'_>) -> bool {
     match command {
         // A chunk without octets, of which there can be any number.
         Command::Bdat(octets, last) => *octets == 0 && !last,
-        _ => !matches!(command, Command::Mail(..) | Command::Rcpt(..) | Command::Data | Command::Quit),
+        // XFORWARD comes before every message of those who say it.
+        _ => !matches!(
+            command,
+            Command::Mail(..) | Command::Rcpt(..) | Command::Data | Command::Quit | Command::Xforward(_)
+        ),
     }
 }

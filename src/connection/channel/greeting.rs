@@ -37,6 +37,7 @@ impl<S: Stream> Channel<S> {
             #[cfg(not(feature = "auth"))]
             auth: false,
             xclient: self.may_xclient,
+            xforward: self.may_xforward,
             now: self.shared.config.future_release.map(|_| SystemTime::now()),
         }
     }
@@ -49,6 +50,7 @@ impl<S: Stream> Channel<S> {
             Verb::StartTls => self.facts().starttls,
             Verb::Auth => !self.mechanism_names().is_empty(),
             Verb::Xclient => self.may_xclient,
+            Verb::Xforward => self.may_xforward,
             Verb::Expn => false,
             _ => true,
         }

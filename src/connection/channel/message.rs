@@ -4,13 +4,14 @@ use std::io::{self, BufRead, ErrorKind};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::chunks::Chunks;
+use super::watched::{self, Watched};
 use super::{Channel, Flow, IDLE, SHUTTING_DOWN, Shared};
 use crate::config::LineEnds;
 use crate::content::Content;
 use crate::content::collector::{Collector, Overflow};
 use crate::delivery::{Response, Undelivered};
 use crate::envelope::transcript::Transcript;
-use crate::envelope::{Envelope, MessageId, Protocol};
+use crate::envelope::{Envelope, MessageId};
 use crate::io::stream::Stream;
 use crate::io::wire::data::DataReader;
 use crate::session::Phase;
@@ -86,10 +87,12 @@ impl<S: Stream> Channel<S> {
         let read = self.read_chunk(&mut message, octets);
         self.context.phase = Phase::Command;
         if read.is_ok() && !last {
+            message.excuse();
             if let Some(overflow) = message.collector.overflow() {
+                let refusal = refusal_of(&mut message, overflow);
                 self.account_for_content(message.collector.total(), message.since);
-                self.lose(&overflow_reply(overflow));
-                return self.answer(overflow_reply(overflow));
+                self.lose(&refusal);
+                return self.answer(refusal);
             }
             message.paused = Instant::now();
             self.chunks = Some(message);
@@ -174,7 +177,7 @@ impl<S: Stream> Channel<S> {
         let Shared { store, config, .. } = &*self.shared;
         let collector = Collector::new(store, config.data_size_limit, hint);
         let now = Instant::now();
-        Chunks { collector, reader, since: now, paused: now }
+        Chunks { collector, reader, since: now, paused: now, arrived: None, refusal: None }
     }
 
     /// Reads up to CRLF.CRLF, whatever becomes of the message.
@@ -183,10 +186,7 @@ impl<S: Stream> Channel<S> {
         loop {
             self.wait_for_content(message)?;
             let allowed = self.content_allowed();
-            let octets = self.input.fill_buf()?;
-            let octets = &octets[..octets.len().min(allowed)];
-            let (taken, end) = message.reader.feed(octets, &mut message.collector);
-            self.record.content(&octets[..taken]);
+            let (taken, end) = self.feed(message, allowed)?;
             self.input.consume(taken);
             self.heed_script(message, taken)?;
             if end {
@@ -201,15 +201,11 @@ impl<S: Stream> Channel<S> {
         let mut left = octets;
         while left > 0 {
             self.wait_for_content(message)?;
-            let allowed = self.content_allowed();
-            let available = self.input.fill_buf()?;
-            let available = &available[..available.len().min(allowed)];
-            let within = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
-            message.reader.feed(&available[..within], &mut message.collector);
-            self.record.content(&available[..within]);
-            self.input.consume(within);
-            left -= within as u64;
-            self.heed_script(message, within)?;
+            let limit = usize::try_from(left).unwrap_or(usize::MAX).min(self.content_allowed());
+            let (taken, _) = self.feed(message, limit)?;
+            self.input.consume(taken);
+            left -= taken as u64;
+            self.heed_script(message, taken)?;
         }
         self.unless_answered()
     }
@@ -219,11 +215,9 @@ impl<S: Stream> Channel<S> {
         if self.scripted.is_none() {
             return Ok(());
         }
-        let begun = Instant::now();
+        message.arrived.get_or_insert_with(Instant::now);
         self.count_content(octets);
-        let reply = self.fault_within_content()?;
-        message.since += begun.elapsed();
-        let Some(reply) = reply else { return Ok(()) };
+        let Some(reply) = self.fault_within_content()? else { return Ok(()) };
         message.collector.abandon();
         let recipients = self.context.recipients().len();
         let flow = self.answer_message(Response::All(reply), recipients, None)?;
@@ -237,8 +231,29 @@ impl<S: Stream> Channel<S> {
         if self.is_answered() { Err(Cut::Answered(Flow::Next)) } else { Ok(()) }
     }
 
+    /// Passes on what has come, up to so many octets: past the session, if there is one, into the message. Says how many, and
+    /// whether the content's end was there.
+    fn feed(&mut self, message: &mut Chunks, limit: usize) -> Result<(usize, bool), Cut> {
+        let available = self.input.fill_buf()?;
+        let available = &available[..available.len().min(limit)];
+        let Chunks { collector, reader, refusal, .. } = message;
+        // Content with a line end that is refused is read off as well.
+        let (taken, end) = if self.has_session && !reader.is_rejected() {
+            let (session, context, panics) = (&mut *self.session, &self.context, &self.shared.counters.panics);
+            reader.feed(available, &mut Watched { collector, refusal, session, context, panics })
+        } else {
+            reader.feed(available, collector)
+        };
+        self.record.content(&available[..taken]);
+        // A farewell waits for nothing.
+        match refusal.take_if(|refusal| refusal.is_closing()) {
+            Some(farewell) => Err(Cut::With(farewell)),
+            None => Ok((taken, end)),
+        }
+    }
+
     /// Waits until octets of content are there, within the limits of time and number.
-    fn wait_for_content(&mut self, message: &Chunks) -> Result<(), Cut> {
+    fn wait_for_content(&mut self, message: &mut Chunks) -> Result<(), Cut> {
         if message.collector.swallowed() > self.shared.config.swallow_limit() {
             return Err(Cut::With(CONTENT_FLOOD));
         }
@@ -250,6 +265,7 @@ impl<S: Stream> Channel<S> {
         if self.context.tls.is_some() {
             self.input.acknowledge();
         }
+        message.excuse();
         // Content may drip, but not below the floor rate for long.
         let config = &self.shared.config;
         let floor = Duration::from_secs(message.collector.total() / config.data_rate.max(1));
@@ -259,7 +275,10 @@ impl<S: Stream> Channel<S> {
         match self.input.fill_buf() {
             Ok([]) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
             Ok([]) => Err(Cut::Lost(ErrorKind::UnexpectedEof.into())),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                message.arrived = self.has_session.then(Instant::now);
+                Ok(())
+            }
             Err(e) if e.kind() == ErrorKind::TimedOut => {
                 self.shared.counters.timeouts.content.add(1);
                 Err(Cut::With(IDLE))
@@ -271,7 +290,8 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Delivers a message whose content was read, if it was, and says what became of it. Ends the transaction.
-    fn conclude(&mut self, message: Chunks, read: Result<(), Cut>) -> io::Result<Flow> {
+    fn conclude(&mut self, mut message: Chunks, read: Result<(), Cut>) -> io::Result<Flow> {
+        message.excuse();
         self.account_for_content(message.collector.total(), message.since);
         let flow = match read {
             Ok(()) => self.deliver(message),
@@ -298,7 +318,7 @@ impl<S: Stream> Channel<S> {
         if prdr || self.shared.config.lmtp {
             self.note_recipients();
         }
-        let content = match self.check_content(message) {
+        let content = match self.check_content(message).and_then(|content| self.ask_at_end().map(|()| content)) {
             Ok(content) => content,
             Err(refusal) => return self.answer_message(Response::All(refusal), recipients, None),
         };
@@ -345,8 +365,23 @@ impl<S: Stream> Channel<S> {
         self.answer_message(response, recipients, Some(Delivered { id, octets, prdr }))
     }
 
-    fn check_content(&self, mut message: Chunks) -> Result<Content, Reply> {
-        message.reader.finish(&mut message.collector);
+    /// The session has seen the last of a message that nothing else speaks against.
+    fn ask_at_end(&mut self) -> Result<(), Reply> {
+        if !self.has_session {
+            return Ok(());
+        }
+        self.context.phase = Phase::Data;
+        let (session, context) = (&mut self.session, &self.context);
+        let asked = watched::ask(&self.shared.counters.panics, context, || session.content_end(context));
+        self.context.phase = Phase::Command;
+        asked
+    }
+
+    fn check_content(&mut self, mut message: Chunks) -> Result<Content, Reply> {
+        self.finish_reading(&mut message);
+        if let Some(overflow) = message.collector.overflow() {
+            return Err(refusal_of(&mut message, overflow));
+        }
         let content = message.collector.finish().map_err(overflow_reply)?;
         if message.reader.is_rejected() {
             return Err(LONE_LINE_END);
@@ -361,6 +396,17 @@ impl<S: Stream> Channel<S> {
                 log::error!("[{}] message cannot be read back: {e}", self.context.connection);
                 Err(Reply::NOT_STORED)
             }
+        }
+    }
+
+    /// Passes on what only the end of the content decides: a CR that is its last octet.
+    fn finish_reading(&mut self, message: &mut Chunks) {
+        let Chunks { collector, reader, refusal, .. } = message;
+        if self.has_session && !reader.is_rejected() {
+            let (session, context, panics) = (&mut *self.session, &self.context, &self.shared.counters.panics);
+            reader.finish(&mut Watched { collector, refusal, session, context, panics });
+        } else {
+            reader.finish(collector);
         }
     }
 
@@ -456,17 +502,13 @@ impl<S: Stream> Channel<S> {
     fn envelope(&mut self, content: Content) -> Option<Box<Envelope>> {
         let mut transaction = self.context.state.transaction.take()?;
         let transcript = self.record.of_message();
-        let beside = transcript.as_ref().map_or(0, Transcript::heap_octets);
+        let xforward = self.context.state.xforward.take();
+        let beside = transcript.as_ref().map_or(0, Transcript::heap_octets)
+            + xforward.as_ref().map_or(0, |xforward| xforward.heap_octets());
         let reservation = transaction.take_reservation(beside);
         let greeting = self.context.state.greeting.as_ref()?;
         self.messages = self.messages.wrapping_add(1);
-        let protocol = Protocol::of(
-            self.shared.config.lmtp,
-            greeting.extended,
-            transaction.parameters.smtputf8(),
-            self.context.tls.is_some(),
-            self.context.identity.is_some(),
-        );
+        let protocol = self.context.protocol(greeting, &transaction.parameters);
         Some(Box::new(Envelope {
             id: MessageId { server: self.shared.server, connection: self.context.connection, message: self.messages },
             peer: self.context.peer.clone(),
@@ -476,6 +518,7 @@ impl<S: Stream> Channel<S> {
             protocol,
             tls: self.context.tls.clone(),
             identity: self.context.identity.clone(),
+            xforward,
             reverse_path: transaction.reverse_path,
             parameters: transaction.parameters,
             recipients: transaction.recipients,
@@ -495,11 +538,17 @@ fn outcome(replies: &[Reply]) -> Reply {
     accepted.or(replies.first()).cloned().unwrap_or(Reply::LOCAL_ERROR)
 }
 
+/// Why the rest of a message was only read off.
+fn refusal_of(message: &mut Chunks, overflow: Overflow) -> Reply {
+    message.refusal.take().unwrap_or_else(|| overflow_reply(overflow))
+}
+
 fn overflow_reply(overflow: Overflow) -> Reply {
     match overflow {
         Overflow::TooBig => TOO_BIG,
         Overflow::NoRoom => Reply::NO_STORAGE,
         Overflow::NotStored => Reply::NOT_STORED,
+        // What refused it has said so elsewhere.
         Overflow::Unwanted => Reply::LOCAL_ERROR,
     }
 }

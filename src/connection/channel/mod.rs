@@ -27,6 +27,7 @@ use crate::session::{Context, ListenerId, Phase, Session};
 use crate::stats::counters::Counters;
 use crate::stats::guard::guarded;
 use crate::syntax::command;
+use crate::syntax::proxy_info::ProxyInfo;
 use crate::syntax::reply::{Reply, Status};
 
 mod account;
@@ -45,6 +46,7 @@ mod message;
 mod replies;
 mod scripted;
 mod secure;
+mod watched;
 
 pub(crate) use buffers::ConnectionBuffers;
 use chunks::Chunks;
@@ -88,6 +90,8 @@ pub(crate) struct Channel<S> {
     line: LineReader,
     replies: Vec<u8>,
     session: Box<dyn Session>,
+    // Whether that is more than the empty one of a server that was given none: then it sees the content.
+    has_session: bool,
     // There is no session, and the client gets this instead of the banner.
     refused: Option<Reply>,
     context: Context,
@@ -105,6 +109,8 @@ pub(crate) struct Channel<S> {
     chunks: Option<Chunks>,
     // Whether the client is trusted to speak for others.
     may_xclient: bool,
+    // Whether the client is believed where its messages come from.
+    may_xforward: bool,
     // Of the client that XCLIENT has named.
     permit: ClientPermit,
     // The name by which XCLIENT calls the client; it goes before what HELO and EHLO say.
@@ -144,7 +150,7 @@ impl<S: Stream> Channel<S> {
     pub fn new(
         shared: Arc<Shared>,
         stream: S,
-        session: Result<Box<dyn Session>, Reply>,
+        session: Result<Option<Box<dyn Session>>, Reply>,
         ends: (Endpoint, Endpoint),
         connection: u64,
         buffers: ConnectionBuffers,
@@ -153,12 +159,15 @@ impl<S: Stream> Channel<S> {
         let (peer, local) = ends;
         let (session, refused) = match session {
             Ok(session) => (session, None),
-            Err(reply) => (Box::new(()) as Box<dyn Session>, Some(reply)),
+            Err(reply) => (None, Some(reply)),
         };
+        let has_session = session.is_some();
+        let session = session.unwrap_or_else(|| Box::new(()));
         let ConnectionBuffers { dispatch, input, line, replies } = buffers;
         let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
         let may_xclient = peer.is_in(&shared.config.xclient);
+        let may_xforward = peer.is_in(&shared.config.xforward);
         let context = Context {
             config: shared.config.clone(),
             listener: shared.listener.clone(),
@@ -173,6 +182,7 @@ impl<S: Stream> Channel<S> {
             values: Values::default(),
             connection_values: Arc::default(),
             acceptance: Mutex::default(),
+            proxy: None,
         };
         Channel {
             shared,
@@ -180,6 +190,7 @@ impl<S: Stream> Channel<S> {
             line,
             replies,
             session,
+            has_session,
             refused,
             context,
             dispatch,
@@ -193,6 +204,7 @@ impl<S: Stream> Channel<S> {
             messages: 0,
             chunks: None,
             may_xclient,
+            may_xforward,
             permit: ClientPermit::default(),
             xclient_helo: None,
             unconfirmed: None,
@@ -203,6 +215,12 @@ impl<S: Stream> Channel<S> {
             observed: ObservedMessage::default(),
             scripted,
         }
+    }
+
+    /// The same behind a proxy that has said this of the connection.
+    pub fn behind(mut self, proxy: Option<Box<ProxyInfo>>) -> Channel<S> {
+        self.context.proxy = proxy;
+        self
     }
 
     /// Holds the whole conversation, beginning with a TLS handshake if the listener is of implicit TLS. When it returns the

@@ -1,4 +1,4 @@
-//! What makes a connection more than a stranger's: STARTTLS, and XCLIENT.
+//! What makes a connection more than a stranger's: STARTTLS, XCLIENT and XFORWARD.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -85,6 +85,8 @@ impl<S: Stream> Channel<S> {
             Ok(attributes) => attributes,
             Err(reply) => return self.answer(reply),
         };
+        // It was said of somebody else.
+        self.context.proxy = None;
         let before = self.context.peer.ip();
         replace(&mut self.context.peer, address, port);
         if self.context.peer.ip() != before {
@@ -99,6 +101,8 @@ impl<S: Stream> Channel<S> {
                 }
             }
         }
+        // A proxy that passes on what its clients say is not to pass on their XFORWARD.
+        self.may_xforward = self.may_xforward && self.context.peer.is_in(&self.shared.config.xforward);
         replace(&mut self.context.local, local_address, local_port);
         if let Some(login) = login {
             self.context.identity = login.map(Into::into);
@@ -116,6 +120,21 @@ impl<S: Stream> Channel<S> {
         }
         self.say_banner()?;
         Ok(Flow::Next)
+    }
+
+    /// XFORWARD: what it says is of the next message only.
+    pub(super) fn xforward(&mut self, argument: &[u8]) -> Result<Reply, Reply> {
+        if !self.may_xforward {
+            return Err(NOT_OFFERED);
+        }
+        let state = &mut self.context.state;
+        if state.transaction.is_some() {
+            return Err(WITHIN_TRANSACTION);
+        }
+        let mut all = state.xforward.take().unwrap_or_default();
+        let updated = all.update(argument);
+        state.xforward = Some(all);
+        updated.map(|()| Reply::ok())
     }
 }
 

@@ -19,6 +19,7 @@ const ABANDONED: Duration = Duration::from_secs(36 * 3600);
 
 /// `tmp`, `new` and `cur` of a Maildir, each a folder of its own that belongs to us or to root.
 pub(super) struct Folders {
+    pub root: Folder,
     pub tmp: Folder,
     pub new: Folder,
     pub cur: Folder,
@@ -30,7 +31,7 @@ impl Folders {
     pub fn open(root: &Path) -> io::Result<Folders> {
         let root = Folder::open(root)?;
         let (tmp, new, cur) = (root.folder("tmp")?, root.folder("new")?, root.folder("cur")?);
-        Ok(Folders { tmp, new, cur, flushes: GroupFlush::default() })
+        Ok(Folders { root, tmp, new, cur, flushes: GroupFlush::default() })
     }
 
     /// Makes those that are not there, and looks at them all.
@@ -99,7 +100,8 @@ impl Folder {
     }
 
     /// One within it.
-    fn folder(&self, name: &str) -> io::Result<Folder> {
+    pub fn folder(&self, name: impl AsRef<OsStr>) -> io::Result<Folder> {
+        let name = name.as_ref();
         let folder = rustix::fs::openat(&self.file, name, flags(), Mode::empty());
         Folder::looked_at(folder, self.path.join(name))
     }
@@ -130,6 +132,26 @@ impl Folder {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.file, name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(File::from(file))
+    }
+
+    /// A file that may be there, and is no link: to be read, and to be written to at its end.
+    pub fn open_file(&self, name: &str) -> io::Result<Option<File>> {
+        // One that is a pipe would wait for the other end.
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.file, name, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(File::from(file)).filter(|file| file.metadata().is_ok_and(|found| found.is_file()))),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The octets of a file; `None` if it is gone.
+    pub fn size_of(&self, name: &OsStr) -> io::Result<Option<u64>> {
+        match rustix::fs::statat(&self.file, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some(u64::try_from(found.st_size).unwrap_or(0))),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Moves a file to another folder.

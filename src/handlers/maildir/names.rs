@@ -41,6 +41,21 @@ pub(super) fn is_ours(name: &[u8]) -> bool {
     host().is_some()
 }
 
+/// The same name with the file's size, as Maildir++ has it: who counts a mailbox need not look at each file.
+pub(super) fn with_size(unique: &str, octets: u64) -> String {
+    format!("{unique},S={octets}")
+}
+
+/// The size in a name, whoever made it.
+pub(super) fn size(name: &[u8]) -> Option<u64> {
+    let end = memchr::memchr(b':', name).unwrap_or(name.len());
+    let mut fields = name[..end].split(|octet| *octet == b',').skip(1);
+    let digits = fields.find_map(|field| field.strip_prefix(b"S="))?;
+    // Digits only, since `parse` would take a sign.
+    let digits = str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok())
+}
+
 /// What a message is called wherever it is stored. The id alone might hardly ever be another's from another machine: the
 /// nanosecond and that machine's name leave nothing to chance.
 pub(super) fn of_message(mail: &Envelope) -> String {
@@ -56,6 +71,19 @@ pub(super) fn of_host(host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_in_names() {
+        let unique = unique("mx.example");
+        assert!(size(with_size(&unique, 1234).as_bytes()) == Some(1234) && is_ours(with_size(&unique, 1).as_bytes()));
+        assert_eq!(size(b"1.M2P3.mx,S=1234,W=1250:2,S"), Some(1234));
+        assert_eq!(size(b"1.M2P3.mx,W=1250,S=0:2,"), Some(0));
+        for none in
+            [&b"1.M2P3.mx:2,S=5"[..], b"1.M2P3.mx,S=:2,", b"1.M2P3.mx,S=+5", b"1.M2P3.mx,S=99999999999999999999", b""]
+        {
+            assert_eq!(size(none), None, "{}", none.escape_ascii());
+        }
+    }
 
     #[test]
     fn we_know_our_own_names_and_no_others() {

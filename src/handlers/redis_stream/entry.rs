@@ -14,6 +14,7 @@ use crate::envelope::{Endpoint, Envelope, Recipient};
 use crate::syntax::address::is_helo_name;
 use crate::syntax::number;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
+use crate::syntax::xforward::Xforward;
 
 /// What [`fields`] makes and [`read`] understands.
 const VERSION: &str = "1";
@@ -49,6 +50,9 @@ fn fields(mail: &Envelope) -> Vec<Field<'_>> {
     ];
     if let Some(identity) = &mail.identity {
         fields.push(("identity", identity.as_bytes().into()));
+    }
+    if let Some(xforward) = &mail.xforward {
+        fields.push(("xforward", owned(xforward.attributes())));
     }
     if let Some(tls) = &mail.tls {
         fields.push(("tls", b"yes".into()));
@@ -158,11 +162,14 @@ where
     }
     let received_at = fields
         .parsed("received_at", |text| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(number::parse(text)?)))?;
-    let offered = everything(received_at);
+    // A server has accepted the parameters at that time: whatever it offered.
+    let offered = Offered::everything(received_at);
     let parameters = fields.parsed("mail_options", |text| MailParameters::parse(text.as_bytes(), offered).ok())?;
     let smtputf8 = parameters.smtputf8();
     let is_tls = fields.optional("tls", |text| text == "yes")?.is_some();
     let tls = is_tls.then(|| fields.tls()).transpose()?.map(Arc::new);
+    let mut xforward = None;
+    fields.optional("xforward", |text| xforward.insert(Box::<Xforward>::default()).update(text.as_bytes()).is_ok())?;
     Ok(Envelope {
         id: fields.parsed("id", |text| text.parse().ok())?,
         peer: fields.endpoint("peer")?,
@@ -172,6 +179,7 @@ where
         protocol: fields.parsed("protocol", |text| text.parse().ok())?,
         tls,
         identity: fields.optional("identity", is_identity)?.map(Into::into),
+        xforward,
         reverse_path: fields.parsed("mail_from", |text| text.parse().ok())?,
         parameters,
         recipients: fields.parsed("recipients", |text| read_recipients(text, offered, smtputf8))?,
@@ -182,23 +190,6 @@ where
         transcript: None,
         reservation: None,
     })
-}
-
-/// Any parameter is allowed that a server may have accepted at that time.
-fn everything(at: SystemTime) -> Offered {
-    Offered {
-        size: true,
-        eight_bit_mime: true,
-        binary_mime: true,
-        smtputf8: true,
-        dsn: true,
-        auth: true,
-        require_tls: true,
-        prdr: true,
-        mt_priority: true,
-        deliver_by: Some(Duration::ZERO),
-        future_release: Some((Duration::MAX, at)),
-    }
 }
 
 fn read_recipients(mut text: &str, offered: Offered, smtputf8: bool) -> Option<Vec<Recipient>> {
@@ -283,7 +274,7 @@ mod tests {
     fn envelope(content: &[u8]) -> Envelope {
         let received_at = SystemTime::UNIX_EPOCH + Duration::new(1_800_000_000, 123_456_789);
         let recipient = |path: &str, options: &str| {
-            let parameters = RcptParameters::parse(options.as_bytes(), everything(received_at), true);
+            let parameters = RcptParameters::parse(options.as_bytes(), Offered::everything(received_at), true);
             Recipient::new(path.parse().unwrap(), parameters.unwrap())
         };
         let options = "BODY=BINARYMIME SIZE=12 SMTPUTF8 RET=HDRS ENVID=a+2Bb+20c AUTH=x@y.example REQUIRETLS PRDR \
@@ -301,8 +292,13 @@ mod tests {
                 ..TlsInfo::default()
             })),
             identity: Some("b\u{fc}b".into()),
+            xforward: Some(Box::new(Xforward {
+                helo: Some("a=b+c".to_owned()),
+                address: "::1".parse().ok(),
+                ..Xforward::default()
+            })),
             reverse_path: "\"a, 1:b\"@client.example".parse().unwrap(),
-            parameters: MailParameters::parse(options.as_bytes(), everything(received_at)).unwrap(),
+            parameters: MailParameters::parse(options.as_bytes(), Offered::everything(received_at)).unwrap(),
             recipients: vec![
                 recipient("\"3:a,\"@example.org", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2B@example.org"),
                 recipient("Postmaster", ""),
@@ -351,9 +347,19 @@ mod tests {
     }
 
     #[test]
+    fn messages_that_a_program_changed_or_made() {
+        let mut mail = Envelope::builder().recipient("b@example.org").content("Subject: x\n").build().unwrap();
+        mail.prepend_header("X-Scanned", "yes").unwrap();
+        let back = read(entry(&mail)).unwrap();
+        assert_eq!(back.bytes().unwrap(), &b"X-Scanned: yes\r\nSubject: x\r\n"[..]);
+        assert_eq!((back.id(), back.peer(), back.recipients()), (mail.id(), mail.peer(), mail.recipients()));
+    }
+
+    #[test]
     fn a_message_that_says_little_of_itself() {
         let mut mail = envelope(b"");
-        (mail.tls, mail.identity, mail.reverse_path) = (None, None, crate::syntax::address::ReversePath::Null);
+        (mail.tls, mail.identity, mail.xforward) = (None, None, None);
+        mail.reverse_path = crate::syntax::address::ReversePath::Null;
         mail.parameters = MailParameters::default();
         mail.protocol = Protocol::Smtp;
         mail.peer = Endpoint::Unix(None);
@@ -362,7 +368,7 @@ mod tests {
         assert!(back.content().is_empty());
     }
 
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "id",
         "received_at",
         "peer",
@@ -374,6 +380,7 @@ mod tests {
         "mail_options",
         "recipients",
         "identity",
+        "xforward",
         "tls",
         "tls_version",
     ];
@@ -399,7 +406,7 @@ mod tests {
         let whole = entry(&envelope(b"x"));
         for (name, _) in &whole {
             let without = whole.iter().filter(|(other, _)| other != name).cloned();
-            let optional = ["identity", "tls", "tls_version", "tls_client_certificate"];
+            let optional = ["identity", "xforward", "tls", "tls_version", "tls_client_certificate"];
             let name = str::from_utf8(name).unwrap();
             match read(without) {
                 Ok(_) => assert!(optional.contains(&name), "{name}"),

@@ -69,6 +69,7 @@ const MAX_SENDERS: usize = 16;
 /// | `recipients` | for each recipient two [netstrings](https://cr.yp.to/proto/netstrings.txt), `17:bob@example.org,0:,`: the address, and the parameters of RCPT separated by blanks |
 /// | `content` | the octets of the message |
 /// | `identity` | the user, if the client has authenticated |
+/// | `xforward` | where the message came from before its client, in the form of [XFORWARD](crate::Xforward): `ADDR=192.0.2.1 HELO=client.example` |
 /// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), if they are known |
 ///
 /// [`read`](RedisStream::read) makes an [`Envelope`] of an entry. Later versions may add fields.

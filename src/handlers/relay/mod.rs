@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
-use crate::envelope::{Endpoint, Envelope, Recipient};
+use crate::envelope::{Endpoint, Envelope, Protocol, Recipient};
 use crate::session::{Context, Session, SessionFactory};
 use crate::syntax::address::{ForwardPath, ReversePath};
 use crate::syntax::parameter::{MailParameters, RcptParameters};
 use crate::syntax::reply::{Reply, Status};
+use crate::syntax::xforward::{self, Xforward, XforwardSource};
 use crate::upstream::Verdicts;
 
 /// Makes a handler of a type that has a [`Relay`] with its own settings.
@@ -50,8 +51,10 @@ mod silence;
 mod survey;
 
 use super::delivery_pool::{Answer, DeliveryPool};
+use parameters::Declared;
 use policy::{DENIED, Policy, has_route};
-use route::{BeginError, Route, UpstreamTransaction};
+use route::{BeginError, Beginning, Route, UpstreamTransaction};
+use survey::Survey;
 
 /// The threads that send. Each has a client that waits for it, of which there are fewer in all but odd cases.
 const MAX_SENDERS: usize = 10_000;
@@ -68,6 +71,8 @@ pub(super) struct Relay {
     pub policy: Arc<Policy>,
     /// Whether the message gets an `X-Peer` header with the client's address.
     pub x_peer: bool,
+    /// Whether the upstream is told by XFORWARD where messages come from.
+    pub xforward: bool,
     senders: DeliveryPool<Relay>,
 }
 
@@ -78,6 +83,7 @@ impl Relay {
             lists: None,
             policy: Arc::default(),
             x_peer: true,
+            xforward: false,
             senders: DeliveryPool::new(MAX_SENDERS),
         }
     }
@@ -96,14 +102,28 @@ impl Relay {
         out.field("upstream", &self.upstream.upstream).field("policy", &self.policy).finish_non_exhaustive()
     }
 
+    /// What is sent before the content.
+    fn head(&self, mail: &Envelope) -> String {
+        let mut head = mail.received_header();
+        if self.x_peer {
+            head += &format!("X-Peer: {}\r\n", mail.peer_name());
+        }
+        head + mail.content().separator()
+    }
+
     /// A message of which no session has asked.
-    fn send_whole(&self, mail: &Envelope) -> Response {
+    fn send_whole(&self, head: &str, mail: &Envelope, survey: &Survey) -> Response {
+        let octets = head.len() as u64 + mail.content().len();
         let sender = Sender {
             hostname: mail.hostname(),
             from: mail.mail_from(),
             parameters: mail.mail_parameters(),
+            declared: Declared::found(mail.mail_parameters(), octets, survey),
             peer: mail.peer(),
             identity: mail.identity(),
+            helo: Some(mail.helo()),
+            protocol: Some(mail.protocol()),
+            xforward: mail.xforward(),
             is_lmtp: mail.protocol().is_lmtp(),
         };
         let mut transaction = RelayTransaction::default();
@@ -121,7 +141,7 @@ impl Relay {
         if !sender.is_lmtp && count < accepted.len() {
             return Response::Each(refusals);
         }
-        let mut verdicts = transaction.send(mail, self.x_peer).into_each(count).into_iter();
+        let mut verdicts = transaction.send(head, mail, survey).into_each(count).into_iter();
         let replies = accepted.into_iter().zip(refusals);
         Response::Each(
             replies
@@ -155,10 +175,18 @@ impl Handler for Relay {
 impl Answer for Relay {
     /// Sends a message on: by what its session has begun, or from the beginning.
     fn answer(&self, mail: &Envelope) -> Response {
+        let survey = match Survey::of(mail.content().reader()) {
+            Ok(survey) => survey,
+            Err(e) => {
+                log::error!("cannot read {}: {e}", mail.id());
+                return Response::All(Reply::LOCAL_ERROR);
+            }
+        };
+        let head = self.head(mail);
         match mail.values().take::<RelayTransaction>() {
-            Some(begun) if begun.destinations.len() == mail.recipients().len() => begun.send(mail, self.x_peer),
+            Some(begun) if begun.destinations.len() == mail.recipients().len() => begun.send(&head, mail, &survey),
             Some(_) => Response::All(Reply::LOCAL_ERROR),
-            None => self.send_whole(mail),
+            None => self.send_whole(&head, mail, &survey),
         }
     }
 }
@@ -168,10 +196,42 @@ struct Sender<'a> {
     hostname: &'a str,
     from: &'a ReversePath,
     parameters: &'a MailParameters,
+    declared: Declared,
     peer: &'a Endpoint,
     identity: Option<&'a str>,
+    helo: Option<&'a str>,
+    protocol: Option<Protocol>,
+    // What the client says of where it has the message from.
+    xforward: Option<&'a Xforward>,
     // Whether the client hears what became of each recipient.
     is_lmtp: bool,
+}
+
+impl Sender<'_> {
+    fn beginning<'a>(&'a self, xforward: Option<&'a Xforward>) -> Beginning<'a> {
+        Beginning { from: self.from, parameters: self.parameters, declared: self.declared, xforward }
+    }
+
+    /// Where the message comes from, for the next server: what the client hands on, which is of another session than its own,
+    /// or the client.
+    fn to_forward(&self) -> Xforward {
+        if let Some(told) = self.xforward {
+            return told.clone();
+        }
+        let address = self.peer.socket_addr();
+        Xforward {
+            address: address.map(|address| address.ip()),
+            port: address.map(|address| address.port()).filter(|port| *port != 0),
+            protocol: self.protocol.map(|protocol| protocol.to_string()),
+            helo: self.helo.map(xforward::neutral),
+            source: match self.peer {
+                Endpoint::Unknown => None,
+                peer if peer.is_loopback() => Some(XforwardSource::Local),
+                _ => Some(XforwardSource::Remote),
+            },
+            ..Xforward::default()
+        }
+    }
 }
 
 /// Where a recipient's copy goes.
@@ -250,7 +310,8 @@ impl RelayTransaction {
         if let Some(reply) = &self.upstream_silence {
             return Err(reply.clone());
         }
-        let begun = relay.upstream.begin(sender.hostname, sender.from, sender.parameters);
+        let xforward = relay.xforward.then(|| sender.to_forward());
+        let begun = relay.upstream.begin(sender.hostname, &sender.beginning(xforward.as_ref()));
         let (upstream, reply) = begun.map_err(|why| heeded(why, &mut self.upstream_silence))?;
         self.upstream = Some(upstream);
         Ok(Some(reply))
@@ -267,11 +328,13 @@ impl RelayTransaction {
             return Err(reply.clone());
         }
         if self.lists.is_none() {
-            let begun = route.begin(sender.hostname, sender.from, sender.parameters).or_else(|why| match why {
+            let begun = route.begin(sender.hostname, &sender.beginning(None)).or_else(|why| match why {
                 // Mailman can still tell which recipients are its own; the others' mail is not its affair.
                 BeginError::Refused(refusal) => {
                     self.lists_refusal = Some(refusal);
-                    route.begin(sender.hostname, &ReversePath::Null, &MailParameters::default())
+                    let (from, parameters) = (&ReversePath::Null, &MailParameters::default());
+                    let declared = Declared::announced(parameters);
+                    route.begin(sender.hostname, &Beginning { from, parameters, declared, xforward: None })
                 }
                 why => Err(why),
             });
@@ -299,17 +362,13 @@ impl RelayTransaction {
     }
 
     /// Sends the content to where it goes; a reply for each recipient, or one if there is one for all.
-    fn send(self, mail: &Envelope, x_peer: bool) -> Response {
+    fn send(self, head: &str, mail: &Envelope, survey: &Survey) -> Response {
         let RelayTransaction { upstream, lists, destinations, .. } = self;
-        let mut head = mail.received_header();
-        if x_peer {
-            head += &format!("X-Peer: {}\r\n", mail.peer_name());
-        }
         let send = |upstream: Option<UpstreamTransaction>, destination: Destination| {
             let expected = destinations.iter().filter(|other| **other == destination).count();
             match upstream {
                 _ if expected == 0 => Vec::new(),
-                Some(upstream) if upstream.accepted() == expected => upstream.send(&head, mail),
+                Some(upstream) if upstream.accepted() == expected => upstream.send(head, mail, survey),
                 _ => vec![Reply::LOCAL_ERROR; expected],
             }
         };
@@ -351,8 +410,12 @@ impl RelaySession {
             hostname: context.hostname(),
             from,
             parameters,
+            declared: Declared::announced(parameters),
             peer: context.peer(),
             identity: context.identity(),
+            helo: context.helo(),
+            protocol: context.state.greeting.as_ref().map(|greeting| context.protocol(greeting, parameters)),
+            xforward: context.xforward(),
             is_lmtp: context.config.lmtp,
         }
     }
@@ -393,8 +456,12 @@ mod tests {
             hostname: "mx.example",
             from: &ReversePath::Null,
             parameters: &MailParameters::default(),
+            declared: Declared { size: None, body: None },
             peer: &Endpoint::Unix(None),
             identity: None,
+            helo: None,
+            protocol: None,
+            xforward: None,
             is_lmtp: false,
         };
         expect_linear("recipients", 5_000, |n| {

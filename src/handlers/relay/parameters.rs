@@ -1,5 +1,6 @@
 //! Which parameters of a transaction are passed on to the next server, and what is refused because they cannot be.
 
+use super::survey::Survey;
 use crate::envelope::Recipient;
 use crate::syntax::address::ReversePath;
 use crate::syntax::parameter::{Body, DeliverByMode, MailParameters};
@@ -27,15 +28,43 @@ pub(super) struct Carried {
     pub binary: bool,
 }
 
+/// What a message's content is, as it was announced or as it was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Declared {
+    pub size: Option<u64>,
+    pub body: Option<Body>,
+}
+
+impl Declared {
+    /// As the client announced it, before the content is there.
+    pub fn announced(parameters: &MailParameters) -> Declared {
+        Declared { size: parameters.size().map(|size| size.saturating_add(ADDED)), body: parameters.body() }
+    }
+
+    /// As it is: it may have been changed since its client announced it.
+    pub fn found(parameters: &MailParameters, octets: u64, survey: &Survey) -> Declared {
+        let body = match parameters.body() {
+            None | Some(Body::SevenBit) if survey.eight_bit => Some(Body::EightBitMime),
+            body => body,
+        };
+        Declared { size: Some(octets), body }
+    }
+
+    fn is_binary(self) -> bool {
+        self.body == Some(Body::BinaryMime)
+    }
+}
+
 /// The MAIL command for the next server, or the refusal that an RFC has where it cannot do what the message needs.
 pub(super) fn mail(
     client: &Client,
     from: &ReversePath,
     parameters: &MailParameters,
+    declared: Declared,
 ) -> Result<(String, Carried), Reply> {
-    check(client, from, parameters)?;
+    check(client, from, parameters, declared)?;
     let mut line = format!("MAIL FROM:<{from}>");
-    push_own_options(&mut line, client, parameters);
+    push_own_options(&mut line, client, parameters, declared);
     let carried = [
         ("RET", "DSN"),
         ("ENVID", "DSN"),
@@ -45,7 +74,7 @@ pub(super) fn mail(
         ("HOLDUNTIL", "FUTURERELEASE"),
     ];
     push_options(&mut line, parameters.options(), &carried, client);
-    let binary = is_binary(parameters);
+    let binary = declared.is_binary();
     Ok((
         line,
         Carried {
@@ -57,14 +86,14 @@ pub(super) fn mail(
 }
 
 /// Refuses what must not be ignored by a server that does not offer it.
-fn check(client: &Client, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
+fn check(client: &Client, from: &ReversePath, parameters: &MailParameters, declared: Declared) -> Result<(), Reply> {
     let has = |keyword: &str| client.offers(keyword);
     // RFC 6531 section 3.5. Without such an address only the headers can still need it, which are not there yet.
     if !from.is_ascii() && !has("SMTPUTF8") {
         return Err(NO_UTF8);
     }
     // RFC 3030 section 3.
-    if is_binary(parameters) && !(has("BINARYMIME") && has("CHUNKING")) {
+    if declared.is_binary() && !(has("BINARYMIME") && has("CHUNKING")) {
         return Err(NO_BINARY);
     }
     // RFC 8689 section 4.2.1.
@@ -82,14 +111,10 @@ fn check(client: &Client, from: &ReversePath, parameters: &MailParameters) -> Re
     Ok(())
 }
 
-fn is_binary(parameters: &MailParameters) -> bool {
-    parameters.body() == Some(Body::BinaryMime)
-}
-
 /// Appends the options that are not passed on literally.
-fn push_own_options(line: &mut String, client: &Client, parameters: &MailParameters) {
+fn push_own_options(line: &mut String, client: &Client, parameters: &MailParameters, declared: Declared) {
     // RFC 6152 section 3.
-    if let Some(body) = parameters.body()
+    if let Some(body) = declared.body
         && (client.offers("8BITMIME") || body == Body::BinaryMime)
     {
         *line += &format!(" BODY={body}");
@@ -97,10 +122,10 @@ fn push_own_options(line: &mut String, client: &Client, parameters: &MailParamet
     if parameters.smtputf8() && client.offers("SMTPUTF8") {
         *line += " SMTPUTF8";
     }
-    if let Some(size) = parameters.size()
+    if let Some(size) = declared.size
         && client.offers("SIZE")
     {
-        *line += &format!(" SIZE={}", size.saturating_add(ADDED));
+        *line += &format!(" SIZE={size}");
     }
     if parameters.require_tls() {
         *line += " REQUIRETLS";

@@ -91,6 +91,14 @@ impl Proxy {
         self
     }
 
+    /// Whether the upstream is told by Postfix's XFORWARD where each message comes from, if its EHLO offers that: what the
+    /// client [has said by XFORWARD](crate::Builder::xforward), or else the client's address, port, protocol and HELO name.
+    /// The upstream's log then names the client and not this server. Default: false.
+    pub fn xforward(mut self, said: bool) -> Proxy {
+        self.relay.xforward = said;
+        self
+    }
+
     /// Relays to anybody for all clients. On a network that others can reach, such a relay is found within hours, used
     /// for spam, and then blocked everywhere. Default: false.
     pub fn open_relay(mut self, open: bool) -> Proxy {

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::parameters::{self, Carried};
+use super::parameters::{self, Carried, Declared};
 use super::silence::Silence;
 use super::survey::Survey;
 use crate::envelope::{Envelope, Recipient};
 use crate::syntax::address::ReversePath;
 use crate::syntax::parameter::MailParameters;
 use crate::syntax::reply::{Reply, Status};
+use crate::syntax::xforward::Xforward;
 use crate::upstream::{AWAY, Client, ClientError, Upstream};
 
 /// An idle connection is closed after this time.
@@ -44,6 +45,15 @@ pub(super) enum BeginError {
     Silent(Reply),
 }
 
+/// What a transaction begins with.
+pub(super) struct Beginning<'a> {
+    pub from: &'a ReversePath,
+    pub parameters: &'a MailParameters,
+    pub declared: Declared,
+    /// Where the message comes from, if the server is to be told.
+    pub xforward: Option<&'a Xforward>,
+}
+
 impl BeginError {
     fn of(refusal: Reply) -> BeginError {
         if refusal.is_permanent() { BeginError::Refused(refusal) } else { BeginError::NotNow(refusal) }
@@ -66,11 +76,10 @@ impl Route {
     pub(super) fn begin(
         self: &Arc<Self>,
         hostname: &str,
-        from: &ReversePath,
-        parameters: &MailParameters,
+        beginning: &Beginning<'_>,
     ) -> Result<(UpstreamTransaction, Reply), BeginError> {
         let Some(turn) = self.silence.turn() else { return Err(BeginError::Silent(AWAY)) };
-        let begun = self.begin_now(hostname, from, parameters);
+        let begun = self.begin_now(hostname, beginning);
         // Where it refuses, or is not there at all, nobody has to wait for that.
         turn.note(matches!(begun, Err(BeginError::Silent(_))));
         begun
@@ -79,11 +88,11 @@ impl Route {
     fn begin_now(
         self: &Arc<Self>,
         hostname: &str,
-        from: &ReversePath,
-        parameters: &MailParameters,
+        beginning: &Beginning<'_>,
     ) -> Result<(UpstreamTransaction, Reply), BeginError> {
+        let Beginning { from, parameters, declared, xforward } = *beginning;
         while let Some(mut client) = self.take_idle() {
-            let (mail, carried) = match parameters::mail(&client, from, parameters) {
+            let (mail, carried) = match parameters::mail(&client, from, parameters, declared) {
                 Ok(mail) => mail,
                 Err(refusal) => {
                     self.keep(client);
@@ -91,8 +100,9 @@ impl Route {
                 }
             };
             // RSET first: what the one before has begun may still be there.
-            match client.commands(&["RSET", &mail]).as_deref() {
-                Ok([reset, reply]) if reset.is_positive() && reply.code() != 421 => {
+            let lines = [vec!["RSET".to_owned()], forwarding(&client, xforward), vec![mail]].concat();
+            match client.commands(&lines).as_deref() {
+                Ok([reset, .., reply]) if reset.is_positive() && reply.code() != 421 => {
                     return self.began(client, carried, reply.clone());
                 }
                 Ok(_) => log::debug!("{} gave up a connection that was kept", self.upstream.name()),
@@ -105,15 +115,17 @@ impl Route {
             }
         }
         let mut client = self.upstream.connect(hostname).map_err(|e| self.failed(&e))?;
-        let (mail, carried) = match parameters::mail(&client, from, parameters) {
+        let (mail, carried) = match parameters::mail(&client, from, parameters, declared) {
             Ok(mail) => mail,
             Err(refusal) => {
                 self.keep(client);
                 return Err(BeginError::of(refusal));
             }
         };
-        match client.command(&mail) {
-            Ok(reply) => self.began(client, carried, reply),
+        let lines = [forwarding(&client, xforward), vec![mail]].concat();
+        match client.commands(&lines) {
+            // The last of as many as there are commands.
+            Ok(mut replies) => self.began(client, carried, replies.remove(lines.len() - 1)),
             Err(e) => Err(self.failed(&e)),
         }
     }
@@ -222,9 +234,9 @@ impl UpstreamTransaction {
     }
 
     /// Sends the content, with `head` before it. Gives the server's verdict for each recipient that it had accepted.
-    pub fn send(mut self, head: &str, mail: &Envelope) -> Vec<Reply> {
+    pub(super) fn send(mut self, head: &str, mail: &Envelope, survey: &Survey) -> Vec<Reply> {
         let recipients = self.accepted;
-        if let Err(refusal) = self.check(mail) {
+        if let Err(refusal) = self.check(survey) {
             return vec![refusal; recipients];
         }
         let Some(mut client) = self.client.take() else { return vec![BROKEN; recipients] };
@@ -243,11 +255,7 @@ impl UpstreamTransaction {
     }
 
     /// Refuses what only the content shows.
-    fn check(&self, mail: &Envelope) -> Result<(), Reply> {
-        let survey = Survey::of(mail.content().reader()).map_err(|e| {
-            log::error!("cannot read {}: {e}", mail.id());
-            Reply::LOCAL_ERROR
-        })?;
+    fn check(&self, survey: &Survey) -> Result<(), Reply> {
         if survey.is_loop {
             Err(LOOP)
         } else if survey.eight_bit_headers && !self.carried.utf8_headers {
@@ -268,6 +276,13 @@ impl Drop for UpstreamTransaction {
             self.route.keep(client);
         }
     }
+}
+
+/// The commands that say where a message comes from, if it shall be said and the server takes it. Its replies to them matter
+/// little: mail does not stand still for the sake of a log.
+fn forwarding(client: &Client, xforward: Option<&Xforward>) -> Vec<String> {
+    let offered = client.offer("XFORWARD").unwrap_or_default();
+    xforward.map(|xforward| xforward.commands(offered)).unwrap_or_default()
 }
 
 /// The server's reply, if it accepts or refuses.

@@ -57,6 +57,25 @@ pub(crate) struct Offered {
     pub future_release: Option<(Duration, SystemTime)>,
 }
 
+impl Offered {
+    /// All of them, for what is not a client's command: whatever a server may have offered at that time.
+    pub fn everything(at: SystemTime) -> Offered {
+        Offered {
+            size: true,
+            eight_bit_mime: true,
+            binary_mime: true,
+            smtputf8: true,
+            dsn: true,
+            auth: true,
+            require_tls: true,
+            prdr: true,
+            mt_priority: true,
+            deliver_by: Some(Duration::ZERO),
+            future_release: Some((Duration::MAX, at)),
+        }
+    }
+}
+
 /// Who submitted a message, as far as the client trusts that: `AUTH=` (RFC 4954 section 5).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum AuthParameter {

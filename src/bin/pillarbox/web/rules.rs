@@ -303,8 +303,10 @@ struct VerbName(Verb);
 impl<'de> Deserialize<'de> for VerbName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<VerbName, D::Error> {
         use Verb::*;
-        let all =
-            [Helo, Ehlo, Lhlo, Mail, Rcpt, Data, Bdat, Rset, Noop, Quit, Vrfy, Expn, Help, StartTls, Auth, Xclient];
+        let all = [
+            Helo, Ehlo, Lhlo, Mail, Rcpt, Data, Bdat, Rset, Noop, Quit, Vrfy, Expn, Help, StartTls, Auth, Xclient,
+            Xforward,
+        ];
         let name = String::deserialize(from)?;
         let verb = all.into_iter().find(|verb| verb.as_str().eq_ignore_ascii_case(&name));
         verb.map(VerbName).ok_or_else(|| D::Error::custom(format!("there is no verb {name:?}")))
