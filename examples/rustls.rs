@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use pillarbox::{
+    Context,
     AuthFailure, Authenticator, Envelope, Listener, Mechanism, Server, Tls, TlsAcceptor, TlsInfo, TlsStream, Transport,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -79,11 +80,11 @@ impl TlsStream for Session {
 struct OneClient(Vec<u8>);
 
 impl Authenticator for OneClient {
-    fn mechanisms(&self) -> &[Mechanism] {
-        &[Mechanism::External]
+    fn mechanisms(&self, _: &Context) -> Vec<Mechanism> {
+        vec![Mechanism::External]
     }
 
-    fn external(&self, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
+    fn external(&self, _: &Context, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
         match acts_as {
             None | Some("client") if certificate == self.0 => Ok("client".to_owned()),
             _ => Err(AuthFailure::Credentials),

@@ -93,7 +93,9 @@ pub enum SettingError {
     RequireTlsWithoutTls,
     /// A listener is of [implicit TLS](crate::Listener::implicit_tls), and there is no [`tls`](crate::Builder::tls).
     ImplicitTlsWithoutTls,
-    /// `require_auth` is set without an authenticator.
+    /// A `sasl_mechanism` has an invalid name, or one that another has too.
+    SaslMechanism,
+    /// `require_auth` is set without an authenticator, a `sasl_mechanism` or a session that could authenticate clients.
     RequireAuthWithoutAuthenticator,
     /// [`consumers`](crate::Builder::consumers) is 0.
     Consumers,
@@ -122,6 +124,9 @@ impl Display for SettingError {
             SettingError::DecodeDataWithSmtputf8 => "decode_data and smtputf8 exclude each other",
             SettingError::RequireTlsWithoutTls => "require_tls needs tls",
             SettingError::ImplicitTlsWithoutTls => "a listener of implicit TLS needs tls",
+            SettingError::SaslMechanism => {
+                "a sasl_mechanism needs a name of its own, of at most 20 capitals, digits, hyphens and underscores"
+            }
             SettingError::RequireAuthWithoutAuthenticator => "require_auth needs an authenticator",
             SettingError::Consumers => "consumers must be at least 1",
             SettingError::ConsumersNeedServeWith => {

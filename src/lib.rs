@@ -96,7 +96,7 @@
 //! | answer them | [`Response`] and [`Reply`]; `?` on an [`std::io::Error`] answers `451 4.3.0` |
 //! | print, store or relay them | the ready-made [`handlers`] |
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
-//! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
+//! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`], [`SaslMechanism`], [`Context::authenticate`] |
 //! | listen on several ports, Unix sockets, or sockets passed in | [`Listener`], [`Builder::listen`] |
 //! | stop | [`Server::shutdown`]; [`Server::begin_shutdown`], which hooks and handlers call by a [`handle`](Server::handle) |
 //! | test code that sends mail | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`] |
@@ -176,7 +176,8 @@ pub use testing::internals;
 
 #[cfg(feature = "auth")]
 pub use auth::{
-    AuthFailure, Authenticator, Bearer, EntryError, Mechanism, ScramVerifier, ScramVerifierError, Users, UsersError,
+    AuthFailure, Authenticator, Bearer, EntryError, Mechanism, SaslExchange, SaslMechanism, SaslStep, ScramVerifier,
+    ScramVerifierError, Users, UsersError,
 };
 pub use builder::Builder;
 pub use config::LineEnds;

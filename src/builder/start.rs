@@ -44,6 +44,8 @@ impl Builder {
             tls: self.tls,
             #[cfg(feature = "auth")]
             authenticator: self.authenticator,
+            #[cfg(feature = "auth")]
+            sasl_mechanisms: self.sasl_mechanisms,
         };
         Server::start(settings, listeners, handlers)
     }
@@ -75,7 +77,9 @@ impl Builder {
             SettingError::SpoolFolder
         } else if self.config.require_tls && self.tls.is_none() {
             SettingError::RequireTlsWithoutTls
-        } else if self.config.require_auth && !self.has_authenticator() {
+        } else if self.has_bad_sasl_mechanism() {
+            SettingError::SaslMechanism
+        } else if self.config.require_auth && !self.can_authenticate() {
             SettingError::RequireAuthWithoutAuthenticator
         } else if self.config.consumers == 0 {
             SettingError::Consumers
@@ -87,9 +91,23 @@ impl Builder {
 }
 
 impl Builder {
+    /// A session may know who its client is: [`Context::authenticate`](crate::Context::authenticate).
     #[cfg(feature = "auth")]
-    fn has_authenticator(&self) -> bool {
-        self.authenticator.is_some()
+    fn can_authenticate(&self) -> bool {
+        self.authenticator.is_some() || !self.sasl_mechanisms.is_empty() || self.session.is_some()
+    }
+
+    /// Whether a name is invalid, or comes twice.
+    #[cfg(feature = "auth")]
+    fn has_bad_sasl_mechanism(&self) -> bool {
+        let all = &self.sasl_mechanisms;
+        let comes_before = |at: usize| all[..at].iter().any(|other| other.name == all[at].name);
+        (0..all.len()).any(|at| !all[at].has_valid_name() || comes_before(at))
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn has_bad_sasl_mechanism(&self) -> bool {
+        false
     }
 
     #[cfg(feature = "auth")]
@@ -103,7 +121,7 @@ impl Builder {
     }
 
     #[cfg(not(feature = "auth"))]
-    fn has_authenticator(&self) -> bool {
+    fn can_authenticate(&self) -> bool {
         false
     }
 }

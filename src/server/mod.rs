@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub tls: Option<Tls>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
+    #[cfg(feature = "auth")]
+    pub sasl_mechanisms: Vec<crate::auth::OwnMechanism>,
 }
 
 /// A running SMTP server.
@@ -149,6 +151,8 @@ impl Server {
             faults: settings.faults,
             #[cfg(feature = "auth")]
             authenticator: settings.authenticator,
+            #[cfg(feature = "auth")]
+            sasl_mechanisms: settings.sasl_mechanisms,
         });
         let shutdown = Arc::new(Shutdown::default());
         let live = Arc::new(Live::default());

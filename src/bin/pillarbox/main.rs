@@ -7,10 +7,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Upstream, Users, handlers};
+use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Upstream, handlers};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
+mod accounts;
 mod causes;
 mod certificate;
 mod descriptors;
@@ -18,6 +19,7 @@ mod options;
 mod privileges;
 mod web;
 
+use accounts::Accounts;
 use causes::chain;
 use certificate::Certificate;
 use descriptors::possible_connections;
@@ -54,12 +56,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
         _ => None,
     };
-    let users = match &arguments.users {
-        Some(file) => {
-            Some(Users::from_file(file).map_err(|e| format!("cannot use {}: {}", file.display(), chain(&e)))?)
-        }
-        None => None,
-    };
+    let accounts = arguments.users.as_deref().map(Accounts::read).transpose()?;
     let mut listener = match &*arguments.local {
         PASSED_IN => passed_in()?,
         address => Listener::from(address),
@@ -80,13 +77,17 @@ fn run(arguments: Arguments) -> Result<(), String> {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
         tls.as_ref().map_or(Ok(()), Certificate::check_that_it_can_be_renewed)?;
+        if let Some(accounts) = &accounts {
+            accounts.warn_unless_it_can_be_read_again();
+        }
     }
     // Made only now: it belongs to the user that will write to it.
-    let builder = builder(&arguments, tls.as_ref(), users);
+    let builder = builder(&arguments, tls.as_ref(), accounts.as_ref());
+    let renewable = Renewable { certificate: tls, accounts };
     let handler: Box<dyn Handler> = match arguments.class {
         Class::Debugging => Box::new(handlers::Debugging::stdout()),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listener, tls)),
+        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listener, renewable)),
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
@@ -100,7 +101,28 @@ fn run(arguments: Arguments) -> Result<(), String> {
             Box::new(handlers::Mailman::at(lists, proxy(&arguments)))
         }
     };
-    serve(builder, listener, tls, handler, |_| Ok(()))
+    serve(builder, listener, renewable, handler, |_| Ok(()))
+}
+
+/// What comes from files that SIGHUP reads again.
+struct Renewable {
+    certificate: Option<Certificate>,
+    accounts: Option<Accounts>,
+}
+
+impl Renewable {
+    fn is_any(&self) -> bool {
+        self.certificate.is_some() || self.accounts.is_some()
+    }
+
+    fn renew(&self) {
+        if let Some(certificate) = &self.certificate {
+            certificate.renew();
+        }
+        if let Some(accounts) = &self.accounts {
+            accounts.reload();
+        }
+    }
 }
 
 /// The socket that systemd has opened: see sd_listen_fds(3).
@@ -153,7 +175,7 @@ fn proxy(arguments: &Arguments) -> handlers::Proxy {
         .open_relay(arguments.open_relay)
 }
 
-fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users>) -> Builder {
+fn builder(arguments: &Arguments, tls: Option<&Certificate>, accounts: Option<&Accounts>) -> Builder {
     let mut builder = Server::builder()
         .data_size_limit(arguments.size)
         .smtputf8(arguments.smtputf8)
@@ -175,8 +197,8 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
     if let Some(tls) = tls {
         builder = builder.tls(tls.tls.clone());
     }
-    if let Some(users) = users {
-        builder = builder.authenticator(users);
+    if let Some(accounts) = accounts {
+        builder = builder.authenticator(accounts.users.clone());
     }
     if let Some(hostname) = &arguments.hostname {
         builder = builder.hostname(hostname);
@@ -184,9 +206,9 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, users: Option<Users
     builder
 }
 
-fn show(web: Web, builder: Builder, listener: Listener, certificate: Option<Certificate>) -> Result<(), String> {
+fn show(web: Web, builder: Builder, listener: Listener, renewable: Renewable) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
-    serve(builder, listener, certificate, handler, |server| {
+    serve(builder, listener, renewable, handler, |server| {
         let url = web.start(server.local_endpoints().iter()).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
         Ok(())
@@ -196,19 +218,19 @@ fn show(web: Web, builder: Builder, listener: Listener, certificate: Option<Cert
 fn serve(
     builder: Builder,
     listener: Listener,
-    certificate: Option<Certificate>,
+    renewable: Renewable,
     handler: impl Handler + 'static,
     when_it_listens: impl FnOnce(&Server) -> Result<(), String>,
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
-    let renewal = certificate.is_some().then_some(SIGHUP);
+    let renewal = renewable.is_any().then_some(SIGHUP);
     let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
     let server = builder.serve(listener, handler).map_err(|e| match e {
         Error::Setting(problem) => usage(ErrorKind::ValueValidation, &problem.to_string()),
         e => explain(&e),
     })?;
-    let end = heed(signals, certificate)?;
+    let end = heed(signals, renewable)?;
     for endpoint in server.local_endpoints() {
         tell(format_args!("listening on {endpoint}"));
     }
@@ -220,16 +242,17 @@ fn serve(
     Ok(())
 }
 
-/// SIGHUP renews the certificate; the first SIGINT or SIGTERM is passed on, and a second one ends the process.
-fn heed(mut signals: Signals, certificate: Option<Certificate>) -> Result<Receiver<()>, String> {
+/// SIGHUP reads again what may have changed; the first SIGINT or SIGTERM is passed on, and a second one ends the process.
+fn heed(mut signals: Signals, renewable: Renewable) -> Result<Receiver<()>, String> {
     let (sender, end) = channel();
     let wait = move || {
         let mut is_ending = false;
         for signal in signals.forever() {
-            match (signal, &certificate) {
-                (SIGHUP, Some(certificate)) => certificate.renew(),
+            match signal {
+                // It is not heeded where there is nothing to renew.
+                SIGHUP => renewable.renew(),
                 // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
-                (SIGXFSZ, _) => {}
+                SIGXFSZ => {}
                 _ if is_ending => std::process::exit(1),
                 _ => {
                     is_ending = true;

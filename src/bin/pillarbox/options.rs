@@ -145,7 +145,7 @@ pub struct Arguments {
     #[arg(long, requires = "tls_cert")]
     pub require_tls: bool,
 
-    /// Offer AUTH to the users in this file of USER:SECRET lines
+    /// Offer AUTH to the users in this file of USER:SECRET lines; SIGHUP reloads it
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
 
@@ -181,8 +181,9 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificate and its key again, if there are any; else it ends it. Root becomes the user nobody unless \-n is given,
-so nobody must be able to read both, and the start fails otherwise.
+Reads the certificate and its key, and the file of users, again, if there are any; else it ends it. Whatever cannot be read or
+used stays as it was, with a line in the log. Root becomes the user nobody unless \-n is given, so nobody must be able to read
+the certificate and its key, and the start fails otherwise; of users that nobody cannot read it warns.
 .SH ENVIRONMENT
 .TP
 RUST_LOG

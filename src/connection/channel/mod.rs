@@ -5,8 +5,6 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
 use crate::config::{Config, MAX_AUTH_LINE, MAX_COMMAND_LINE};
 use crate::connection::shutdown::{Activity, Wait};
 use crate::content::store::ContentStore;
@@ -21,8 +19,7 @@ use crate::io::wire::input::Input;
 use crate::io::wire::line::{Line, LineReader};
 use crate::limits::clients::{Addresses, ClientPermit};
 use crate::limits::stress::Stress;
-use crate::session::transaction::SessionState;
-use crate::session::{Context, Phase, Session};
+use crate::session::{Context, Session};
 use crate::stats::Counters;
 use crate::stats::guard::guarded;
 use crate::syntax::address::{ForwardPath, ReversePath};
@@ -79,6 +76,20 @@ pub(crate) struct Shared {
     pub faults: Option<Faults>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
+    #[cfg(feature = "auth")]
+    pub sasl_mechanisms: Vec<crate::auth::OwnMechanism>,
+}
+
+impl Shared {
+    #[cfg(feature = "auth")]
+    fn can_authenticate(&self) -> bool {
+        self.authenticator.is_some() || !self.sasl_mechanisms.is_empty()
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn can_authenticate(&self) -> bool {
+        false
+    }
 }
 
 /// One connection, from banner to QUIT.
@@ -155,20 +166,7 @@ impl<S: Stream> Channel<S> {
         let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
         let may_xclient = peer.is_in(&shared.config.xclient);
-        let context = Context {
-            config: shared.config.clone(),
-            connection,
-            peer,
-            local,
-            phase: Phase::Command,
-            verb: None,
-            state: SessionState::default(),
-            tls: None,
-            identity: None,
-            values: Values::default(),
-            connection_values: Arc::default(),
-            acceptance: Mutex::default(),
-        };
+        let context = Context::new(shared.config.clone(), connection, peer, local);
         Channel {
             shared,
             input: Input::new(stream, input),
@@ -243,6 +241,7 @@ impl<S: Stream> Channel<S> {
         if let Err(reply) = self.session.connect(&self.context) {
             return self.close_with(reply.into_refusal());
         }
+        self.take_identity();
         // RFC 5321 section 3.1: the server speaks first. It takes system calls to know, so only if somebody wants to.
         if log::log_enabled!(log::Level::Info) && !implicit_tls && self.input.has_more()? {
             log::info!("[{}] {} did not wait for the banner", self.context.connection, self.context.peer);
@@ -363,10 +362,15 @@ impl<S: Stream> Channel<S> {
         if line.is_http() {
             return self.answer(NOT_HTTP);
         }
+        // What the hooks of an earlier command said without effect.
+        *self.context.granted.get_mut() = None;
         let answered = match self.fault_at_command(verb, &parsed)? {
             None => self.session.command(&self.context, line.word, line.argument),
             reply => reply,
         };
+        if answered.as_ref().is_none_or(Reply::is_positive) {
+            self.take_identity();
+        }
         if let Some(reply) = answered {
             let valid = reply.code() / 100 != 3;
             return self.refuse(line, parsed, if valid { reply } else { reply.into_refusal() });
@@ -442,6 +446,18 @@ impl<S: Stream> Channel<S> {
         self.session.rset(&self.context);
         self.reset();
         Reply::ok()
+    }
+
+    /// Takes over who the hook that has just returned says that the client is.
+    fn take_identity(&mut self) {
+        if let Some(identity) = self.context.granted.get_mut().take() {
+            self.identify(identity);
+        }
+    }
+
+    fn identify(&mut self, identity: Arc<str>) {
+        log::info!("[{}] authenticated as {}", self.context.connection, Escaped::new(&*identity));
+        self.context.identity = Some(identity);
     }
 
     /// The end of a transaction, either way.

@@ -106,6 +106,7 @@ impl<S: Stream> Channel<S> {
             self.say(&reply.into_refusal())?;
             return Ok(Flow::Close);
         }
+        self.take_identity();
         self.say_banner()?;
         Ok(Flow::Next)
     }
