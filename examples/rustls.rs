@@ -9,8 +9,8 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use pillarbox::{
-    Context,
-    AuthFailure, Authenticator, Envelope, Listener, Mechanism, Server, Tls, TlsAcceptor, TlsInfo, TlsStream, Transport,
+    AuthFailure, Authenticator, Context, Envelope, Listener, Mechanism, Server, Tls, TlsAcceptor, TlsInfo, TlsStream,
+    Transport,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;

@@ -25,9 +25,9 @@ use crate::syntax::reply::{Reply, Status};
 pub(crate) use base64::{BadBase64, decode, encode};
 pub use bearer::Bearer;
 pub(crate) use client::{ClientExchange, Credentials};
-pub(crate) use exchange::Step;
 #[cfg(feature = "internals")]
 pub(crate) use exchange::Exchange;
+pub(crate) use exchange::Step;
 pub use mechanism::Mechanism;
 pub(crate) use offer::{AuthOffer, Unavailable};
 pub(crate) use sasl::OwnMechanism;

@@ -29,9 +29,10 @@ impl AuthOffer<'_> {
     pub fn names(&self, context: &Context) -> String {
         let (shown, hidden): (Vec<Mechanism>, Vec<Mechanism>) =
             self.ours(context).into_iter().partition(|mechanism| mechanism.is_clear_text());
-        let own = self.own.iter().filter(|own| {
-            own.mechanism.is_offered(context) && (self.clear_text || !own.mechanism.is_clear_text())
-        });
+        let own = self
+            .own
+            .iter()
+            .filter(|own| own.mechanism.is_offered(context) && (self.clear_text || !own.mechanism.is_clear_text()));
         let shown = shown.into_iter().filter(|_| self.clear_text);
         let names = hidden.into_iter().map(|mechanism| mechanism.name());
         let names = names.chain(own.map(|own| &*own.name)).chain(shown.map(|mechanism| mechanism.name()));

@@ -181,7 +181,9 @@ impl OwnExchange {
         let challenge = match step {
             SaslStep::Authenticated(identity) if is_identity(&identity) => return Ok(Step::Done(Ok(identity))),
             SaslStep::Authenticated(_) => {
-                return Err(AuthFailure::temporary("the mechanism's identity is empty, too long or has control characters"));
+                return Err(AuthFailure::temporary(
+                    "the mechanism's identity is empty, too long or has control characters",
+                ));
             }
             SaslStep::Challenge(challenge) => challenge,
             SaslStep::Refusal(challenge) => {

@@ -8,6 +8,8 @@ mod conversation;
 mod listeners;
 mod one_after_another;
 mod rfc_examples;
+#[cfg(all(feature = "auth", feature = "tls"))]
+mod sasl;
 mod sessions;
 mod shutdown;
 mod smtp_proto;

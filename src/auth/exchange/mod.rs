@@ -89,7 +89,9 @@ impl Exchange {
                 }
             }
             (_, None) => Step::Done(Err(AuthFailure::Malformed)),
-            (state, Some(response)) => self.advance(context, state, response).unwrap_or_else(|failure| Step::Done(Err(failure))),
+            (state, Some(response)) => {
+                self.advance(context, state, response).unwrap_or_else(|failure| Step::Done(Err(failure)))
+            }
         }
     }
 
@@ -135,7 +137,13 @@ impl Exchange {
         self.password(context, user, password, Some(acts_as))
     }
 
-    fn password(&self, context: &Context, user: &[u8], password: &[u8], acts_as: Option<&[u8]>) -> Result<String, AuthFailure> {
+    fn password(
+        &self,
+        context: &Context,
+        user: &[u8],
+        password: &[u8],
+        acts_as: Option<&[u8]>,
+    ) -> Result<String, AuthFailure> {
         let acts_as = acts_as.filter(|name| !name.is_empty()).map(name).transpose()?;
         let user = name(user)?;
         let password = prepare::password(password)?;
@@ -189,12 +197,9 @@ impl Exchange {
         let message = if xoauth2 { Message::xoauth2(response)? } else { Message::oauthbearer(response)? };
         let user = message.user.as_deref().map(|user| name(user.as_bytes())).transpose();
         let checked = match (user, message.token) {
-            (Ok(user), Some(token)) => self.authenticator.bearer(context, &Bearer {
-                user: user.as_deref(),
-                token,
-                host: message.host,
-                port: message.port,
-            }),
+            (Ok(user), Some(token)) => self
+                .authenticator
+                .bearer(context, &Bearer { user: user.as_deref(), token, host: message.host, port: message.port }),
             _ => Err(AuthFailure::Credentials),
         };
         match checked {

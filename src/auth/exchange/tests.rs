@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::auth::prepare::MAX_NAME;
-use crate::envelope::tls_info::TlsInfo;
 use crate::auth::{ScramVerifier, Users, decode};
+use crate::envelope::tls_info::TlsInfo;
 
 fn users() -> Arc<dyn Authenticator> {
     Arc::new(Users::new().add("tim", "tanstaaftanstaaf").unwrap().add("Kurt", "xipj3plmq").unwrap())
@@ -396,8 +396,7 @@ fn xoauth2() {
 
 #[test]
 fn external() {
-    let external =
-        |tls, response: &[u8]| done(start_on(Mechanism::External, &realm(), tls).step(Some(response)));
+    let external = |tls, response: &[u8]| done(start_on(Mechanism::External, &realm(), tls).step(Some(response)));
     assert_eq!(external(tls(), b""), Ok("fred".to_owned()));
     assert_eq!(external(tls(), b"fred"), Ok("fred".to_owned()));
     assert_eq!(external(tls(), b"root"), Err(535));

@@ -104,9 +104,7 @@ impl<S: Stream> Channel<S> {
                 None => return Ok(Outcome::Close(BROKEN)),
                 Some(Step::Done(Ok(identity))) => return Ok(Outcome::Identity(identity)),
                 Some(Step::Done(Err(failure))) => return Ok(Outcome::Failure(failure)),
-                Some(Step::Challenge(challenge)) => {
-                    self.say_secretly(&Reply::bare(334, encode(&challenge).into()))?;
-                }
+                Some(Step::Challenge(challenge)) => self.say_challenge(&encode(&challenge))?,
             }
             response = match self.response()? {
                 Ok(response) => Some(response),
