@@ -87,6 +87,8 @@ pub enum SettingError {
     MaxAuthFailures,
     /// [`spool_folder`](crate::Builder::spool_folder) is no folder.
     SpoolFolder,
+    /// An [`extension`](crate::Builder::extension) cannot be offered: [`Extension`](crate::Extension) says what it must keep to.
+    Extension,
     /// [`decode_data`](crate::Builder::decode_data) and [`smtputf8`](crate::Builder::smtputf8) are both set.
     DecodeDataWithSmtputf8,
     /// [`require_tls`](crate::Builder::require_tls) is set without [`tls`](crate::Builder::tls).
@@ -121,6 +123,10 @@ impl Display for SettingError {
             SettingError::MaxJunk => "max_junk must be at least 1; None is no limit",
             SettingError::MaxAuthFailures => "max_auth_failures must be at least 1; None is no limit",
             SettingError::SpoolFolder => "spool_folder must be a folder that is there",
+            SettingError::Extension => {
+                "an extension needs keywords of letters, digits and hyphens that nobody else has, an argument in printable ASCII, \
+                 and parameters of at most 10240 octets"
+            }
             SettingError::DecodeDataWithSmtputf8 => "decode_data and smtputf8 exclude each other",
             SettingError::RequireTlsWithoutTls => "require_tls needs tls",
             SettingError::ImplicitTlsWithoutTls => "a listener of implicit TLS needs tls",

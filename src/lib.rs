@@ -202,7 +202,8 @@ pub use syntax::command::Verb;
 pub use syntax::escaped::Escaped;
 pub use syntax::network::{Network, NetworkError};
 pub use syntax::parameter::{
-    AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,
+    AuthParameter, Body, DeliverBy, DeliverByMode, Extension, Hold, MailParameters, Notify, OriginalRecipient,
+    RcptParameters, Ret,
 };
 pub use syntax::reply::{Reply, ReplyError, Status, StatusError};
 pub use upstream::Upstream;

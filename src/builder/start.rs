@@ -75,6 +75,8 @@ impl Builder {
             SettingError::MaxAuthFailures
         } else if self.config.spool_folder.as_ref().is_some_and(|folder| !folder.is_dir()) {
             SettingError::SpoolFolder
+        } else if !self.config.extensions.are_valid() {
+            SettingError::Extension
         } else if self.config.require_tls && self.tls.is_none() {
             SettingError::RequireTlsWithoutTls
         } else if self.has_bad_sasl_mechanism() {

@@ -5,6 +5,7 @@ mod auth;
 #[cfg(all(feature = "tls", feature = "auth"))]
 mod checks;
 mod conversation;
+mod extensions;
 mod listeners;
 mod one_after_another;
 mod rfc_examples;

@@ -180,6 +180,7 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, accounts: Option<&A
         .data_size_limit(arguments.size)
         .smtputf8(arguments.smtputf8)
         .lmtp(arguments.lmtp)
+        .ignore_unknown_parameters(arguments.ignore_unknown_parameters)
         .require_tls(arguments.require_tls)
         .require_auth(arguments.require_auth)
         .max_recipients(arguments.max_recipients)

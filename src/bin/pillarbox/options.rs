@@ -157,6 +157,10 @@ pub struct Arguments {
     #[arg(long)]
     pub lmtp: bool,
 
+    /// Ignore parameters of MAIL and RCPT that nobody knows, instead of refusing them
+    #[arg(long)]
+    pub ignore_unknown_parameters: bool,
+
     /// Expect a PROXY header from this machine, or from NETWORKS
     #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub proxy_protocol: Option<Vec<Network>>,

@@ -90,6 +90,17 @@ impl Shared {
     fn can_authenticate(&self) -> bool {
         false
     }
+
+    /// The names of the program's own mechanisms.
+    #[cfg(feature = "auth")]
+    fn own_mechanisms(&self) -> impl Iterator<Item = &str> {
+        self.sasl_mechanisms.iter().map(|own| &*own.name)
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn own_mechanisms(&self) -> impl Iterator<Item = &str> {
+        std::iter::empty()
+    }
 }
 
 /// One connection, from banner to QUIT.
@@ -343,7 +354,7 @@ impl<S: Stream> Channel<S> {
         self.context.verb = verb;
         let is_behind_auth = mem::replace(&mut self.is_behind_auth, verb == Some(Verb::Auth));
         if verb == Some(Verb::Auth) {
-            let shown = without_secret(line.argument);
+            let shown = without_secret(line.argument, self.shared.own_mechanisms());
             log::trace!("[{}] C: {shown}", self.context.connection);
             self.record.client(shown.as_bytes());
         } else if is_behind_auth && verb.is_none() {
@@ -356,7 +367,10 @@ impl<S: Stream> Channel<S> {
             self.record.client(text);
         }
         let parsed = Command::parse(line, self.shared.config.strict_syntax);
-        if text.len() + 2 > MAX_COMMAND_LINE && verb != Some(Verb::Auth) {
+        if text.len() + 2 > MAX_COMMAND_LINE
+            && text.len() + 2 > self.shared.config.max_command_line()
+            && verb != Some(Verb::Auth)
+        {
             return self.too_long(line);
         }
         if line.is_http() {

@@ -12,6 +12,7 @@ use crate::content::Content;
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
 use crate::envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+use crate::session::is_identity;
 use crate::syntax::address::is_helo_name;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
 
@@ -21,8 +22,6 @@ const VERSION: &str = "1";
 // In octets: what a server that writes entries can have received.
 /// The longest argument of HELO.
 const MAX_HELO: usize = 255;
-/// A user's name comes in a line of AUTH, or from an authenticator.
-const MAX_IDENTITY: usize = 16 * 1024;
 /// Names of protocols, cipher suites and hosts.
 const MAX_TLS_NAME: usize = 255;
 /// The handshake message that a certificate is part of has no more (RFC 8446 section 4.4.2).
@@ -113,10 +112,6 @@ pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-fn is_identity(text: &str) -> bool {
-    is_text(text, MAX_IDENTITY) && !text.is_empty()
-}
-
 /// Whether it can stand in a header or a log as it is, and is no longer than so many octets.
 fn is_text(text: &str, max: usize) -> bool {
     text.len() <= max && !text.chars().any(char::is_control)
@@ -197,7 +192,7 @@ where
 }
 
 /// A server has accepted the parameters at that time: whatever it offered.
-fn everything(at: SystemTime) -> Offered {
+fn everything(at: SystemTime) -> Offered<'static> {
     Offered {
         size: true,
         eight_bit_mime: true,
@@ -210,6 +205,9 @@ fn everything(at: SystemTime) -> Offered {
         mt_priority: true,
         deliver_by: Some(Duration::ZERO),
         future_release: Some((Duration::MAX, at)),
+        // The server's own extensions are not known here: theirs are parameters like those that it ignored.
+        extensions: None,
+        ignores_unknown: true,
     }
 }
 
@@ -230,7 +228,7 @@ fn protocol(name: &str) -> Option<Protocol> {
     all.into_iter().find(|protocol| protocol.to_string() == name)
 }
 
-fn read_recipients(mut text: &str, offered: Offered, smtputf8: bool) -> Option<Vec<Recipient>> {
+fn read_recipients(mut text: &str, offered: Offered<'_>, smtputf8: bool) -> Option<Vec<Recipient>> {
     let mut recipients = Vec::new();
     while !text.is_empty() {
         let path = read_netstring(&mut text)?.parse().ok()?;
@@ -332,7 +330,7 @@ mod tests {
             Recipient::new(path.parse().unwrap(), parameters.unwrap())
         };
         let options = "BODY=BINARYMIME SIZE=12 SMTPUTF8 RET=HDRS ENVID=a+2Bb+20c AUTH=x@y.example REQUIRETLS PRDR \
-                       MT-PRIORITY=-3 BY=120;RT HOLDUNTIL=2999-01-01T00:00:00Z";
+                       MT-PRIORITY=-3 BY=120;RT HOLDUNTIL=2999-01-01T00:00:00Z XTENANT=Blue XFLAG";
         Envelope {
             id: MessageId { server: u64::MAX, connection: 7, message: 1 },
             peer: Endpoint::Tcp("[fe80::1%3]:9".parse().unwrap()),
@@ -350,7 +348,7 @@ mod tests {
             parameters: MailParameters::parse(options.as_bytes(), everything(received_at)).unwrap(),
             recipients: vec![
                 recipient("\"3:a,\"@example.org", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2B@example.org"),
-                recipient("Postmaster", ""),
+                recipient("Postmaster", "XROUTE=a"),
                 recipient("b\u{fc}b@[IPv6:::1]", ""),
             ],
             content: Content::from_octets(content.to_vec()),
@@ -470,7 +468,9 @@ mod tests {
             ("local", b"\xff"),
             ("protocol", b"HTTP"),
             ("mail_from", b"a b"),
-            ("mail_options", b"FOO"),
+            ("mail_options", b"FOO="),
+            ("mail_options", b"BODY=9BIT"),
+            ("mail_options", b"NOTIFY=NEVER"),
             ("recipients", b""),
             ("recipients", b"3:a@b,"),
             ("recipients", b"9:a@b,0:,"),

@@ -69,13 +69,14 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 /// | `helo` | the client's name, as it said |
 /// | `protocol` | [`Protocol`](crate::Protocol) in upper case: `ESMTPSA` |
 /// | `mail_from` | the reverse-path without angle brackets; empty if it is null |
-/// | `mail_options` | the parameters of MAIL with a blank between; often empty |
+/// | `mail_options` | the parameters of MAIL with a blank between, those of an [`Extension`](crate::Extension) too; often empty |
 /// | `recipients` | for each recipient two [netstrings](https://cr.yp.to/proto/netstrings.txt), `17:bob@example.org,0:,`: the address, and the parameters of RCPT with a blank between |
 /// | `content` | the message, to the octet |
 /// | `identity` | who the client is, if it has authenticated itself |
 /// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), so far as they are known |
 ///
-/// [`read`](RedisStream::read) makes an [`Envelope`] of it. Later versions may add fields.
+/// [`read`](RedisStream::read) makes an [`Envelope`] of it. It knows nothing of the server's own extensions, so a
+/// [`Proxy`](crate::handlers::Proxy) that is given such an envelope drops their parameters. Later versions may add fields.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::RedisStream};

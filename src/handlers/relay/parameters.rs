@@ -82,6 +82,7 @@ pub(super) fn mail(
         ("HOLDUNTIL", "FUTURERELEASE"),
     ];
     push_options(&mut line, parameters.options(), &carried, client, utf8);
+    push_own(&mut line, parameters.own(), client);
     let smtputf8 = parameters.smtputf8() && utf8;
     Ok((
         line,
@@ -97,7 +98,18 @@ pub(super) fn rcpt(client: &Client, to: &Recipient) -> Result<String, Reply> {
     }
     let mut line = format!("RCPT TO:<{to}>");
     push_options(&mut line, to.parameters().options(), &[("NOTIFY", "DSN"), ("ORCPT", "DSN")], client, utf8);
+    push_own(&mut line, to.parameters().own(), client);
     Ok(line)
+}
+
+/// Appends the parameters of the program's own extensions that the server offers too.
+fn push_own<'a>(line: &mut String, own: impl Iterator<Item = (&'a str, &'a str)>, client: &Client) {
+    for (option, extension) in own {
+        if client.offers(extension) {
+            *line += " ";
+            *line += option;
+        }
+    }
 }
 
 /// Appends those of the options that the server knows.
