@@ -96,6 +96,7 @@
 //! | answer them | [`Response`] and [`Reply`]; `?` on an [`std::io::Error`] answers `451 4.3.0` |
 //! | print, store or relay them | the ready-made [`handlers`] |
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
+//! | add to EHLO, MAIL and RCPT | an [`Extension`], by [`Builder::extension`] |
 //! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`], [`SaslMechanism`], [`Context::authenticate`] |
 //! | listen on several ports, Unix sockets, or sockets passed in | [`Listener`], [`Builder::listen`] |
 //! | stop | [`Server::shutdown`]; [`Server::begin_shutdown`], which hooks and handlers call by a [`handle`](Server::handle) |
@@ -115,6 +116,19 @@
 //! | `redis` | `handlers::RedisStream` |
 //! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone |
 //!
+//! # Types of other crates
+//!
+//! These types of other crates stand in signatures on purpose. A new major version of one of those crates (0.2 to 0.3 is one
+//! too) means a new major version of this crate. Both are re-exported in the version that fits:
+//!
+//! | crate | where | why |
+//! |---|---|---|
+//! | [`crossbeam_channel`] 0.5 | [`Builder::deliveries`] returns its `Receiver` | a loop of your own can wait for other things too, with its `select!` |
+//! | [`native_tls`] 0.2, with the feature `tls` | its `TlsAcceptor` is a [`TlsAcceptor`] and converts to a [`Tls`]; `TlsError::Native` has its error; `Upstream::tls_connector` takes its `TlsConnector` | all of its settings are at hand, and none has to be repeated here |
+//!
+//! All other dependencies can change without notice: redis, rcgen, encoding_rs, parking_lot, socket2 and the rest stand in no
+//! signature. [`log`] is in none either, but its messages go to the logger that your program has set for version 0.4.
+//!
 //! # What it speaks
 //!
 //! SMTP as of RFC 5321, or LMTP (RFC 2033), with these extensions:
@@ -123,7 +137,7 @@
 //!   BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422), and REQUIRETLS (RFC 8689) under TLS;
 //! - with a certificate or an authenticator: STARTTLS (RFC 3207), AUTH (RFC 4954);
 //! - on request: SMTPUTF8 (RFC 6531), MT-PRIORITY (RFC 6710), DELIVERBY (RFC 2852), FUTURERELEASE (RFC 4865), PRDR (a
-//!   draft), and for listed networks the PROXY protocol and XCLIENT.
+//!   draft), an [`Extension`] of your own, and for listed networks the PROXY protocol and XCLIENT.
 //!
 //! Only CRLF ends a line and only CRLF.CRLF ends a message, so no message can be smuggled inside another. Whatever happens
 //! to a message, the server never takes its octets for a command.
@@ -210,9 +224,9 @@ pub use upstream::Upstream;
 #[cfg(feature = "tls")]
 pub use upstream::UpstreamTls;
 
-/// The TLS library of the feature `tls`: its acceptor converts to a [`Tls`].
+/// The TLS library of the feature `tls`: its acceptor converts to a [`Tls`]. A part of this crate's API.
 #[cfg(feature = "tls")]
 pub use native_tls;
 
-/// The channel crate: [`Builder::deliveries`] returns its [`Receiver`](crossbeam_channel::Receiver).
+/// The channel crate: [`Builder::deliveries`] returns its [`Receiver`](crossbeam_channel::Receiver). A part of this crate's API.
 pub use crossbeam_channel;

@@ -54,7 +54,7 @@
 //! | make the server look up names, or connect somewhere | nothing a client says is ever resolved or connected to; no reverse DNS. A relay connects to its one upstream | fixed |
 //! | pretend to be another client with a PROXY header or XCLIENT | from whoever is not listed these are bad commands; whom one that is listed does not name is [nobody](crate::Endpoint::Unknown), on no list and not on this machine | [`proxy_protocol`](Builder::proxy_protocol), [`xclient`](Builder::xclient): nobody |
 //! | have mail relayed | only for this machine, listed networks, authenticated clients and listed domains; else `550 5.7.1`, as for a local part with `@`, `%`, `!` or `:` in it, by which the next server may be led elsewhere | [`Proxy`](handlers::Proxy): nobody listed |
-//! | crash it | no input is known to make the library panic, and fuzzing looks for one; a panic in a handler, a hook, a session factory, an authenticator or a TLS acceptor is caught, counted, and affects its own client alone. `unsafe` is forbidden | |
+//! | crash it | no input is known to make the library panic, and fuzzing looks for one; a panic in a handler, a hook, a session factory, an authenticator, a SASL mechanism or a TLS acceptor is caught, counted, and affects its own client alone. `unsafe` is forbidden | |
 //!
 //! # A client that has an account, or wants one
 //!
@@ -63,7 +63,7 @@
 //! | guess passwords | each failure is answered half a second later than the one before; three end the connection. Over many connections only [`max_error_rate`](Builder::max_error_rate) helps | [`max_auth_failures`](Builder::max_auth_failures) 3 |
 //! | use up the processor with costly hashes | [`Users`](crate::Users) checks no more argon2 hashes and SCRAM secrets at a time than there are processors, and refuses secrets of more than 10,000,000 iterations, or 16 passes over 1 GiB, when it reads them; a login that waits for 30 s reads `454 4.7.0` | fixed |
 //! | give a name or a password that grows when it is prepared | 512 and 9,216 octets hold before SASLprep and after it; beyond, `535 5.7.8` | fixed |
-//! | act as somebody else | refused, unless the [`Authenticator`](crate::Authenticator) allows it | nobody may |
+//! | act as somebody else | refused, unless the [`Authenticator`](crate::Authenticator) allows it. A hook that calls [`Context::authenticate`](crate::Context::authenticate) is believed | nobody may |
 //! | send as somebody else | **nothing**: the reverse-path and the header `From` are not compared with the identity. A [`Session`](crate::Session) can, in [`mail`](crate::Session::mail) | |
 //! | send without limit | **nothing** but the limits above: there are no quotas for an account | |
 //!

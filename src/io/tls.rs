@@ -99,7 +99,7 @@ mod native {
     pub enum TlsError {
         /// The key is in a format that native-tls does not accept.
         KeyForm(&'static str),
-        /// native-tls refuses them.
+        /// native-tls refuses them. Its error is a part of this crate's API: see the crate's documentation, "Types of other crates".
         Native(native_tls::Error),
     }
 
@@ -121,6 +121,7 @@ mod native {
         }
     }
 
+    /// An error of native-tls 0.2, as when you build an acceptor yourself.
     impl From<native_tls::Error> for TlsError {
         fn from(e: native_tls::Error) -> TlsError {
             TlsError::Native(e)
@@ -168,6 +169,7 @@ mod native {
         }
     }
 
+    /// An acceptor of native-tls 0.2, whose settings are its own: [`native_tls`](crate::native_tls) is the version that fits.
     impl From<native_tls::TlsAcceptor> for Tls {
         fn from(acceptor: native_tls::TlsAcceptor) -> Tls {
             Tls::new(acceptor)

@@ -150,7 +150,7 @@ impl Upstream {
     }
 
     /// The TLS connector, for a list of authorities other than the system's. It is trusted to check the certificate. Default:
-    /// one that trusts what the system trusts.
+    /// one that trusts what the system trusts. The type is that of native-tls 0.2, which [`native_tls`](crate::native_tls) is.
     #[cfg(feature = "tls")]
     pub fn tls_connector(mut self, connector: native_tls::TlsConnector) -> Upstream {
         self.connector = Some(connector);
