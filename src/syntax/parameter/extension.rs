@@ -2,8 +2,6 @@
 
 use std::fmt::{self, Debug, Formatter};
 
-use super::is_keyword;
-
 /// What this crate offers itself, now or on request: RFC 5321's registry, and XCLIENT and XFORWARD.
 const KEYWORDS: [&str; 19] = [
     "PIPELINING",
@@ -50,6 +48,12 @@ const MAX_OFFER: usize = 506;
 
 /// In octets, of all parameters together: what a line of AUTH may have more than other commands (RFC 4954 section 4).
 const MAX_PARAMETERS: usize = 10_240;
+
+/// RFC 5321 section 4.1.2: esmtp-keyword, and section 4.1.1.1: ehlo-keyword.
+pub(super) fn is_keyword(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
 
 /// Whether a parameter is of an extension that this crate knows, offered or not.
 pub(super) fn is_known(keyword: &str) -> bool {

@@ -13,7 +13,7 @@ use crate::syntax::heap::allocation;
 use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xtext;
 
-use extension::Of;
+use extension::{Of, is_keyword};
 
 pub use dsn::{Notify, OriginalRecipient, Ret};
 pub use extension::Extension;
@@ -417,12 +417,6 @@ impl<'a> Iterator for Parameters<'a> {
         self.0 = &text[end..];
         Some(parse_parameter(&text[..end]).ok_or(SYNTAX))
     }
-}
-
-/// RFC 5321 section 4.1.2: esmtp-keyword, and section 4.1.1.1: ehlo-keyword.
-fn is_keyword(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn parse_parameter(word: &[u8]) -> Option<Parameter<'_>> {
