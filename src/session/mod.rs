@@ -194,7 +194,7 @@ impl Context {
     }
 
     /// The context of a connection that nobody has made, for the units below it.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(all(feature = "auth", any(test, feature = "internals")))]
     pub(crate) fn of_nobody() -> Context {
         Context::new(Arc::default(), 0, Endpoint::Unknown, Endpoint::Unknown)
     }

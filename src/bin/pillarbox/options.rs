@@ -145,7 +145,7 @@ pub struct Arguments {
     #[arg(long, requires = "tls_cert")]
     pub require_tls: bool,
 
-    /// Offer AUTH to the users in this file of USER:SECRET lines; SIGHUP reloads it
+    /// Offer AUTH to users in a file of USER:SECRET; SIGHUP reloads it
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
 
@@ -157,7 +157,7 @@ pub struct Arguments {
     #[arg(long)]
     pub lmtp: bool,
 
-    /// Ignore parameters of MAIL and RCPT that nobody knows, instead of refusing them
+    /// Ignore unknown parameters of MAIL and RCPT instead of refusing
     #[arg(long)]
     pub ignore_unknown_parameters: bool,
 
