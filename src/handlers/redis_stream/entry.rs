@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::config::MAX_AUTH_LINE;
 use crate::content::Content;
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
@@ -26,6 +27,8 @@ const MAX_HELO: usize = 255;
 const MAX_TLS_NAME: usize = 255;
 /// The handshake message that a certificate is part of has no more (RFC 8446 section 4.4.2).
 const MAX_CERTIFICATE: usize = (1 << 24) - 1;
+/// The longest command line, whichever extensions a program adds.
+const MAX_PARAMETERS: usize = MAX_AUTH_LINE;
 /// The paths of Unix sockets, on any system.
 const MAX_SOCKET_PATH: usize = 108;
 
@@ -166,7 +169,10 @@ where
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
     })?;
     let offered = everything(received_at);
-    let parameters = fields.parsed("mail_options", |text| MailParameters::parse(text.as_bytes(), offered).ok())?;
+    let parameters = fields.parsed("mail_options", |text| {
+        let fits = text.len() <= MAX_PARAMETERS;
+        fits.then(|| MailParameters::parse(text.as_bytes(), offered).ok()).flatten()
+    })?;
     let smtputf8 = parameters.smtputf8();
     let is_tls = fields.optional("tls", |text| text == "yes")?.is_some();
     let tls = is_tls.then(|| fields.tls()).transpose()?.map(Arc::new);
@@ -232,7 +238,7 @@ fn read_recipients(mut text: &str, offered: Offered<'_>, smtputf8: bool) -> Opti
     let mut recipients = Vec::new();
     while !text.is_empty() {
         let path = read_netstring(&mut text)?.parse().ok()?;
-        let options = read_netstring(&mut text)?.as_bytes();
+        let options = read_netstring(&mut text).filter(|options| options.len() <= MAX_PARAMETERS)?.as_bytes();
         recipients.push(Recipient::new(path, RcptParameters::parse(options, offered, smtputf8).ok()?));
     }
     Some(recipients).filter(|recipients| !recipients.is_empty())
