@@ -161,7 +161,8 @@ impl Context {
     /// Call it in [`Session::connect`], [`Session::helo`] or [`Session::command`]. It takes effect when the hook returns without
     /// refusing: [`identity`](Context::identity) and the envelopes have the identity from then on, `require_auth` is
     /// satisfied, the protocol in the Received line is ESMTPA or ESMTPSA, and AUTH is answered with `503 5.5.1`, as after
-    /// AUTH itself. STARTTLS forgets it, as RFC 3207 section 4.2 has it; the EHLO that follows is the time to say it again. In
+    /// AUTH itself. STARTTLS forgets it, as RFC 3207 section 4.2 has it; the EHLO that follows is the time to say it again. XCLIENT forgets it
+    /// too, since it names another client, and calls [`Session::connect`] again. In
     /// [`Session::authenticated`] it takes the place of the identity that AUTH has found. In other hooks it has no effect.
     /// The last call of a hook counts.
     ///

@@ -450,6 +450,39 @@ fn a_session_alone_can_authenticate() {
     }
 }
 
+/// Trusts this machine.
+struct Neighbours;
+
+impl Session for Neighbours {
+    fn connect(&mut self, context: &Context) -> Result<(), Reply> {
+        if context.peer().is_loopback() {
+            context.authenticate("neighbour");
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_hook_knows_of_a_proxy_is_not_true_of_its_clients() {
+    let builder = Server::builder().session(|_| Neighbours).require_auth(true);
+    let inbox = inbox(builder.xclient(pillarbox::Network::loopback()));
+    let mut client = Client::ehlo(inbox.local_addr());
+    client.expect("MAIL FROM:<>", "250");
+    client.expect("RSET", "250");
+    client.expect("XCLIENT ADDR=192.0.2.1", "220");
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<>", "530 5.7.0");
+    // What XCLIENT says itself stays, as before.
+    client.expect("XCLIENT LOGIN=bob", "220");
+    client.expect("XCLIENT NAME=client.example", "220");
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<>", "250");
+    client.expect("RSET", "250");
+    client.expect("XCLIENT ADDR=127.0.0.2 LOGIN=[UNAVAILABLE]", "220");
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<>", "250");
+}
+
 #[test]
 fn the_hook_behind_auth_may_give_another_name() {
     let builder = Server::builder().session(|_| Renames).authenticator(Users::new().add("bob", "builder").unwrap());

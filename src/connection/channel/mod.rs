@@ -129,6 +129,8 @@ pub(crate) struct Channel<S> {
     may_xclient: bool,
     // Of the client that XCLIENT has named.
     permit: ClientPermit,
+    // Not AUTH or XCLIENT has said who the client is, but a hook.
+    is_identity_from_hook: bool,
     // The name by which XCLIENT calls the client; it goes before what HELO and EHLO say.
     xclient_helo: Option<String>,
     // The message whose 250 is not on its way yet.
@@ -198,6 +200,7 @@ impl<S: Stream> Channel<S> {
             chunks: None,
             may_xclient,
             permit: ClientPermit::default(),
+            is_identity_from_hook: false,
             xclient_helo: None,
             unconfirmed: None,
             is_behind_auth: false,
@@ -466,12 +469,14 @@ impl<S: Stream> Channel<S> {
     fn take_identity(&mut self) {
         if let Some(identity) = self.context.granted.get_mut().take() {
             self.identify(identity);
+            self.is_identity_from_hook = true;
         }
     }
 
     fn identify(&mut self, identity: Arc<str>) {
         log::info!("[{}] authenticated as {}", self.context.connection, Escaped::new(&*identity));
         self.context.identity = Some(identity);
+        self.is_identity_from_hook = false;
     }
 
     /// The end of a transaction, either way.

@@ -1,6 +1,7 @@
 //! What makes a connection more than a stranger's: STARTTLS, and XCLIENT.
 
 use std::io;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -93,6 +94,10 @@ impl<S: Stream> Channel<S> {
             }
         }
         replace(&mut self.context.local, local_address, local_port);
+        // What a hook knew is of the client that has spoken for this one so far; it is asked again below.
+        if mem::take(&mut self.is_identity_from_hook) {
+            self.context.identity = None;
+        }
         if let Some(login) = login {
             self.context.identity = login.map(Into::into);
         }
