@@ -33,6 +33,7 @@ mod buffers;
 mod chunks;
 mod faults;
 mod greeting;
+mod identity;
 mod limits;
 #[cfg(any(test, feature = "internals"))]
 pub(crate) mod memory;
@@ -78,29 +79,6 @@ pub(crate) struct Shared {
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
     #[cfg(feature = "auth")]
     pub sasl_mechanisms: Vec<crate::auth::OwnMechanism>,
-}
-
-impl Shared {
-    #[cfg(feature = "auth")]
-    fn can_authenticate(&self) -> bool {
-        self.authenticator.is_some() || !self.sasl_mechanisms.is_empty()
-    }
-
-    #[cfg(not(feature = "auth"))]
-    fn can_authenticate(&self) -> bool {
-        false
-    }
-
-    /// The names of the program's own mechanisms.
-    #[cfg(feature = "auth")]
-    fn own_mechanisms(&self) -> impl Iterator<Item = &str> {
-        self.sasl_mechanisms.iter().map(|own| &*own.name)
-    }
-
-    #[cfg(not(feature = "auth"))]
-    fn own_mechanisms(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
-    }
 }
 
 /// One connection, from banner to QUIT.
@@ -463,20 +441,6 @@ impl<S: Stream> Channel<S> {
         self.session.rset(&self.context);
         self.reset();
         Reply::ok()
-    }
-
-    /// Takes over who the hook that has just returned says that the client is.
-    fn take_identity(&mut self) {
-        if let Some(identity) = self.context.granted.get_mut().take() {
-            self.identify(identity);
-            self.is_identity_from_hook = true;
-        }
-    }
-
-    fn identify(&mut self, identity: Arc<str>) {
-        log::info!("[{}] authenticated as {}", self.context.connection, Escaped::new(&*identity));
-        self.context.identity = Some(identity);
-        self.is_identity_from_hook = false;
     }
 
     /// The end of a transaction, either way.
