@@ -13,10 +13,13 @@ use std::io::{BufRead, BufReader, Read, Write, stdin};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use pillarbox::{Server, handlers::Sink};
+use pillarbox::{Observer, Server, handlers::Sink};
 
 /// The argument that makes this program the server.
 const SERVE: &str = "serve";
+
+/// The argument that gives that server an observer.
+const OBSERVED: &str = "observed";
 
 const MAIL: &str = "MAIL FROM:<sender@bench.example>\r\n";
 const RCPT: &str = "RCPT TO:<rcpt@bench.example>\r\n";
@@ -44,11 +47,20 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Takes mail until nobody holds its standard input any more.
 fn serve() -> Result<(), Box<dyn Error>> {
     // Commands alone are junk to a server, and here there are many.
-    let server = Server::builder().max_junk(None).serve("127.0.0.1:0", Sink)?;
+    let mut builder = Server::builder().max_junk(None);
+    if env::args().any(|argument| argument == OBSERVED) {
+        builder = builder.observer(Idle);
+    }
+    let server = builder.serve("127.0.0.1:0", Sink)?;
     println!("{}", server.local_addr());
     stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
+
+/// An observer that does nothing of what it could.
+struct Idle;
+
+impl Observer for Idle {}
 
 /// What a client sends at once, and how many replies it then waits for.
 struct Step {
@@ -69,6 +81,8 @@ struct Workload {
     steps: Vec<Step>,
     /// Whether each time has a connection of its own.
     connects: bool,
+    /// Whether the server has an observer.
+    is_observed: bool,
 }
 
 fn workloads() -> Vec<Workload> {
@@ -76,13 +90,15 @@ fn workloads() -> Vec<Workload> {
     let ehlo = || step("EHLO bench.example\r\n", 1);
     let envelope = [MAIL, RCPT, DATA].concat();
     let one_by_one = || vec![step(MAIL, 1), step(RCPT, 1), step(DATA, 1), step(small.clone(), 1)];
-    let on_one = |name, few, steps| Workload { name, few, opening: vec![ehlo()], steps, connects: false };
+    let on_one =
+        |name, few, steps| Workload { name, few, opening: vec![ehlo()], steps, connects: false, is_observed: false };
     let mut whole = vec![ehlo()];
     whole.extend(one_by_one());
     whole.push(step("QUIT\r\n", 1));
     vec![
         on_one("MAIL and RSET", 500, vec![step([MAIL, "RSET\r\n"].concat(), 2)]),
         on_one("message of 1 KiB, each command waits", 300, one_by_one()),
+        Workload { is_observed: true, ..on_one("the same, with an observer", 300, one_by_one()) },
         Workload {
             opening: vec![ehlo(), step(envelope.clone(), 3)],
             ..on_one(
@@ -129,6 +145,7 @@ impl Workload {
             .arg(format!("--log-file={}", log.path().display()))
             .arg(env::current_exe()?)
             .arg(SERVE)
+            .args(self.is_observed.then_some(OBSERVED))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

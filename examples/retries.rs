@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 #[cfg(test)]
 mod tests {
-    use pillarbox::testing::{Do, Faults, On};
+    use pillarbox::testing::{Do, Faults, Moment, On};
     use pillarbox::{Inbox, Reply, Server, Verb};
 
     use super::*;
@@ -84,5 +84,15 @@ mod tests {
         let inbox = Server::builder().faults(Faults::new().accept_then_hang_up(1)).inbox("127.0.0.1:0").unwrap();
         assert_eq!(send(&inbox).unwrap(), 2);
         assert_eq!(inbox.len(), 2);
+    }
+
+    /// Half of a message is none: it comes once, and whole.
+    #[test]
+    fn a_connection_that_breaks_within_the_content_takes_a_second_try() {
+        let faults = Faults::new().when(On::content_after(20).nth(1), Do::Reset(Moment::Before));
+        let inbox = Server::builder().faults(faults.clone()).inbox("127.0.0.1:0").unwrap();
+        assert_eq!(send(&inbox).unwrap(), 2);
+        assert_eq!(inbox.len(), 1);
+        faults.assert_all_fired();
     }
 }

@@ -91,14 +91,21 @@ pub enum SettingError {
     Extension,
     /// [`decode_data`](crate::Builder::decode_data) and [`smtputf8`](crate::Builder::smtputf8) are both set.
     DecodeDataWithSmtputf8,
-    /// [`require_tls`](crate::Builder::require_tls) is set without [`tls`](crate::Builder::tls).
+    /// [`require_tls`](crate::Builder::require_tls) is set for a listener that has no certificate, neither its own nor
+    /// the [server's](crate::Builder::tls).
     RequireTlsWithoutTls,
-    /// A listener is of [implicit TLS](crate::Listener::implicit_tls), and there is no [`tls`](crate::Builder::tls).
+    /// A listener is of [implicit TLS](crate::Listener::implicit_tls) and has no certificate, neither its own nor the
+    /// [server's](crate::Builder::tls).
     ImplicitTlsWithoutTls,
     /// A `sasl_mechanism` has an invalid name, or one that another has too.
     SaslMechanism,
     /// `require_auth` is set without an authenticator, a `sasl_mechanism` or a session that could authenticate clients.
     RequireAuthWithoutAuthenticator,
+    /// `offer_auth` is true for a listener, and the server has neither an authenticator nor a `sasl_mechanism`.
+    OfferAuthWithoutAuthenticator,
+    /// `require_auth` is set for a listener whose `offer_auth` is false, and there is no session that could authenticate
+    /// clients.
+    RequireAuthWithoutOffer,
     /// [`consumers`](crate::Builder::consumers) is 0.
     Consumers,
     /// [`consumers`](crate::Builder::consumers) is not 1, and the server was started with a single handler.
@@ -134,6 +141,10 @@ impl Display for SettingError {
                 "a sasl_mechanism needs a name of its own, of at most 20 capitals, digits, hyphens and underscores"
             }
             SettingError::RequireAuthWithoutAuthenticator => "require_auth needs an authenticator",
+            SettingError::OfferAuthWithoutAuthenticator => "offer_auth needs an authenticator",
+            SettingError::RequireAuthWithoutOffer => {
+                "a listener with require_auth must offer it: set require_auth(false) or offer_auth(true) there"
+            }
             SettingError::Consumers => "consumers must be at least 1",
             SettingError::ConsumersNeedServeWith => {
                 "consumers other than 1 need serve_with, which makes a handler for each"

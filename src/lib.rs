@@ -98,7 +98,8 @@
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
 //! | add to EHLO, MAIL and RCPT | an [`Extension`], by [`Builder::extension`] |
 //! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`], [`SaslMechanism`], [`Context::authenticate`] |
-//! | listen on several ports, Unix sockets, or sockets passed in | [`Listener`], [`Builder::listen`] |
+//! | listen on several ports, Unix sockets, or sockets passed in, each with its own policy | [`Listener`], [`Builder::listen`] |
+//! | watch a server | [`Server::stats`], also as text for monitoring systems; an [`Observer`]; [`guide::operations`] |
 //! | stop | [`Server::shutdown`]; [`Server::begin_shutdown`], which hooks and handlers call by a [`handle`](Server::handle) |
 //! | test code that sends mail | [`Inbox`]; [`Builder::manual_inbox`], where the test answers; [`testing`] |
 //! | know what to rely on, and why | the pages of the [`guide`] |
@@ -109,22 +110,24 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `tls` | STARTTLS and implicit TLS by native-tls, which is OpenSSL on Linux. Without it you can still bring another TLS library: [`TlsAcceptor`] |
+//! | `tls` | STARTTLS and implicit TLS by native-tls, which is OpenSSL on Linux |
+//! | `rustls` | the same by rustls: TLS 1.3, certificates for several names, client certificates; it needs no OpenSSL. You can bring yet another library: [`TlsAcceptor`] |
 //! | `auth` | AUTH: [`Authenticator`], [`Users`] |
 //! | `mime` | `Envelope::parsed`, which decodes subject, addresses, bodies, links and attachments; `testing::Expected`; decoded subjects in transcripts and reports |
 //! | `testing-tls` | `testing::Authority`: certificates for tests |
 //! | `redis` | `handlers::RedisStream` |
-//! | `cli` | the `pillarbox` command: `cargo install --path . --features cli` in a clone |
+//! | `cli` | the `pillarbox` command: `cargo install --path . --no-default-features --features cli` in a clone; it speaks TLS by rustls |
 //!
 //! # Types of other crates
 //!
 //! These types of other crates stand in signatures on purpose. A new major version of one of those crates (0.2 to 0.3 is one
-//! too) means a new major version of this crate. Both are re-exported in the version that fits:
+//! too) means a new major version of this crate. All are re-exported in the version that fits:
 //!
 //! | crate | where | why |
 //! |---|---|---|
 //! | [`crossbeam_channel`] 0.5 | [`Builder::deliveries`] returns its `Receiver` | a loop of your own can wait for other things too, with its `select!` |
 //! | [`native_tls`] 0.2, with the feature `tls` | its `TlsAcceptor` is a [`TlsAcceptor`] and converts to a [`Tls`]; `TlsError::Native` has its error; `Upstream::tls_connector` takes its `TlsConnector` | all of its settings are at hand, and none has to be repeated here |
+//! | [`rustls`] 0.23, with the feature `rustls`, and the crate `rustls-pki-types` 1 that it re-exports | `Tls::from_rustls` takes its `ServerConfig` and `Upstream::rustls_config` its `ClientConfig`; `RustlsError` has its errors | the same |
 //!
 //! All other dependencies can change without notice: redis, rcgen, encoding_rs, parking_lot, socket2 and the rest stand in no
 //! signature. [`log`] is in none either, but its messages go to the logger that your program has set for version 0.4.
@@ -152,8 +155,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-// From the ground up, floor by floor. A module imports from its own folder and from those below it: `tests/smtp/layout.rs` has their
-// order, and holds the imports to it.
+// From the bottom up. A module imports from its own folder and from those below it: `tests/layout.rs` lists the folders in
+// their order and fails if an import breaks it.
 mod syntax;
 
 mod config;
@@ -200,17 +203,20 @@ pub use delivery::handler::Handler;
 pub use delivery::{Delivery, PendingAnswer, Response};
 pub use envelope::tls_info::TlsInfo;
 pub use envelope::values::Values;
-pub use envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+pub use envelope::{Endpoint, EndpointError, Envelope, MessageId, MessageIdError, Protocol, ProtocolError, Recipient};
 pub use error::{AddressProblem, Error, SettingError};
 pub use inbox::{Inbox, RecvError};
 #[cfg(feature = "tls")]
 pub use io::tls::TlsError;
+#[cfg(feature = "rustls")]
+pub use io::tls::{ClientCertificates, RustlsBuilder, RustlsError};
 pub use io::tls::{Tls, TlsAcceptor, TlsStream};
 pub use io::transport::Transport;
 pub use server::listener::Listener;
 pub use server::{Server, ServerHandle, ShutdownReport};
+pub use session::observer::{ObservedMessage, Observer};
 pub use session::{Context, IntoSession, Phase, Session, SessionFactory};
-pub use stats::Stats;
+pub use stats::{Refusals, RefusedConnections, Stats, Timeouts};
 pub use syntax::address::{AddressError, AddressLiteral, ForwardPath, Mailbox, ReversePath};
 pub use syntax::command::Verb;
 pub use syntax::escaped::Escaped;
@@ -221,12 +227,17 @@ pub use syntax::parameter::{
 };
 pub use syntax::reply::{Reply, ReplyError, Status, StatusError};
 pub use upstream::Upstream;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub use upstream::UpstreamTls;
 
 /// The TLS library of the feature `tls`: its acceptor converts to a [`Tls`]. A part of this crate's API.
 #[cfg(feature = "tls")]
 pub use native_tls;
+
+/// The TLS library of the feature `rustls`: its configurations are for [`Tls::from_rustls`] and
+/// [`Upstream::rustls_config`]. A part of this crate's API.
+#[cfg(feature = "rustls")]
+pub use rustls;
 
 /// The channel crate: [`Builder::deliveries`] returns its [`Receiver`](crossbeam_channel::Receiver). A part of this crate's API.
 pub use crossbeam_channel;

@@ -184,7 +184,11 @@ impl Reader<'_> {
         (word(tokens.first()?)? == "pub").then_some(())?;
         let visibility = if matches!(tokens.get(1)?, TokenTree::Group(_)) { 2 } else { 1 };
         (word(tokens.get(visibility)?)? == "use").then_some(())?;
-        self.child(&word(tokens.get(visibility + 1)?)?).then_some(())?;
+        let mut first = visibility + 1;
+        if word(tokens.get(first)?)? == "self" {
+            first += 3;
+        }
+        self.child(&word(tokens.get(first)?)?).then_some(())?;
         tokens.iter().position(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';'))
     }
 

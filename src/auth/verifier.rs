@@ -5,6 +5,8 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use crate::syntax::number;
+
 use base64ct::{Base64, Encoding};
 use hmac::digest::CtOutput;
 use hmac::{Hmac, KeyInit, Mac};
@@ -192,7 +194,7 @@ impl FromStr for ScramVerifier {
             octets.try_into().map_err(|_| ScramVerifierError::Form)
         }
         let (iterations, salt, stored_key, server_key) = parts(text).ok_or(ScramVerifierError::Form)?;
-        if iterations.is_empty() || !iterations.bytes().all(|b| b.is_ascii_digit()) {
+        if !number::is_digits(iterations) {
             return Err(ScramVerifierError::Form);
         }
         let iterations = iterations.parse().map_err(|_| ScramVerifierError::Iterations)?;

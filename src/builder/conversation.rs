@@ -1,14 +1,17 @@
-//! What is said and taken in a conversation, and who has a say in it.
+//! The conversation: what is accepted, and the hooks that decide.
+
+use std::sync::Arc;
 
 use super::Builder;
 use crate::config::LineEnds;
 use crate::envelope::Endpoint;
 use crate::faults::Faults;
+use crate::session::observer::Observer;
 use crate::session::{IntoSession, SessionFactory};
 
 /// # The conversation
 ///
-/// What is said and taken in a conversation, and who has a say in it.
+/// The conversation: what is accepted, and the hooks that decide.
 impl Builder {
     /// Makes a [`Session`](crate::Session) for each connection, on its own thread, from the client's address: hooks for
     /// every command. A handler that has hooks itself ([`Handler::session`](crate::Handler::session)) is asked after them. Default: none.
@@ -50,6 +53,12 @@ impl Builder {
     /// [`Server::transcripts`](crate::Server::transcripts). Default: true for an [`Inbox`](crate::Inbox), else false.
     pub fn transcripts(mut self, recorded: bool) -> Builder {
         self.transcripts = Some(recorded);
+        self
+    }
+
+    /// Who is told of each connection, reply, login, handshake and message, to time or trace them. Default: nobody.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Builder {
+        self.observer = Some(Arc::new(observer));
         self
     }
 

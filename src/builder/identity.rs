@@ -1,10 +1,10 @@
-//! Who the server is, and in which protocol.
+//! The server's name, and the protocol that it speaks.
 
 use super::Builder;
 
 /// # Identity
 ///
-/// Who the server is, and in which protocol.
+/// The server's name, and the protocol that it speaks.
 impl Builder {
     /// The server's name, in the banner, in the reply to HELO and EHLO, and in Received lines: a domain or an address
     /// literal. Default: the machine's name, or `localhost` if that is not a domain.

@@ -1,6 +1,5 @@
 //! The settings of a server, and the ways to start it.
 
-#[cfg(feature = "auth")]
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -9,6 +8,7 @@ use crate::io::tls::Tls;
 use crate::server::Server;
 use crate::server::listener::Listener;
 use crate::session::SessionFactory;
+use crate::session::observer::Observer;
 
 // Apart, so that they stay in the order in which the documentation shows them.
 mod identity;
@@ -74,6 +74,7 @@ pub struct Builder {
     // An inbox wants them and a server does not, unless it was said.
     transcripts: Option<bool>,
     faults: Option<Faults>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl std::fmt::Debug for Builder {

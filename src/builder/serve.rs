@@ -15,7 +15,8 @@ use crate::server::listener::Listener;
 ///
 /// Where the server listens, and the ways to start it.
 impl Builder {
-    /// Adds a listener to the one that the server is started with. Call it for each further one. Default: none.
+    /// Adds a listener to the one that the server is started with. Call it for each further one. Each can have
+    /// [a policy of its own](Listener#a-policy-of-its-own). Default: none.
     pub fn listen(mut self, at: impl Into<Listener>) -> Builder {
         self.listeners.push(at.into());
         self

@@ -9,8 +9,9 @@ use crate::config::{Config, FOREVER};
 use crate::delivery::Delivery;
 use crate::delivery::handler::Handler;
 use crate::error::{Error, SettingError};
-use crate::server::listener::Listener;
-use crate::server::{Server, Settings};
+use crate::server::Server;
+use crate::server::listener::{Listener, Means};
+use crate::server::start::Settings;
 use crate::session::chained;
 use crate::syntax::address::is_helo_name;
 
@@ -21,26 +22,28 @@ impl Builder {
         handlers: Vec<Box<dyn Handler>>,
     ) -> Result<(Server, Receiver<Delivery>), Error> {
         self.check()?;
+        let means = Means { tls: self.tls.is_some(), auth: self.can_authenticate(), session: self.session.is_some() };
         let config = &mut self.config;
         for timeout in [&mut config.command_timeout, &mut config.data_timeout, &mut config.handler_timeout] {
             *timeout = (*timeout).min(FOREVER);
         }
-        config.hostname = match self.hostname {
+        config.hostname = match self.hostname.take() {
             Some(name) if is_helo_name(name.as_bytes()) => name.into(),
             Some(_) => return Err(Error::Setting(SettingError::Hostname)),
             None => machine_name().into(),
         };
-        self.session = chained(self.session, handlers.first().and_then(|handler| handler.session()));
+        self.session = chained(self.session.take(), handlers.first().and_then(|handler| handler.session()));
         let mut listeners = vec![at];
         listeners.append(&mut self.listeners);
-        if self.tls.is_none() && listeners.iter().any(Listener::is_implicit_tls) {
-            return Err(Error::Setting(SettingError::ImplicitTlsWithoutTls));
+        for listener in &listeners {
+            listener.policy().check(&self.config, means).map_err(Error::Setting)?;
         }
         let settings = Settings {
             config: self.config,
             session: self.session,
             transcripts: self.transcripts.unwrap_or(false),
             faults: self.faults,
+            observer: self.observer,
             tls: self.tls,
             #[cfg(feature = "auth")]
             authenticator: self.authenticator,
@@ -50,14 +53,13 @@ impl Builder {
         Server::start(settings, listeners, handlers)
     }
 
+    /// What the server has as a whole; what each listener has is for its policy to check.
     fn check(&self) -> Result<(), Error> {
         let Config { command_timeout, data_timeout, handler_timeout, stress_timeout, .. } = self.config;
         let Config { max_connections_per_address, max_connections_per_network, .. } = self.config;
         let mut timeouts = [command_timeout, data_timeout, handler_timeout].into_iter().chain(stress_timeout);
         let rates = [self.config.max_connection_rate, self.config.max_error_rate];
-        let problem = if self.config.decode_data && self.config.smtputf8 {
-            SettingError::DecodeDataWithSmtputf8
-        } else if timeouts.any(|timeout| timeout < Duration::from_millis(1)) {
+        let problem = if timeouts.any(|timeout| timeout < Duration::from_millis(1)) {
             SettingError::Timeout
         } else if self.config.max_connections == 0
             || [max_connections_per_address, max_connections_per_network].contains(&Some(0))
@@ -77,12 +79,8 @@ impl Builder {
             SettingError::SpoolFolder
         } else if !self.config.extensions.are_valid() {
             SettingError::Extension
-        } else if self.config.require_tls && self.tls.is_none() {
-            SettingError::RequireTlsWithoutTls
         } else if self.has_bad_sasl_mechanism() {
             SettingError::SaslMechanism
-        } else if self.config.require_auth && !self.can_authenticate() {
-            SettingError::RequireAuthWithoutAuthenticator
         } else if self.config.consumers == 0 {
             SettingError::Consumers
         } else {
@@ -93,10 +91,9 @@ impl Builder {
 }
 
 impl Builder {
-    /// A session may know who its client is: [`Context::authenticate`](crate::Context::authenticate).
     #[cfg(feature = "auth")]
     fn can_authenticate(&self) -> bool {
-        self.authenticator.is_some() || !self.sasl_mechanisms.is_empty() || self.session.is_some()
+        self.authenticator.is_some() || !self.sasl_mechanisms.is_empty()
     }
 
     /// Whether a name is invalid, or comes twice.

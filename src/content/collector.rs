@@ -11,16 +11,18 @@ use crate::content::writer::ContentWriter;
 /// Why content is no longer kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Overflow {
-    /// It is over the limit for one message.
+    /// It exceeds the limit for one message.
     TooBig,
-    /// All messages together are over the budget, or the disk has no room.
+    /// All messages together exceed the budget, or the disk has no room.
     NoRoom,
     /// The disk failed.
     NotStored,
+    /// Its message was answered before it had come.
+    Unwanted,
 }
 
-/// Collects the octets of one message. Past a limit it lets go of what it had and only counts on: the content must still
-/// be read to its end, or what is left of it would be taken for commands.
+/// Collects the octets of one message. Past a limit it drops what it has and only counts: the content must still be
+/// read to its end, or the rest of it would be taken for commands.
 #[derive(Debug)]
 pub(crate) struct Collector {
     // With all octets, or if there is a file with those that are not in it yet.
@@ -62,6 +64,13 @@ impl Collector {
     /// Why the content is no longer kept, if it is not.
     pub fn overflow(&self) -> Option<Overflow> {
         self.overflow.map(|(why, _)| why)
+    }
+
+    /// Nobody wants the content any more: lets go of it, and only counts on.
+    pub fn abandon(&mut self) {
+        if self.overflow.is_none() {
+            self.give_up(Overflow::Unwanted);
+        }
     }
 
     /// The content, or why there is none.

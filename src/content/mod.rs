@@ -21,8 +21,9 @@ const MAX_UTF8: usize = 4;
 
 /// The octets of a message: with CRLF line ends, dots unstuffed, and without the final dot.
 ///
-/// They are in memory, or in a file without a name that is deleted with this value: see
-/// [`Builder::spool_threshold`](crate::Builder::spool_threshold). You read both the same way, but reading from disk may fail.
+/// They are in memory, or in an unnamed file that is deleted with this value: see
+/// [`Builder::spool_threshold`](crate::Builder::spool_threshold). You read both the same way, but reading from disk may
+/// fail.
 pub struct Content {
     place: Storage,
 }
@@ -48,7 +49,7 @@ impl Content {
         Content { place: Storage::Memory(room) }
     }
 
-    /// Octets that came from elsewhere than a client, and count against no budget.
+    /// Octets that did not come from a client, and count against no budget.
     #[cfg(feature = "redis")]
     pub(crate) fn from_octets(octets: Vec<u8>) -> Content {
         Content { place: Storage::Elsewhere(Segments::whole(octets)) }
@@ -78,7 +79,7 @@ impl Content {
         self.segments().map_or_else(SpoolFile::len, Segments::len)
     }
 
-    /// How many octets of memory it takes, those that its segments have to spare included: 0 if it is on disk.
+    /// How many octets of memory it takes, unused room included; 0 if it is on disk.
     pub fn memory_octets(&self) -> u64 {
         self.segments().map_or(0, Segments::memory_octets)
     }
@@ -91,13 +92,13 @@ impl Content {
         }
     }
 
-    /// Whether the message is empty, which it may be.
+    /// Whether the message is empty, which is allowed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All of the content. Up to 64 KiB are borrowed; larger content is copied into one segment, read from disk if it is there.
-    /// [`reader`](Content::reader) needs no copy.
+    /// All of the content. Up to 64 KiB are borrowed; larger content is copied into one piece of memory, or read from
+    /// disk. Use [`reader`](Content::reader) to avoid the copy.
     ///
     /// # Errors
     /// Reading content that is on disk may fail.
@@ -112,7 +113,7 @@ impl Content {
         Ok(Cow::Owned(octets))
     }
 
-    /// A reader from the start, to process the content without having all of it in memory. Each call makes an independent one.
+    /// A reader from the start, to process the content without having all of it in memory. Each reader is independent.
     pub fn reader(&self) -> ContentReader<'_> {
         ContentReader(match self.segments() {
             Ok(segments) => {
@@ -123,7 +124,7 @@ impl Content {
         })
     }
 
-    /// Whether it is UTF-8, without having all of it in memory.
+    /// Whether it is UTF-8, checked without having all of it in memory.
     pub(crate) fn is_utf8(&self) -> io::Result<bool> {
         match self.segments().map(Segments::as_slices) {
             Ok((only, [])) => Ok(str::from_utf8(only).is_ok()),
@@ -244,8 +245,9 @@ impl std::error::Error for TextError {
 }
 
 impl From<io::Error> for Reply {
-    /// `452 4.3.1` if the disk is full or no file descriptor is left, else `451 4.3.0`: the client tries again later. What the error says is logged
-    /// and not sent, since it may name what is not the client's business. This is what lets `?` work in handlers.
+    /// `452 4.3.1` if the disk is full or no file descriptor is left, otherwise `451 4.3.0`: the client tries again
+    /// later. The error is logged and not sent, since it may contain what clients should not know. This is what lets
+    /// `?` work in handlers.
     ///
     /// ```
     /// use pillarbox::{Envelope, Server};
@@ -260,16 +262,12 @@ impl From<io::Error> for Reply {
     /// ```
     fn from(error: io::Error) -> Reply {
         log::error!("a message or command is refused for now: {error}");
-        if is_out_of_resources(&error) {
-            Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later")
-        } else {
-            Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing")
-        }
+        if is_out_of_resources(&error) { Reply::NO_STORAGE } else { Reply::LOCAL_ERROR }
     }
 }
 
 impl From<TextError> for Reply {
-    /// `554 5.6.0` for a message that is not UTF-8; an error of the system as such.
+    /// `554 5.6.0` for a message that is not UTF-8; for an error of the system as from [`io::Error`].
     fn from(error: TextError) -> Reply {
         match error {
             TextError::NotUtf8(_) => Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8"),

@@ -1,7 +1,7 @@
-//! Octets in memory, in segments that one message hands on to the next.
+//! Octets in memory, in segments that are reused for later messages.
 //!
-//! A large message in one segment would cost more memory than it has octets: when it grows it is moved, and what is given back
-//! to the allocator stays with the thread that it came from.
+//! One large buffer for each message would take more memory than the message has octets: it is moved when it grows, and
+//! what is freed stays with the allocator's arena of that thread.
 
 use std::io::{self, Write};
 use std::mem;
@@ -16,7 +16,7 @@ pub(crate) const SEGMENT: usize = 64 * 1024;
 /// How many segments are kept for later messages: 64 MiB.
 const MAX_RECYCLED: usize = 1024;
 
-/// Segments that no message has now.
+/// Segments that no message uses now.
 #[derive(Default, Debug)]
 pub(crate) struct RecycledBuffers(Mutex<Vec<Vec<u8>>>);
 
@@ -111,7 +111,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Gives what others can use to the recycled, and the rest to the allocator.
+    /// Keeps what other messages can use, and frees the rest.
     pub fn clear(&mut self, recycled: &RecycledBuffers) {
         // A small message has nothing that others could use.
         if self.first.capacity() == SEGMENT {

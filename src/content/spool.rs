@@ -1,20 +1,19 @@
-//! Content on disk: which goes there, and files that need no cleaning up.
+//! Content on disk, in files that need no cleaning up.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Config;
+use crate::stats::outage::Outage;
 
-/// Where content goes that is not kept in memory.
+/// Where content goes that exceeds the memory.
 #[derive(Debug)]
 pub(crate) struct Spool {
     folder: PathBuf,
-    /// Content up to so many octets stays in memory.
+    /// Content of up to this many octets stays in memory.
     pub threshold: u64,
-    // So that a full disk is logged once, and not for each message that it refuses.
-    is_failing: AtomicBool,
+    outage: Outage,
 }
 
 impl Spool {
@@ -22,31 +21,31 @@ impl Spool {
         Spool {
             folder: config.spool_folder.clone().unwrap_or_else(std::env::temp_dir),
             threshold: config.spool_threshold,
-            is_failing: AtomicBool::new(false),
+            outage: Outage::default(),
         }
     }
 
-    /// A file for one message. Nobody can find it, and the system removes it whatever becomes of this process.
+    /// A file for one message. It has no name, and the system removes it even if this process is killed.
     pub fn create(&self) -> io::Result<SpoolFile> {
         tempfile::tempfile_in(&self.folder).map(|file| SpoolFile { file, len: 0 })
     }
 
     /// A message could not be written.
     pub fn has_failed(&self, error: &io::Error) {
-        if !self.is_failing.swap(true, Ordering::Relaxed) {
+        if self.outage.begins("disk") {
             log::error!("cannot spool messages to {}: {error}", self.folder.display());
         }
     }
 
     /// A message was written.
     pub fn has_worked(&self) {
-        if self.is_failing.swap(false, Ordering::Relaxed) {
+        if self.outage.ends() {
             log::warn!("messages can be spooled to {} again", self.folder.display());
         }
     }
 }
 
-/// A file without a name, written once from the start to the end; it is gone with this value.
+/// An unnamed file, written once from start to end, that is gone with this value.
 #[derive(Debug)]
 pub(crate) struct SpoolFile {
     file: File,
@@ -58,7 +57,7 @@ impl SpoolFile {
         self.len
     }
 
-    /// The same file once more: what was written to it stays for as long as either is there.
+    /// Another handle to the same file, which exists as long as either of them.
     #[cfg(feature = "mime")]
     pub fn try_clone(&self) -> io::Result<SpoolFile> {
         Ok(SpoolFile { file: self.file.try_clone()?, len: self.len })
@@ -117,7 +116,7 @@ impl Read for SpoolReader<'_> {
     }
 }
 
-/// Whether a disk error is for lack of room (ENOSPC, EDQUOT) or descriptors (EMFILE, ENFILE): what may well be better soon.
+/// Whether a disk error is a lack of room (ENOSPC, EDQUOT) or of descriptors (EMFILE, ENFILE), which may soon be over.
 pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
     #[cfg(unix)]
     const NO_DESCRIPTORS: &[i32] = &[23, 24];

@@ -1,5 +1,5 @@
-//! What all messages share, and what one message has of it: a [`ContentReservation`] for its content, and a [`EnvelopeReservation`] for its
-//! recipients and what else is known of it.
+//! The memory and disk that all messages share. Each message has reservations in it: a [`ContentReservation`] for its
+//! content, and an [`EnvelopeReservation`] for its recipients and everything else.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use crate::content::budget::Budget;
 use crate::content::segments::{RecycledBuffers, Segments};
 use crate::content::spool::Spool;
 
-/// In octets: a transaction whose recipients take no more is small.
+/// In octets. A transaction whose recipients take no more is small.
 const SMALL: u64 = 16 * 1024;
 
-/// In octets, beyond the budget, for small transactions: those that keep to a few recipients are not refused for what others
-/// hold, and not where all content goes to disk since there is no budget for memory.
+/// Octets beyond the budget for small transactions, so that a message with few recipients is not refused because of
+/// others, nor where the budget is zero to keep all content on disk.
 const FOR_SMALL_ONES: u64 = 16 * 1024 * 1024;
 
-/// A reservation that grows does so by so many octets at least, and does not ask again for each recipient.
+/// A reservation grows by at least this many octets, so that it need not grow for each recipient.
 const STEP: u64 = 4096;
 
 /// Where a server keeps content.
@@ -49,7 +49,7 @@ impl ContentStore {
         self.memory.used().saturating_add(self.envelopes.used())
     }
 
-    /// Whether no content more may be in memory that could be on disk.
+    /// Whether further content has to go to disk.
     pub fn is_memory_exhausted(&self) -> bool {
         self.in_memory() >= self.memory.limit()
     }
@@ -89,7 +89,7 @@ impl EnvelopeReservation {
             || envelopes.grow_within(&mut self.octets, total, for_large)
     }
 
-    /// Reserves just as many octets in all, whether or not they are there.
+    /// Reserves exactly `total` octets, even beyond the budget.
     pub fn set(&mut self, total: u64) {
         self.store.envelopes.set(&mut self.octets, total);
     }
@@ -158,7 +158,7 @@ impl ContentReservation {
         self.set_in_memory(0);
     }
 
-    /// Keeps what is there, and no longer counts it.
+    /// Keeps the octets, and no longer counts them.
     pub fn leave_budgets(&mut self) {
         self.set_in_memory(0);
         self.set_held(0);

@@ -1,6 +1,6 @@
-//! How content is fed to what holds it.
+//! How content is passed to what stores it.
 
-/// Takes the octets of content as they are found.
+/// Takes octets of content as they are decoded.
 pub(crate) trait ContentWriter {
     fn put(&mut self, octets: &[u8]);
 }

@@ -8,8 +8,9 @@ use crate::delivery::receive::receive;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
 use crate::session::SessionFactory;
-use crate::stats::Counter;
+use crate::stats::counters::Counter;
 use crate::stats::guard::guarded;
+use crate::stats::pulse::Pulse;
 
 /// Takes complete messages and answers for each.
 ///
@@ -120,11 +121,14 @@ impl<H: Handler + ?Sized> Handler for Arc<Mutex<H>> {
 }
 
 /// Gives messages to a handler until no more can come.
-pub(crate) fn consume(handler: &mut dyn Handler, deliveries: &Receiver<Delivery>, panics: &Counter) {
+pub(crate) fn consume(handler: &mut dyn Handler, deliveries: &Receiver<Delivery>, panics: &Counter, pulse: &Pulse) {
+    let _end = pulse.until_dropped();
     while let Ok(delivery) = receive(deliveries, None) {
         let id = delivery.envelope().id();
         // The delivery, dropped by a panic, answers 451. The handler stays in use: whether its own state is in order is
         // its own business, as it would be after any early return.
+        pulse.beat();
         guarded(panics, format_args!("{id}: handler"), || handler.process_delivery(delivery));
+        pulse.beat();
     }
 }

@@ -4,13 +4,15 @@ pub(crate) mod handler;
 pub(crate) mod receive;
 
 use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 
 use crate::delivery::receive::receive;
 use crate::envelope::Envelope;
-use crate::syntax::reply::{Reply, Status};
+use crate::syntax::reply::Reply;
 
 /// The answer to a message.
 ///
@@ -62,7 +64,7 @@ impl Response {
                 if replies.len() != recipients {
                     log::error!("{} answers for {recipients} recipients", replies.len());
                 }
-                let missing = std::iter::repeat_n(FAILED, recipients.saturating_sub(replies.len()));
+                let missing = std::iter::repeat_n(Reply::LOCAL_ERROR, recipients.saturating_sub(replies.len()));
                 replies.into_iter().take(recipients).map(Reply::into_final).chain(missing).collect()
             }
         }
@@ -76,11 +78,11 @@ impl Response {
         };
         if replies.len() < recipients {
             log::error!("{} answers for {recipients} recipients: 451 is sent for all", replies.len());
-            return FAILED;
+            return Reply::LOCAL_ERROR;
         }
         let replies: Vec<Reply> = replies.into_iter().map(Reply::into_final).collect();
         let worst = replies.iter().find(|r| r.is_transient()).or_else(|| replies.iter().find(|r| r.is_permanent()));
-        worst.or(replies.first()).cloned().unwrap_or(FAILED)
+        worst.or(replies.first()).cloned().unwrap_or(Reply::LOCAL_ERROR)
     }
 }
 
@@ -110,9 +112,6 @@ impl<T: Into<Response>> From<Result<T, Reply>> for Response {
         }
     }
 }
-
-/// What a client hears whose message nobody answered for.
-const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 
 /// An [`Envelope`] that waits for its answer: what the far end of the channel receives.
 ///
@@ -160,6 +159,12 @@ impl Delivery {
     pub fn take(self) -> (Envelope, PendingAnswer) {
         (*self.envelope, PendingAnswer(self.answer))
     }
+
+    /// As [`PendingAnswer::is_awaited`].
+    #[cfg(unix)]
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.answer.is_awaited()
+    }
 }
 
 impl AsRef<Envelope> for Delivery {
@@ -183,6 +188,13 @@ impl PendingAnswer {
     pub fn respond(self, response: impl Into<Response>) {
         self.0.send(response.into());
     }
+
+    /// Whether a client still waits for it. Once the handler's time is over, or a shutdown has cut the connection, the client
+    /// was told to try again, and nobody hears an answer.
+    #[cfg(unix)]
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.is_awaited()
+    }
 }
 
 impl Debug for PendingAnswer {
@@ -203,7 +215,13 @@ pub(crate) enum Answer {
 
 struct AnswerSlot {
     // None once it was used.
-    to: Option<Sender<Answer>>,
+    to: Option<Arc<AnswerChannel>>,
+}
+
+/// Where answers go, and whether anybody still listens: the channel itself does not tell.
+struct AnswerChannel {
+    sender: Sender<Answer>,
+    is_abandoned: AtomicBool,
 }
 
 impl AnswerSlot {
@@ -214,8 +232,13 @@ impl AnswerSlot {
     fn put(&mut self, answer: Answer) {
         if let Some(to) = self.to.take() {
             // There is room for one answer and a cut; a worker that gave up waiting has dropped its end.
-            let _ = to.try_send(answer);
+            let _ = to.sender.try_send(answer);
         }
+    }
+
+    #[cfg(unix)]
+    fn is_awaited(&self) -> bool {
+        self.to.as_ref().is_some_and(|to| !to.is_abandoned.load(Ordering::Relaxed))
     }
 }
 
@@ -229,7 +252,8 @@ impl Drop for AnswerSlot {
 /// than using it.
 pub(crate) struct Dispatch {
     deliveries: Sender<Delivery>,
-    answers: (Sender<Answer>, Receiver<Answer>),
+    channel: Arc<AnswerChannel>,
+    answers: Receiver<Answer>,
 }
 
 /// Why there is no response.
@@ -245,24 +269,25 @@ pub(crate) enum Undelivered {
 
 impl Dispatch {
     pub fn new(deliveries: Sender<Delivery>) -> Dispatch {
-        Dispatch { deliveries, answers: answer_channel() }
+        let (channel, answers) = answer_channel();
+        Dispatch { deliveries, channel, answers }
     }
 
     /// Where a shutdown can reach a worker that waits here.
     pub fn canceller(&self) -> Sender<Answer> {
-        self.answers.0.clone()
+        self.channel.sender.clone()
     }
 
     /// Hands an envelope over and waits for the answer.
     pub fn deliver(&mut self, envelope: Box<Envelope>, deadline: Instant) -> Result<Response, Undelivered> {
-        let answer = AnswerSlot { to: Some(self.answers.0.clone()) };
+        let answer = AnswerSlot { to: Some(self.channel.clone()) };
         match self.deliveries.send_deadline(Delivery { envelope, answer }, deadline) {
             Ok(()) => {}
             // The delivery that comes back drops its slot; that answer must not be taken for the next message's.
             Err(SendTimeoutError::Timeout(_)) => return Err(self.renewed(Undelivered::Late)),
             Err(SendTimeoutError::Disconnected(_)) => return Err(self.renewed(Undelivered::Dropped)),
         }
-        match receive(&self.answers.1, Some(deadline)) {
+        match receive(&self.answers, Some(deadline)) {
             Ok(Answer::Response(response)) => Ok(response),
             Ok(Answer::Dropped) => Err(Undelivered::Dropped),
             Ok(Answer::Cut) => Err(self.renewed(Undelivered::Cut)),
@@ -272,7 +297,8 @@ impl Dispatch {
 
     /// An answer may still be under way: nobody shall hear it.
     pub fn renew(&mut self) {
-        self.answers = answer_channel();
+        self.channel.is_abandoned.store(true, Ordering::Relaxed);
+        (self.channel, self.answers) = answer_channel();
     }
 
     fn renewed(&mut self, why: Undelivered) -> Undelivered {
@@ -282,8 +308,9 @@ impl Dispatch {
 }
 
 /// Room for one answer and for a cut beside it, so that neither ever waits.
-fn answer_channel() -> (Sender<Answer>, Receiver<Answer>) {
-    bounded(2)
+fn answer_channel() -> (Arc<AnswerChannel>, Receiver<Answer>) {
+    let (sender, answers) = bounded(2);
+    (Arc::new(AnswerChannel { sender, is_abandoned: AtomicBool::new(false) }), answers)
 }
 
 #[cfg(test)]
@@ -298,8 +325,8 @@ mod tests {
         assert_eq!(one(vec![Reply::ok(), Reply::ok()], 2), Reply::ok());
         assert_eq!(one(vec![Reply::ok(), no()], 2), no());
         assert_eq!(one(vec![no(), later(), Reply::ok()], 3), later());
-        assert_eq!(one(vec![Reply::ok()], 2), FAILED);
-        assert_eq!(one(vec![], 0), FAILED);
+        assert_eq!(one(vec![Reply::ok()], 2), Reply::LOCAL_ERROR);
+        assert_eq!(one(vec![], 0), Reply::LOCAL_ERROR);
     }
 
     #[test]
@@ -308,7 +335,7 @@ mod tests {
         assert_eq!(Response::All(no.clone()).into_each(2), [no.clone(), no.clone()]);
         let two = Response::Each(vec![Reply::ok(), no.clone()]);
         assert_eq!(two.clone().into_each(2), [Reply::ok(), no.clone()]);
-        assert_eq!(two.clone().into_each(3), [Reply::ok(), no, FAILED]);
+        assert_eq!(two.clone().into_each(3), [Reply::ok(), no, Reply::LOCAL_ERROR]);
         assert_eq!(two.into_each(1), [Reply::ok()]);
     }
 
@@ -317,7 +344,7 @@ mod tests {
         assert_eq!(Response::from(None), Response::All(Reply::ok()));
         assert_eq!(Response::from(Some(Reply::permanent("x"))), Response::All(Reply::permanent("x")));
         // An Err that says 250 does not accept.
-        assert_eq!(Response::from(Err::<(), _>(Reply::ok())), Response::All(FAILED));
+        assert_eq!(Response::from(Err::<(), _>(Reply::ok())), Response::All(Reply::LOCAL_ERROR));
         let each = Response::each([Ok(()), Err(Reply::permanent("x"))]);
         assert_eq!(each, Response::Each(vec![Reply::ok(), Reply::permanent("x")]));
         assert_eq!(Response::from(Ok(each.clone())), each);

@@ -1,14 +1,16 @@
 //! A message, and what is known about how it arrived.
 
+mod endpoint;
+mod message_id;
+mod protocol;
+mod recipient;
 pub(crate) mod tls_info;
 pub(crate) mod transcript;
 pub(crate) mod values;
 
 use std::borrow::Cow;
-use std::fmt::{self, Debug, Display, Formatter};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -18,237 +20,17 @@ use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::transcript::Transcript;
 use crate::envelope::values::Values;
 use crate::syntax::address::{ForwardPath, ReversePath, is_helo_name};
-use crate::syntax::escaped::Escaped;
+use crate::syntax::date;
 use crate::syntax::heap::allocation;
-use crate::syntax::network::Network;
-use crate::syntax::parameter::{MailParameters, RcptParameters};
+use crate::syntax::parameter::MailParameters;
+
+pub use endpoint::{Endpoint, EndpointError};
+pub use message_id::{MessageId, MessageIdError};
+pub use protocol::{Protocol, ProtocolError};
+pub use recipient::Recipient;
 
 #[cfg(feature = "mime")]
 mod parsed;
-
-/// One end of a connection.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Endpoint {
-    /// An IP address and a port.
-    Tcp(SocketAddr),
-    /// A Unix socket; clients' ends usually have no path.
-    Unix(Option<Arc<Path>>),
-    /// An end that a proxy does not name: the client of a PROXY header that is `UNKNOWN`, `UNSPEC`, `AF_UNIX` or `LOCAL`
-    /// ([`proxy_protocol`](crate::Builder::proxy_protocol)), and whatever XCLIENT says is unavailable
-    /// ([`xclient`](crate::Builder::xclient)). It is on no list of networks, and not on this machine.
-    Unknown,
-}
-
-impl Endpoint {
-    /// An end as a proxy names it. The unspecified address, which is nobody's, names nobody.
-    pub(crate) fn named(address: SocketAddr) -> Endpoint {
-        if address.ip().to_canonical().is_unspecified() { Endpoint::Unknown } else { Endpoint::Tcp(address) }
-    }
-
-    /// The IP address, if it has one.
-    pub fn ip(&self) -> Option<IpAddr> {
-        self.socket_addr().map(|addr| addr.ip())
-    }
-
-    /// The IP address and port, if it has them.
-    pub fn socket_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Endpoint::Tcp(addr) => Some(*addr),
-            Endpoint::Unix(_) | Endpoint::Unknown => None,
-        }
-    }
-
-    /// Whether the other end is on this machine: a loopback address or a Unix socket.
-    pub fn is_loopback(&self) -> bool {
-        match self {
-            Endpoint::Tcp(addr) => addr.ip().to_canonical().is_loopback(),
-            Endpoint::Unix(_) => true,
-            Endpoint::Unknown => false,
-        }
-    }
-
-    /// Whether it is an address of one of these networks.
-    pub(crate) fn is_in(&self, networks: &[Network]) -> bool {
-        self.ip().is_some_and(|ip| networks.iter().any(|network| network.contains(ip)))
-    }
-}
-
-impl Display for Endpoint {
-    /// `127.0.0.1:25`, `[::1]:25`, `unix:/run/mail.sock`, `unix:` for an end without a name, or `unknown`.
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Endpoint::Tcp(addr) => Display::fmt(addr, f),
-            Endpoint::Unix(Some(path)) => write!(f, "unix:{}", Escaped::new(path.as_os_str().as_encoded_bytes())),
-            Endpoint::Unix(None) => f.write_str("unix:"),
-            Endpoint::Unknown => f.write_str("unknown"),
-        }
-    }
-}
-
-/// The protocol that brought a message, by its name in Received lines (RFC 3848 and RFC 6531 section 4.3): a final `S` stands
-/// for TLS, `A` for an authenticated client, `UTF8` for SMTPUTF8.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "the names are the documentation")]
-pub enum Protocol {
-    /// The client said HELO.
-    Smtp,
-    Esmtp,
-    Esmtps,
-    Esmtpa,
-    Esmtpsa,
-    Lmtp,
-    Lmtps,
-    Lmtpa,
-    Lmtpsa,
-    Utf8Smtp,
-    Utf8Smtps,
-    Utf8Smtpa,
-    Utf8Smtpsa,
-    Utf8Lmtp,
-    Utf8Lmtps,
-    Utf8Lmtpa,
-    Utf8Lmtpsa,
-}
-
-impl Protocol {
-    pub(crate) fn of(lmtp: bool, extended: bool, utf8: bool, tls: bool, authenticated: bool) -> Protocol {
-        use Protocol::*;
-        let [plain, s, a, sa] = match (lmtp, utf8) {
-            (false, _) if !extended => return Smtp,
-            (false, false) => [Esmtp, Esmtps, Esmtpa, Esmtpsa],
-            (false, true) => [Utf8Smtp, Utf8Smtps, Utf8Smtpa, Utf8Smtpsa],
-            (true, false) => [Lmtp, Lmtps, Lmtpa, Lmtpsa],
-            (true, true) => [Utf8Lmtp, Utf8Lmtps, Utf8Lmtpa, Utf8Lmtpsa],
-        };
-        match (tls, authenticated) {
-            (false, false) => plain,
-            (true, false) => s,
-            (false, true) => a,
-            (true, true) => sa,
-        }
-    }
-
-    /// Whether a message has a reply for each of its recipients.
-    pub(crate) fn is_lmtp(self) -> bool {
-        use Protocol::*;
-        matches!(self, Lmtp | Lmtps | Lmtpa | Lmtpsa | Utf8Lmtp | Utf8Lmtps | Utf8Lmtpa | Utf8Lmtpsa)
-    }
-}
-
-impl Display for Protocol {
-    /// In upper case, as in a Received line.
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_ascii_uppercase())
-    }
-}
-
-/// Identifies a message in the 250 reply, the Received line and the log: unique on this machine, and most likely everywhere.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct MessageId {
-    pub(crate) server: u64,
-    pub(crate) connection: u64,
-    pub(crate) message: u32,
-}
-
-impl MessageId {
-    /// Has the id as text. Each acceptance contains it, and `fmt` would take more time than the rest of the reply.
-    pub(crate) fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
-        // Written from its end, each number with a hyphen before it, into room for the longest of each.
-        let mut text = [b'-'; 1 + 16 + 1 + 20 + 1 + 10];
-        let mut start = put_before::<10>(&mut text, u64::from(self.message));
-        start = put_before::<10>(&mut text[..start], self.connection);
-        start = put_before::<16>(&mut text[..start], self.server);
-        take(str::from_utf8(&text[start + 1..]).unwrap_or_default())
-    }
-}
-
-/// Puts a number at the end of `text`, and says where the octet before it is.
-fn put_before<const BASE: u64>(text: &mut [u8], number: u64) -> usize {
-    let mut rest = number;
-    let mut start = text.len();
-    loop {
-        start -= 1;
-        text[start] = b"0123456789abcdef"[(rest % BASE) as usize];
-        rest /= BASE;
-        if rest == 0 {
-            return start - 1;
-        }
-    }
-}
-
-impl Display for MessageId {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.with_text(|text| f.pad(text))
-    }
-}
-
-/// A recipient that was accepted: the forward-path and the parameters of its RCPT.
-///
-/// Compares with `&str` and `String` by the address.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Recipient {
-    path: ForwardPath,
-    parameters: RcptParameters,
-}
-
-impl Recipient {
-    pub(crate) fn new(path: ForwardPath, parameters: RcptParameters) -> Recipient {
-        Recipient { path, parameters }
-    }
-
-    /// What it takes in memory beside itself.
-    pub(crate) fn heap_octets(&self) -> u64 {
-        let path = self.path.mailbox().map_or(0, |mailbox| allocation(mailbox.as_str().len()));
-        path + self.parameters.heap_octets()
-    }
-
-    /// The address.
-    pub fn path(&self) -> &ForwardPath {
-        &self.path
-    }
-
-    /// The address as text, as the client sent it.
-    pub fn as_str(&self) -> &str {
-        self.path.as_str()
-    }
-
-    /// The domain, as the client sent it. `<Postmaster>` has none, and neither has an address such as `<root>`, which only
-    /// [`strict_syntax`](crate::Builder::strict_syntax) refuses.
-    pub fn domain(&self) -> Option<&str> {
-        self.path.domain()
-    }
-
-    /// What followed the address in RCPT.
-    pub fn parameters(&self) -> &RcptParameters {
-        &self.parameters
-    }
-}
-
-impl Display for Recipient {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Display::fmt(&self.path, f)
-    }
-}
-
-impl PartialEq<str> for Recipient {
-    fn eq(&self, other: &str) -> bool {
-        self.path == *other
-    }
-}
-
-impl PartialEq<&str> for Recipient {
-    fn eq(&self, other: &&str) -> bool {
-        self.path == **other
-    }
-}
-
-impl PartialEq<String> for Recipient {
-    fn eq(&self, other: &String) -> bool {
-        self.path == **other
-    }
-}
 
 /// A complete message, and what is known about how it arrived. This is what a [`Handler`](crate::Handler) gets.
 ///
@@ -451,7 +233,7 @@ impl Envelope {
         {
             line += &format!("\r\n\tfor <{only}>");
         }
-        line += &format!(";\r\n\t{}\r\n", date(self.received_at));
+        line += &format!(";\r\n\t{}\r\n", date::rfc5322(self.received_at));
         line
     }
 }
@@ -470,17 +252,10 @@ fn literal(ip: IpAddr) -> String {
     }
 }
 
-/// RFC 5322 section 3.3 in UTC. What HTTP wants is the same, but for the zone's obsolete name.
-fn date(time: SystemTime) -> String {
-    // HTTP's dates begin with the epoch, and end with the year 9999.
-    let time =
-        time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(253_402_300_799));
-    httpdate::fmt_http_date(time).replace("GMT", "+0000")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syntax::parameter::RcptParameters;
     use std::time::Duration;
 
     fn envelope(helo: &str, peer: Endpoint, recipients: &[&str]) -> Envelope {
@@ -524,14 +299,6 @@ mod tests {
     }
 
     #[test]
-    fn ids_as_text() {
-        let text = |server, connection, message| MessageId { server, connection, message }.to_string();
-        assert_eq!(text(0xabc, 7, 10), "abc-7-10");
-        assert_eq!(text(0, 0, 0), "0-0-0");
-        assert_eq!(text(u64::MAX, u64::MAX, u32::MAX), "ffffffffffffffff-18446744073709551615-4294967295");
-    }
-
-    #[test]
     fn a_name_that_is_none_stays_out_of_received() {
         let header = envelope("x) by evil (", tcp("192.0.2.1:9"), &["a@b.example"]).received_header();
         assert!(header.starts_with("Received: from [192.0.2.1]\r\n\tby"), "{header}");
@@ -542,24 +309,6 @@ mod tests {
         // What it says of itself is not to pass for what we know of it.
         let claims = envelope("[127.0.0.1]", Endpoint::Unknown, &["Postmaster"]).received_header();
         assert!(claims.starts_with("Received: from [127.0.0.1] (unknown)\r\n\tby"), "{claims}");
-    }
-
-    #[test]
-    fn who_is_on_this_machine() {
-        let everybody = ["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
-        for (endpoint, is_here, is_somebody) in [
-            (tcp("127.0.0.2:9"), true, true),
-            (tcp("[::1]:9"), true, true),
-            (tcp("[::ffff:127.0.0.1]:9"), true, true),
-            (tcp("192.0.2.1:9"), false, true),
-            (Endpoint::Unix(None), true, false),
-            (Endpoint::Unknown, false, false),
-            (Endpoint::named("0.0.0.0:9".parse().unwrap()), false, false),
-            (Endpoint::named("[::]:9".parse().unwrap()), false, false),
-            (Endpoint::named("[::ffff:0.0.0.0]:9".parse().unwrap()), false, false),
-        ] {
-            assert_eq!((endpoint.is_loopback(), endpoint.is_in(&everybody)), (is_here, is_somebody), "{endpoint}");
-        }
     }
 
     #[test]

@@ -8,10 +8,12 @@ use crate::syntax::command::Verb;
 use crate::syntax::reply::{Reply, Status};
 
 mod memory;
+mod outcome;
 mod rule;
 mod script;
 
-pub use rule::{Chance, Do, Event, Fired, Moment, Occurrence, On};
+pub use outcome::{Fired, Unfired};
+pub use rule::{Chance, Do, Event, Moment, Occurrence, On};
 use script::Script;
 pub(crate) use script::{Foreseen, Occasion, To};
 
@@ -29,8 +31,9 @@ pub(crate) use script::{Foreseen, Occasion, To};
 ///     .when(On::verb(Verb::Rcpt).to("bob@example.org"), Do::Reply(Reply::new(550, "5.1.1", "no such user")))
 ///     .hang_up_after(Verb::Data, 2);
 /// let inbox = Server::builder().faults(faults.clone()).inbox("127.0.0.1:0")?;
-/// // ... the code under test sends, and later on all is well:
-/// assert!(faults.fired().is_empty());
+/// // ... the code under test sends; a rule with a typo in it, which never acts, fails the test:
+/// // faults.assert_all_fired();
+/// // Later on, all is well:
 /// faults.clear();
 /// # Ok::<(), pillarbox::Error>(())
 /// ```
@@ -113,6 +116,11 @@ impl Faults {
         both.when(On::verb(Verb::Lhlo), Do::Without(keywords))
     }
 
+    /// Slows each connection down from its banner on, as [`Do::Bandwidth`].
+    pub fn bandwidth(self, octets_per_second: u64) -> Faults {
+        self.when(On::connect(), Do::Bandwidth(octets_per_second))
+    }
+
     /// Adds a fault as [`when`](Faults::when) does, to a script that is in use.
     pub fn add(&self, on: On, what: Do) {
         self.script.add(on, what);
@@ -123,9 +131,49 @@ impl Faults {
         self.script.clear();
     }
 
+    /// Removes all faults and puts those of another script in their place, all at once: no command meets some of both, or none.
+    /// Their counts begin at 0.
+    pub fn replace(&self, with: &Faults) {
+        self.script.replace(with.script.rules());
+    }
+
     /// The faults that have happened, in the order in which they were added.
     pub fn fired(&self) -> Vec<Fired> {
         self.script.fired()
+    }
+
+    /// How often each fault has happened, in the order in which they were added; 0 for those that have not.
+    pub fn times(&self) -> Vec<u64> {
+        self.script.times()
+    }
+
+    /// The faults that have not happened, in the order in which they were added, and how near each came.
+    pub fn unfired(&self) -> Vec<Unfired> {
+        self.script.unfired()
+    }
+
+    /// Panics unless each fault has happened at least once: a rule that never acts tests nothing. Call it when the code under
+    /// test is done.
+    ///
+    /// ```should_panic
+    /// use pillarbox::testing::{Do, Faults, On};
+    /// use pillarbox::{Reply, Verb};
+    ///
+    /// let busy = Do::Reply(Reply::new(450, "4.2.1", "busy"));
+    /// let faults = Faults::new().when(On::verb(Verb::Rcpt).to("bob@example.org"), busy);
+    /// // ... nobody writes to bob.
+    /// faults.assert_all_fired();
+    /// ```
+    ///
+    /// # Panics
+    /// With each fault that has not happened, and how near it came.
+    #[track_caller]
+    pub fn assert_all_fired(&self) {
+        let unfired = self.unfired();
+        if !unfired.is_empty() {
+            let list: String = unfired.iter().map(|one| format!("\n  {one}")).collect();
+            panic!("{} of {} faults have not happened:{list}", unfired.len(), self.times().len());
+        }
     }
 
     /// Whether there are any for this event.
@@ -136,6 +184,16 @@ impl Faults {
     /// What is to be done on this occasion, in order; at most the last of it decides over the reply.
     pub(crate) fn at(&self, occasion: &Occasion<'_>) -> Vec<Do> {
         self.script.at(occasion, Instant::now())
+    }
+
+    /// The first number of octets from `sent` on at which a rule waits for content.
+    pub(crate) fn next_content_mark(&self, sent: u64) -> Option<u64> {
+        self.script.next_content_mark(sent)
+    }
+
+    /// What changes when faults are taken back.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.script.epoch()
     }
 
     /// What is known of an occasion that is to come, while its message can still be looked at.

@@ -7,16 +7,20 @@ use crate::io::tls::Tls;
 use crate::syntax::command::Verb;
 use crate::syntax::reply::Reply;
 
-/// A fault that has happened.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Fired {
-    /// Its occasion.
-    pub on: On,
-    /// What was done.
-    pub what: Do,
-    /// How often.
-    pub times: u64,
+/// The conditions of an occasion beside its event and its count.
+pub(super) struct Narrowing<'a>(pub &'a On);
+
+impl Display for Narrowing<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let On { from, to, message, .. } = self.0;
+        let from = from
+            .as_ref()
+            .map(|from| if from.is_empty() { "from <>".into() } else { format!("from {}", from.escape_debug()) });
+        let to = to.as_ref().map(|to| format!("to {}", to.escape_debug()));
+        let message = message.map(|number| format!("in message {number}"));
+        let all: Vec<String> = [from, to, message].into_iter().flatten().collect();
+        f.write_str(&all.join(" "))
+    }
 }
 
 /// Where in a conversation a fault can happen.
@@ -32,11 +36,16 @@ pub enum Event {
     /// A TLS handshake is about to begin, after STARTTLS or at the start of the connection. There is no reply to replace:
     /// a scripted one is sent in clear, and the connection ends.
     Handshake,
+    /// So many octets of a message's content have come, or all of a message that has exactly so many. See
+    /// [`On::content_after`].
+    ContentAfter(u64),
     /// The content of a message was read to its end, and not yet delivered.
     Content,
     /// A message was accepted and is in the inbox; the client does not know yet. Sender and recipients are compared before the
     /// message is delivered, so a rule that is added later cannot depend on them.
     Accepted,
+    /// The reply for one recipient is about to be sent, after the content: over LMTP, or with PRDR. See [`On::verdict`].
+    Verdict,
 }
 
 /// Which of the occasions, counted from 1 over the whole server. Only those that meet all other conditions count.
@@ -123,9 +132,54 @@ impl On {
         On::event(Event::Content)
     }
 
+    /// When exactly this many octets of a message's content have been read; the server has looked at none after them. The
+    /// message is not delivered if the fault ends the connection or replaces the reply.
+    ///
+    /// After DATA, all counts that the client sends: doubled dots, and the line with the final dot. With BDAT the octets of all
+    /// chunks of the message count, without the commands. 0 is before the first octet. A message with fewer octets is not
+    /// affected.
+    ///
+    /// There is no reply to cut here, so a hang-up or reset happens at once, whatever its [`Moment`]. A reply or garbage is sent
+    /// at once; the rest of the content is read and thrown away, except after a 421, which ends the connection.
+    ///
+    /// ```
+    /// use pillarbox::testing::{Do, Faults, Moment, On};
+    /// use pillarbox::{Reply, Server};
+    ///
+    /// let faults = Faults::new()
+    ///     .when(On::content_after(10_000).nth(1), Do::Reset(Moment::Before))
+    ///     .when(On::content_after(1_000_000), Do::Reply(Reply::new(421, "4.3.2", "going down")));
+    /// let inbox = Server::builder().faults(faults).inbox("127.0.0.1:0")?;
+    /// # Ok::<(), pillarbox::Error>(())
+    /// ```
+    pub fn content_after(octets: u64) -> On {
+        On::event(Event::ContentAfter(octets))
+    }
+
+    /// The reply for one recipient over LMTP, or over SMTP for a client that asks for PRDR. Each recipient is an occasion, so
+    /// [`to`](On::to) chooses one of them; the others get their real replies. What the handler was given does not change.
+    ///
+    /// ```
+    /// use pillarbox::testing::{Do, Faults, On};
+    /// use pillarbox::{Reply, Server};
+    ///
+    /// let full = Do::Reply(Reply::new(452, "4.2.2", "mailbox full"));
+    /// let faults = Faults::new().when(On::verdict().to("bob@example.org"), full);
+    /// let inbox = Server::builder().lmtp(true).faults(faults).inbox("127.0.0.1:0")?;
+    /// # Ok::<(), pillarbox::Error>(())
+    /// ```
+    pub fn verdict() -> On {
+        On::event(Event::Verdict)
+    }
+
     /// [`Event::Accepted`].
     pub fn accepted() -> On {
         On::event(Event::Accepted)
+    }
+
+    /// Whether it asks for more than its event and a count.
+    fn is_narrowed(&self) -> bool {
+        self.from.is_some() || self.to.is_some() || self.message.is_some()
     }
 
     /// Only the `n`th time, counted from 1.
@@ -169,6 +223,57 @@ impl On {
     }
 }
 
+impl Event {
+    /// Whether no reply is due, so that nothing can happen within it or after it.
+    pub(crate) fn is_without_reply(self) -> bool {
+        matches!(self, Event::Handshake | Event::ContentAfter(_))
+    }
+}
+
+impl Display for Event {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Connect => f.write_str("connection"),
+            Event::Command => f.write_str("command"),
+            Event::Verb(verb) => f.write_str(verb.as_str()),
+            Event::Handshake => f.write_str("TLS handshake"),
+            Event::ContentAfter(octets) => write!(f, "content of {octets} octets or more"),
+            Event::Content => f.write_str("content read to its end"),
+            Event::Accepted => f.write_str("accepted message"),
+            Event::Verdict => f.write_str("reply for one recipient"),
+        }
+    }
+}
+
+impl Display for Occurrence {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Occurrence::Each => f.write_str("each time"),
+            Occurrence::Nth(n) => write!(f, "only time {n}"),
+            Occurrence::First(n) => write!(f, "the first {n} times"),
+            Occurrence::From(n) => write!(f, "from time {n} on"),
+            Occurrence::Every(n) => write!(f, "every {n} times"),
+        }
+    }
+}
+
+/// What it describes, as in `RCPT to bob@example.org, only time 3`.
+impl Display for On {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.event, f)?;
+        if self.is_narrowed() {
+            write!(f, " {}", Narrowing(self))?;
+        }
+        if self.occurrence != Occurrence::Each {
+            write!(f, ", {}", self.occurrence)?;
+        }
+        match self.chance {
+            Some(chance) => write!(f, ", with a probability of {}", chance.probability),
+            None => Ok(()),
+        }
+    }
+}
+
 /// When a fault ends the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Moment {
@@ -194,6 +299,10 @@ pub enum Do {
     Delay(Duration),
     /// Sends the reply octet by octet, with this pause before each.
     Drip(Duration),
+    /// From here to the end of the connection, reads content and sends replies no faster than this many octets per second; 0
+    /// counts as 1. The time for it does not count as the client's, and a client that goes is noticed when what it has sent is read. It ends with [`Faults::clear`](super::Faults::clear), and
+    /// when the server shuts down.
+    Bandwidth(u64),
     /// Closes the connection.
     HangUp(Moment),
     /// Resets the connection: the client gets an error and may lose what it has not read.
@@ -228,7 +337,13 @@ impl Do {
         match self {
             Do::HangUp(Moment::Before) | Do::Reset(Moment::Before) => 1,
             Do::Reply(_) | Do::Garbage(_) | Do::Stall | Do::FailHandshake | Do::Greylist(_) | Do::Limit { .. } => 2,
-            Do::Delay(_) | Do::Drip(_) | Do::HangUp(_) | Do::Reset(_) | Do::Without(_) | Do::Certificate(_) => 0,
+            Do::Delay(_)
+            | Do::Drip(_)
+            | Do::Bandwidth(_)
+            | Do::HangUp(_)
+            | Do::Reset(_)
+            | Do::Without(_)
+            | Do::Certificate(_) => 0,
         }
     }
 
@@ -237,9 +352,13 @@ impl Do {
         match self {
             Do::Reply(_) | Do::Garbage(_) | Do::Stall | Do::FailHandshake => true,
             Do::HangUp(moment) | Do::Reset(moment) => *moment == Moment::Before,
-            Do::Delay(_) | Do::Drip(_) | Do::Without(_) | Do::Certificate(_) | Do::Greylist(_) | Do::Limit { .. } => {
-                false
-            }
+            Do::Delay(_)
+            | Do::Drip(_)
+            | Do::Bandwidth(_)
+            | Do::Without(_)
+            | Do::Certificate(_)
+            | Do::Greylist(_)
+            | Do::Limit { .. } => false,
         }
     }
 }
@@ -251,6 +370,7 @@ impl Display for Do {
             Do::Garbage(octets) => write!(f, "{} octets of garbage", octets.len()),
             Do::Delay(time) => write!(f, "delay of {time:?}"),
             Do::Drip(pause) => write!(f, "an octet every {pause:?}"),
+            Do::Bandwidth(rate) => write!(f, "{rate} octets per second"),
             Do::HangUp(moment) => write!(f, "hang up {moment}"),
             Do::Reset(moment) => write!(f, "reset {moment}"),
             Do::Stall => f.write_str("stall"),

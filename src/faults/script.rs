@@ -11,7 +11,8 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::memory::{Passed, Triplets};
-use super::rule::{Chance, Do, Event, Fired, Occurrence, On};
+use super::outcome::{Fired, Unfired};
+use super::rule::{Chance, Do, Event, Occurrence, On};
 use crate::envelope::Recipient;
 use crate::syntax::address::{ForwardPath, ReversePath};
 use crate::syntax::reply::{Reply, Status};
@@ -57,6 +58,8 @@ pub(super) struct Script {
     rules: RwLock<Vec<Arc<Rule>>>,
     // The number of the next rule.
     next: AtomicU64,
+    // How often all rules were taken back.
+    epoch: AtomicU64,
     messages: AtomicU64,
 }
 
@@ -67,6 +70,8 @@ struct Rule {
     what: Do,
     // Whether the script has it no more.
     is_gone: AtomicBool,
+    // The occasions of its event that do not fulfil its other conditions.
+    missed: AtomicU64,
     seen: Mutex<Seen>,
 }
 
@@ -75,6 +80,8 @@ struct Rule {
 struct Seen {
     // Occasions that fulfil everything but the count.
     count: u64,
+    // Those of them that fulfil the count as well.
+    due: u64,
     fired: u64,
     triplets: Triplets,
     passed: Passed,
@@ -90,20 +97,50 @@ pub(crate) struct Foreseen {
 
 impl Script {
     pub fn add(&self, on: On, what: Do) {
-        let mut rules = self.rules.write();
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let event = bit(on.event);
-        let rule = Rule { number, on, what, is_gone: AtomicBool::new(false), seen: Mutex::default() };
-        rules.push(Arc::new(rule));
-        self.events.fetch_or(event, Ordering::Release);
+        self.push(&mut self.rules.write(), on, what);
     }
 
     pub fn clear(&self) {
+        self.replace(Vec::new());
+    }
+
+    /// Puts these rules in the place of all others. No occasion finds some of both, or none.
+    pub fn replace(&self, with: Vec<(On, Do)>) {
         let mut rules = self.rules.write();
-        self.events.store(0, Ordering::Release);
         for rule in rules.drain(..) {
             rule.is_gone.store(true, Ordering::Release);
         }
+        self.epoch.fetch_add(1, Ordering::Release);
+        // Who asks whether there is a rule for an event does not wait for this lock, and shall not find a moment without.
+        let events = with.iter().fold(0, |events, (on, _)| events | bit(on.event));
+        for (on, what) in with {
+            self.push(&mut rules, on, what);
+        }
+        self.events.store(events, Ordering::Release);
+    }
+
+    fn push(&self, rules: &mut Vec<Arc<Rule>>, on: On, what: Do) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let event = bit(on.event);
+        rules.push(Arc::new(Rule {
+            number,
+            on,
+            what,
+            is_gone: AtomicBool::new(false),
+            missed: AtomicU64::new(0),
+            seen: Mutex::default(),
+        }));
+        self.events.fetch_or(event, Ordering::Release);
+    }
+
+    /// All rules, in their order.
+    pub fn rules(&self) -> Vec<(On, Do)> {
+        self.rules.read().iter().map(|rule| (rule.on.clone(), rule.what.clone())).collect()
+    }
+
+    /// What changes when rules are taken back.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     pub fn count_message(&self) -> u64 {
@@ -114,6 +151,28 @@ impl Script {
         let rules = self.rules.read();
         let fired = rules.iter().map(|rule| (rule, rule.seen.lock().fired)).filter(|(_, times)| *times > 0);
         fired.map(|(rule, times)| Fired { on: rule.on.clone(), what: rule.what.clone(), times }).collect()
+    }
+
+    /// How often each rule has fired, in their order.
+    pub fn times(&self) -> Vec<u64> {
+        self.rules.read().iter().map(|rule| rule.seen.lock().fired).collect()
+    }
+
+    pub fn unfired(&self) -> Vec<Unfired> {
+        self.rules.read().iter().filter_map(|rule| rule.unfired()).collect()
+    }
+
+    /// The first number of octets from `sent` on at which a rule wants to be asked.
+    pub fn next_content_mark(&self, sent: u64) -> Option<u64> {
+        if !self.is_for(Event::ContentAfter(0)) {
+            return None;
+        }
+        let rules = self.rules.read();
+        let marks = rules.iter().filter_map(|rule| match rule.on.event {
+            Event::ContentAfter(octets) => Some(octets),
+            _ => None,
+        });
+        marks.filter(|mark| *mark >= sent).min()
     }
 
     /// Whether any rule is for this event.
@@ -127,7 +186,7 @@ impl Script {
             return Vec::new();
         }
         let rules = self.rules.read();
-        let meant = rules.iter().filter(|rule| rule.on.describes(occasion)).map(|rule| (&**rule, None));
+        let meant = rules.iter().filter(|rule| rule.is_meant(occasion)).map(|rule| (&**rule, None));
         fire(meant, occasion, now)
     }
 
@@ -150,9 +209,15 @@ impl Script {
         }
         let (before, until) = foreseen.map_or((&[][..], 0), |foreseen| (&foreseen.rules[..], foreseen.until));
         let rules = self.rules.read();
+        let missed = rules.iter().filter(|rule| rule.number < until && rule.on.is_at(occasion.event));
+        missed.filter(|rule| before.binary_search_by_key(&rule.number, |(one, _)| one.number).is_err()).for_each(
+            |rule| {
+                rule.missed.fetch_add(1, Ordering::Relaxed);
+            },
+        );
         let before = before.iter().filter(|(rule, _)| !rule.is_gone.load(Ordering::Acquire));
         let before = before.map(|(rule, triplets)| (&**rule, Some(&triplets[..])));
-        let later = rules.iter().filter(|rule| rule.number >= until && rule.on.describes(occasion));
+        let later = rules.iter().filter(|rule| rule.number >= until && rule.is_meant(occasion));
         fire(before.chain(later.map(|rule| (&**rule, None))), occasion, now)
     }
 }
@@ -184,10 +249,34 @@ fn fire<'a>(
 }
 
 impl Rule {
+    /// Whether an occasion fulfils all conditions but those of count and chance. One of the same event that does not is noted.
+    fn is_meant(&self, occasion: &Occasion<'_>) -> bool {
+        let is_at = self.on.is_at(occasion.event);
+        let is_meant = is_at && self.on.describes(occasion);
+        if is_at && !is_meant {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+        is_meant
+    }
+
     /// Counts an occasion; whether it is one of those that are meant.
     fn count(&self, seen: &mut Seen) -> bool {
         seen.count += 1;
-        self.on.occurrence.includes(seen.count) && self.on.chance.is_none_or(|chance| chance.hits(seen.count))
+        let is_due =
+            self.on.occurrence.includes(seen.count) && self.on.chance.is_none_or(|chance| chance.hits(seen.count));
+        seen.due += u64::from(is_due);
+        is_due
+    }
+
+    fn unfired(&self) -> Option<Unfired> {
+        let seen = self.seen.lock();
+        (seen.fired == 0).then(|| Unfired {
+            on: self.on.clone(),
+            what: self.what.clone(),
+            events: self.missed.load(Ordering::Relaxed) + seen.count,
+            counted: seen.count,
+            due: seen.due,
+        })
     }
 
     /// What is done, if anything is: some rules let pass.
@@ -228,17 +317,23 @@ fn bit(event: Event) -> u64 {
         Event::Handshake => 1 << 2,
         Event::Content => 1 << 3,
         Event::Accepted => 1 << 4,
+        Event::ContentAfter(_) => 1 << 5,
+        Event::Verdict => 1 << 6,
         Event::Verb(verb) => 1 << (8 + verb as u32),
     }
 }
 
 impl On {
+    /// Whether its event is this one.
+    fn is_at(&self, event: Event) -> bool {
+        match self.event {
+            Event::Command => matches!(event, Event::Command | Event::Verb(_)),
+            own => own == event,
+        }
+    }
+
     /// Whether all conditions are fulfilled but those of count and chance.
     fn describes(&self, occasion: &Occasion<'_>) -> bool {
-        let event = match self.event {
-            Event::Command => matches!(occasion.event, Event::Command | Event::Verb(_)),
-            event => event == occasion.event,
-        };
         let from = |wanted: &String| match (occasion.from, wanted.strip_prefix('@')) {
             (None, _) => false,
             (Some(path), Some(domain)) => path.domain().is_some_and(|d| d.eq_ignore_ascii_case(domain)),
@@ -251,7 +346,7 @@ impl On {
             })
         };
         // Recipients last: there may be many.
-        event
+        self.is_at(occasion.event)
             && self.message.is_none_or(|number| number == occasion.message)
             && self.from.as_ref().is_none_or(from)
             && self.to.as_ref().is_none_or(to)

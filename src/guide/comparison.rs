@@ -68,8 +68,6 @@
 //!   than threads. They are the better choice for tens of thousands of connections at once, and in a program that is
 //!   asynchronous anyway.
 //! - aiosmtpd and go-smtp accept SASL mechanisms of your own.
-//! - aiosmtpd, the Go servers and smtp-server can do whatever their TLS library can: client certificates, several names. With
-//!   native-tls, pillarbox can do neither, and you have to bring another library: `examples/rustls.rs`.
 //! - chrj/smtpd has ready-made SPF checks, DNS lists, greylisting and rate limits.
 //! - go-smtp has an SMTP client as well. The one here serves only the relaying handlers.
 //! - Most of them have been in use for years. pillarbox is new.
@@ -85,7 +83,7 @@
 //! | from any language | HTTP | HTTP | HTTP | HTTP | HTTP | HTTP | |
 //! | waits for a message | yes, in Rust and over HTTP | yes, in Rust and over HTTP | no; pushes by WebSocket | no; pushes by SignalR | an event in Node.js | | yes, in Java |
 //! | page in a browser | yes | no; a desktop program is built on it | yes | yes | yes | yes | |
-//! | faults on purpose | by verb, count, sender, recipient, message and chance: replies, delays, dripping, closes and resets, stalls, TLS, extensions, greylisting | by chance: refusals, delays, garbage, a cut within DATA; refusals by recipient | by chance: refusals of sender, recipient and login | by JavaScript for commands, recipients, logins and messages: replies, delays, slow links, closes | extensions can be hidden | by chance: refusals of connections, senders, recipients and logins, disconnects, slow links | |
+//! | faults on purpose | by verb, octet of content, count, sender, recipient, message and chance: replies, also for one of several recipients, delays, dripping, slow links, closes and resets, stalls, TLS, extensions, greylisting | by chance: refusals, delays, garbage, a cut within DATA; refusals by recipient | by chance: refusals of sender, recipient and login | by JavaScript for commands, recipients, logins and messages: replies, delays, slow links, closes | extensions can be hidden | by chance: refusals of connections, senders, recipients and logins, disconnects, slow links | |
 //! | transcript of the connection | yes, with times | yes | no | yes | no | | |
 //! | certificates made for a test | yes, with their root, also wrong ones | no | a self-signed one | a self-signed one | no | | |
 //! | a message answered by the test itself | yes | no | no | by a script | no | | |

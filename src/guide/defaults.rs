@@ -77,6 +77,20 @@
 //! | [`xclient`](Builder::xclient) | nobody | The same, and as any user |
 //! | [`reuse_port`](Builder::reuse_port) | off | A second server started by mistake fails instead of taking half of the mail |
 //!
+//! # A listener's own settings
+//!
+//! A [`Listener`](crate::Listener) can have its own [`tls`](crate::Listener::tls), [`require_tls`](crate::Listener::require_tls),
+//! [`require_auth`](crate::Listener::require_auth), [`smtputf8`](crate::Listener::smtputf8),
+//! [`data_size_limit`](crate::Listener::data_size_limit) and [`lmtp`](crate::Listener::lmtp); by default each is the builder's.
+//! What only a listener has:
+//!
+//! | setting | default | why |
+//! |---|---|---|
+//! | [`offer_auth`](crate::Listener::offer_auth) | on with an authenticator, else off | Turn it off where other servers deliver |
+//! | [`implicit_tls`](crate::Listener::implicit_tls) | off | It has ports of its own: clients elsewhere wait for the banner |
+//! | [`mode`](crate::Listener::mode) | what the umask leaves | As for any other file |
+//! | [`name`](crate::Listener::name) | none | Hooks can tell listeners apart by their order |
+//!
 //! # Fixed limits
 //!
 //! These are not settings: no client that we know of needs more, and more would only help an attacker.
@@ -99,10 +113,12 @@
 //!
 //! | option | default | why |
 //! |---|---|---|
-//! | LOCALADDR | localhost:8025 | As `python -m smtpd` |
+//! | LOCALADDR | localhost:8025; none with `--listen` | As `python -m smtpd` |
 //! | REMOTEADDR | localhost:25 | As `python -m smtpd` |
 //! | `--class` | DebuggingServer | smtpd's own default, PureProxy, has failed at every message since Python 3.5 |
 //! | `--timeout` | none | If you set it, it becomes `command_timeout` and caps `data_timeout` |
+//! | `--pipe-timeout` | 60 s | As `Pipe::timeout`: a tenth of `handler_timeout`, so that a message whose program hangs can still be tried again |
+//! | `--pipe-processes` | 16 | As `Pipe::processes`: enough for programs that wait for others, few enough for a small machine's memory |
 //! | `--upstream-tls` | offered | Mail goes out even where the upstream has no TLS. Use `required` across a network |
 //! | time to finish at SIGTERM | 15 s | Less than service managers wait before they kill |
 //! | log level | warn | `RUST_LOG` changes it; `--debug` is `trace` |

@@ -126,7 +126,7 @@
 //! | `decode_data` (false) | [`Builder::decode_data`]; you have both views of the content without it. A message that is not UTF-8 is refused, not decoded with surrogates |
 //! | `hostname` (`socket.getfqdn()`) | [`Builder::hostname`] (the machine's name; the DNS is not asked) |
 //! | `ident` | none: the banner says `ESMTP pillarbox` |
-//! | `tls_context` | [`Builder::tls`] with a [`Tls`], by native-tls or [another library](crate::TlsAcceptor) |
+//! | `tls_context` | [`Builder::tls`] with a [`Tls`], by native-tls, rustls or [another library](crate::TlsAcceptor) |
 //! | `require_starttls` (false) | [`Builder::require_tls`] (false) |
 //! | `timeout` (300 s from one good command to the next, content included; then closed without a reply) | [`Builder::command_timeout`] (300 s) and [`Builder::data_timeout`] (180 s), also in total; then `421 4.4.2` |
 //! | `auth_required` (false) | [`Builder::require_auth`](crate::Builder::require_auth) (false) |

@@ -9,7 +9,8 @@
 //! 3. If you had a subclass of `SMTPChannel`, make it a [`Session`](crate::Session).
 //! 4. Check what your program does with line ends: content has CRLF here, and [`text`](crate::Envelope::text) has `\n`.
 //!
-//! To replace `python -m smtpd`, run `pillarbox` with the same arguments.
+//! To replace `python -m smtpd`, run `pillarbox` with the same arguments. A class of your own can stay in Python: see
+//! [below](#a-class-of-your-own-in-python).
 //!
 //! # Before and after
 //!
@@ -54,6 +55,30 @@
 //! It is better to refuse a recipient when it is named, with [`Session::rcpt`](crate::Session::rcpt). In `smtpd` that took a
 //! subclass of `SMTPChannel`.
 //!
+//! # A class of your own, in Python
+//!
+//! `python -m smtpd -n -c accept.Accept` ran a class of a module. The class Pipe of the command
+//! ([`handlers::Pipe`](crate::handlers)) runs a program for each message instead, and what that says is the answer. This is the class:
+//!
+//! ```python
+//! class Accept(smtpd.SMTPServer):
+//!     def process_message(self, peer, mailfrom, rcpttos, data, **kwargs):
+//!         if 'bob@example.org' not in rcpttos:
+//!             return '550 5.1.1 no such user'
+//!         with open(str(uuid.uuid4()) + '.eml', 'xb') as file:
+//!             file.write(data)
+//! ```
+//!
+//! and this the script that replaces it, run by `pillarbox -n -c Pipe --lf localhost:8025 -- ./accept.py`:
+//!
+//! ```python
+#![doc = include_str!("../../examples/pipe/accept.py")]
+//! ```
+//!
+//! A message is accepted if the script ends with exit status 0 and prints no refusal. Exit status 75 asks the client to try again,
+//! any other makes it give up. With `--lf` the lines end with `\n`, as smtpd's did. A class kept its state from one message to the
+//! next; a script keeps it in files or a database, since several run at once.
+//!
 //! # The module
 //!
 //! | smtpd | pillarbox |
@@ -92,10 +117,10 @@
 //! |---|---|
 //! | `-n`, `--nosetuid` | the same: without it, a server started by root becomes the user nobody once it listens |
 //! | `-V`, `--version` | the same |
-//! | `-c`, `--class NAME` | DebuggingServer, PureProxy or MailmanProxy, with or without a module in front, and Maildir, Sink and Inbox. The default is DebuggingServer; smtpd's was PureProxy, which has failed at every message since Python 3.5 |
+//! | `-c`, `--class NAME` | DebuggingServer, PureProxy or MailmanProxy, with or without a module in front, and Maildir, Pipe, Sink and Inbox; in place of a class of your own a [program](#a-class-of-your-own-in-python). The default is DebuggingServer; smtpd's was PureProxy, which has failed at every message since Python 3.5 |
 //! | `-s`, `--size BYTES` | the same. The default is 33,554,432, as smtpd's help said; smtpd itself had no limit by default |
 //! | `-u`, `--smtputf8`; `-d`, `--debug` | the same |
-//! | `localhost:port`, `remotehost:port` | the same, with the same defaults localhost:8025 and localhost:25; also `[IPV6]:PORT`, `unix:PATH` and `systemd:` |
+//! | `localhost:port`, `remotehost:port` | the same, with the same defaults localhost:8025 and localhost:25; also `[IPV6]:PORT`, `unix:PATH` and `systemd:`, and more places to listen at with `--listen` |
 //! | a usage error: exit status 1 | exit status 2 |
 //!
 //! # What is different on the wire

@@ -1,4 +1,4 @@
-//! Ready-made handlers: print, discard, store, relay.
+//! Ready-made handlers: print, discard, store, relay, run a program.
 //!
 //! | handler | does | accepts a message when |
 //! |---|---|---|
@@ -7,14 +7,18 @@
 //! | [`Maildir`] (on Unix) | stores it as a file | it is flushed to the disk |
 //! | [`Proxy`] | relays it to another server, SMTP or LMTP | that server has accepted it |
 //! | [`Mailman`] | gives Mailman 3 what is for its lists, and relays the rest | Mailman or the other server has accepted it |
+//! | [`Pipe`] (on Unix) | runs a program, in any language | the program exits with status 0 |
 //! | `RedisStream` (feature `redis`) | puts it into a Redis stream, for workers | Redis has it |
 //!
 //! A handler of your own is any type that implements [`Handler`](crate::Handler), or a closure that takes an
 //! [`Envelope`](crate::Envelope).
 
 mod debugging;
+mod delivery_pool;
 #[cfg(unix)]
 mod maildir;
+#[cfg(unix)]
+mod pipe;
 #[cfg(feature = "redis")]
 mod redis_stream;
 mod relay;
@@ -23,6 +27,8 @@ mod sink;
 pub use debugging::Debugging;
 #[cfg(unix)]
 pub use maildir::Maildir;
+#[cfg(unix)]
+pub use pipe::Pipe;
 #[cfg(feature = "redis")]
 pub use redis_stream::{RedisEntryError, RedisStream, RedisUrlError};
 pub use relay::mailman::Mailman;

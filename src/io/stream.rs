@@ -49,7 +49,7 @@ impl ConnectionStream {
     }
 
     /// Goes over to TLS by the client's side of a handshake that was done on the transport.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn set_tls(&mut self, tls: Box<dyn TlsStream>) {
         self.tls = Some(tls);
     }

@@ -1,4 +1,4 @@
-//! What each client address may take of a server: connections at once, connections in a time, and errors in a time.
+//! What each client address may use: connections at once, connections in a time, and errors in a time.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::config::Config;
 use crate::envelope::Endpoint;
 use crate::limits::rate::Windows;
+use crate::stats::counters::{Counter, Counters};
 use crate::syntax::network::Network;
 use crate::syntax::reply::{Reply, Status};
 
@@ -17,10 +18,10 @@ const POLICY: Status = Status::new(4, 7, 0);
 const TOO_MANY_FROM_YOU: Reply = Reply::fixed(421, POLICY, "Too many connections from your address");
 const TOO_MANY_FROM_NETWORK: Reply = Reply::fixed(421, POLICY, "Too many connections from your network");
 const TOO_FAST: Reply = Reply::fixed(421, POLICY, "Too many connections from your network in a short time");
-/// What a client hears of whose network there were too many errors.
+/// The reply to a client whose network has made too many errors.
 pub(crate) const TOO_MANY_ERRORS_FROM_YOU: Reply = Reply::fixed(421, POLICY, "Too many errors from your network");
 
-/// What the clients' addresses and networks have taken so far, where that is limited.
+/// What clients' addresses and networks use now, so far as that is limited.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     per_address: Option<Arc<NetworkPermits>>,
@@ -38,6 +39,38 @@ pub(crate) struct ClientPermit {
     _of_network: Option<Taken>,
 }
 
+/// Why a client gets no permit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TooMuch {
+    FromAddress,
+    FromNetwork,
+    InTime,
+    Errors,
+}
+
+impl TooMuch {
+    /// What the client hears.
+    pub fn reply(self) -> Reply {
+        match self {
+            TooMuch::FromAddress => TOO_MANY_FROM_YOU,
+            TooMuch::FromNetwork => TOO_MANY_FROM_NETWORK,
+            TooMuch::InTime => TOO_FAST,
+            TooMuch::Errors => TOO_MANY_ERRORS_FROM_YOU,
+        }
+    }
+
+    /// Where connections are counted that are refused for this.
+    pub fn counter(self, counters: &Counters) -> &Counter {
+        let refused = &counters.refused_connections;
+        match self {
+            TooMuch::FromAddress => &refused.address,
+            TooMuch::FromNetwork => &refused.network,
+            TooMuch::InTime => &refused.rate,
+            TooMuch::Errors => &refused.errors,
+        }
+    }
+}
+
 impl Addresses {
     pub fn new(config: &Config) -> Addresses {
         let places = |max| Arc::new(NetworkPermits { max, taken: Mutex::default() });
@@ -51,18 +84,18 @@ impl Addresses {
         }
     }
 
-    /// A permit for one more connection, or what its client hears.
-    pub fn take(&self, peer: &Endpoint) -> Result<ClientPermit, Reply> {
+    /// A permit for one more connection, or why there is none.
+    pub fn take(&self, peer: &Endpoint) -> Result<ClientPermit, TooMuch> {
         let Some(ip) = self.counted(peer) else { return Ok(ClientPermit::default()) };
         let (network, now) = (Network::of_client(ip), Instant::now());
         if self.connections.as_ref().is_some_and(|connections| !connections.add(network, now)) {
-            return Err(TOO_FAST);
+            return Err(TooMuch::InTime);
         }
         if self.errors.as_ref().is_some_and(|errors| errors.is_used_up(network, now)) {
-            return Err(TOO_MANY_ERRORS_FROM_YOU);
+            return Err(TooMuch::Errors);
         }
-        let of_address = self.per_address.as_ref().map(|places| places.take(ip.into()).ok_or(TOO_MANY_FROM_YOU));
-        let of_network = self.per_network.as_ref().map(|places| places.take(network).ok_or(TOO_MANY_FROM_NETWORK));
+        let of_address = self.per_address.as_ref().map(|places| places.take(ip.into()).ok_or(TooMuch::FromAddress));
+        let of_network = self.per_network.as_ref().map(|places| places.take(network).ok_or(TooMuch::FromNetwork));
         Ok(ClientPermit { _of_address: of_address.transpose()?, _of_network: of_network.transpose()? })
     }
 

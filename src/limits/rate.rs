@@ -1,4 +1,4 @@
-//! How often something has come from a network of late, in memory that has a bound.
+//! How often something came from a network recently, in bounded memory.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::config::Rate;
 use crate::syntax::network::Network;
 
-/// So many networks are kept at least, and twice as many at most. Whoever has more of them can be forgotten early.
+/// At least this many networks are remembered, and at most twice as many. Those beyond may be forgotten early.
 const GENERATION: usize = 16_384;
 
 /// Counts what comes from each network, within a window of time that begins with the first.
@@ -18,8 +18,8 @@ pub(crate) struct Windows {
     generations: Mutex<Generations>,
 }
 
-/// The networks in two maps. When the young one is full, or all in the old one is out of date, the old one is dropped for
-/// the young one: so none has to be searched for what can be forgotten.
+/// The networks, in two maps. When the young map is full, or everything in the old one has expired, the young one
+/// replaces the old one. So neither has to be searched for what has expired.
 #[derive(Debug)]
 struct Generations {
     young: HashMap<Network, Window>,

@@ -1,4 +1,4 @@
-//! Whether so many connections are in use that clients have to hurry: what Postfix calls stress.
+//! Whether so many connections are in use that clients get less time: what Postfix calls stress.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// For how many times a client's time there must be few connections until clients may take their time again: those that
-/// were sent away come back, and would bring the stress back with them.
+/// Stress ends when there have been few connections for this many times a client's timeout: those that were sent away
+/// come back, and would begin it again.
 const CALM: u32 = 2;
 
-/// How often in a client's time those are looked for that have waited for longer.
+/// How often within a client's timeout connections are looked for that have waited longer.
 const SEARCHES: u32 = 32;
 
 /// How many of a server's connections are in use, and whether that is stress.
@@ -87,7 +87,7 @@ impl Stress {
         self.review(&mut state, now);
     }
 
-    /// Lets stress begin or end, if it is time.
+    /// Begins or ends stress, if it is time.
     fn review(&self, state: &mut Usage, now: Instant) {
         let Some(timeout) = self.timeout else { return };
         let free = self.permits.saturating_sub(state.taken);

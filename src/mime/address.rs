@@ -1,4 +1,4 @@
-//! Address lists in header fields: RFC 5322 section 3.4, with the obsolete forms and what is sent in their place.
+//! Address lists in header fields: RFC 5322 section 3.4, with the obsolete forms and common malformed ones.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -6,7 +6,7 @@ use super::charset::undeclared;
 use super::limits::{Bounds, Cut};
 use super::words;
 
-/// Somebody in a header: a name, if there is one, and an address.
+/// A mailbox in a header: an address, and a display name if there is one.
 ///
 /// Compares with `&str` and `String` by the address.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,12 +16,12 @@ pub struct Address {
 }
 
 impl Address {
-    /// The name that is shown, decoded.
+    /// The display name, decoded.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// The address, as it was sent; empty where only a name is given.
+    /// The address, as it was sent; empty if there is only a name.
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -3,9 +3,10 @@
 //! By hand: httpdate reads the one form of HTTP, and the crates for calendars (chrono, time) bring a hundred times this for
 //! RFC 2822 dates and refuse the comments and zones that mail has.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+use crate::syntax::date::{MONTHS, days_since_epoch, from_epoch};
+use crate::syntax::number::parse_short;
 
 /// In words, of a date; a comment may have any number.
 const MAX_WORDS: usize = 8;
@@ -15,23 +16,22 @@ pub(super) fn parse(value: &str) -> Option<SystemTime> {
     let text = without_comments(value);
     let mut words = text.split([' ', '\t', ',']).filter(|word| !word.is_empty()).take(MAX_WORDS).peekable();
     words.next_if(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()));
-    let day: i64 = number(words.next()?, 2)?;
-    let month = words.next()?.get(..3)?.to_ascii_lowercase();
-    let month = MONTHS.iter().position(|known| *known == month)? as i64 + 1;
+    let day: i64 = parse_short(words.next()?, 2)?;
+    let month = words.next()?.get(..3)?;
+    let month = MONTHS.iter().position(|known| known.eq_ignore_ascii_case(month))? as i64 + 1;
     let year = words.next()?;
-    let year = match (number(year, 4)?, year.len()) {
+    let year = match (parse_short(year, 4)?, year.len()) {
         (year @ 0..50, ..=2) => year + 2000,
         (year, ..=3) => year + 1900,
         (year, _) => year,
     };
-    let mut time = words.next()?.splitn(3, [':', '.']).map(|part| number(part, 2));
+    let mut time = words.next()?.splitn(3, [':', '.']).map(|part| parse_short(part, 2));
     let (hours, minutes, seconds) = (time.next()??, time.next()??, time.next().unwrap_or(Some(0))?);
     if !(1..=31).contains(&day) || hours > 23 || minutes > 59 || seconds > 60 {
         return None;
     }
-    let seconds =
-        days(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + seconds - zone(words.next().unwrap_or("-0000"));
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+    let zone = zone(words.next().unwrap_or("-0000"));
+    from_epoch(days_since_epoch(year, month, day) * 86_400 + hours * 3600 + minutes * 60 + seconds - zone)
 }
 
 fn without_comments(text: &str) -> String {
@@ -50,12 +50,6 @@ fn without_comments(text: &str) -> String {
     outside.collect()
 }
 
-/// Digits and nothing else.
-fn number(text: &str, most: usize) -> Option<i64> {
-    let is_number = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| text.parse().ok()).flatten()
-}
-
 /// In seconds east of UTC; what is unknown is UTC.
 fn zone(text: &str) -> i64 {
     let (sign, digits) = match text.split_at_checked(1) {
@@ -65,7 +59,7 @@ fn zone(text: &str) -> i64 {
     };
     if sign != 0 {
         let digits = digits.replace(':', "");
-        return number(&digits, 4).map_or(0, |number| sign * (number / 100 * 3600 + number % 100 * 60));
+        return parse_short(&digits, 4).map_or(0, |number: i64| sign * (number / 100 * 3600 + number % 100 * 60));
     }
     let hours = match text.to_ascii_uppercase().as_str() {
         "EDT" => -4,
@@ -77,15 +71,6 @@ fn zone(text: &str) -> i64 {
         _ => 0,
     };
     hours * 3600
-}
-
-/// From 1970-01-01, in the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March, so that the day that may be missing is the last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]

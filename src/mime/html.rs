@@ -1,16 +1,16 @@
-//! What HTML says as text, to be searched or listed.
+//! HTML as text, for searches and lists.
 
 use memchr::memmem;
 
 /// Elements whose content is not shown.
 const HIDDEN: [&str; 4] = ["script", "style", "title", "template"];
 
-/// Elements behind which a line ends.
+/// Elements after which a line ends.
 const LINES: [&str; 14] =
     ["br", "p", "div", "tr", "li", "table", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre"];
 
-/// The text of some HTML: without tags, comments, scripts and styles, with its characters for entities. What it looks like
-/// is lost; it is to be searched, and not to be shown as HTML again.
+/// The text of some HTML, without tags, comments, scripts and styles, and with entities decoded. Use it to search or
+/// list, and do not show it as HTML again: it is not escaped.
 ///
 /// ```
 /// assert_eq!(pillarbox::mime::html_to_text("<p>Gr&uuml;&#223;e, <b>Bob</b>&nbsp;!</p>").trim(), "Gr\u{fc}\u{df}e, Bob\u{a0}!");

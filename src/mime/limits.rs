@@ -1,4 +1,4 @@
-//! How much of a message is looked at, and how a caller learns that there was more.
+//! How much of a message is read, and how a caller learns that there was more.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -20,10 +20,10 @@ pub(super) const MAX_PART_FIELD: usize = 64 * 1024;
 /// How many web addresses [`Message::links`](super::Message::links) gives at most.
 pub(super) const MAX_LINKS: usize = 10_000;
 
-/// How much of a message is read. Mail that people send comes nowhere near the defaults.
+/// How much of a message is read. Ordinary mail comes nowhere near the defaults.
 ///
-/// What passes a limit is left out, the rest is read, and [`Message::cut`](super::Message::cut) tells about it. Together with
-/// the limits the time for a message is linear in its octets, and the memory at most four times its octets and 32 MiB.
+/// What exceeds a limit is left out, the rest is read, and [`Message::cut`](super::Message::cut) tells what is missing.
+/// Within the limits, time is linear in a message's octets, and memory at most four times its octets and 32 MiB.
 ///
 /// ```
 /// let mut limits = pillarbox::mime::Limits::default();
@@ -34,7 +34,7 @@ pub(super) const MAX_LINKS: usize = 10_000;
 pub struct Limits {
     /// Parts of a message, multiparts among them. Default: 10,000.
     pub parts: usize,
-    /// Multiparts within each other, and messages within messages. Default: 32. A multipart that is deeper is one part.
+    /// How deep multiparts and messages may be nested. Default: 32. A multipart that is deeper becomes a single part.
     pub depth: usize,
     /// Fields of the header. Default: 10,000.
     pub fields: usize,
@@ -71,23 +71,23 @@ impl Default for Limits {
     }
 }
 
-/// What is not all there, since it passes one of the [`Limits`].
+/// What is incomplete because it exceeded one of the [`Limits`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Cut {
     /// The parts after the last that is listed are missing.
     Parts,
-    /// A multipart was too deep, and is one part.
+    /// A multipart was nested too deep, and is a single part.
     Depth,
-    /// Fields of the header are missing, since there are too many.
+    /// Fields of the header are missing, because there are too many.
     Fields,
     /// The end of a field is missing, or the field's name is too long.
     Field,
-    /// Fields of the header are missing, since it is too long.
+    /// Fields of the header are missing, because it is too long.
     Header,
-    /// A boundary was too long, and the multipart is one part.
+    /// A boundary was too long, and the multipart is a single part.
     Boundary,
-    /// Parameters of a `Content-Type` or `Content-Disposition` were not looked at.
+    /// Parameters of a `Content-Type` or `Content-Disposition` were not read.
     Parameters,
     /// The end of a file's name, or a Content-ID, is missing.
     Name,

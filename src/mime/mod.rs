@@ -1,20 +1,20 @@
-//! What a message says: RFC 5322 headers and MIME bodies (RFC 2045 to 2047, RFC 2231).
+//! Reads what a message says: RFC 5322 headers and MIME bodies (RFC 2045 to 2047, RFC 2231).
 //!
-//! [`Envelope::parsed`](crate::Envelope::parsed) reads a message that came, [`Message::from_octets`] any other. Both read as much as [`Limits`] allow,
-//! tell what was [`cut`](Message::cut), and take time and memory linear in the message's octets, whatever a stranger put in
-//! them. The web inbox of the `pillarbox` command reads messages with this module too.
+//! [`Envelope::parsed`](crate::Envelope::parsed) reads a received message, [`Message::from_octets`] any other. Both
+//! read as much as [`Limits`] allow and tell what was [`cut`](Message::cut). Time and memory are linear in the
+//! message's octets, whatever they are. The web inbox of the `pillarbox` command reads messages with this module too.
 //!
-//! The reader is our own, since no crate passed what is asked of it (measured in November 2026 on 26 malformed messages that
-//! other readers were reported for, and on messages made to be expensive):
+//! This module has its own parser because no crate met these requirements. Measured in November 2026 on 26 malformed
+//! messages that parsers are known to read wrongly, and on messages made to be expensive:
 //!
-//! - mail-parser 0.11.9 reads 17 of the 26 wrongly, such as a boundary in the middle of a line or a name in both forms. It
-//!   recurses once for each message within a message until the stack overflows, takes 105 times a digest's octets in memory,
-//!   and quadratic time for multiparts without an end (4.2 s for 1 MiB) and for parameters (5.2 s for 1 MiB). Its 1.0 needs a
-//!   newer compiler than this crate.
-//! - mailparse 0.16 reads 12 of the 26 wrongly, takes 34 times the octets of a digest, and quadratic time for multiparts within
-//!   each other (0.9 s for 1 MiB). Both want all of a message in one slice of memory.
+//! - mail-parser 0.11.9 reads 17 of the 26 wrongly, such as a boundary in the middle of a line or a name in both forms.
+//!   It recurses once for each message within a message until the stack overflows, takes 105 times a digest's octets in
+//!   memory, and quadratic time for multiparts without an end (4.2 s for 1 MiB) and for parameters (5.2 s for 1 MiB).
+//!   Its 1.0 needs a newer compiler than this crate does.
+//! - mailparse 0.16 reads 12 of the 26 wrongly, takes 34 times the octets of a digest, and quadratic time for
+//!   multiparts within each other (0.9 s for 1 MiB). Both need the whole message in one slice of memory.
 //!
-//! Charsets are left to encoding_rs, entities of HTML to html-escape.
+//! Charsets are decoded by encoding_rs, entities of HTML by html-escape.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Display, Formatter};
@@ -51,10 +51,10 @@ pub use limits::{Cut, Limits};
 pub use octets::PartReader;
 pub use part::Part;
 
-/// A message taken apart: made by [`Envelope::parsed`](crate::Envelope::parsed).
+/// A parsed message: see [`Envelope::parsed`](crate::Envelope::parsed).
 ///
-/// Everything is decoded: encoded words in headers, charsets, transfer encodings. What a message lacks is `None` or empty,
-/// and what is malformed is read as well as can be; it is a message of whoever sent it, and proves nothing.
+/// Everything is decoded: encoded words in headers, charsets, transfer encodings. What a message lacks is `None` or
+/// empty. What is malformed is read as far as possible. All of it is a claim of the sender, and proves nothing.
 ///
 /// ```
 /// # use std::io::Write;
@@ -89,7 +89,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Takes apart a message that came from elsewhere than a client, a file say. Line ends are CRLF or LF.
+    /// Parses a message from another source, such as a file. Line ends are CRLF or LF.
     ///
     /// ```
     /// use pillarbox::mime::{Limits, Message};
@@ -104,7 +104,7 @@ impl Message {
         Message::read(range, limits, 0).unwrap_or_else(|_| Message::empty())
     }
 
-    /// Takes apart what came from a client.
+    /// Parses what came from a client.
     pub(crate) fn of(content: &Content, limits: &Limits) -> Result<Message, MimeError> {
         let octets = Octets::of(content).map_err(MimeError::Io)?;
         let range = Range { begin: 0, end: octets.len(), octets: Arc::new(octets) };
@@ -172,13 +172,13 @@ impl Message {
         self.subject.as_deref()
     }
 
-    /// The header `From`. Who a message claims to be from need not be
-    /// [`Envelope::mail_from`](crate::Envelope::mail_from).
+    /// The header `From`. It need not be the same as [`Envelope::mail_from`](crate::Envelope::mail_from).
     pub fn from(&self) -> &[Address] {
         &self.from
     }
 
-    /// The header `To`. Whom a message is for stands in [`Envelope::recipients`](crate::Envelope::recipients).
+    /// The header `To`. The recipients of the message itself are in
+    /// [`Envelope::recipients`](crate::Envelope::recipients).
     pub fn to(&self) -> &[Address] {
         &self.to
     }
@@ -208,12 +208,14 @@ impl Message {
         self.ids("In-Reply-To")
     }
 
-    /// The header `References`: the messages of the same thread before this one, without angle brackets. At most a thousand.
+    /// The header `References`: the messages of the same thread before this one, without angle brackets. At most a
+    /// thousand.
     pub fn references(&self) -> Vec<String> {
         self.ids("References")
     }
 
-    /// The ids in a header: those in angle brackets, or else its words. Of more than a thousand the last, which are nearest.
+    /// The ids in a header: those in angle brackets, or else its words. Of more than a thousand the last, which are
+    /// nearest.
     fn ids(&self, name: &str) -> Vec<String> {
         const MOST: usize = 1000;
         let value = self.header(name).unwrap_or_default();
@@ -240,37 +242,38 @@ impl Message {
         self.headers().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// All headers, in their order: names as they were sent, values decoded and unfolded, with blanks for control characters.
+    /// All headers, in their order: names as they were sent, values decoded and unfolded, with blanks for control
+    /// characters.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The body as plain text, with `\n` line ends; if it has several such parts, each begins a line.
+    /// The body as plain text, with `\n` line ends. Several such parts are joined, and each begins on a new line.
     ///
-    /// All parts of type `text/plain` are read, but for those with `Content-Disposition: attachment` and those of a
+    /// All parts of type `text/plain` are read, except those with `Content-Disposition: attachment` and those of a
     /// `multipart/related` that are not its root. A name does not make an attachment.
     pub fn text(&self) -> Option<&str> {
         self.text.as_deref()
     }
 
-    /// The body as HTML, with `\n` line ends; several such parts as for [`text`](Message::text). It is somebody else's: never
-    /// show it where its scripts would run.
+    /// The body as HTML, with `\n` line ends; several such parts are joined as for [`text`](Message::text). Do not
+    /// trust it: never show it where its scripts could run.
     pub fn html(&self) -> Option<&str> {
         self.html.as_deref()
     }
 
-    /// All parts, in their order, each before those that are in it: the first is the message itself. A message within this
-    /// one is a single part; [`Part::message`] takes it apart.
+    /// All parts, in their order, each before those that are in it: the first is the message itself. A message within
+    /// this one is a single part; [`Part::message`] parses it.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// What else the message brings beside its texts, in its order: files, pictures that its HTML shows, other messages.
+    /// All parts that are not body text, in order: files, pictures that the HTML shows, other messages.
     pub fn attachments(&self) -> &[Part] {
         &self.attachments
     }
 
-    /// What passed one of the [`Limits`] and is missing; for nearly all messages, nothing.
+    /// What is missing because it exceeded one of the [`Limits`]. Empty for nearly all messages.
     ///
     /// ```
     /// use pillarbox::mime::{Cut, Limits, Message};
@@ -284,10 +287,10 @@ impl Message {
         &self.cut
     }
 
-    /// The web addresses in the text, or if it has none those in the HTML, in their order: that of a "reset your password"
-    /// for instance. At most 10,000.
+    /// The web addresses in the text, or if there is no text those in the HTML, in order; for example the link that
+    /// resets a password. At most 10,000.
     ///
-    /// They are found by their look: `http://` or `https://` up to a blank, a quote or an angle bracket, and not with the
+    /// They are found by their form: `http://` or `https://` up to a blank, a quote or an angle bracket, and not with the
     /// full stop, comma or bracket that ends a sentence.
     pub fn links(&self) -> Vec<String> {
         let of_text = links::find(self.text().unwrap_or_default());
@@ -316,11 +319,11 @@ pub(crate) fn subject(message: impl io::Read) -> Option<String> {
 }
 
 impl Part {
-    /// The message that this part is, taken apart, if its type is `message/rfc822` or `message/global`. Each level is read
-    /// when it is asked for.
+    /// The message that this part contains, parsed, if its type is `message/rfc822` or `message/global`. Each level is
+    /// parsed when you ask for it.
     ///
     /// # Errors
-    /// [`MimeError::TooDeep`] if it is in more messages than [`Limits::depth`].
+    /// [`MimeError::TooDeep`] if it is nested in more messages than [`Limits::depth`].
     pub fn message(&self) -> Result<Option<Message>, MimeError> {
         if !matches!(self.content_type(), "message/rfc822" | "message/global") {
             return Ok(None);
@@ -341,13 +344,13 @@ impl Part {
     }
 }
 
-/// Why a message cannot be taken apart.
+/// Why a message cannot be parsed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum MimeError {
     /// Its content cannot be read from disk.
     Io(io::Error),
-    /// A message within a message within … is deeper than [`Limits::depth`].
+    /// Messages are nested deeper than [`Limits::depth`].
     TooDeep,
 }
 

@@ -1,4 +1,4 @@
-//! The parts of a message: what they are, and what they hold.
+//! The parts of a message.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -26,8 +26,8 @@ pub(super) struct Shared {
 
 /// A part of a message: a multipart, a text, a file, a picture for the HTML, or another message.
 ///
-/// Its body is decoded when it is asked for: from the copy of the message that the [`Message`](super::Message) made, or from the file on
-/// disk. Cloning one copies no body.
+/// Its body is decoded when you ask for it, from the copy that the [`Message`](super::Message) made or from the file on
+/// disk. Cloning a part does not copy its body.
 ///
 /// ```
 /// use std::io::Read;
@@ -57,14 +57,14 @@ impl Part {
         Part { entry: Arc::new(entry), shared: shared.clone() }
     }
 
-    /// The media type in small letters, without parameters, such as `image/png`. It is `text/plain` where none is given or
-    /// what is given is none (RFC 2045 section 5.2), and for a multipart in which no part begins.
+    /// The media type in lower case, without parameters, such as `image/png`. It is `text/plain` if none is given or it
+    /// is invalid (RFC 2045 section 5.2), and for a multipart without parts.
     pub fn content_type(&self) -> &str {
         &self.entry.kind
     }
 
-    /// The file's name, decoded. Of a path that the sender gave it is the last piece, without control characters, characters
-    /// that change the direction of writing, and dots at its beginning; up to 255 characters.
+    /// The file's name, decoded. If the sender gave a path, it is the last part. Control characters, characters that
+    /// change the direction of writing, and dots at the start are removed. At most 255 characters.
     pub fn name(&self) -> Option<&str> {
         self.entry.name.as_deref()
     }
@@ -74,7 +74,7 @@ impl Part {
         self.entry.id.as_deref()
     }
 
-    /// `Content-Disposition` in small letters, without parameters: `inline`, `attachment`, or what else was sent.
+    /// `Content-Disposition` in lower case, without parameters: `inline`, `attachment`, or whatever was sent.
     pub fn disposition(&self) -> Option<&str> {
         self.entry.disposition.as_deref()
     }
@@ -84,39 +84,39 @@ impl Part {
         self.disposition() == Some("inline")
     }
 
-    /// The charset that is declared, in small letters, as it was sent.
+    /// The declared charset, in lower case, otherwise as it was sent.
     pub fn charset(&self) -> Option<&str> {
         self.entry.charset.as_deref()
     }
 
-    /// Whether parts of it are [`parts`](super::Message::parts) of the message.
+    /// Whether it is a multipart whose parts are among the message's [`parts`](super::Message::parts).
     pub fn is_multipart(&self) -> bool {
         self.entry.is_multipart
     }
 
-    /// Whether it is (a piece of) the [`text`](super::Message::text) or the [`html`](super::Message::html) of the message. What is neither
-    /// that nor a multipart is an attachment.
+    /// Whether it belongs to the [`text`](super::Message::text) or the [`html`](super::Message::html) of the message. A
+    /// part that does not, and is not a multipart, is an attachment.
     pub fn is_body(&self) -> bool {
         self.entry.is_body
     }
 
-    /// In how many multiparts it is: 0 for the message itself.
+    /// How many multiparts it is nested in: 0 for the message itself.
     pub fn depth(&self) -> usize {
         self.entry.depth
     }
 
-    /// The multipart that it is in, by its place in [`parts`](super::Message::parts).
+    /// The multipart that contains it, as an index into [`parts`](super::Message::parts).
     pub fn parent(&self) -> Option<usize> {
         self.entry.parent
     }
 
-    /// How many octets it has in the message, encoded as it is.
+    /// Its length in the message, in octets, still encoded.
     pub fn encoded_len(&self) -> u64 {
         self.entry.end - self.entry.begin
     }
 
-    /// Reads the octets, decoded, holding 64 KiB of them at most. Each call gives a reader from the start. A text's octets
-    /// are in its own charset; those of a multipart are all that is in it.
+    /// A reader of the decoded octets that keeps at most 64 KiB of them in memory. Each call starts from the beginning.
+    /// A text is in its own charset. The octets of a multipart are everything in it.
     pub fn reader(&self) -> PartReader {
         self.beginning(u64::MAX)
     }
@@ -130,26 +130,26 @@ impl Part {
         Range { octets: self.shared.octets.clone(), begin, end: end.min(begin.saturating_add(most)) }
     }
 
-    /// Writes the octets, decoded, and says how many there are.
+    /// Writes the decoded octets, and returns how many there are.
     ///
     /// # Errors
-    /// Those of writing, and those of reading a message that is on disk.
+    /// Writing may fail, and so may reading a message that is on disk.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<u64> {
         io::copy(&mut self.reader(), out)
     }
 
-    /// All of the octets, decoded.
+    /// All octets, decoded.
     ///
     /// # Errors
-    /// Those of reading a message that is on disk; never for one in memory.
+    /// Reading a message that is on disk may fail; for one in memory it never does.
     pub fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut octets = Vec::new();
         self.reader().read_to_end(&mut octets)?;
         Ok(octets)
     }
 
-    /// What it says as text with `\n` line ends, whatever its type, up to [`Limits::text`]. Without a declared charset it is
-    /// UTF-8 if it can be, ISO-2022-JP if it has the escapes of that, and else windows-1252.
+    /// Its body as text with `\n` line ends, whatever its type, up to [`Limits::text`]. Without a declared charset it
+    /// is read as UTF-8 if it is valid, as ISO-2022-JP if it has its escape sequences, and otherwise as windows-1252.
     ///
     /// # Errors
     /// As [`bytes`](Part::bytes).

@@ -14,6 +14,7 @@ use crate::limits::clients::ClientPermit;
 use crate::server::listener::Bound;
 use crate::server::pool::{Pool, Refusal};
 use crate::server::worker::{AcceptedConnection, Live, is_proxy};
+use crate::stats::pulse::Pulse;
 use crate::syntax::reply::{Reply, Status};
 
 const TOO_MANY: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Too many connections, try again later");
@@ -22,12 +23,12 @@ const NO_THREAD: Reply = Reply::fixed(421, Status::new(4, 3, 2), "Out of resourc
 /// What a listener thread needs to give connections to workers.
 pub(crate) struct AcceptLoop {
     pub bound: Arc<Bound>,
-    pub implicit_tls: bool,
     pub shared: Arc<Shared>,
     pub shutdown: Arc<Shutdown>,
     pub pool: Arc<Pool<AcceptedConnection>>,
     pub live: Arc<Live>,
     pub serial: Arc<AtomicU64>,
+    pub pulse: Arc<Pulse>,
 }
 
 impl AcceptLoop {
@@ -37,12 +38,15 @@ impl AcceptLoop {
         const LOG_INTERVAL: Duration = Duration::from_secs(10);
         let mut pause = SHORTEST;
         let mut logged: Option<Instant> = None;
+        let _end = self.pulse.until_dropped();
         while !self.shutdown.is_closing() {
             match self.bound.accept() {
                 Ok(_) if self.shutdown.is_closing() => return,
                 Ok((socket, peer)) => {
                     pause = SHORTEST;
+                    self.pulse.beat();
                     self.hand_over(socket, peer);
+                    self.pulse.beat();
                 }
                 Err(e) if is_of_one_connection(&e) => {}
                 Err(_) if self.shutdown.is_closing() => return,
@@ -67,11 +71,14 @@ impl AcceptLoop {
         let permit = if is_proxy { Ok(ClientPermit::default()) } else { self.shared.addresses.take(&peer) };
         let permit = match permit {
             Ok(permit) => permit,
-            Err(reply) => return self.refuse(&socket, &peer, &reply),
+            Err(why) => {
+                why.counter(&self.shared.counters).add(1);
+                return self.refuse(&socket, &peer, &why.reply());
+            }
         };
         let local = self.bound.local_of(&socket);
         let stress_permit = self.shared.stress.enter();
-        // Only whoever wants a stress_permit needs that others give theirs up.
+        // Others need to end only if there is somebody who comes.
         if let Some(earliest) = self.shared.stress.search() {
             self.live.give_up_waiting(earliest);
         }
@@ -80,14 +87,18 @@ impl AcceptLoop {
             socket,
             peer,
             local,
-            implicit_tls: self.implicit_tls,
+            shared: self.shared.clone(),
             permit,
             stress_permit,
         }) {
-            Ok(()) => self.shared.counters.connections.add(1),
-            Err((connection, Refusal::Full)) => self.refuse(&connection.socket, &connection.peer, &TOO_MANY),
+            Ok(()) => {}
+            Err((connection, Refusal::Full)) => {
+                self.shared.counters.refused_connections.too_many.add(1);
+                self.refuse(&connection.socket, &connection.peer, &TOO_MANY);
+            }
             Err((connection, Refusal::NoThread(e))) => {
                 log::warn!("cannot start a thread for a connection: {e}");
+                self.shared.counters.refused_connections.no_thread.add(1);
                 self.refuse(&connection.socket, &connection.peer, &NO_THREAD);
             }
         }
@@ -96,7 +107,6 @@ impl AcceptLoop {
     /// Says why and lets go. The listener never waits for a client: what one write cannot send stays unsaid.
     fn refuse(&self, socket: &Socket, peer: &Endpoint, reply: &Reply) {
         log::info!("connection from {peer} refused: {reply}");
-        self.shared.counters.refused_connections.add(1);
         let mut text = Vec::new();
         reply.render(&mut text);
         let said = socket.set_nonblocking(true).and_then(|()| socket.send(&text));

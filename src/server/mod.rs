@@ -3,56 +3,36 @@
 pub(crate) mod accept_loop;
 pub(crate) mod listener;
 pub(crate) mod pool;
+pub(crate) mod start;
 pub(crate) mod worker;
 
 use std::fmt::{self, Debug, Formatter};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 
-use crate::config::{Config, FOREVER};
-use crate::connection::channel::{Offers, Shared};
+use crate::config::FOREVER;
+use crate::connection::channel::Shared;
 use crate::connection::shutdown::Shutdown;
-use crate::content::store::ContentStore;
 use crate::delivery::Delivery;
-use crate::delivery::handler::{Handler, consume};
 use crate::envelope::Endpoint;
-use crate::envelope::transcript::{Transcript, Transcripts};
-use crate::error::Error;
-use crate::faults::Faults;
-use crate::io::tls::Tls;
-use crate::limits::clients::Addresses;
-use crate::limits::stress::Stress;
-use crate::server::accept_loop::AcceptLoop;
-use crate::server::listener::{Bound, Listener, reachable};
+use crate::envelope::transcript::Transcript;
+use crate::server::listener::{Bound, reachable};
 use crate::server::pool::{Jobs, Pool, Threads};
-use crate::server::worker::{AcceptedConnection, Live, Worker};
-use crate::session::SessionFactory;
-use crate::stats::{Counters, Stats};
+use crate::server::worker::{AcceptedConnection, Live};
+use crate::stats::Stats;
+use crate::stats::pulse::Watch;
 
 /// The grace time of a server that is dropped: a message that is on its way may just make it.
 const DROP_GRACE: Duration = Duration::from_millis(250);
 
 /// What it takes at most, past the grace time, to say goodbye to the connections that are cut.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// What a builder has gathered.
-pub(crate) struct Settings {
-    pub config: Config,
-    pub session: Option<SessionFactory>,
-    pub transcripts: bool,
-    pub faults: Option<Faults>,
-    pub tls: Option<Tls>,
-    #[cfg(feature = "auth")]
-    pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
-    #[cfg(feature = "auth")]
-    pub sasl_mechanisms: Vec<crate::auth::OwnMechanism>,
-}
 
 /// A running SMTP server.
 ///
@@ -93,9 +73,12 @@ pub struct ServerHandle {
 }
 
 struct Core {
+    // Of the first listener, for what is the same for all.
     shared: Arc<Shared>,
     shutdown: Arc<Shutdown>,
     live: Arc<Live>,
+    // Of each listener and each consumer.
+    watches: Vec<Watch>,
     jobs: Jobs<AcceptedConnection>,
     endpoints: Vec<Endpoint>,
     scheme: &'static str,
@@ -117,107 +100,6 @@ struct Running {
 }
 
 impl Server {
-    pub(crate) fn start(
-        settings: Settings,
-        listeners: Vec<Listener>,
-        handlers: Vec<Box<dyn Handler>>,
-    ) -> Result<(Server, Receiver<Delivery>), Error> {
-        let Settings { config, session, .. } = settings;
-        let bound = listeners
-            .into_iter()
-            .map(|listener| {
-                let implicit_tls = listener.is_implicit_tls();
-                listener.into_bound(config.reuse_port).map(|bound| (Arc::new(bound), implicit_tls))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let first = bound.iter().find(|(bound, _)| bound.local().socket_addr().is_some());
-        let scheme = match first {
-            _ if config.lmtp => "lmtp",
-            Some((_, true)) => "smtps",
-            _ => "smtp",
-        };
-        let (deliveries, receiver) = bounded(config.queue_capacity);
-        let config = Arc::new(config);
-        let shared = Arc::new(Shared {
-            store: ContentStore::new(&config),
-            config: config.clone(),
-            counters: Counters::default(),
-            stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
-            addresses: Addresses::new(&config),
-            offers: Offers::default(),
-            server: server_id(),
-            tls: settings.tls,
-            transcripts: settings.transcripts.then(Transcripts::default),
-            faults: settings.faults,
-            #[cfg(feature = "auth")]
-            authenticator: settings.authenticator,
-            #[cfg(feature = "auth")]
-            sasl_mechanisms: settings.sasl_mechanisms,
-        });
-        let shutdown = Arc::new(Shutdown::default());
-        let live = Arc::new(Live::default());
-        let worker = Worker {
-            shared: shared.clone(),
-            shutdown: shutdown.clone(),
-            live: live.clone(),
-            session,
-            deliveries: deliveries.clone(),
-        };
-        let worker = Arc::new(worker);
-        let pool = Arc::new(Pool::hiring(config.max_connections, config.worker_stack, move || {
-            worker.shutdown.adopt_thread();
-            let (worker, mut buffers) = (worker.clone(), None);
-            Box::new(move |connection| worker.serve(connection, &mut buffers))
-        }));
-        let server = Server {
-            core: Arc::new(Core {
-                shared,
-                shutdown,
-                live,
-                jobs: pool.jobs(),
-                endpoints: bound.iter().map(|(bound, _)| bound.local().clone()).collect(),
-                scheme,
-                accepting: Threads::default(),
-                consuming: Threads::default(),
-                running: Mutex::new(Some(Running {
-                    listeners: bound.iter().map(|(bound, _)| bound.clone()).collect(),
-                    pool: pool.clone(),
-                    deliveries,
-                })),
-                has_begun: AtomicBool::new(false),
-                report: Mutex::new(None),
-                ended: Condvar::new(),
-            }),
-        };
-        // From here on an early return drops the server, which ends what was started.
-        let core = &server.core;
-        for mut handler in handlers {
-            let receiver = receiver.clone();
-            let thread = thread::Builder::new().name("pillarbox-consumer".into());
-            let (shared, shutdown) = (core.shared.clone(), core.shutdown.clone());
-            let work = move || {
-                shutdown.adopt_thread();
-                consume(&mut *handler, &receiver, &shared.counters.panics);
-            };
-            core.consuming.spawn(thread, work).map_err(Error::Thread)?;
-        }
-        let serial = Arc::new(AtomicU64::new(0));
-        for (bound, implicit_tls) in bound {
-            let acceptor = AcceptLoop {
-                bound,
-                implicit_tls,
-                shared: core.shared.clone(),
-                shutdown: core.shutdown.clone(),
-                pool: pool.clone(),
-                live: core.live.clone(),
-                serial: serial.clone(),
-            };
-            let thread = thread::Builder::new().name("pillarbox-listener".into());
-            core.accepting.spawn(thread, move || acceptor.run()).map_err(Error::Thread)?;
-        }
-        Ok((server, receiver))
-    }
-
     /// Where the first TCP listener listens, with the port that the system chose if it was asked for port 0.
     ///
     /// # Panics
@@ -237,7 +119,7 @@ impl Server {
     }
 
     /// The first TCP listener as a URL, for clients configured by URL: `smtp://127.0.0.1:40213`, with `smtps` if the
-    /// listener is of implicit TLS, and `lmtp` if the server speaks that.
+    /// listener is of implicit TLS, and `lmtp` if it speaks that.
     ///
     /// The URL can be connected to from this machine: for a listener at `0.0.0.0` or `[::]` it names the loopback address.
     ///
@@ -253,15 +135,28 @@ impl Server {
         &self.core.endpoints
     }
 
-    /// The server's counters.
+    /// The server's numbers: what it has counted, and what it holds now.
     pub fn stats(&self) -> Stats {
         self.core.stats()
+    }
+
+    /// Whether a shutdown has begun: no connection is accepted any more. For a load balancer, which shall send no more clients.
+    pub fn is_shutting_down(&self) -> bool {
+        self.core.shutdown.is_closing()
+    }
+
+    /// Whether the server does its work, for a watchdog that asks every few seconds: its listeners and consumers are there, and
+    /// none of them seems to be stuck. A consumer seems so if its handler has had one message for longer than twice the
+    /// [`handler_timeout`](crate::Builder::handler_timeout), counted from the first time that this was asked meanwhile. True
+    /// during a shutdown, which has its own limit in time.
+    pub fn is_responsive(&self) -> bool {
+        self.core.is_responsive()
     }
 
     /// The conversations of the last hundred connections, including open ones; the oldest first. Empty unless
     /// [`transcripts`](crate::Builder::transcripts) are recorded.
     pub fn transcripts(&self) -> Vec<Transcript> {
-        self.core.shared.transcripts.as_ref().map_or_else(Vec::new, Transcripts::all)
+        self.core.shared.transcripts.as_ref().map_or_else(Vec::new, |all| all.all())
     }
 
     /// Waits until no connection is served. False if one still is at the deadline.
@@ -354,6 +249,16 @@ impl ServerHandle {
     pub fn stats(&self) -> Stats {
         self.core.stats()
     }
+
+    /// As [`Server::is_shutting_down`].
+    pub fn is_shutting_down(&self) -> bool {
+        self.core.shutdown.is_closing()
+    }
+
+    /// As [`Server::is_responsive`].
+    pub fn is_responsive(&self) -> bool {
+        self.core.is_responsive()
+    }
 }
 
 impl Debug for ServerHandle {
@@ -364,29 +269,19 @@ impl Debug for ServerHandle {
 
 impl Core {
     fn stats(&self) -> Stats {
-        let Counters {
-            connections,
-            open_connections,
-            refused_connections,
-            accepted_messages,
-            refused_messages,
-            lost_messages,
-            accepted_octets,
-            panics,
-        } = &self.shared.counters;
+        let queued = self.running.lock().as_ref().map_or(0, |running| running.deliveries.len());
         Stats {
-            connections: connections.get(),
-            open_connections: open_connections.get(),
-            refused_connections: refused_connections.get(),
             is_under_stress: self.shared.stress.timeout().is_some(),
-            accepted_messages: accepted_messages.get(),
-            refused_messages: refused_messages.get(),
-            lost_messages: lost_messages.get(),
-            accepted_octets: accepted_octets.get(),
-            panics: panics.get(),
+            queued_messages: queued as u64,
             buffered_octets: self.shared.store.held.used(),
             memory_octets: self.shared.store.in_memory(),
+            ..self.shared.counters.read()
         }
+    }
+
+    fn is_responsive(&self) -> bool {
+        let now = Instant::now();
+        self.shutdown.is_closing() || self.watches.iter().all(|watch| watch.is_alive(now))
     }
 
     fn shut_down(self: &Arc<Core>, grace: Duration) -> ShutdownReport {
@@ -483,13 +378,4 @@ impl Core {
 /// When a grace time that begins now is over.
 fn deadline(grace: Duration) -> Instant {
     Instant::now() + grace.min(FOREVER)
-}
-
-/// Tells this server's messages from those of any other on the machine, before and after: the time in microseconds, and
-/// below it the process and the server within it.
-fn server_id() -> u64 {
-    static SERVERS: AtomicU64 = AtomicU64::new(0);
-    let micros = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
-    let own = u64::from(std::process::id()) ^ (SERVERS.fetch_add(1, Ordering::Relaxed) << 22);
-    (micros << 12).wrapping_add(own)
 }

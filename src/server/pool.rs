@@ -1,4 +1,4 @@
-//! The worker threads: one connection each, handed over to one that waits for it.
+//! A pool of threads that take one job each, such as a connection.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,8 +18,8 @@ const IDLE: Duration = Duration::from_secs(20);
 ///
 /// A job never waits in a queue: it goes to the thread that became idle last, to a new one, or comes back.
 ///
-/// Each thread waits at a thread of its own. At a channel that all wait at, each would look again and again before it sleeps,
-/// and be looked for among all the others: that cost a third more calls into the scheduler.
+/// Each thread waits on a condition of its own. With one channel for all, each would poll before it sleeps, and be
+/// searched for among all the others: that cost a third more calls into the scheduler.
 pub(crate) struct Pool<J: Send + 'static> {
     crew: Arc<Crew<J>>,
 }
@@ -38,7 +38,8 @@ struct Crew<J> {
     staff: Arc<Staff<J>>,
 }
 
-/// Who works and who waits, apart from what they do: whoever only wants to know that keeps nothing alive that the work needs.
+/// Who works and who waits, apart from the work itself, so that a reference to it does not keep alive what the work
+/// needs.
 struct Staff<J> {
     now: Mutex<Now<J>>,
     a_job_ended: Condvar,
@@ -148,7 +149,7 @@ impl<J: Send + 'static> Pool<J> {
         })
     }
 
-    /// Waits until a job ends, or for as long.
+    /// Waits until a job ends, up to `timeout`.
     pub fn wait_for_end_of_a_job(&self, timeout: Duration) {
         let staff = &self.crew.staff;
         staff.a_job_ended.wait_for(&mut staff.now.lock(), timeout);
@@ -272,7 +273,7 @@ impl<J> Staff<J> {
     }
 }
 
-/// Sees that a job ends that panics, and its thread with it.
+/// Ends a job that panics, and its thread.
 struct EndsByPanic<'a, J>(&'a Staff<J>);
 
 impl<J> Drop for EndsByPanic<'_, J> {
@@ -303,7 +304,7 @@ struct Handles {
 
 impl Threads {
     pub fn spawn(&self, builder: thread::Builder, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        // Held until the handle is in its permit: the thread looks for it there at its end.
+        // Held until the handle is in the table, where the thread looks for it when it ends.
         let mut handles = self.roll.handles.lock();
         let key = handles.next;
         let roll = self.roll.clone();

@@ -18,6 +18,7 @@ use crate::io::transport::Transport;
 use crate::limits::clients::ClientPermit;
 use crate::limits::stress::StressPermit;
 use crate::session::{Session, SessionFactory};
+use crate::stats::counters::Counters;
 use crate::stats::guard::guarded;
 use crate::syntax::proxy_protocol::{self, Header, Source};
 use crate::syntax::reply::Reply;
@@ -28,7 +29,8 @@ pub(crate) struct AcceptedConnection {
     pub socket: Socket,
     pub peer: Endpoint,
     pub local: Endpoint,
-    pub implicit_tls: bool,
+    // Of its listener.
+    pub shared: Arc<Shared>,
     // Each is free again with the connection's end.
     pub permit: ClientPermit,
     pub stress_permit: StressPermit,
@@ -40,10 +42,10 @@ pub(crate) struct Live {
     table: Mutex<Table>,
 }
 
-/// Each connection has a permit, and one that comes has that of one that went.
+/// Each connection has a slot, which is used again after it ends.
 #[derive(Default)]
 struct Table {
-    places: Vec<Option<LiveConnection>>,
+    slots: Vec<Option<LiveConnection>>,
     free: Vec<usize>,
 }
 
@@ -55,34 +57,34 @@ struct LiveConnection {
 impl Live {
     pub fn count(&self) -> usize {
         let table = self.table.lock();
-        table.places.len() - table.free.len()
+        table.slots.len() - table.free.len()
     }
 
     pub fn each(&self, mut act: impl FnMut(&Transport, &Activity)) {
-        for LiveConnection { transport, activity } in self.table.lock().places.iter().flatten() {
+        for LiveConnection { transport, activity } in self.table.lock().slots.iter().flatten() {
             act(transport, activity);
         }
     }
 
-    /// Takes a connection in, and says where it is.
+    /// Adds a connection, and gives its slot.
     fn insert(&self, connection: LiveConnection) -> usize {
         let mut table = self.table.lock();
         if let Some(at) = table.free.pop() {
-            table.places[at] = Some(connection);
+            table.slots[at] = Some(connection);
             return at;
         }
-        table.places.push(Some(connection));
-        table.places.len() - 1
+        table.slots.push(Some(connection));
+        table.slots.len() - 1
     }
 
     fn remove(&self, at: usize) -> Option<LiveConnection> {
         let mut table = self.table.lock();
         table.free.push(at);
-        table.places[at].take()
+        table.slots[at].take()
     }
 
-    /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake, since
-    /// `earliest` or for longer.
+    /// Ends the connections whose workers have waited for a command, for its reply to be read, or for a TLS handshake,
+    /// since `earliest` or for longer.
     pub fn give_up_waiting(&self, earliest: Instant) {
         self.each(|transport, activity| {
             if let Some(how) = activity.give_up(earliest) {
@@ -95,7 +97,6 @@ impl Live {
 
 /// What every worker needs to serve a connection.
 pub(crate) struct Worker {
-    pub shared: Arc<Shared>,
     pub shutdown: Arc<Shutdown>,
     pub live: Arc<Live>,
     pub session: Option<SessionFactory>,
@@ -103,55 +104,64 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Serves a connection to its end, with what the one before has left if there was one.
+    /// Serves a connection to its end, with the buffers of the one before if there was one.
     pub fn serve(&self, connection: AcceptedConnection, left: &mut Option<ConnectionBuffers>) {
-        let AcceptedConnection { id, socket, peer, local, implicit_tls, permit: _place, stress_permit: _stress_permit } =
+        let AcceptedConnection { id, socket, peer, local, shared, permit: _place, stress_permit: _stress_permit } =
             connection;
-        let transport = match self.transport(socket, &peer) {
+        // Before its client can know that it is served.
+        shared.counters.connections.add(1);
+        let transport = match transport(&shared.config, socket, &peer) {
             Ok(transport) => transport,
             Err(e) => return log::info!("[{id}] connection lost: {e}"),
         };
         let buffers = left.take().unwrap_or_else(|| ConnectionBuffers::new(self.deliveries.clone()));
         let activity = Arc::new(Activity::new(self.shutdown.clone(), buffers.canceller()));
-        let _entry = Entry::new(self, &transport, &activity);
+        let _entry = Entry::new(&self.live, &shared.counters, &transport, &activity);
         let mut stream = stream::ConnectionStream::new(transport.clone());
         let mut ends = (peer, local);
         let mut _client_place = None;
-        if is_proxy(&self.shared.config, &ends.0) {
+        if is_proxy(&shared.config, &ends.0) {
             match read_proxy_header(&mut stream, &transport) {
                 // Trust in the proxy's address is not for whoever sits behind it, nor for its look whether there is a server.
                 Ok(Source::Unknown) => ends.0 = Endpoint::Unknown,
                 Ok(Source::Client { peer, local }) => {
                     ends = (Endpoint::named(peer), Endpoint::named(local));
-                    match self.shared.addresses.take(&ends.0) {
+                    match shared.addresses.take(&ends.0) {
                         Ok(permit) => _client_place = Some(permit),
-                        Err(reply) => return refuse_client(&self.shared, &mut stream, &ends.0, &reply),
+                        Err(why) => {
+                            why.counter(&shared.counters).add(1);
+                            return refuse_client(&mut stream, &ends.0, &why.reply());
+                        }
                     }
                 }
-                Err(e) => return log::info!("[{id}] no PROXY header from {}: {e}", ends.0),
+                Err(e) => {
+                    if e.kind() == io::ErrorKind::TimedOut {
+                        shared.counters.timeouts.proxy_header.add(1);
+                    }
+                    return log::info!("[{id}] no PROXY header from {}: {e}", ends.0);
+                }
             }
         }
         let session: Result<Box<dyn Session>, Reply> = match &self.session {
             Some(factory) => {
                 let who = format_args!("[{id}] session factory");
-                guarded(&self.shared.counters.panics, who, || factory.make(&ends.0)).unwrap_or(Err(BROKEN))
+                guarded(&shared.counters.panics, who, || factory.make(&ends.0)).unwrap_or(Err(BROKEN))
             }
             None => Ok(Box::new(())),
         };
-        let channel = Channel::new(self.shared.clone(), stream, session, ends, id, buffers, activity);
-        *left = Some(channel.run(implicit_tls));
+        let channel = Channel::new(shared.clone(), stream, session, ends, id, buffers, activity);
+        *left = Some(channel.run());
     }
+}
 
-    fn transport(&self, socket: Socket, peer: &Endpoint) -> io::Result<Transport> {
-        if matches!(peer, Endpoint::Tcp(_)) {
-            // Replies are written whole; waiting to fill a segment would only delay them.
-            socket.set_tcp_nodelay(true)?;
-        }
-        let config = &self.shared.config;
-        // The shorter of the two that reads are bound by: it rarely has to be set again.
-        let read_timeout = config.command_timeout.min(config.data_timeout);
-        Transport::new(socket, read_timeout, config.command_timeout)
+fn transport(config: &Config, socket: Socket, peer: &Endpoint) -> io::Result<Transport> {
+    if matches!(peer, Endpoint::Tcp(_)) {
+        // Replies are written whole; waiting to fill a segment would only delay them.
+        socket.set_tcp_nodelay(true)?;
     }
+    // The shorter of the two that reads are bound by: it rarely has to be set again.
+    let read_timeout = config.command_timeout.min(config.data_timeout);
+    Transport::new(socket, read_timeout, config.command_timeout)
 }
 
 pub(crate) fn is_proxy(config: &Config, peer: &Endpoint) -> bool {
@@ -179,10 +189,9 @@ fn read_proxy_header(stream: &mut stream::ConnectionStream, transport: &Transpor
     }
 }
 
-/// A client of a proxy has taken too much: the listener could not know.
-fn refuse_client(shared: &Shared, stream: &mut stream::ConnectionStream, peer: &Endpoint, reply: &Reply) {
+/// A proxy's client exceeds its limits, which the listener could not know.
+fn refuse_client(stream: &mut stream::ConnectionStream, peer: &Endpoint, reply: &Reply) {
     log::info!("connection from {peer} refused: {reply}");
-    shared.counters.refused_connections.add(1);
     let mut text = Vec::new();
     reply.render(&mut text);
     stream.set_write_deadline(Instant::now() + Duration::from_secs(1));
@@ -193,22 +202,23 @@ fn refuse_client(shared: &Shared, stream: &mut stream::ConnectionStream, peer: &
 
 /// A connection's entry among the live ones; gone on drop, so that a panic leaves none behind.
 struct Entry<'a> {
-    worker: &'a Worker,
+    live: &'a Live,
+    counters: &'a Counters,
     at: usize,
 }
 
 impl<'a> Entry<'a> {
-    fn new(worker: &'a Worker, transport: &Transport, activity: &Arc<Activity>) -> Entry<'a> {
-        worker.shared.counters.open_connections.add(1);
+    fn new(live: &'a Live, counters: &'a Counters, transport: &Transport, activity: &Arc<Activity>) -> Entry<'a> {
+        counters.open_connection();
         let connection = LiveConnection { transport: transport.clone(), activity: activity.clone() };
-        Entry { worker, at: worker.live.insert(connection) }
+        Entry { live, counters, at: live.insert(connection) }
     }
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         // Closes the socket, so not while others wait for the table.
-        drop(self.worker.live.remove(self.at));
-        self.worker.shared.counters.open_connections.subtract(1);
+        drop(self.live.remove(self.at));
+        self.counters.open_connections.subtract(1);
     }
 }

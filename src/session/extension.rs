@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use crate::config::Config;
-use crate::syntax::parameter::{Offered, date_time};
+use crate::syntax::date;
+use crate::syntax::parameter::Offered;
 use crate::syntax::xclient;
 
 /// What an offer depends on besides the settings.
@@ -54,7 +55,7 @@ pub(crate) fn ehlo(config: &Config, facts: Facts, mechanisms: &str) -> String {
         offer(true, &format!("DELIVERBY {}", min.as_secs()));
     }
     if let Some((max, now)) = offered.future_release {
-        offer(true, &format!("FUTURERELEASE {} {}", max.as_secs(), date_time(now + max)));
+        offer(true, &format!("FUTURERELEASE {} {}", max.as_secs(), date::rfc3339(now + max)));
     }
     for own in config.extensions.offers() {
         offer(true, &own);

@@ -1,6 +1,7 @@
 //! Hooks for each command of a connection, and the state that they see.
 
 pub(crate) mod extension;
+pub(crate) mod observer;
 pub(crate) mod transaction;
 
 use std::fmt::{self, Debug, Formatter};
@@ -34,11 +35,19 @@ pub enum Phase {
     Data,
 }
 
+/// A listener among those of its server.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct ListenerId {
+    pub index: usize,
+    pub name: Option<Arc<str>>,
+}
+
 /// The state of a connection and its transaction: what smtpd's `SMTPChannel` had as attributes.
 ///
 /// The hooks of a [`Session`] see the state before their command takes effect.
 pub struct Context {
     pub(crate) config: Arc<Config>,
+    pub(crate) listener: ListenerId,
     pub(crate) connection: u64,
     pub(crate) peer: Endpoint,
     pub(crate) local: Endpoint,
@@ -78,6 +87,43 @@ impl Context {
     /// The server's end of the connection.
     pub fn local(&self) -> &Endpoint {
         &self.local
+    }
+
+    /// Which of the server's listeners the client connected to: an index into
+    /// [`Server::local_endpoints`](crate::Server::local_endpoints). 0 is the one that the server was started with; those of
+    /// [`Builder::listen`](crate::Builder::listen) follow.
+    ///
+    /// Tell listeners apart by this or by their [name](Context::listener_name), not by [`local`](Context::local): a PROXY
+    /// header or XCLIENT may say something else there.
+    pub fn listener(&self) -> usize {
+        self.listener.index
+    }
+
+    /// The [name](crate::Listener::name) of the listener that the client connected to, if it was given one.
+    ///
+    /// ```
+    /// use pillarbox::{Context, Recipient, Reply, Session};
+    ///
+    /// /// Users may send anywhere, and everybody else to us.
+    /// struct Policy;
+    ///
+    /// impl Session for Policy {
+    ///     fn rcpt(&mut self, context: &Context, to: &Recipient) -> Result<(), Reply> {
+    ///         match context.listener_name() {
+    ///             Some("submission") => Ok(()),
+    ///             _ if to.domain() == Some("example.org") => Ok(()),
+    ///             _ => Err(Reply::new(550, "5.7.1", "relaying denied")),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn listener_name(&self) -> Option<&str> {
+        self.listener.name.as_deref()
+    }
+
+    /// Whether the listener speaks LMTP.
+    pub fn is_lmtp(&self) -> bool {
+        self.config.lmtp
     }
 
     /// The server's name, in the banner and in Received lines: smtpd's `fqdn`.
@@ -197,13 +243,19 @@ impl Context {
     /// The context of a connection that nobody has made, for the units below it.
     #[cfg(all(feature = "auth", any(test, feature = "internals")))]
     pub(crate) fn of_nobody() -> Context {
-        Context::new(Arc::default(), 0, Endpoint::Unknown, Endpoint::Unknown)
+        Context::new(Arc::default(), ListenerId::default(), 0, (Endpoint::Unknown, Endpoint::Unknown))
     }
 
     /// The context of a connection that has just begun.
-    pub(crate) fn new(config: Arc<Config>, connection: u64, peer: Endpoint, local: Endpoint) -> Context {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        listener: ListenerId,
+        connection: u64,
+        (peer, local): (Endpoint, Endpoint),
+    ) -> Context {
         Context {
             config,
+            listener,
             connection,
             peer,
             local,

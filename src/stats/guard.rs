@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Arguments;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::stats::Counter;
+use crate::stats::counters::Counter;
 
 /// Runs code of the program's own. A panic is logged and counted, and gives `None`.
 pub(crate) fn guarded<T>(panics: &Counter, who: Arguments<'_>, work: impl FnOnce() -> T) -> Option<T> {

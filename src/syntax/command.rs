@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::syntax::address::{self, ForwardPath, ReversePath};
+use crate::syntax::number;
 use crate::syntax::reply::{Reply, Status};
 
 /// The verb of a command (RFC 5321 section 4.1.1 and the extensions that add one).
@@ -45,7 +46,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb, in the order in which HELP names them.
-    const ALL: [Verb; 16] = [
+    pub(crate) const ALL: [Verb; 16] = [
         Verb::Helo,
         Verb::Ehlo,
         Verb::Lhlo,
@@ -234,7 +235,7 @@ fn ends_with_http_version(argument: &[u8]) -> bool {
     let start = argument.iter().rposition(is_blank).map_or(0, |blank| blank + 1);
     strip_prefix(&argument[start..], b"HTTP/").is_some_and(|version| {
         let mut numbers = version.split(|b| *b == b'.');
-        let mut is_number = || numbers.next().is_some_and(|n| !n.is_empty() && n.iter().all(u8::is_ascii_digit));
+        let mut is_number = || numbers.next().is_some_and(number::is_digits);
         is_number() && is_number() && numbers.next().is_none()
     })
 }
@@ -328,7 +329,7 @@ fn parse_chunk(argument: &[u8]) -> Result<Command<'static>, Reply> {
         (Some(word), None) if word.eq_ignore_ascii_case(b"LAST") => true,
         _ => return Err(SYNTAX),
     };
-    if digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.len() > 20 || !number::is_digits(digits) {
         return Err(SYNTAX);
     }
     let octets = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or(SYNTAX)?;

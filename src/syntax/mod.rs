@@ -2,9 +2,11 @@
 
 pub(crate) mod address;
 pub(crate) mod command;
+pub(crate) mod date;
 pub(crate) mod escaped;
 pub(crate) mod heap;
 pub(crate) mod network;
+pub(crate) mod number;
 pub(crate) mod parameter;
 pub(crate) mod prefix;
 pub(crate) mod proxy_protocol;

@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+use crate::syntax::number;
+
 /// An IP network such as `192.0.2.0/24` or `2001:db8::/32`, or a single address.
 ///
 /// An IPv4 address mapped into IPv6 counts as the IPv4 address.
@@ -83,9 +85,7 @@ impl FromStr for Network {
             return text.parse::<IpAddr>().map(Network::from).map_err(|_| NetworkError(()));
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError(()))?;
-        // Digits only, since `parse` would take a sign.
-        let digits_ok = prefix.bytes().all(|b| b.is_ascii_digit()) && (prefix == "0" || !prefix.starts_with('0'));
-        let prefix: u8 = digits_ok.then(|| prefix.parse().ok()).flatten().ok_or(NetworkError(()))?;
+        let prefix: u8 = number::parse_canonical(prefix).ok_or(NetworkError(()))?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         if prefix > longest {
             return Err(NetworkError(()));

@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::syntax::number;
+
 /// The longest header of version 1, its CRLF counted.
 const MAX_V1: usize = 107;
 /// The fixed part of version 2's header, and the longest that may follow it: addresses, and more room for additions than
@@ -65,15 +67,9 @@ fn parse_v1(octets: &[u8]) -> Option<Header> {
             _ => None,
         }
     };
-    let peer = SocketAddr::new(ip(source)?, parse_port(source_port)?);
-    let local = SocketAddr::new(ip(destination)?, parse_port(destination_port)?);
+    let peer = SocketAddr::new(ip(source)?, number::parse_canonical(source_port)?);
+    let local = SocketAddr::new(ip(destination)?, number::parse_canonical(destination_port)?);
     Some(Header::Complete(end + 1, Source::Client { peer, local }))
-}
-
-/// A number without a sign or leading zeros.
-fn parse_port(text: &str) -> Option<u16> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    plain.then(|| text.parse().ok()).flatten()
 }
 
 fn parse_v2(octets: &[u8]) -> Option<Header> {

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::syntax::number;
 use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xtext;
 
@@ -44,9 +45,9 @@ impl Xclient {
         let is_known = !matches!(value.to_ascii_uppercase().as_str(), "[UNAVAILABLE]" | "[TEMPUNAVAIL]");
         match name.to_ascii_uppercase().as_str() {
             "ADDR" => self.address = Some(if is_known { Some(parse_address(&value)?) } else { None }),
-            "PORT" => self.port = Some(if is_known { Some(parse_port(&value)?) } else { None }),
+            "PORT" => self.port = Some(if is_known { Some(number::parse(&value)?) } else { None }),
             "DESTADDR" => self.local_address = Some(if is_known { Some(parse_address(&value)?) } else { None }),
-            "DESTPORT" => self.local_port = Some(if is_known { Some(parse_port(&value)?) } else { None }),
+            "DESTPORT" => self.local_port = Some(if is_known { Some(number::parse(&value)?) } else { None }),
             "HELO" => self.helo = Some(if is_known { Some(name_of(value)?) } else { None }),
             // An empty name would be somebody's, and so pass for authenticated.
             "LOGIN" if value.is_empty() => return None,
@@ -65,11 +66,6 @@ impl Xclient {
 /// What may stand for a host: its form is judged where it is used, as that of HELO itself is.
 fn name_of(value: String) -> Option<String> {
     Some(value).filter(|name| name.is_ascii() && (1..=255).contains(&name.len()))
-}
-
-/// Digits only, since `parse` would take a sign.
-fn parse_port(text: &str) -> Option<u16> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn parse_address(text: &str) -> Option<IpAddr> {

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
 
-use crate::io::tls::{Tls, TlsError};
+use crate::io::tls::{RustlsError, Tls};
 
 /// A certificate authority for one test: it issues servers' certificates, and the client under test can be told to trust it.
 ///
@@ -63,7 +63,7 @@ impl Authority {
     /// A certificate for `localhost`, `127.0.0.1` and `::1`.
     ///
     /// # Errors
-    /// [`AuthorityError`], if native-tls does not take it.
+    /// [`AuthorityError`], if rustls does not take it.
     pub fn server(&self) -> Result<Tls, AuthorityError> {
         self.server_for(["localhost", "127.0.0.1", "::1"])
     }
@@ -71,7 +71,7 @@ impl Authority {
     /// A certificate for these names and IP addresses, and no others.
     ///
     /// # Errors
-    /// [`AuthorityError`], if one of them is not a valid name, or native-tls does not accept the certificate.
+    /// [`AuthorityError`], if one of them is not a valid name, or rustls does not accept the certificate.
     pub fn server_for<N: Into<String>>(&self, names: impl IntoIterator<Item = N>) -> Result<Tls, AuthorityError> {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
         self.sign(CertificateParams::new(names).map_err(cannot_sign)?)
@@ -80,7 +80,7 @@ impl Authority {
     /// Like [`server`](Authority::server), but valid in the year 2020 only.
     ///
     /// # Errors
-    /// [`AuthorityError`], if native-tls does not take it.
+    /// [`AuthorityError`], if rustls does not take it.
     pub fn expired(&self) -> Result<Tls, AuthorityError> {
         let mut params =
             CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(str::to_owned)).map_err(cannot_sign)?;
@@ -93,7 +93,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().map_err(cannot_sign)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(cannot_sign)?;
-        Ok(Tls::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())?)
+        Ok(Tls::rustls_from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())?)
     }
 }
 
@@ -110,8 +110,8 @@ impl fmt::Debug for Authority {
 pub enum AuthorityError {
     /// It cannot be signed: a name is invalid, or there are no random numbers.
     Sign(Box<dyn std::error::Error + Send + Sync>),
-    /// native-tls does not accept it.
-    Tls(TlsError),
+    /// rustls does not accept it.
+    Tls(RustlsError),
 }
 
 impl Display for AuthorityError {
@@ -137,8 +137,8 @@ fn cannot_sign(e: rcgen::Error) -> AuthorityError {
     AuthorityError::Sign(e.into())
 }
 
-impl From<TlsError> for AuthorityError {
-    fn from(e: TlsError) -> AuthorityError {
+impl From<RustlsError> for AuthorityError {
+    fn from(e: RustlsError) -> AuthorityError {
         AuthorityError::Tls(e)
     }
 }

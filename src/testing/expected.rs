@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::envelope::{Envelope, Recipient};
 use crate::inbox::{Arrived, Inbox, RecvError};
-use crate::mime::{Address, Message};
+use crate::mime::{Address, Message, Part};
 use crate::syntax::address::{ForwardPath, ReversePath};
 
 /// So much of a text is shown at most, in characters.
@@ -292,92 +292,99 @@ impl Expectation {
     fn difference(&self, message: &Message) -> Option<Difference> {
         match self {
             Expectation::Sender(_) | Expectation::Recipients(_) | Expectation::Recipient(_) => None,
-            Expectation::Author(address) => {
-                let is_there = message.from().iter().any(|one| one == address.as_str());
-                let got = || message.from().iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
-                (!is_there).then(|| Difference::new("header From", address, &got()))
+            Expectation::Author(address) => author(message, address),
+            Expectation::HeaderTo(addresses) => header_to(message, addresses),
+            Expectation::Subject(expected) => Difference::unless_equal("subject", expected, message.subject()),
+            Expectation::SubjectContains(part) => Difference::unless_in("subject", part, message.subject()),
+            Expectation::Header(name, value) => {
+                Difference::unless_equal(&format!("header {name}"), value, message.header(name))
             }
-            Expectation::HeaderTo(addresses) => {
-                let got = message.to().iter().map(|one| one.address().to_owned()).collect();
-                Difference::unless_same("header To", addresses, got, |expected, got| {
-                    got.parse::<ReversePath>().map_or(got == expected, |got| got == *expected)
-                })
+            Expectation::HeaderContains(name, part) => {
+                Difference::unless_in(&format!("header {name}"), part, message.header(name))
             }
-            Expectation::Subject(expected) => match message.subject() {
-                Some(got) => Difference::unless_equal("subject", expected, got),
-                None => Some(Difference::missing("subject", expected)),
-            },
-            Expectation::SubjectContains(part) => match message.subject() {
-                Some(got) => Difference::unless_in("subject, somewhere", part, got),
-                None => Some(Difference::missing("subject, somewhere", part)),
-            },
-            Expectation::Header(name, value) => match message.header(name) {
-                Some(got) => Difference::unless_equal(&format!("header {name}"), value, got),
-                None => Some(Difference::missing(&format!("header {name}"), value)),
-            },
-            Expectation::HeaderContains(name, part) => match message.header(name) {
-                Some(got) => Difference::unless_in(&format!("header {name}, somewhere"), part, got),
-                None => Some(Difference::missing(&format!("header {name}, somewhere"), part)),
-            },
-            Expectation::NoHeader(name) => {
-                let got = message.header(name)?;
-                Some(Difference { what: format!("header {name}"), expected: None, got: Some(got.to_owned()) })
-            }
+            Expectation::NoHeader(name) => no_header(message, name),
             Expectation::Text(text) => match message.text() {
                 Some(got) => first_line(text.trim_end(), got.trim_end()),
                 None => Some(Difference::missing("text", text)),
             },
-            Expectation::TextContains(part) => match message.text() {
-                Some(got) => Difference::unless_in("text, somewhere", part, got),
-                None => Some(Difference::missing("text, somewhere", part)),
-            },
-            Expectation::HtmlContains(part) => match message.html() {
-                Some(got) => Difference::unless_in("HTML, somewhere", part, got),
-                None => Some(Difference::missing("HTML, somewhere", part)),
-            },
-            Expectation::Lacks(text) => {
-                let places = [("subject", message.subject()), ("text", message.text()), ("HTML", message.html())];
-                let found = places.into_iter().find(|(_, there)| there.is_some_and(|there| there.contains(text)));
-                let (place, there) = found?;
-                Some(Difference::new(&format!("{place}, nowhere"), text, there.unwrap_or_default()))
-            }
-            Expectation::Attachment(name, bytes) => {
-                let mut named = message.attachments().iter().filter(|one| one.name() == Some(name)).peekable();
-                if named.peek().is_none() {
-                    let names = message.attachments().iter().map(|one| one.name().unwrap_or("(no name)"));
-                    let got = names.collect::<Vec<_>>().join(", ");
-                    return Some(Difference::new("attachments, among them", name, &got));
-                }
-                let bytes = bytes.as_ref()?;
-                let mut got = None;
-                for one in named {
-                    match one.bytes() {
-                        Ok(octets) if octets == *bytes => return None,
-                        Ok(octets) => got = got.or(Some(octets)),
-                        Err(e) => {
-                            let what = format!("attachment {name}");
-                            return Some(Difference::new(&what, "one that can be read", &e.to_string()));
-                        }
-                    }
-                }
-                let show = |bytes: &[u8]| format!("{} octets: {}", bytes.len(), String::from_utf8_lossy(bytes));
-                let got = got.unwrap_or_default();
-                Some(Difference::new(&format!("attachment {name}"), &show(bytes), &show(&got)))
-            }
-            Expectation::Attachments(names) => {
-                let got = message.attachments().iter().map(|one| one.name().unwrap_or("(no name)").to_owned());
-                Difference::unless_same("attachments", names, got.collect(), |expected, got| expected == got)
-            }
+            Expectation::TextContains(part) => Difference::unless_in("text", part, message.text()),
+            Expectation::HtmlContains(part) => Difference::unless_in("HTML", part, message.html()),
+            Expectation::Lacks(text) => nowhere(message, text),
+            Expectation::Attachment(name, None) => named(message, name).err(),
+            Expectation::Attachment(name, Some(bytes)) => attachment(message, name, bytes),
+            Expectation::Attachments(names) => attachments(message, names),
+            Expectation::NoAttachments => no_attachments(message),
             Expectation::Satisfies(what, predicate) => {
                 (!predicate(message)).then(|| Difference::new("message", what, "one of which that is not true"))
             }
-            Expectation::NoAttachments => {
-                let [first, ..] = message.attachments() else { return None };
-                let name = first.name().unwrap_or("(no name)");
-                Some(Difference::new("attachments", "none", &format!("{}, {name} first", message.attachments().len())))
-            }
         }
     }
+}
+
+fn author(message: &Message, address: &str) -> Option<Difference> {
+    let is_there = message.from().iter().any(|one| one == address);
+    let got = || message.from().iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
+    (!is_there).then(|| Difference::new("header From", address, &got()))
+}
+
+fn header_to(message: &Message, addresses: &[String]) -> Option<Difference> {
+    let got = message.to().iter().map(|one| one.address().to_owned()).collect();
+    Difference::unless_same("header To", addresses, got, |expected, got| {
+        got.parse::<ReversePath>().map_or(got == expected, |got| got == *expected)
+    })
+}
+
+fn no_header(message: &Message, name: &str) -> Option<Difference> {
+    let got = message.header(name)?.to_owned();
+    Some(Difference { what: format!("header {name}"), expected: None, got: Some(got) })
+}
+
+fn nowhere(message: &Message, text: &str) -> Option<Difference> {
+    let places = [("subject", message.subject()), ("text", message.text()), ("HTML", message.html())];
+    let (place, there) = places.into_iter().find(|(_, there)| there.is_some_and(|there| there.contains(text)))?;
+    Some(Difference::new(&format!("{place}, nowhere"), text, there.unwrap_or_default()))
+}
+
+/// The attachments of this name, of which there is one at least.
+fn named<'a>(message: &'a Message, name: &str) -> Result<Vec<&'a Part>, Difference> {
+    let named: Vec<_> = message.attachments().iter().filter(|one| one.name() == Some(name)).collect();
+    if named.is_empty() {
+        return Err(Difference::new("attachments, among them", name, &attachment_names(message).join(", ")));
+    }
+    Ok(named)
+}
+
+fn attachment(message: &Message, name: &str, bytes: &[u8]) -> Option<Difference> {
+    let named = match named(message, name) {
+        Ok(named) => named,
+        Err(difference) => return Some(difference),
+    };
+    let what = format!("attachment {name}");
+    let mut first = None;
+    for one in named {
+        match one.bytes() {
+            Ok(octets) if octets == bytes => return None,
+            Ok(octets) => first = first.or(Some(octets)),
+            Err(e) => return Some(Difference::new(&what, "one that can be read", &e.to_string())),
+        }
+    }
+    let show = |bytes: &[u8]| format!("{} octets: {}", bytes.len(), String::from_utf8_lossy(bytes));
+    Some(Difference::new(&what, &show(bytes), &show(&first.unwrap_or_default())))
+}
+
+fn attachments(message: &Message, names: &[String]) -> Option<Difference> {
+    let got = attachment_names(message).into_iter().map(str::to_owned).collect();
+    Difference::unless_same("attachments", names, got, |expected, got| expected == got)
+}
+
+fn no_attachments(message: &Message) -> Option<Difference> {
+    let names = attachment_names(message);
+    let first = names.first()?;
+    Some(Difference::new("attachments", "none", &format!("{}, {first} first", names.len())))
+}
+
+fn attachment_names(message: &Message) -> Vec<&str> {
+    message.attachments().iter().map(|one| one.name().unwrap_or("(no name)")).collect()
 }
 
 /// The first line in which two texts differ.
@@ -424,8 +431,11 @@ impl Difference {
         Difference { what: what.to_owned(), expected: Some(expected.to_owned()), got: None }
     }
 
-    fn unless_equal(what: &str, expected: &str, got: &str) -> Option<Difference> {
-        (expected != got).then(|| Difference::new(what, expected, got))
+    fn unless_equal(what: &str, expected: &str, got: Option<&str>) -> Option<Difference> {
+        match got {
+            Some(got) => (expected != got).then(|| Difference::new(what, expected, got)),
+            None => Some(Difference::missing(what, expected)),
+        }
     }
 
     /// Unless each that is expected is there, and nothing else, in any order.
@@ -452,8 +462,12 @@ impl Difference {
         })
     }
 
-    fn unless_in(what: &str, expected: &str, got: &str) -> Option<Difference> {
-        (!got.contains(expected)).then(|| Difference::new(what, expected, got))
+    fn unless_in(what: &str, part: &str, got: Option<&str>) -> Option<Difference> {
+        let what = format!("{what}, somewhere");
+        match got {
+            Some(got) => (!got.contains(part)).then(|| Difference::new(&what, part, got)),
+            None => Some(Difference::missing(&what, part)),
+        }
     }
 }
 

@@ -13,7 +13,7 @@
 //! with its tests.
 
 pub use crate::envelope::transcript::{Direction, Entry, Transcript};
-pub use crate::faults::{Chance, Do, Event, Faults, Fired, Moment, Occurrence, On};
+pub use crate::faults::{Chance, Do, Event, Faults, Fired, Moment, Occurrence, On, Unfired};
 pub use crate::inbox::{Arrived, Messages, Report};
 
 #[cfg(feature = "testing-tls")]

@@ -1,8 +1,8 @@
 //! The client that the proxies relay with: RFC 5321, and RFC 2033 for LMTP.
 //!
-//! lettre's `SmtpConnection` was looked at first. It greets with EHLO only (no LMTP), reads replies without a bound, has a
-//! time limit for each read but none in total, knows no Unix sockets, no pipelining and no BDAT: everything that matters
-//! here would have been beside it.
+//! lettre's `SmtpConnection` was looked at first. It greets with EHLO only (no LMTP), reads replies without a bound,
+//! has a time limit for each read but none in total, knows no Unix sockets, no pipelining and no BDAT: everything that
+//! matters here would have to be added to it.
 
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, BufRead, ErrorKind, Write};
@@ -25,45 +25,44 @@ const BLOCK: usize = 64 * 1024;
 const AFTERTHOUGHT: Duration = Duration::from_secs(3);
 
 pub(crate) const AWAY: Reply = Reply::fixed(451, Status::new(4, 4, 1), "The next mail server does not answer");
-const LOST: Reply = Reply::fixed(451, Status::new(4, 4, 2), "ConnectionStream to the next mail server lost");
+const LOST: Reply = Reply::fixed(451, Status::new(4, 4, 2), "Connection to the next mail server lost");
 const UNINTELLIGIBLE: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail server is not understood");
-const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
-#[cfg(any(feature = "tls", feature = "auth"))]
+#[cfg(any(feature = "_tls", feature = "auth"))]
 const INSECURE: Reply = Reply::fixed(451, Status::new(4, 7, 5), "No secure connection to the next mail server");
 
 /// Why something was not done.
 #[derive(Debug)]
 pub(crate) enum ClientError {
-    /// Nothing was reached at any address, or what was there did not become a session.
+    /// No address could be connected to, or the server did not establish a session.
     Connect(io::Error),
     /// The connection broke, or an answer did not come in time.
     Lost(io::Error),
-    /// What came is no reply, or was not asked for.
+    /// The server sent something that is not a reply, or a reply to nothing.
     Unintelligible,
-    /// The server said no where that is not about a message: as greeting, to EHLO, STARTTLS or AUTH.
+    /// The server refused something other than a message: with its greeting, or EHLO, STARTTLS or AUTH.
     Unwelcome(Reply),
-    /// TLS or authentication, as it is wanted, cannot be had.
-    #[cfg(any(feature = "tls", feature = "auth"))]
+    /// The TLS or authentication that is required is not possible.
+    #[cfg(any(feature = "_tls", feature = "auth"))]
     Insecure(String),
     /// The content could not be read here.
     Content(io::Error),
 }
 
 impl ClientError {
-    /// Whether the server let all the time pass that it had.
+    /// Whether the server did not answer in time.
     pub fn is_silence(&self) -> bool {
         matches!(self, ClientError::Connect(e) | ClientError::Lost(e) if e.kind() == ErrorKind::TimedOut)
     }
 
-    /// What a client of ours is told: always to try again, since nothing of it is about its message.
+    /// The reply for our own client: always to try again, since none of this is about its message.
     pub fn reply(&self) -> Reply {
         match self {
             ClientError::Connect(_) | ClientError::Unwelcome(_) => AWAY,
             ClientError::Lost(_) => LOST,
             ClientError::Unintelligible => UNINTELLIGIBLE,
-            #[cfg(any(feature = "tls", feature = "auth"))]
+            #[cfg(any(feature = "_tls", feature = "auth"))]
             ClientError::Insecure(_) => INSECURE,
-            ClientError::Content(_) => UNREADABLE,
+            ClientError::Content(_) => Reply::LOCAL_ERROR,
         }
     }
 }
@@ -75,7 +74,7 @@ impl Display for ClientError {
             ClientError::Lost(e) => write!(f, "connection lost: {e}"),
             ClientError::Unintelligible => f.write_str("unintelligible reply"),
             ClientError::Unwelcome(reply) => write!(f, "not welcome: {reply}"),
-            #[cfg(any(feature = "tls", feature = "auth"))]
+            #[cfg(any(feature = "_tls", feature = "auth"))]
             ClientError::Insecure(why) => write!(f, "no secure session: {why}"),
             ClientError::Content(e) => write!(f, "cannot read the content: {e}"),
         }
@@ -99,7 +98,7 @@ pub(super) fn unwelcome(reply: Reply) -> ClientError {
     ClientError::Unwelcome(reply.shortened(LOGGED))
 }
 
-/// How long a server is waited for.
+/// How long to wait for a server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// To get to a session.
@@ -109,7 +108,7 @@ pub(super) struct Patience {
     /// Until it has taken a block of content, and all of it.
     pub(super) block: Duration,
     pub(super) content: Duration,
-    /// For its verdict on a message.
+    /// For its reply to a message.
     pub(super) verdict: Duration,
 }
 
@@ -131,7 +130,7 @@ pub(crate) struct Client {
 pub(crate) struct Verified(pub bool);
 
 impl Client {
-    /// What stands behind an EHLO keyword, if the server offers it.
+    /// The parameters of an EHLO keyword, if the server offers it.
     pub fn offer(&self, keyword: &str) -> Option<&str> {
         // The first line is the server's name.
         self.offers.lines().skip(1).find_map(|line| {
@@ -145,7 +144,7 @@ impl Client {
         self.offer(keyword).is_some()
     }
 
-    /// Whether nobody else can read along, or pose as the server.
+    /// Whether nobody else can read the session, or pose as the server.
     pub fn is_verified(&self) -> bool {
         self.tls == Some(Verified(true))
     }
@@ -155,13 +154,13 @@ impl Client {
         self.input.buffered().is_empty() && self.input.stream_mut().transport().is_quiet()
     }
 
-    /// Says a command and reads its reply.
+    /// Sends a command and reads its reply.
     pub fn command(&mut self, line: &str) -> Result<Reply, ClientError> {
         self.commands(&[line]).map(|mut replies| replies.remove(0))
     }
 
-    /// Says commands, all in one if the server lets that be (RFC 2920), and reads a reply for each. None of them may be
-    /// one that changes the meaning of those behind it.
+    /// Sends commands, all at once if the server offers PIPELINING (RFC 2920), and reads a reply for each. None of them
+    /// may be one that changes the meaning of those behind it.
     pub fn commands(&mut self, lines: &[impl AsRef<str>]) -> Result<Vec<Reply>, ClientError> {
         // Neither side may come to wait for the other to read.
         let group = if self.offers("PIPELINING") { 32 } else { 1 };
@@ -235,7 +234,8 @@ impl Client {
         }
     }
 
-    /// BDAT with all of the content in one chunk (RFC 3030), for content that is no lines. Else as [`data`](Client::data).
+    /// BDAT with all of the content in one chunk (RFC 3030), for content that is no lines. Else as
+    /// [`data`](Client::data).
     pub fn bdat(
         &mut self,
         head: &[u8],
@@ -293,8 +293,8 @@ impl Client {
     }
 
     /// The replies behind a first that refuses. Some servers refuse a message as a whole, once for all its recipients
-    /// (Mailman: "501 Message has defects", "552 Error: Too much mail data"), and then wait for the next command. That it is
-    /// QUIT shows it: 221 is nobody's verdict.
+    /// (Mailman: "501 Message has defects", "552 Error: Too much mail data"), and then wait for the next command. That
+    /// it is QUIT shows it: 221 is nobody's verdict.
     fn read_refused(&mut self, mut verdicts: Verdicts, recipients: usize) -> Vec<Reply> {
         // A server that does not understand the message may not understand this either.
         let is_lost = verdicts.only().is_some_and(|first| first.code() / 10 == 50);
@@ -313,15 +313,15 @@ impl Client {
         verdicts.into_replies()
     }
 
-    /// Gives up waiting for the rest.
+    /// Stops waiting for the rest.
     fn go_without(&mut self, got: Verdicts, recipients: usize, missing: Reply, why: &dyn Display) -> Vec<Reply> {
         log::warn!("upstream answered for {} of {recipients} recipients: {why}", got.len());
         self.break_off();
         got.filled(recipients, missing)
     }
 
-    /// The connection broke, or stood still, while content was sent. A server that refuses it may have said so before; that
-    /// it accepts what has not ended is not to be believed.
+    /// The connection broke, or stood still, while content was sent. A server that refuses it may have said so before;
+    /// that it accepts what has not ended is not to be believed.
     fn read_early_refusal(&mut self, broken: io::Error, recipients: usize) -> Result<Vec<Reply>, ClientError> {
         // One that had all the time there was, and said nothing, is not waited for again.
         let reply = match broken.kind() == ErrorKind::TimedOut && self.is_idle() {
@@ -341,7 +341,7 @@ impl Client {
         let _ = self.input.stream_mut().transport().close(std::net::Shutdown::Both);
     }
 
-    /// Says QUIT, and waits for nothing: what the server makes of it changes nothing.
+    /// Sends QUIT, and does not wait for the reply, which would change nothing.
     pub fn quit(mut self) {
         let _ = self.write(b"QUIT\r\n", Instant::now() + AFTERTHOUGHT);
     }

@@ -2,13 +2,13 @@
 
 mod client;
 mod resolver;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod secure;
 mod settings;
 mod verdicts;
 
 pub(crate) use client::{AWAY, Client, ClientError};
 pub use settings::Upstream;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub use settings::UpstreamTls;
 pub(crate) use verdicts::Verdicts;

@@ -1,4 +1,4 @@
-//! Looking up names, which the system gives no limit in time.
+//! Name resolution with a deadline, which the system's has not.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Looks a name up on a thread of its own, one at a time however many wait for the answer: a resolver that hangs holds that
-/// thread, and those who wait go on at their deadline.
+/// Looks a name up on a separate thread, one at a time however many wait for the answer: a resolver that hangs blocks
+/// that thread, and callers go on at their deadline.
 #[derive(Default, Debug)]
 pub(super) struct Resolver {
     under_way: Mutex<Option<Arc<Question>>>,
@@ -40,7 +40,7 @@ impl Resolver {
         }
     }
 
-    /// The question that is under way, or a new one.
+    /// The look-up that is running, or a new one.
     fn ask(self: &Arc<Self>, host: &str, port: u16) -> io::Result<Arc<Question>> {
         let mut under_way = self.under_way.lock();
         if let Some(question) = &*under_way {

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use native_tls::{HandshakeError, TlsConnector};
-
 use super::client::{Client, ClientError, LOGGED, Verified};
 use super::settings::{Upstream, UpstreamTls};
 use crate::io::stream::Stream;
@@ -53,29 +51,24 @@ impl Upstream {
         if !client.input.buffered().is_empty() {
             return Err(ClientError::Unintelligible);
         }
-        let insecure = |e: native_tls::Error| ClientError::Insecure(e.to_string());
-        let (connector, is_verified) = match &self.connector {
-            Some(connector) => (connector.clone(), true),
-            None if is_verified => (TlsConnector::new().map_err(insecure)?, true),
-            None => {
-                let mut builder = TlsConnector::builder();
-                builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
-                (builder.build().map_err(insecure)?, false)
-            }
+        let insecure = |e: Box<dyn std::error::Error + Send + Sync>| ClientError::Insecure(e.to_string());
+        let (tls, is_verified) = match &self.tls_client {
+            Some(tls) => (tls.clone(), true),
+            None if is_verified => (self.library.verifying().map_err(insecure)?, true),
+            None => (self.library.unverifying().map_err(insecure)?, false),
         };
         let stream = client.input.stream_mut();
         stream.set_read_deadline(deadline);
         stream.set_write_deadline(deadline);
-        let tls = match connector.connect(&self.host(), stream.transport().clone()) {
+        let tls = match tls.connect(&self.host(), stream.transport().clone()) {
             Ok(tls) => tls,
             // The transport waits by itself, up to the deadline.
             Err(_) if Instant::now() >= deadline => {
                 return Err(ClientError::Connect(std::io::ErrorKind::TimedOut.into()));
             }
-            Err(HandshakeError::Failure(e)) => return Err(insecure(e)),
-            Err(HandshakeError::WouldBlock(_)) => return Err(ClientError::Insecure("no handshake".to_owned())),
+            Err(e) => return Err(ClientError::Insecure(e.to_string())),
         };
-        stream.set_tls(Box::new(tls));
+        stream.set_tls(tls);
         client.tls = Some(Verified(is_verified));
         Ok(())
     }

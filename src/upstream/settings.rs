@@ -1,4 +1,4 @@
-//! Where mail is relayed to, and how a session there comes about.
+//! Where mail is relayed to, and how a session there is established.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,6 +15,8 @@ use super::resolver::Resolver;
 use crate::auth::{ClientExchange, Credentials, decode, encode};
 use crate::config::FOREVER;
 use crate::io::stream::ConnectionStream;
+#[cfg(feature = "_tls")]
+use crate::io::tls::client::{TlsClient, TlsLibrary};
 use crate::io::transport::Transport;
 use crate::io::wire::input::Input;
 use crate::io::wire::line::LineReader;
@@ -39,9 +41,9 @@ const PATIENCE: Patience = Patience {
 
 /// A mail server to relay to: its address, and the settings for sessions with it.
 ///
-/// Text such as `"mail.example.org:25"`, `"[2001:db8::1]:25"` or `"unix:/run/lmtp.sock"` and a [`SocketAddr`] convert to it.
-/// The default port is 25. `lmtp:` in front selects LMTP. Nothing is resolved or connected before there is mail; a name that
-/// cannot be resolved then counts as a server that does not answer.
+/// Text such as `"mail.example.org:25"`, `"[2001:db8::1]:25"` or `"unix:/run/lmtp.sock"` and a [`SocketAddr`] convert
+/// to it. The default port is 25. `lmtp:` in front selects LMTP. Nothing is resolved or connected before there is mail;
+/// a name that cannot be resolved then counts as a server that does not answer.
 ///
 /// ```no_run
 /// use pillarbox::{Server, Upstream, UpstreamTls, handlers::Proxy};
@@ -55,12 +57,14 @@ pub struct Upstream {
     target: Target,
     is_lmtp: bool,
     pub(super) hostname: Option<String>,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) tls: UpstreamTls,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) tls_name: Option<String>,
-    #[cfg(feature = "tls")]
-    pub(super) connector: Option<native_tls::TlsConnector>,
+    #[cfg(feature = "_tls")]
+    pub(super) library: TlsLibrary,
+    #[cfg(feature = "_tls")]
+    pub(super) tls_client: Option<TlsClient>,
     #[cfg(feature = "auth")]
     credentials: Option<Credentials>,
     #[cfg(feature = "auth")]
@@ -71,17 +75,17 @@ pub struct Upstream {
 }
 
 /// When a session with an [`Upstream`] is encrypted.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum UpstreamTls {
     /// Never.
     Off,
-    /// If the server offers STARTTLS (RFC 3207), with any certificate; in clear if it does not, or if the handshake
-    /// fails. This protects only against passive listeners (RFC 7435).
+    /// If the server offers STARTTLS (RFC 3207), with any certificate; otherwise, and if the handshake fails, in clear.
+    /// This protects only against passive listeners (RFC 7435).
     #[default]
     WhenOffered,
-    /// By STARTTLS, with a certificate that is valid for the server's name. Otherwise no mail is sent.
+    /// By STARTTLS, with a certificate that is valid for the server's name. If that fails, no mail is sent.
     Required,
     /// From the first octet, as on port 465 (RFC 8314), with a certificate that is valid for the server's name.
     Implicit,
@@ -101,12 +105,14 @@ impl Upstream {
             target,
             is_lmtp: false,
             hostname: None,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls: UpstreamTls::default(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             tls_name: None,
-            #[cfg(feature = "tls")]
-            connector: None,
+            #[cfg(feature = "_tls")]
+            library: TlsLibrary::default(),
+            #[cfg(feature = "_tls")]
+            tls_client: None,
             #[cfg(feature = "auth")]
             credentials: None,
             #[cfg(feature = "auth")]
@@ -136,29 +142,45 @@ impl Upstream {
     }
 
     /// When the session is encrypted. Default: [`UpstreamTls::WhenOffered`].
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn tls(mut self, tls: UpstreamTls) -> Upstream {
         self.tls = tls;
         self
     }
 
     /// The name for which the server's certificate must be valid. Default: the host in its address.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn tls_name(mut self, name: impl Into<String>) -> Upstream {
         self.tls_name = Some(name.into());
         self
     }
 
-    /// The TLS connector, for a list of authorities other than the system's. It is trusted to check the certificate. Default:
-    /// one that trusts what the system trusts. The type is that of native-tls 0.2, which [`native_tls`](crate::native_tls) is.
+    /// TLS by native-tls with this connector, for authorities other than the system's. It is trusted to check the
+    /// certificate. The type is that of native-tls 0.2, which [`native_tls`](crate::native_tls) is. Default: one that trusts
+    /// the system's authorities.
     #[cfg(feature = "tls")]
     pub fn tls_connector(mut self, connector: native_tls::TlsConnector) -> Upstream {
-        self.connector = Some(connector);
+        self.tls_client = Some(TlsClient::Native(connector));
         self
     }
 
-    /// Logs in before any mail, by the best of SCRAM-SHA-256, PLAIN and LOGIN that the server offers. The last two show
-    /// the password, and are used within TLS and to this machine only, unless
+    /// TLS by rustls, with the certificates that the system trusts. This is the default without the feature `tls`.
+    #[cfg(feature = "rustls")]
+    pub fn rustls(mut self) -> Upstream {
+        (self.library, self.tls_client) = (TlsLibrary::Rustls, None);
+        self
+    }
+
+    /// TLS by rustls with this configuration, which is trusted to check the certificate: for a list of authorities of your
+    /// own, or a certificate to show.
+    #[cfg(feature = "rustls")]
+    pub fn rustls_config(mut self, config: Arc<rustls::ClientConfig>) -> Upstream {
+        self.tls_client = Some(TlsClient::Rustls(config));
+        self
+    }
+
+    /// Logs in before any mail, by the best of SCRAM-SHA-256, PLAIN and LOGIN that the server offers. The last two reveal
+    /// the password, and are used only within TLS and to this machine, unless
     /// [`clear_text_auth`](Upstream::clear_text_auth) says otherwise. Default: none.
     #[cfg(feature = "auth")]
     pub fn login(mut self, user: &str, password: &str) -> Upstream {
@@ -173,13 +195,13 @@ impl Upstream {
         self
     }
 
-    /// How long to wait for the server at each step: to establish a session, for the reply to a command, until it has read
-    /// each 64 KiB of a message, and for its reply to the message. If a step takes longer, the client gets a 4xx.
+    /// How long to wait for the server at each step: to establish a session, for the reply to a command, until it has
+    /// read each 64 KiB of a message, and for its reply to the message. If a step takes longer, the client gets a 4xx.
     ///
     /// It sets all of these together; after it, [`connect_timeout`](Upstream::connect_timeout),
-    /// [`command_timeout`](Upstream::command_timeout) and [`data_timeout`](Upstream::data_timeout) set them one by one. The
-    /// whole message still has 600 s, or this time if it is longer. If the time is too short for a slow server to reply to a
-    /// message, that message arrives and its client sends it again. Default: the default of each.
+    /// [`command_timeout`](Upstream::command_timeout) and [`data_timeout`](Upstream::data_timeout) set them one by one.
+    /// The whole message still has 600 s, or this time if it is longer. If the time is too short for a slow server to
+    /// reply to a message, that message arrives and its client sends it again. Default: the default of each.
     pub fn timeout(mut self, timeout: Duration) -> Upstream {
         let timeout = timeout.min(FOREVER);
         let content = DATA_TIMEOUT.max(timeout);
@@ -220,7 +242,7 @@ impl Upstream {
     }
 
     /// The host, as a certificate names it.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) fn host(&self) -> String {
         match (&self.tls_name, &self.target) {
             (Some(name), _) => name.clone(),
@@ -242,7 +264,7 @@ impl Upstream {
     }
 
     /// A session, past EHLO.
-    #[cfg(not(feature = "tls"))]
+    #[cfg(not(feature = "_tls"))]
     fn begin(&self, hostname: &str, deadline: Instant) -> Result<Client, ClientError> {
         let mut client = self.reach(deadline)?;
         client.welcome()?;

@@ -1,8 +1,8 @@
-//! What a server says of each recipient of a message, as far as it is kept.
+//! A server's replies for the recipients of a message, so far as they are kept.
 
 use crate::syntax::reply::Reply;
 
-/// The texts that are kept whole, in octets: a server answers for a thousand recipients, with 64 KiB each if it likes.
+/// In octets, the texts that are kept whole: a server may answer for a thousand recipients with 64 KiB each.
 const WHOLE: usize = 64 * 1024;
 /// What is kept of each text beyond that.
 const SHORT: usize = 256;

@@ -12,6 +12,8 @@
 mod contents;
 mod curl;
 mod lettre;
+#[cfg(all(feature = "tls", feature = "auth"))]
+mod mail_server;
 mod msmtp;
 mod postfix;
 #[cfg(all(feature = "tls", feature = "auth"))]

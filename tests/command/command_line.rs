@@ -217,9 +217,15 @@ fn tls_and_what_is_wrong_with_a_key() {
     // Not a handshake: no reply in clear.
     client.send("EHLO client.example\r\n");
     assert!(!client.closed().starts_with(b"2"));
-    std::fs::write(&key, made.signing_key.serialize_pem().replace("PRIVATE", "EC PRIVATE")).unwrap();
-    let (code, _, err) = ended(&mut command(&[&tls[..], &["127.0.0.1:0"]].concat()));
-    assert!(code == Some(1) && err.contains("openssl pkcs8 -topk8"), "{err}");
+    for (wrong, told) in [
+        (made.signing_key.serialize_pem(), "the key belongs to another certificate"),
+        (made.signing_key.serialize_pem().replace("PRIVATE", "ENCRYPTED PRIVATE"), "openssl pkcs8 -in key.pem"),
+        (made.cert.pem(), "no key is in it"),
+    ] {
+        std::fs::write(&key, wrong).unwrap();
+        let (code, _, err) = ended(&mut command(&[&tls[..], &["127.0.0.1:0"]].concat()));
+        assert!(code == Some(1) && err.contains(told), "{err}");
+    }
 }
 
 #[test]
@@ -572,7 +578,7 @@ fn version_and_help() {
         assert_eq!(ended(&mut command(&[flag])), (Some(0), version, String::new()));
     }
     let (code, text, _) = ended(&mut command(&["--help"]));
-    assert!(code == Some(0) && text.contains("DebuggingServer") && text.contains("[default: localhost:8025]"));
+    assert!(code == Some(0) && text.contains("DebuggingServer") && text.contains("[default: localhost:8025"));
     // A line for each option, and none for the rest of one.
     let (_, options) = text.split_once("Options:\n").expect("a list");
     let (options, _) = options.split_once("\n\n").expect("examples");

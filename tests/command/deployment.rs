@@ -69,7 +69,7 @@ fn the_completions_name_every_option() {
         }
     }
     let (_, script, _) = printed(&["--generate", "bash"]);
-    for values in ["DebuggingServer Inbox Maildir Sink PureProxy MailmanProxy", "off offered required implicit"] {
+    for values in ["DebuggingServer Inbox Maildir Pipe Sink PureProxy MailmanProxy", "off offered required implicit"] {
         assert!(script.contains(values), "{values}");
     }
     let (is_done, _, error) = printed(&["--generate", "csh"]);
@@ -123,16 +123,24 @@ fn the_units_are_valid() {
     }
     // It looks for the program, too: where it will be installed there is none.
     let folder = tempfile::tempdir().expect("a folder");
-    for unit in ["pillarbox.service", "pillarbox.socket"] {
+    let units = [
+        "pillarbox.service",
+        "pillarbox.socket",
+        "pillarbox-submission.service",
+        "pillarbox-submission.socket",
+        "pillarbox-submissions.socket",
+    ];
+    for unit in units {
         let text = std::fs::read_to_string(format!("examples/deploy/{unit}")).expect("a unit");
         let text = text.replace("/usr/local/bin/pillarbox", env!("CARGO_BIN_EXE_pillarbox"));
         std::fs::write(folder.path().join(unit), text).expect("room");
     }
     let verify = Command::new("systemd-analyze")
-        .args(["verify", "--man=no", "pillarbox.service", "pillarbox.socket"])
+        .args(["verify", "--man=no"])
+        .args(units)
         .current_dir(folder.path())
         .output()
         .expect("it is there");
     let told = String::from_utf8_lossy(&verify.stderr);
-    assert!(verify.status.success() && !told.contains("pillarbox."), "{told}");
+    assert!(verify.status.success() && !told.contains("pillarbox"), "{told}");
 }

@@ -4,5 +4,8 @@
 
 mod command_line;
 mod deployment;
+mod listeners;
+mod metrics;
+mod pipe;
 #[path = "../support/mod.rs"]
 mod support;

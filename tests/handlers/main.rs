@@ -7,6 +7,8 @@ mod handlers;
 mod maildir;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod maildir_faults;
+#[cfg(unix)]
+mod pipe;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(all(feature = "redis", unix))]

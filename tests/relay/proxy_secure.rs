@@ -12,7 +12,8 @@ fn inbox(builder: Builder) -> Inbox {
 }
 
 fn upstream(inbox: &Inbox, certificate: &Certificate, when: UpstreamTls) -> Upstream {
-    Upstream::from(inbox.local_addr()).tls(when).tls_name("localhost").tls_connector(certificate.connector())
+    let upstream = Upstream::from(inbox.local_addr()).tls(when).tls_name("localhost");
+    certificate.trusted_by(upstream)
 }
 
 /// What the client hears in the end.
@@ -30,36 +31,41 @@ fn send(upstream: Upstream) -> String {
 
 #[test]
 fn tls_as_it_is_wanted() {
-    let certificate = Certificate::new();
-    let server = inbox(Server::builder().tls(certificate.tls()));
-    let is_encrypted = || server.recv_timeout(PATIENCE).unwrap().tls().is_some();
-    for (when, encrypted) in
-        [(UpstreamTls::Off, false), (UpstreamTls::WhenOffered, true), (UpstreamTls::Required, true)]
-    {
-        assert!(send(upstream(&server, &certificate, when)).starts_with("250 2.0.0 OK"), "{when:?}");
-        assert_eq!(is_encrypted(), encrypted, "{when:?}");
+    for certificate in Certificate::each() {
+        let server = inbox(Server::builder().tls(certificate.tls()));
+        let is_encrypted = || server.recv_timeout(PATIENCE).unwrap().tls().is_some();
+        for (when, encrypted) in
+            [(UpstreamTls::Off, false), (UpstreamTls::WhenOffered, true), (UpstreamTls::Required, true)]
+        {
+            assert!(send(upstream(&server, &certificate, when)).starts_with("250 2.0.0 OK"), "{when:?}");
+            assert_eq!(is_encrypted(), encrypted, "{when:?}");
+        }
+        // Whatever the certificate, where that is not asked for.
+        assert!(send(certificate.by_library(Upstream::from(server.local_addr()))).starts_with("250 2.0.0 OK"));
+        assert!(is_encrypted());
+        let implicit = Server::builder().tls(certificate.tls());
+        let implicit = implicit.inbox(Listener::from("127.0.0.1:0").implicit_tls()).unwrap();
+        assert!(send(upstream(&implicit, &certificate, UpstreamTls::Implicit)).starts_with("250 2.0.0 OK"));
+        assert!(implicit.recv_timeout(PATIENCE).unwrap().tls().is_some());
     }
-    // Whatever the certificate, where that is not asked for.
-    assert!(send(Upstream::from(server.local_addr())).starts_with("250 2.0.0 OK"));
-    assert!(is_encrypted());
-    let implicit = Server::builder().tls(certificate.tls());
-    let implicit = implicit.inbox(Listener::from("127.0.0.1:0").implicit_tls()).unwrap();
-    assert!(send(upstream(&implicit, &certificate, UpstreamTls::Implicit)).starts_with("250 2.0.0 OK"));
-    assert!(implicit.recv_timeout(PATIENCE).unwrap().tls().is_some());
 }
 
 #[test]
 fn tls_that_is_required_and_cannot_be_had() {
-    let certificate = Certificate::new();
-    let clear = inbox(Server::builder());
-    let secure = inbox(Server::builder().tls(certificate.tls()));
-    let required = |inbox: &Inbox| upstream(inbox, &certificate, UpstreamTls::Required);
-    assert!(send(required(&clear)).starts_with("451 4.7.5"));
-    // Another name, another authority.
-    assert!(send(required(&secure).tls_name("mail.example.org")).starts_with("451 4.7.5"));
-    assert!(send(Upstream::from(secure.local_addr()).tls(UpstreamTls::Required)).starts_with("451 4.7.5"));
-    assert!(send(upstream(&secure, &Certificate::new(), UpstreamTls::Required)).starts_with("451 4.7.5"));
-    assert!(clear.try_recv().is_err() && secure.try_recv().is_err());
+    for certificate in Certificate::each() {
+        let clear = inbox(Server::builder());
+        let secure = inbox(Server::builder().tls(certificate.tls()));
+        let required = |inbox: &Inbox| upstream(inbox, &certificate, UpstreamTls::Required);
+        assert!(send(required(&clear)).starts_with("451 4.7.5"));
+        // Another name, another authority.
+        assert!(send(required(&secure).tls_name("mail.example.org")).starts_with("451 4.7.5"));
+        assert!(
+            send(certificate.by_library(Upstream::from(secure.local_addr()).tls(UpstreamTls::Required)))
+                .starts_with("451 4.7.5")
+        );
+        assert!(send(upstream(&secure, &Certificate::new(), UpstreamTls::Required)).starts_with("451 4.7.5"));
+        assert!(clear.try_recv().is_err() && secure.try_recv().is_err());
+    }
 }
 
 #[test]
@@ -86,19 +92,20 @@ fn what_follows_the_220_in_clear_is_not_taken_for_the_servers() {
 
 #[test]
 fn require_tls_of_a_message_needs_a_verified_upstream() {
-    let certificate = Certificate::new();
-    let server = inbox(Server::builder().tls(certificate.tls()));
-    for (when, reply) in [(UpstreamTls::Off, "550 5.7.10"), (UpstreamTls::Required, "250 2.0.0")] {
-        let to = upstream(&server, &certificate, when);
-        let proxy = Server::builder().tls(certificate.tls()).serve("127.0.0.1:0", Proxy::to(to)).unwrap();
-        let mut client = TlsClient::start_tls(proxy.local_addr(), &certificate);
-        client.expect("EHLO client.example", "250");
-        client.expect("MAIL FROM:<a@client.example> REQUIRETLS", reply);
-        if reply.starts_with('2') {
-            client.expect("RCPT TO:<b@example.org>", "250");
-            client.expect("DATA", "354");
-            client.expect("x\r\n.", "250");
-            assert_eq!(server.recv_timeout(PATIENCE).unwrap().mail_options(), ["REQUIRETLS"]);
+    for certificate in Certificate::each() {
+        let server = inbox(Server::builder().tls(certificate.tls()));
+        for (when, reply) in [(UpstreamTls::Off, "550 5.7.10"), (UpstreamTls::Required, "250 2.0.0")] {
+            let to = upstream(&server, &certificate, when);
+            let proxy = Server::builder().tls(certificate.tls()).serve("127.0.0.1:0", Proxy::to(to)).unwrap();
+            let mut client = TlsClient::start_tls(proxy.local_addr(), &certificate);
+            client.expect("EHLO client.example", "250");
+            client.expect("MAIL FROM:<a@client.example> REQUIRETLS", reply);
+            if reply.starts_with('2') {
+                client.expect("RCPT TO:<b@example.org>", "250");
+                client.expect("DATA", "354");
+                client.expect("x\r\n.", "250");
+                assert_eq!(server.recv_timeout(PATIENCE).unwrap().mail_options(), ["REQUIRETLS"]);
+            }
         }
     }
 }
@@ -109,18 +116,19 @@ fn users() -> Users {
 
 #[test]
 fn login() {
-    let certificate = Certificate::new();
-    let server = inbox(Server::builder().tls(certificate.tls()).authenticator(users()).require_auth(true));
-    let bob = |password: &str| upstream(&server, &certificate, UpstreamTls::Required).login("bob", password);
-    assert!(send(bob("open sesame")).starts_with("250 2.0.0 OK"));
-    assert_eq!(server.recv_timeout(PATIENCE).unwrap().identity(), Some("bob"));
-    assert!(send(bob("wrong")).starts_with("451 4.4.1"));
-    // Each mechanism that may be left to it.
-    for mechanism in ["PLAIN", "LOGIN"] {
-        let plain = |user: &str, password: &str| user == "bob" && password == "open sesame";
-        let server = inbox(Server::builder().authenticator(Only(mechanism, plain)).require_auth(true));
-        let to = Upstream::from(server.local_addr()).login("bob", "open sesame");
-        assert!(send(to).starts_with("250 2.0.0 OK"), "{mechanism}");
+    for certificate in Certificate::each() {
+        let server = inbox(Server::builder().tls(certificate.tls()).authenticator(users()).require_auth(true));
+        let bob = |password: &str| upstream(&server, &certificate, UpstreamTls::Required).login("bob", password);
+        assert!(send(bob("open sesame")).starts_with("250 2.0.0 OK"));
+        assert_eq!(server.recv_timeout(PATIENCE).unwrap().identity(), Some("bob"));
+        assert!(send(bob("wrong")).starts_with("451 4.4.1"));
+        // Each mechanism that may be left to it.
+        for mechanism in ["PLAIN", "LOGIN"] {
+            let plain = |user: &str, password: &str| user == "bob" && password == "open sesame";
+            let server = inbox(Server::builder().authenticator(Only(mechanism, plain)).require_auth(true));
+            let to = Upstream::from(server.local_addr()).login("bob", "open sesame");
+            assert!(send(to).starts_with("250 2.0.0 OK"), "{mechanism}");
+        }
     }
 }
 
@@ -142,26 +150,27 @@ impl pillarbox::Authenticator for Only {
 
 #[test]
 fn authenticated_strangers_are_relayed_for() {
-    let certificate = Certificate::new();
-    let server = inbox(Server::builder());
-    let tls: Tls = certificate.tls();
-    let proxy = Server::builder()
-        .proxy_protocol(Network::loopback())
-        .tls(tls)
-        .authenticator(users())
-        .serve("127.0.0.1:0", Proxy::to(server.local_addr()))
-        .unwrap();
-    let mut client = TlsClient::connect(proxy.local_addr());
-    client.send("PROXY TCP4 203.0.113.9 127.0.0.1 40000 25\r\n");
-    client.expect_reply("220 ");
-    client.expect("EHLO client.example", "250");
-    client.expect("STARTTLS", "220");
-    let mut client = client.handshake(&certificate);
-    client.expect("EHLO client.example", "250");
-    client.expect("MAIL FROM:<a@client.example>", "250");
-    client.expect("RCPT TO:<b@example.org>", "550 5.7.1");
-    client.expect("RSET", "250");
-    client.expect("AUTH PLAIN AGJvYgBvcGVuIHNlc2FtZQ==", "235");
-    client.expect("MAIL FROM:<a@client.example>", "250");
-    client.expect("RCPT TO:<b@example.org>", "250");
+    for certificate in Certificate::each() {
+        let server = inbox(Server::builder());
+        let tls: Tls = certificate.tls();
+        let proxy = Server::builder()
+            .proxy_protocol(Network::loopback())
+            .tls(tls)
+            .authenticator(users())
+            .serve("127.0.0.1:0", Proxy::to(server.local_addr()))
+            .unwrap();
+        let mut client = TlsClient::connect(proxy.local_addr());
+        client.send("PROXY TCP4 203.0.113.9 127.0.0.1 40000 25\r\n");
+        client.expect_reply("220 ");
+        client.expect("EHLO client.example", "250");
+        client.expect("STARTTLS", "220");
+        let mut client = client.handshake(&certificate);
+        client.expect("EHLO client.example", "250");
+        client.expect("MAIL FROM:<a@client.example>", "250");
+        client.expect("RCPT TO:<b@example.org>", "550 5.7.1");
+        client.expect("RSET", "250");
+        client.expect("AUTH PLAIN AGJvYgBvcGVuIHNlc2FtZQ==", "235");
+        client.expect("MAIL FROM:<a@client.example>", "250");
+        client.expect("RCPT TO:<b@example.org>", "250");
+    }
 }

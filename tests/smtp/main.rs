@@ -6,14 +6,20 @@ mod auth;
 mod checks;
 mod conversation;
 mod extensions;
+#[cfg(all(feature = "auth", feature = "tls"))]
+mod listener_policies;
 mod listeners;
+mod observer;
 mod one_after_another;
 mod rfc_examples;
+#[cfg(all(feature = "rustls", feature = "auth", unix))]
+mod rustls;
 #[cfg(all(feature = "auth", feature = "tls"))]
 mod sasl;
 mod sessions;
 mod shutdown;
 mod smtp_proto;
+mod stats;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "tls")]

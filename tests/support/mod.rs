@@ -20,6 +20,8 @@ pub mod nonconforming;
 pub mod postfix;
 #[cfg(unix)]
 mod programs;
+#[cfg(unix)]
+pub mod prometheus;
 #[cfg(all(feature = "redis", unix))]
 pub mod redis;
 pub mod scripted;

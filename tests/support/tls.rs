@@ -2,24 +2,72 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+#[cfg(feature = "rustls")]
+use std::sync::Arc;
 
 use native_tls::{TlsConnector, TlsStream};
-use pillarbox::Tls;
+use pillarbox::{Tls, Upstream};
 
-/// A self-signed certificate for `localhost`.
+/// A self-signed certificate for `localhost`, and the library that a server uses it with.
 pub struct Certificate {
     pub cert: String,
     pub key: String,
+    #[cfg(feature = "rustls")]
+    by_rustls: bool,
 }
 
 impl Certificate {
+    /// For native-tls.
     pub fn new() -> Certificate {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a name that is one");
-        Certificate { cert: made.cert.pem(), key: made.signing_key.serialize_pem() }
+        Certificate {
+            cert: made.cert.pem(),
+            key: made.signing_key.serialize_pem(),
+            #[cfg(feature = "rustls")]
+            by_rustls: false,
+        }
+    }
+
+    /// One for each library.
+    pub fn each() -> Vec<Certificate> {
+        vec![
+            Certificate::new(),
+            #[cfg(feature = "rustls")]
+            Certificate { by_rustls: true, ..Certificate::new() },
+        ]
     }
 
     pub fn tls(&self) -> Tls {
+        #[cfg(feature = "rustls")]
+        if self.by_rustls {
+            return Tls::rustls_from_pem(self.cert.as_bytes(), self.key.as_bytes()).expect("a certificate and its key");
+        }
         Tls::from_pem(self.cert.as_bytes(), self.key.as_bytes()).expect("a certificate and its key")
+    }
+
+    /// That upstream, by the certificate's library, trusting this certificate and no other.
+    pub fn trusted_by(&self, upstream: Upstream) -> Upstream {
+        #[cfg(feature = "rustls")]
+        if self.by_rustls {
+            use pillarbox::rustls::pki_types::{CertificateDer, pem::PemObject};
+            let mut roots = pillarbox::rustls::RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(self.cert.as_bytes()).expect("PEM")).expect("a certificate");
+            let provider = Arc::new(pillarbox::rustls::crypto::ring::default_provider());
+            let config = pillarbox::rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .expect("ring has both");
+            return upstream.rustls_config(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+        }
+        upstream.tls_connector(self.connector())
+    }
+
+    /// That upstream, by the certificate's library, trusting what the system does.
+    pub fn by_library(&self, upstream: Upstream) -> Upstream {
+        #[cfg(feature = "rustls")]
+        if self.by_rustls {
+            return upstream.rustls();
+        }
+        upstream
     }
 
     /// A client that trusts this certificate and no other.
@@ -43,8 +91,13 @@ impl TlsClient<TcpStream> {
     }
 
     pub fn handshake(self, certificate: &Certificate) -> TlsClient<TlsStream<TcpStream>> {
+        self.handshake_by(&certificate.connector())
+    }
+
+    /// For many: to make a connector takes longer than its handshake.
+    pub fn handshake_by(self, connector: &TlsConnector) -> TlsClient<TlsStream<TcpStream>> {
         assert!(self.unread.is_empty(), "clear text behind the 220");
-        let stream = certificate.connector().connect("localhost", self.stream).expect("a handshake");
+        let stream = connector.connect("localhost", self.stream).expect("a handshake");
         TlsClient { stream, unread: Vec::new() }
     }
 

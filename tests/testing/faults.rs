@@ -363,6 +363,82 @@ fn lmtp_has_a_scripted_reply_for_each_recipient() {
     client.expect_in_step();
 }
 
+#[test]
+fn within_content_of_one_sender_to_one_recipient() {
+    let no = Do::Reply(Reply::new(552, "5.2.2", "no more of this"));
+    let faults = Faults::new()
+        .when(On::content_after(5).from("a@b.example").to("@d.example").nth(2), no.clone())
+        .when(On::content_after(5).message(4), no)
+        .when(On::content_after(1000), Do::Stall);
+    let inbox = inbox(&faults);
+    let mut client = Client::ehlo(inbox.local_addr());
+    let sent = |client: &mut Client, from, to| send(client, from, to)[..9].to_owned();
+    assert_eq!(sent(&mut client, "a@b.example", "c@d.example"), "250 2.0.0");
+    assert_eq!(sent(&mut client, "x@b.example", "c@d.example"), "250 2.0.0");
+    assert_eq!(sent(&mut client, "a@b.example", "c@d.example"), "552 5.2.2");
+    assert_eq!(sent(&mut client, "a@b.example", "c@e.example"), "552 5.2.2");
+    assert_eq!(sent(&mut client, "a@b.example", "c@d.example"), "250 2.0.0");
+    assert_eq!((inbox.len(), faults.times()), (3, vec![1, 1, 0]));
+}
+
+#[test]
+fn a_reply_within_content_comes_before_its_end_and_in_lmtp_for_each_recipient() {
+    for (lmtp, replies) in [(false, 1), (true, 3)] {
+        let faults = Faults::new().when(On::content_after(20_000), Do::Reply(busy()));
+        let inbox = Server::builder().lmtp(lmtp).faults(faults).inbox("127.0.0.1:0").expect("a free port");
+        let mut client = Client::connect(inbox.local_addr());
+        client.expect(if lmtp { "LHLO client.example" } else { "EHLO client.example" }, "250");
+        client.expect("MAIL FROM:<a@b.example>", "250");
+        for to in ["a", "b", "c"] {
+            client.expect(format!("RCPT TO:<{to}@d.example>"), "250");
+        }
+        client.expect("DATA", "354");
+        client.send("x".repeat(20_000));
+        for _ in 0..replies {
+            client.expect_reply("450 4.2.1 busy");
+        }
+        // All that is still to come is content, and is for nothing.
+        client.send("\r\nNOOP\r\n".repeat(20_000) + ".\r\n");
+        client.expect_in_step();
+        client.begin();
+        assert!(inbox.is_empty());
+    }
+}
+
+/// Who goes on without an end is not read for ever.
+#[test]
+fn what_comes_behind_a_reply_within_content_has_a_limit() {
+    let faults = Faults::new().when(On::content_after(1), Do::Reply(busy()));
+    let builder = Server::builder().data_size_limit(100_000).faults(faults);
+    let inbox = builder.inbox("127.0.0.1:0").expect("a free port");
+    let mut client = Client::envelope(inbox.local_addr());
+    client.expect("DATA", "354");
+    client.send("x");
+    client.expect_reply("450 4.2.1 busy");
+    while client.try_send("x".repeat(10_000)) {}
+    let rest = String::from_utf8(client.closed()).expect("text");
+    assert!(rest.is_empty() || rest.starts_with("421 4.7.0"), "{rest}");
+}
+
+#[test]
+fn what_a_rule_that_came_later_has_missed_it_does_not_make_up_for() {
+    let faults = Faults::new().when(On::content_after(3), Do::Delay(Duration::ZERO));
+    let inbox = inbox(&faults);
+    let mut client = Client::envelope(inbox.local_addr());
+    client.expect("DATA", "354");
+    client.send("123456\r\n");
+    while faults.times() != [1] {
+        thread::yield_now();
+    }
+    // Read, as soon as what is at its end has happened.
+    faults.add(On::content_after(8), Do::Delay(Duration::ZERO));
+    faults.add(On::content_after(2), Do::Stall);
+    faults.add(On::content_after(10), Do::Reply(busy()));
+    client.send("..\r\n.\r\n");
+    client.expect_reply("450 4.2.1 busy");
+    assert_eq!((faults.times()[0], faults.times()[2], faults.times()[3]), (1, 0, 1));
+}
+
 #[cfg(feature = "tls")]
 mod handshakes {
     use super::*;
@@ -439,11 +515,12 @@ mod handshakes {
         parameters.not_after = rcgen::date_time_ymd(2001, 1, 1);
         let key = rcgen::KeyPair::generate().expect("a key");
         let expired = parameters.self_signed(&key).expect("a certificate").pem();
-        let expired = Certificate { cert: expired, key: key.serialize_pem() };
+        let mut with_expired = Certificate::new();
+        (with_expired.cert, with_expired.key) = (expired, key.serialize_pem());
         let certificate = Certificate::new();
-        let faults = Faults::new().when(On::handshake().nth(1), Do::Certificate(expired.tls()));
+        let faults = Faults::new().when(On::handshake().nth(1), Do::Certificate(with_expired.tls()));
         let inbox = inbox(&certificate, &faults);
-        assert!(text(start_tls(inbox.local_addr(), &expired)).contains("expired"));
+        assert!(text(start_tls(inbox.local_addr(), &with_expired)).contains("expired"));
         start_tls(inbox.local_addr(), &certificate).expect("its own");
     }
 

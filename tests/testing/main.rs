@@ -2,6 +2,7 @@
 
 #[cfg(feature = "testing-tls")]
 mod authority;
+mod bandwidth;
 #[cfg(feature = "mime")]
 mod expected;
 mod fault_matrix;
@@ -11,3 +12,5 @@ mod harness;
 mod inbox;
 #[path = "../support/mod.rs"]
 mod support;
+mod unfired;
+mod verdicts;

@@ -361,7 +361,16 @@ fn faults_are_set_and_cleared() {
     browser.click("#set-faults");
     browser.wait("!document.getElementById('faults').open");
     assert_eq!(browser.text("#fault-count"), "1");
+    // How often it has happened is shown while one looks, and is no part of the rule.
+    open_faults(&browser);
+    browser.wait("document.getElementById('rules-fired').innerText === 'Happened: rule 1 not yet.'");
     assert_eq!(reply(), "450 4.2.1 busy");
+    browser.wait("document.getElementById('rules-fired').innerText === 'Happened: rule 1 once.'");
+    assert_eq!(
+        browser.run("return document.getElementById('rules').value;"),
+        "[\n  {\"on\":{\"verb\":\"RCPT\"},\"do\":{\"reply\":\"450 4.2.1 busy\"}}\n]"
+    );
+    browser.click("#close-faults");
     // They are the server's, not the page's.
     visit(&browser, &inbox);
     browser.wait("document.getElementById('fault-count').innerText === '1'");

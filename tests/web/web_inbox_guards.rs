@@ -299,7 +299,7 @@ fn a_body_in_chunks() {
     stream.read_to_string(&mut answers).expect("a close");
     let statuses: Vec<_> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(statuses, ["204", "400", "200"], "{answers}");
-    assert!(answers.ends_with("[{\"on\":{\"verb\":\"NOOP\"},\"do\":{\"stall\":true}}]"), "{answers}");
+    assert!(answers.ends_with("[{\"on\":{\"verb\":\"NOOP\"},\"do\":{\"stall\":true},\"fired\":0}]"), "{answers}");
 }
 
 /// # Panics

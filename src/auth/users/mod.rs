@@ -28,10 +28,10 @@ const MAX_ARGON2_WORK: u64 = 16 * MAX_ARGON2_MEMORY as u64;
 /// How long a login waits for others to be checked before it is told to try again: clients wait little longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A set of users, each with a secret, as an [`Authenticator`].
+/// An [`Authenticator`] for a set of users, each with a secret.
 ///
-/// Each line of the text is `user:secret`; blank lines, and lines that begin with `#`, are ignored. The secret is all
-/// that follows the first colon, blanks included. It is one of
+/// Each line of the text is `user:secret`; blank lines, and lines that begin with `#`, are ignored. The secret is
+/// everything after the first colon, blanks included. It is one of
 ///
 /// - the password in clear;
 /// - `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`: a [`ScramVerifier`], as PostgreSQL stores them;
@@ -40,20 +40,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A secret that looks like a hash of another kind (`$6$…`, `{SSHA}…`) is refused: taken for a password, it would let in
 /// anybody who has seen the file. If a password looks like that, write `{PLAIN}` in front of it.
 ///
-/// PLAIN and LOGIN work with all of them. SCRAM-SHA-256 needs a clear or a SCRAM secret, and is offered only if every user
-/// has one: clients use it where it is offered, and would fail for the other users. The identity is the user's name.
+/// PLAIN and LOGIN work with all of them. SCRAM-SHA-256 needs a clear or a SCRAM secret, and is offered only if every
+/// user has one: clients use it where it is offered, and would fail for the other users. The identity is the user's
+/// name.
 ///
-/// Nothing tells an unknown name from a wrong password, the time included: an unknown name is checked against the
-/// secret of another user, always the same one, and then refused. The salts that SCRAM shows for clear-text secrets and
-/// for unknown names are made up. If there are SCRAM secrets, whose salts stay, so do those: they come from the names and
-/// secrets of all users, and are the same on each server that has these users, in whichever order, and after a restart.
-/// They change when a user or a secret does. (Whoever guesses the secrets of all users at once can see in such a salt that
-/// the guess is right; each guess costs a pass of argon2 and the iterations of the SCRAM secrets.) If there are none, all
-/// salts hold while the process lives.
+/// A client cannot tell an unknown name from a wrong password, not even by the time: an unknown name is checked against
+/// the secret of another user, always the same one, and then refused. The salts that SCRAM shows for clear-text secrets
+/// and for unknown names are made up. If there are SCRAM secrets, whose salts stay, so do those: they come from the
+/// names and secrets of all users, and are the same on each server that has these users, in whichever order, and after
+/// a restart. They change when a user or a secret does. (Anybody who guesses the secrets of all users at once can check
+/// the guess by such a salt; each guess costs a pass of argon2 and the iterations of the SCRAM secrets.) If there are
+/// none, all salts hold while the process lives.
 ///
-/// Checks of argon2 hashes and of SCRAM secrets are costly on purpose: no more of them run at a time than there are
-/// processors. The others wait up to 30 s, and then get `454 4.7.0`. The cost of a check is limited to 10,000,000 iterations
-/// of SCRAM, and for argon2 to 1 GiB of memory and 16 passes over that much.
+/// Checks of argon2 hashes and of SCRAM secrets are expensive on purpose. As many run at a time as there are
+/// processors. Others wait up to 30 s, and then get `454 4.7.0`. The cost of a check is limited to 10,000,000
+/// iterations of SCRAM, and for argon2 to 1 GiB of memory and 16 passes over that much.
 ///
 /// ```
 /// use std::error::Error;
@@ -139,8 +140,8 @@ impl Users {
     /// Reads the text of such a file.
     ///
     /// # Errors
-    /// [`UsersError::Line`] for the first line that is no `user:secret`, names a user a second time, or has a secret of none
-    /// of the forms.
+    /// [`UsersError::Line`] for the first line that is not `user:secret`, names a user a second time, or has an invalid
+    /// secret.
     pub fn parse(text: &str) -> Result<Users, UsersError> {
         let mut users = UserSet::default();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -158,7 +159,7 @@ impl Users {
         Ok(Users { current: Arc::new(RwLock::new(Arc::new(users))), gate: Arc::default() })
     }
 
-    /// Adds one user, with a secret of any of the forms. Clones have the user too.
+    /// Adds one user, with a secret in any of these forms. Clones have the user too.
     ///
     /// ```
     /// # fn takes(_: impl pillarbox::Authenticator) {}
@@ -167,7 +168,7 @@ impl Users {
     /// ```
     ///
     /// # Errors
-    /// [`EntryError`] for a name that is invalid or exists already, and for a secret of none of the forms.
+    /// [`EntryError`] for a name that is invalid or exists already, and for an invalid secret.
     pub fn add(self, user: &str, secret: &str) -> Result<Users, EntryError> {
         Arc::make_mut(&mut *self.current.write()).insert(user, secret)?;
         Ok(self)
@@ -229,9 +230,9 @@ impl UserSet {
         }
     }
 
-    /// From the users alone. Clients get to see salts that are made with it: whoever guesses all secrets could see in them
-    /// that the guess is right, without a login. So each guess shall cost as much as one at a good hash would; and where no
-    /// salt but made-up ones is ever shown, they come from elsewhere.
+    /// From the users alone. Clients get to see salts that are made with it: whoever guesses all secrets could see in
+    /// them that the guess is right, without a login. So each guess shall cost as much as one at a good hash would; and
+    /// where no salt but made-up ones is ever shown, they come from elsewhere.
     fn key(&self) -> Result<DecoyKey, AuthFailure> {
         let mut key = [0; 32];
         let derived = Argon2::default().hash_password_into(&*self.content, b"pillarbox: unknown names", &mut key);
@@ -407,7 +408,7 @@ pub enum UsersError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A line is invalid.
@@ -441,10 +442,10 @@ impl Error for UsersError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EntryError {
-    /// No colon between user and secret.
+    /// There is no colon between user and secret.
     Colon,
-    /// The name is empty, longer than 512 octets when prepared, has blanks around it, or characters that SASLprep (RFC 4013)
-    /// forbids.
+    /// The name is empty, longer than 512 octets when prepared, has blanks around it, or characters that SASLprep (RFC
+    /// 4013) forbids.
     Name,
     /// The user exists already, perhaps in another spelling.
     Duplicate,
@@ -454,7 +455,7 @@ pub enum EntryError {
     Long,
     /// The secret looks like a SCRAM verifier, but is invalid.
     Scram(ScramVerifierError),
-    /// The secret looks like an argon2 hash, but is invalid, or asks for more than 1 GiB of memory or more work than 16
+    /// The secret looks like an argon2 hash, but is invalid, or needs more than 1 GiB of memory or more work than 16
     /// passes over that.
     Argon2,
     /// The secret looks like a hash of an unsupported kind.

@@ -10,3 +10,9 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// An error with its causes and what to do about it.
+pub fn explain(error: &pillarbox::Error) -> String {
+    let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("{}{hint}", chain(error))
+}

@@ -19,7 +19,7 @@ pub struct Certificate {
 impl Certificate {
     pub fn read(cert: &Path, key: &Path) -> Result<Certificate, String> {
         let read = |path: &Path| fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
-        let tls = Tls::from_pem(&read(cert)?, &read(key)?)
+        let tls = Tls::rustls_from_pem(&read(cert)?, &read(key)?)
             .map_err(|e| format!("cannot use {} with {}: {}", cert.display(), key.display(), chain(&e)))?;
         let is_file = |path: &Path| fs::metadata(path).is_ok_and(|found| found.is_file());
         let (cert_is_file, key_is_file) = (is_file(cert), is_file(key));

@@ -2,28 +2,40 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
+#[cfg(unix)]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Handler, Listener, Network, Server, Upstream, handlers};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, Tls, Upstream, handlers};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 mod accounts;
 mod causes;
 mod certificate;
 mod descriptors;
+mod digits;
+mod http;
+mod listen;
+mod listeners;
+mod metrics;
 mod options;
+mod passed_in;
 mod privileges;
+mod service_manager;
+mod values;
 mod web;
 
 use accounts::Accounts;
-use causes::chain;
+use causes::explain;
 use certificate::Certificate;
 use descriptors::possible_connections;
-use options::{Arguments, Class, PASSED_IN, usage};
+use listeners::Listeners;
+use options::{Arguments, Class, usage};
 use web::{Refused, Web};
 
 /// How long a shutdown lets messages in progress finish.
@@ -51,43 +63,32 @@ fn run(arguments: Arguments) -> Result<(), String> {
         (Class::Maildir, Some(folder)) => Some(folder.clone()),
         _ => None,
     };
-    // Both may be files that only root can read.
-    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
-        (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
-        _ => None,
-    };
-    let accounts = arguments.users.as_deref().map(Accounts::read).transpose()?;
-    let mut listener = match &*arguments.local {
-        PASSED_IN => passed_in()?,
-        address => Listener::from(address),
-    };
-    if arguments.smtps {
-        listener = listener.implicit_tls();
-    }
     #[cfg(unix)]
-    if let Some(mode) = arguments.socket_mode {
-        if !arguments.local.starts_with("unix:") {
-            usage(ErrorKind::ArgumentConflict, "--socket-mode is for unix:PATH");
-        }
-        listener = listener.mode(mode);
+    match (arguments.class, arguments.program.is_empty()) {
+        (Class::Pipe, true) => usage(ErrorKind::MissingRequiredArgument, "-c Pipe needs -- PROGRAM"),
+        (Class::Pipe, false) | (_, true) => {}
+        (_, false) => usage(ErrorKind::ArgumentConflict, "-- PROGRAM is for -c Pipe"),
     }
-    let listener = listener.bind().map_err(|e| explain(&e))?;
+    // It may be a file that only root can read.
+    let accounts = arguments.users.as_deref().map(Accounts::read).transpose()?;
+    let Listeners { listeners, tls, certificates } = listeners::open(&arguments)?;
     let web = inbox(&arguments)?;
+    let metrics = arguments.metrics.as_deref().map(bind_http).transpose()?;
     if !arguments.nosetuid {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
-        tls.as_ref().map_or(Ok(()), Certificate::check_that_it_can_be_renewed)?;
+        certificates.iter().try_for_each(Certificate::check_that_it_can_be_renewed)?;
         if let Some(accounts) = &accounts {
             accounts.warn_unless_it_can_be_read_again();
         }
     }
     // Made only now: it belongs to the user that will write to it.
-    let builder = builder(&arguments, tls.as_ref(), accounts.as_ref());
-    let renewable = Renewable { certificate: tls, accounts };
+    let builder = builder(&arguments, tls, accounts.as_ref());
+    let renewable = Renewable { certificates, accounts };
     let handler: Box<dyn Handler> = match arguments.class {
         Class::Debugging => Box::new(handlers::Debugging::stdout()),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listener, renewable)),
+        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, renewable, metrics)),
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
@@ -95,49 +96,33 @@ fn run(arguments: Arguments) -> Result<(), String> {
                 .map_err(|e| format!("cannot use the Maildir {}: {e}", folder.display()))?;
             Box::new(maildir)
         }
+        #[cfg(unix)]
+        Class::Pipe => return run_for_each(pipe(&arguments)?, builder, listeners, renewable, metrics),
         Class::PureProxy => Box::new(proxy(&arguments)),
         Class::MailmanProxy => {
             let lists = upstream(&arguments.mailman, &arguments);
             Box::new(handlers::Mailman::at(lists, proxy(&arguments)))
         }
     };
-    serve(builder, listener, renewable, handler, |_| Ok(()))
+    serve(builder, listeners, renewable, handler, metrics, |_| Ok(()))
 }
 
 /// What comes from files that SIGHUP reads again.
 struct Renewable {
-    certificate: Option<Certificate>,
+    certificates: Vec<Certificate>,
     accounts: Option<Accounts>,
 }
 
 impl Renewable {
     fn is_any(&self) -> bool {
-        self.certificate.is_some() || self.accounts.is_some()
+        !self.certificates.is_empty() || self.accounts.is_some()
     }
 
     fn renew(&self) {
-        if let Some(certificate) = &self.certificate {
-            certificate.renew();
-        }
+        self.certificates.iter().for_each(Certificate::renew);
         if let Some(accounts) = &self.accounts {
             accounts.reload();
         }
-    }
-}
-
-/// The socket that systemd has opened: see sd_listen_fds(3).
-fn passed_in() -> Result<Listener, String> {
-    let none = || "no socket was passed in: start it from a systemd socket unit".to_owned();
-    let mut sockets = listenfd::ListenFd::from_env();
-    match sockets.take_tcp_listener(0) {
-        Ok(socket) => socket.map(Listener::from).ok_or_else(none),
-        #[cfg(unix)]
-        Err(_) => match sockets.take_unix_listener(0) {
-            Ok(socket) => socket.map(Listener::from).ok_or_else(none),
-            Err(e) => Err(format!("what was passed in is no listening socket: {e}")),
-        },
-        #[cfg(not(unix))]
-        Err(e) => Err(format!("what was passed in is no listening socket: {e}")),
     }
 }
 
@@ -159,8 +144,64 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
     }
 }
 
+/// Binds where those who watch the server ask.
+fn bind_http(place: &str) -> Result<TcpListener, String> {
+    http::bind(place).map_err(|source| explain(&Error::Bind { address: place.to_owned(), source }))
+}
+
+/// The program of the class Pipe. Whoever runs this is its user already.
+#[cfg(unix)]
+fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
+    let [program, own @ ..] = &arguments.program[..] else { return Err("no program".to_owned()) };
+    let pipe = handlers::Pipe::new(program)
+        .args(own)
+        .lf(arguments.lf)
+        .timeout(arguments.pipe_timeout)
+        .processes(arguments.pipe_processes)
+        .each_recipient(arguments.pipe_each);
+    pipe.check().map_err(|e| format!("cannot run {}: {e}", Escaped::new(program.as_encoded_bytes())))?;
+    Ok(pipe)
+}
+
+#[cfg(unix)]
+fn descriptors_of_programs(arguments: &Arguments) -> u64 {
+    match arguments.class {
+        Class::Pipe => (arguments.pipe_processes as u64).saturating_mul(descriptors::OF_A_PROGRAM),
+        _ => 0,
+    }
+}
+
+#[cfg(not(unix))]
+fn descriptors_of_programs(_: &Arguments) -> u64 {
+    0
+}
+
+/// The programs of the class Pipe, for whoever ends the process.
+#[cfg(unix)]
+static PROGRAMS: Mutex<Option<handlers::Pipe>> = Mutex::new(None);
+
+/// As [`serve`], until the last program has ended: the shutdown itself does not wait for a handler for long.
+#[cfg(unix)]
+fn run_for_each(
+    pipe: handlers::Pipe,
+    builder: Builder,
+    listeners: Vec<Listener>,
+    renewable: Renewable,
+    metrics: Option<TcpListener>,
+) -> Result<(), String> {
+    lock_programs().replace(pipe.clone());
+    let served = serve(builder, listeners, renewable, pipe, metrics, |_| Ok(()));
+    lock_programs().iter().for_each(handlers::Pipe::stop);
+    served
+}
+
+#[cfg(unix)]
+fn lock_programs() -> MutexGuard<'static, Option<handlers::Pipe>> {
+    PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
-    let upstream = Upstream::from(address);
+    let upstream = Upstream::from(address).rustls();
     match arguments.upstream_timeout {
         Some(timeout) => upstream.timeout(timeout),
         None => upstream,
@@ -175,7 +216,7 @@ fn proxy(arguments: &Arguments) -> handlers::Proxy {
         .open_relay(arguments.open_relay)
 }
 
-fn builder(arguments: &Arguments, tls: Option<&Certificate>, accounts: Option<&Accounts>) -> Builder {
+fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>) -> Builder {
     let mut builder = Server::builder()
         .data_size_limit(arguments.size)
         .smtputf8(arguments.smtputf8)
@@ -184,7 +225,7 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, accounts: Option<&A
         .require_tls(arguments.require_tls)
         .require_auth(arguments.require_auth)
         .max_recipients(arguments.max_recipients)
-        .max_connections(possible_connections(arguments.max_connections))
+        .max_connections(possible_connections(arguments.max_connections, descriptors_of_programs(arguments)))
         .max_connections_per_address(arguments.max_per_address);
     if let Some(timeout) = arguments.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
@@ -196,7 +237,7 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, accounts: Option<&A
         };
     }
     if let Some(tls) = tls {
-        builder = builder.tls(tls.tls.clone());
+        builder = builder.tls(tls);
     }
     if let Some(accounts) = accounts {
         builder = builder.authenticator(accounts.users.clone());
@@ -207,10 +248,16 @@ fn builder(arguments: &Arguments, tls: Option<&Certificate>, accounts: Option<&A
     builder
 }
 
-fn show(web: Web, builder: Builder, listener: Listener, renewable: Renewable) -> Result<(), String> {
+fn show(
+    web: Web,
+    builder: Builder,
+    listeners: Vec<Listener>,
+    renewable: Renewable,
+    metrics: Option<TcpListener>,
+) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
-    serve(builder, listener, renewable, handler, |server| {
-        let url = web.start(server.local_endpoints().iter()).map_err(|e| format!("cannot start a thread: {e}"))?;
+    serve(builder, listeners, renewable, handler, metrics, |server| {
+        let url = web.start(server).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
         Ok(())
     })
@@ -218,16 +265,19 @@ fn show(web: Web, builder: Builder, listener: Listener, renewable: Renewable) ->
 
 fn serve(
     builder: Builder,
-    listener: Listener,
+    listeners: Vec<Listener>,
     renewable: Renewable,
     handler: impl Handler + 'static,
+    metrics: Option<TcpListener>,
     when_it_listens: impl FnOnce(&Server) -> Result<(), String>,
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
     let renewal = renewable.is_any().then_some(SIGHUP);
-    let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ].into_iter().chain(renewal))
+    let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ, SIGCHLD].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
-    let server = builder.serve(listener, handler).map_err(|e| match e {
+    let mut listeners = listeners.into_iter();
+    let first = listeners.next().ok_or("there is nothing to listen at")?;
+    let server = listeners.fold(builder, Builder::listen).serve(first, handler).map_err(|e| match e {
         Error::Setting(problem) => usage(ErrorKind::ValueValidation, &problem.to_string()),
         e => explain(&e),
     })?;
@@ -236,25 +286,41 @@ fn serve(
         tell(format_args!("listening on {endpoint}"));
     }
     when_it_listens(&server)?;
+    let no_thread = |e| format!("cannot start a thread: {e}");
+    if let Some(listener) = metrics {
+        tell(format_args!("metrics at {}", metrics::start(listener, server.handle()).map_err(no_thread)?));
+    }
+    service_manager::watch(server.handle()).map_err(no_thread)?;
+    service_manager::is_ready();
     // An error would mean that no signal can come any more.
     let _ = end.recv();
+    service_manager::is_stopping();
     // By its owner, so that a Unix socket is removed before the process ends. How many connections had to be cut is logged.
     server.shutdown(GRACE);
     Ok(())
 }
 
-/// SIGHUP reads again what may have changed; the first SIGINT or SIGTERM is passed on, and a second one ends the process.
+/// SIGHUP, which comes only if there is something to renew, reads it again; the first SIGINT or SIGTERM is passed on, and a
+/// second one ends the process.
 fn heed(mut signals: Signals, renewable: Renewable) -> Result<Receiver<()>, String> {
     let (sender, end) = channel();
     let wait = move || {
         let mut is_ending = false;
         for signal in signals.forever() {
             match signal {
-                // It is not heeded where there is nothing to renew.
-                SIGHUP => renewable.renew(),
+                SIGHUP => service_manager::reload(|| renewable.renew()),
                 // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
                 SIGXFSZ => {}
-                _ if is_ending => std::process::exit(1),
+                // A program has ended. Were the signal ignored, as a parent may have it, nobody would learn with which status.
+                SIGCHLD => {}
+                _ if is_ending => {
+                    // Locked to the end: nobody else ends the process meanwhile, and says that all is well.
+                    #[cfg(unix)]
+                    let programs = lock_programs();
+                    #[cfg(unix)]
+                    programs.iter().for_each(handlers::Pipe::stop);
+                    std::process::exit(1)
+                }
                 _ => {
                     is_ending = true;
                     // The receiver waits for this.
@@ -276,10 +342,4 @@ fn tell(message: impl Display) {
 fn start_log(debug: bool) {
     let filter = env_logger::Env::default().default_filter_or(if debug { "pillarbox=trace" } else { "warn" });
     env_logger::Builder::from_env(filter).format(|out, record| writeln!(out, "pillarbox: {}", record.args())).init();
-}
-
-/// An error with its causes and what to do about it.
-fn explain(error: &Error) -> String {
-    let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
-    format!("{}{hint}", chain(error))
 }

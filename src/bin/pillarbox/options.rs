@@ -2,9 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::net::SocketAddrV6;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -12,20 +10,28 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use pillarbox::{Network, UpstreamTls};
 
-/// As LOCALADDR: the socket that the parent process has opened.
-pub const PASSED_IN: &str = "systemd:";
+use crate::digits::parse_digits;
+use crate::listen::Listen;
+#[cfg(unix)]
+use crate::values::parse_mode;
+use crate::values::{parse_local, parse_size, parse_tcp};
 
 /// Receives mail by SMTP and prints, shows, stores, relays or discards it.
 #[derive(Parser)]
-#[command(name = "pillarbox", version, disable_version_flag = true, after_help = EXAMPLES)]
+#[command(name = "pillarbox", version, disable_version_flag = true, after_help = [LISTENERS, "\n\n", EXAMPLES].concat())]
 pub struct Arguments {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for a socket passed in; port 0 takes any free one
-    #[arg(value_name = "LOCALADDR", default_value = "localhost:8025", value_parser = parse_listener)]
-    pub local: String,
+    /// [default: localhost:8025, if there is no --listen]
+    #[arg(value_name = "LOCALADDR", value_parser = Listen::parse)]
+    pub local: Option<Listen>,
 
     /// Where PureProxy and MailmanProxy relay to: HOST:PORT or unix:PATH; lmtp: in front selects LMTP
     #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
     pub remote: String,
+
+    /// Listen here as well, with options of its own; repeatable
+    #[arg(short = 'l', long, value_name = "ADDR,OPTION,...", value_parser = Listen::parse)]
+    pub listen: Vec<Listen>,
 
     /// Permissions of the socket at unix:PATH, as for chmod: 660
     #[cfg(unix)]
@@ -40,7 +46,8 @@ pub struct Arguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
 
-    /// DebuggingServer, Inbox, Maildir, Sink, PureProxy, MailmanProxy
+    // Without commas, which would leave no room for the last.
+    /// DebuggingServer Inbox Maildir Pipe Sink PureProxy MailmanProxy
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,
@@ -69,9 +76,38 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME", requires = "http", value_parser = parse_name)]
     pub http_host: Vec<String>,
 
+    /// Serve /metrics, /livez and /readyz over HTTP here: HOST:PORT
+    #[arg(long, value_name = "ADDR", value_parser = parse_tcp)]
+    pub metrics: Option<String>,
+
     /// The folder of the class Maildir; created if missing
     #[arg(long, value_name = "DIR")]
     pub maildir: Option<PathBuf>,
+
+    /// The program that the class Pipe runs for each message, and its arguments
+    #[cfg(unix)]
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+
+    /// Give the program lines that end with LF instead of CRLF
+    #[cfg(unix)]
+    #[arg(long, requires = "program")]
+    pub lf: bool,
+
+    /// Longest run of the program
+    #[cfg(unix)]
+    #[arg(long, value_name = "SECONDS", requires = "program", default_value = "60", value_parser = parse_seconds)]
+    pub pipe_timeout: Duration,
+
+    /// Most programs at once; further messages wait
+    #[cfg(unix)]
+    #[arg(long, value_name = "N", requires = "program", default_value_t = 16, value_parser = parse_positive)]
+    pub pipe_processes: usize,
+
+    /// Run the program for each recipient, one after the other
+    #[cfg(unix)]
+    #[arg(long, requires = "program")]
+    pub pipe_each: bool,
 
     /// Address of Mailman's LMTP runner
     #[arg(long, value_name = "ADDR", default_value = "localhost:8024", value_parser = parse_local)]
@@ -138,11 +174,11 @@ pub struct Arguments {
     pub tls_key: Option<PathBuf>,
 
     /// Use implicit TLS instead of STARTTLS
-    #[arg(long, requires = "tls_cert")]
+    #[arg(long)]
     pub smtps: bool,
 
     /// Refuse mail without TLS
-    #[arg(long, requires = "tls_cert")]
+    #[arg(long)]
     pub require_tls: bool,
 
     /// Offer AUTH to users in a file of USER:SECRET; SIGHUP reloads it
@@ -170,13 +206,32 @@ pub struct Arguments {
     pub generate: Option<Generated>,
 }
 
+const LISTENERS: &str = "\
+Listeners:
+  Behind an address, LOCALADDR's as well, options for this listener alone may follow, after commas. The
+  options above hold for all listeners.
+  tls                 implicit TLS, as on port 465
+  require-tls         refuse mail without TLS
+  require-auth        refuse mail from clients that have not authenticated
+  no-auth             offer no AUTH, and require none
+  lmtp                speak LMTP
+  smtputf8            offer SMTPUTF8
+  size=BYTES          largest message
+  mode=MODE           permissions of the socket at unix:PATH
+  cert=PEM,key=PEM    a certificate of its own; SIGHUP reloads it too
+  systemd:NAME        as an address, the socket of this FileDescriptorName";
+
 const EXAMPLES: &str = "\
 Examples:
   pillarbox -n                          print what arrives at localhost:8025
   pillarbox -n -c Inbox --http :8026    show what arrives at http://localhost:8026/
   pillarbox -n -c Maildir --maildir in  store it in the Maildir \"in\"
+  pillarbox -n -c Pipe -- ./accept.py   have a program decide: exit status 0 accepts, 75 asks to try again
   pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
-                                        relay what comes from this machine";
+                                        relay what comes from this machine
+  pillarbox -n -c Maildir --maildir in --users users --tls-cert cert.pem --tls-key key.pem
+      -l 0.0.0.0:25,no-auth -l 0.0.0.0:465,tls,require-auth -l unix:lmtp,lmtp,mode=660,no-auth
+                                        receive from servers, users and local programs";
 
 /// The manual page after the options, in roff.
 const MORE_OF_THE_PAGE: &str = r#".SH SIGNALS
@@ -185,17 +240,37 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificate and its key, and the file of users, again, if there are any; else it ends it. Whatever cannot be read or
-used stays as it was, with a line in the log. Root becomes the user nobody unless \-n is given, so nobody must be able to read
-the certificate and its key, and the start fails otherwise; of users that nobody cannot read it warns.
+Reads the certificates and their keys, and the file of users, again, if there are any; else it ends it. Whatever cannot be
+read or used stays as it was, with a line in the log. Root becomes the user nobody unless \-n is given, so nobody must be able
+to read the certificates and their keys, and the start fails otherwise; of users that nobody cannot read it warns.
 .SH ENVIRONMENT
 .TP
 RUST_LOG
 The level of the log on stderr: off, error, warn (the default), info, debug or trace (as with \-\-debug).
+.TP
+NOTIFY_SOCKET, WATCHDOG_USEC
+Set by systemd, which is then told when the server is ready, reloads or stops, and that it works: see sd_notify(3).
+.SH HTTP
+With \-\-metrics, and with the class Inbox at \-\-http:
+.TP
+/metrics
+Counters of connections, messages, refusals and more, as OpenMetrics, or as Prometheus's text format by the field Accept.
+.TP
+/livez
+200 while the server works, 503 if a listener or a handler hangs.
+.TP
+/readyz
+The same, and 503 once a shutdown has begun.
+.SH THE PROGRAM OF THE CLASS PIPE
+It gets the message on its stdin, and the envelope as variables: PILLARBOX_SENDER, PILLARBOX_RECIPIENTS (one a line),
+PILLARBOX_PEER, PILLARBOX_HELO, PILLARBOX_PROTOCOL, PILLARBOX_IDENTITY, PILLARBOX_TLS, PILLARBOX_ID, PILLARBOX_SIZE and others. Of the
+server's variables it gets PATH, HOME, USER, LOGNAME, TMPDIR, LANG, LC_ALL, LC_CTYPE and TZ; env(1) sets others. Exit status 0 accepts the message,
+75 asks the client to try again, any other refuses it. A last line on stdout such as \(dq550 5.7.1 no spam\(dq is the reply
+instead; it accepts nothing unless the exit status is 0. What it prints on stderr is logged.
 .SH EXIT STATUS
 0 after a signal to stop, 1 if it cannot start or got a second signal, 2 for errors in the command line.
 .SH SEE ALSO
-curl(1), swaks(1), systemd.socket(5)"#;
+curl(1), swaks(1), systemd.service(5), systemd.socket(5)"#;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -203,6 +278,8 @@ pub enum Class {
     Inbox,
     Sink,
     Maildir,
+    #[cfg(unix)]
+    Pipe,
     PureProxy,
     MailmanProxy,
 }
@@ -225,12 +302,9 @@ impl Generated {
                 page.render_synopsis_section(out)?;
                 page.render_description_section(out)?;
                 page.render_options_section(out)?;
-                // Not the section that clap makes of it, whose lines are filled.
-                writeln!(out, ".SH EXAMPLES\n.nf")?;
-                for line in EXAMPLES.lines().skip(1) {
-                    writeln!(out, "{}", line.strip_prefix("  ").unwrap_or(line).replace('-', "\\-"))?;
-                }
-                writeln!(out, ".fi\n{}", MORE_OF_THE_PAGE)
+                write_section(out, "LISTENERS", LISTENERS)?;
+                write_section(out, "EXAMPLES", EXAMPLES)?;
+                writeln!(out, "{MORE_OF_THE_PAGE}")
             }
             Generated::Completions(shell) => {
                 // It cannot report what goes wrong.
@@ -240,6 +314,15 @@ impl Generated {
             }
         }
     }
+}
+
+/// A section of the manual page, from one of the help: not as clap makes it, which fills its lines.
+fn write_section(out: &mut impl Write, name: &str, help: &str) -> io::Result<()> {
+    writeln!(out, ".SH {name}\n.nf")?;
+    for line in help.lines().skip(1) {
+        writeln!(out, "{}", line.strip_prefix("  ").unwrap_or(line).replace('-', "\\-"))?;
+    }
+    writeln!(out, ".fi")
 }
 
 impl Arguments {
@@ -268,11 +351,6 @@ fn with_networks_joined(arguments: impl Iterator<Item = OsString>) -> Vec<OsStri
         }
     }
     joined
-}
-
-/// What [`parse_local`] takes, or the word for a socket that is open already.
-fn parse_listener(text: &str) -> Result<String, String> {
-    if text == PASSED_IN { Ok(text.to_owned()) } else { parse_local(text) }
 }
 
 fn parse_generated(text: &str) -> Result<Generated, String> {
@@ -307,8 +385,12 @@ struct Named<T> {
     parse: fn(&str) -> Result<T, String>,
 }
 
-const CLASS: Named<Class> =
-    Named { names: &["DebuggingServer", "Inbox", "Maildir", "Sink", "PureProxy", "MailmanProxy"], parse: parse_class };
+const CLASS: Named<Class> = Named { names: CLASSES, parse: parse_class };
+
+#[cfg(unix)]
+const CLASSES: &[&str] = &["DebuggingServer", "Inbox", "Maildir", "Pipe", "Sink", "PureProxy", "MailmanProxy"];
+#[cfg(not(unix))]
+const CLASSES: &[&str] = &["DebuggingServer", "Inbox", "Sink", "PureProxy", "MailmanProxy"];
 
 const UPSTREAM_TLS: Named<UpstreamTls> =
     Named { names: &["off", "offered", "required", "implicit"], parse: parse_upstream_tls };
@@ -330,36 +412,12 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Named<T> {
     }
 }
 
-/// HOST:PORT with an IPv6 address in brackets; no host is localhost, as smtpd had it.
-fn parse_tcp(text: &str) -> Result<String, String> {
-    const FORM: &str = "expected HOST:PORT, such as localhost:8025 or [::1]:25";
-    let (host, port) = text.rsplit_once(':').ok_or(FORM)?;
-    let _: u16 = parse_digits(port).ok_or(FORM)?;
-    let is_valid = match host.contains([':', '[', ']']) {
-        true => text.parse::<SocketAddrV6>().is_ok(),
-        false => !host.contains(char::is_whitespace),
-    };
-    match host {
-        _ if !is_valid => Err(FORM.to_owned()),
-        "" => Ok(format!("localhost:{port}")),
-        _ => Ok(text.to_owned()),
-    }
-}
-
 /// A host's name without a port.
 fn parse_name(text: &str) -> Result<String, String> {
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     match !text.is_empty() && text.bytes().all(is_name) {
         true => Ok(text.to_owned()),
         false => Err("expected a name without a port".to_owned()),
-    }
-}
-
-fn parse_local(text: &str) -> Result<String, String> {
-    match text.strip_prefix("unix:") {
-        Some("") => Err("expected unix:PATH".to_owned()),
-        Some(_) => Ok(text.to_owned()),
-        None => parse_tcp(text),
     }
 }
 
@@ -370,26 +428,12 @@ fn parse_class(name: &str) -> Result<Class, String> {
         "inbox" => Ok(Class::Inbox),
         "sink" => Ok(Class::Sink),
         "maildir" => Ok(Class::Maildir),
+        #[cfg(unix)]
+        "pipe" => Ok(Class::Pipe),
         "pureproxy" => Ok(Class::PureProxy),
         "mailmanproxy" => Ok(Class::MailmanProxy),
-        _ => Err("the classes are DebuggingServer, Inbox, Sink, Maildir, PureProxy and MailmanProxy".to_owned()),
+        _ => Err("the classes are DebuggingServer, Inbox, Sink, Maildir, Pipe, PureProxy and MailmanProxy".to_owned()),
     }
-}
-
-/// Numbers without a sign, which std's parsers would take.
-fn parse_digits<N: FromStr>(text: &str) -> Option<N> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
-fn parse_size(text: &str) -> Result<u64, String> {
-    parse_digits(text).ok_or_else(|| "expected a number of octets, in digits only".to_owned())
-}
-
-/// Permission bits in octal.
-#[cfg(unix)]
-fn parse_mode(text: &str) -> Result<u32, String> {
-    let mode = (text.bytes().all(|b| b.is_ascii_digit())).then(|| u32::from_str_radix(text, 8).ok()).flatten();
-    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| "expected permissions in octal, such as 660".to_owned())
 }
 
 fn parse_positive(text: &str) -> Result<usize, String> {

@@ -129,7 +129,10 @@ impl<S: Stream> Channel<S> {
             Waited::Line(Line::Complete) => decode(line.line()).map_err(|BadBase64| Outcome::Refused(BAD_BASE64)),
             Waited::Line(Line::TooLong) => Err(Outcome::Refused(LINE_TOO_LONG)),
             Waited::Line(Line::Flood | Line::Partial) => Err(Outcome::Close(FLOOD)),
-            Waited::Late => Err(Outcome::Close(IDLE)),
+            Waited::Late => {
+                self.shared.counters.timeouts.command.add(1);
+                Err(Outcome::Close(IDLE))
+            }
             Waited::Shutdown => Err(Outcome::Close(SHUTTING_DOWN)),
             Waited::EndOfStream => Err(Outcome::EndOfStream),
         };
@@ -146,16 +149,19 @@ impl<S: Stream> Channel<S> {
                 *self.context.granted.get_mut() = None;
                 if let Err(reply) = self.session.authenticated(&self.context, &identity) {
                     let reply = reply.into_refusal();
+                    self.account_for_login(&reply);
                     log::info!("[{id}] authentication as {} refused: {reply}", Escaped::new(&identity));
                     return self.answer(reply);
                 }
                 let identity = self.context.granted.get_mut().take().unwrap_or_else(|| identity.into());
                 self.identify(identity);
+                self.account_for_login(&SUCCEEDED);
                 self.answer(SUCCEEDED)
             }
             Outcome::Failure(failure) => {
                 let cause = failure.source().map(|cause| format!(": {cause}")).unwrap_or_default();
                 log::info!("[{id}] authentication from {} failed: {failure}{cause}", self.context.peer);
+                self.account_for_login(&failure.reply());
                 if !failure.is_guess() {
                     return self.answer(failure.reply());
                 }
@@ -165,6 +171,7 @@ impl<S: Stream> Channel<S> {
                 let flow = self.answer(failure.reply())?;
                 let max = self.shared.config.max_auth_failures;
                 if flow == Flow::Next && max != 0 && self.auth_failures >= max {
+                    self.begin_last_word();
                     return self.answer(TOO_MANY_FAILURES);
                 }
                 Ok(flow)

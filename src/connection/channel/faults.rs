@@ -5,9 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Channel;
-use super::scripted::End;
+use super::scripted::{End, Manner, Progress, Verdicts};
 use crate::config::{FOREVER, HANDSHAKE_TIMEOUT};
-use crate::envelope::MessageId;
+use crate::envelope::{MessageId, Recipient};
 use crate::faults::{Do, Event, Moment, Occasion, To};
 use crate::io::stream::{Stream, linger};
 use crate::io::tls::Tls;
@@ -21,12 +21,12 @@ const TURN: Duration = Duration::from_millis(10);
 const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
 
 impl<S: Stream> Channel<S> {
-    /// A reply in the banner's permit.
+    /// A reply instead of the banner.
     pub(super) fn fault_at_connect(&mut self) -> io::Result<Option<Reply>> {
         self.fault_at(Event::Connect)
     }
 
-    /// A reply in the permit of the command, which is not to take effect then.
+    /// A reply instead of the command's own, which then has no effect.
     pub(super) fn fault_at_command<E>(
         &mut self,
         verb: Option<Verb>,
@@ -50,7 +50,7 @@ impl<S: Stream> Channel<S> {
         self.fault(event, due)
     }
 
-    /// A reply in the permit of delivery.
+    /// A reply instead of delivery.
     pub(super) fn fault_at_content(&mut self) -> io::Result<Option<Reply>> {
         let Some(scripted) = &self.scripted else { return Ok(None) };
         let foreseen = scripted.faults.foresee(&self.occasion(Event::Accepted));
@@ -60,7 +60,7 @@ impl<S: Stream> Channel<S> {
         self.fault_at(Event::Content)
     }
 
-    /// A reply in the permit of the one that a message has got which was accepted.
+    /// A reply instead of the one to a message that was accepted.
     pub(super) fn fault_once_accepted(&mut self, id: MessageId) -> io::Result<Option<Reply>> {
         let Some(scripted) = &mut self.scripted else { return Ok(None) };
         let foreseen = scripted.foreseen.take();
@@ -74,6 +74,88 @@ impl<S: Stream> Channel<S> {
         let reply = self.fault(Event::Accepted, due)?;
         self.unconfirmed = None;
         Ok(reply)
+    }
+
+    /// Content is about to come.
+    pub(super) fn begin_progress(&mut self) {
+        if let Some(scripted) = &mut self.scripted {
+            scripted.progress = Progress::default();
+        }
+    }
+
+    /// How many octets of content may be read before the script has its say.
+    pub(super) fn content_allowed(&mut self) -> usize {
+        let Some(scripted) = &mut self.scripted else { return usize::MAX };
+        let octets = scripted.progress.octets;
+        let mark = scripted.faults.next_content_mark(octets.saturating_add(1));
+        let up_to_mark = mark.map_or(usize::MAX, |mark| usize::try_from(mark - octets).unwrap_or(usize::MAX));
+        scripted.slice().min(up_to_mark)
+    }
+
+    /// Counts octets of content, which take their time if a bandwidth says so.
+    pub(super) fn count_content(&mut self, octets: usize) {
+        if let Some(scripted) = &mut self.scripted {
+            scripted.progress.octets += octets as u64;
+            self.carry(octets);
+        }
+    }
+
+    /// A reply within content, once its octets are as many as a rule says.
+    pub(super) fn fault_within_content(&mut self) -> io::Result<Option<Reply>> {
+        let Some(scripted) = &mut self.scripted else { return Ok(None) };
+        let Progress { octets, asked, is_answered } = &mut scripted.progress;
+        let event = Event::ContentAfter(*octets);
+        if *is_answered || asked.replace(*octets) == Some(*octets) || !scripted.faults.are_for(event) {
+            return Ok(None);
+        }
+        self.fault_at(event)
+    }
+
+    /// The script has answered the message that is being read.
+    pub(super) fn note_answered(&mut self) {
+        if let Some(scripted) = &mut self.scripted {
+            scripted.progress.is_answered = true;
+        }
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.scripted.as_ref().is_some_and(|scripted| scripted.progress.is_answered)
+    }
+
+    /// Notes whom a message is for, while it can still be looked at, if the script may want to answer for one of them.
+    pub(super) fn note_recipients(&mut self) {
+        let Some(scripted) = &mut self.scripted else { return };
+        scripted.verdicts = scripted.faults.are_for(Event::Verdict).then(|| Verdicts {
+            from: self.context.mail_from().cloned(),
+            recipients: self.context.recipients().iter().map(Recipient::path).cloned().collect(),
+        });
+    }
+
+    pub(super) fn forget_recipients(&mut self) {
+        if let Some(scripted) = &mut self.scripted {
+            scripted.verdicts = None;
+        }
+    }
+
+    /// Whether the script may want to answer for one of a message's recipients.
+    pub(super) fn has_verdicts(&self) -> bool {
+        self.scripted.as_ref().is_some_and(|scripted| scripted.verdicts.is_some())
+    }
+
+    /// A reply in the place of the one for a recipient.
+    pub(super) fn fault_at_verdict(&mut self, recipient: usize) -> io::Result<Option<Reply>> {
+        let Some(scripted) = &self.scripted else { return Ok(None) };
+        let Some(Verdicts { from, recipients }) = &scripted.verdicts else { return Ok(None) };
+        let Some(to) = recipients.get(recipient) else { return Ok(None) };
+        let occasion = Occasion { from: from.as_ref(), to: To::Named(to), ..self.occasion(Event::Verdict) };
+        let due = scripted.faults.at(&occasion);
+        if due.is_empty() {
+            return Ok(None);
+        }
+        let unconfirmed = self.unconfirmed;
+        self.flush()?;
+        self.unconfirmed = unconfirmed;
+        Ok(self.fault(Event::Verdict, due)?.map(Reply::into_final))
     }
 
     /// What a handshake is done with, if it is another certificate.
@@ -101,29 +183,35 @@ impl<S: Stream> Channel<S> {
         let unconfirmed = self.unconfirmed;
         self.flush()?;
         self.unconfirmed = unconfirmed;
-        let is_true = manner.octets.is_none();
-        let octets = manner.octets.unwrap_or_else(|| {
-            let mut octets = Vec::new();
-            without(reply, &manner.without).render(&mut octets);
-            octets
-        });
-        let is_whole = !matches!(manner.end, Some((Moment::Within, _)));
+        let Manner { octets: other, without: hidden, drip, end, .. } = manner;
+        let is_true = other.is_none();
+        let octets = other.unwrap_or_else(|| rendered(&without(reply, &hidden)));
+        let is_whole = !matches!(end, Some((Moment::Within, _)));
         let octets = if is_whole { &octets[..] } else { &octets[..octets.len() / 2] };
         self.record.server(octets);
-        match manner.drip {
-            Some(pause) => octets.chunks(1).try_for_each(|octet| {
-                self.pause(pause);
-                self.send(octet)
-            })?,
+        match drip {
+            Some(pause) => self.drip(octets, pause)?,
             None => self.send(octets)?,
         }
         if is_true && is_whole {
             self.unconfirmed = None;
         }
-        match manner.end {
-            Some((_, end)) => Err(self.end_as_scripted(end)),
-            None => Ok(true),
-        }
+        end.map_or(Ok(true), |(_, end)| Err(self.end_as_scripted(end)))
+    }
+
+    /// Sends replies in the time that a bandwidth gives them, if there is one.
+    pub(super) fn is_slowed(&self) -> bool {
+        self.scripted.as_ref().is_some_and(|scripted| scripted.bandwidth.is_some())
+    }
+
+    /// Sends the replies that wait no faster than the bandwidth allows.
+    pub(super) fn flush_slowly(&mut self) -> io::Result<()> {
+        let replies = std::mem::take(&mut self.replies);
+        self.send(&replies)?;
+        self.replies = replies;
+        self.replies.clear();
+        self.unconfirmed = None;
+        Ok(())
     }
 
     /// What happens now, with what is known of the message by then.
@@ -137,7 +225,7 @@ impl<S: Stream> Channel<S> {
         }
     }
 
-    /// Does what is due at an event, and gives the reply that takes the permit of the true one.
+    /// Does what is due at an event, and gives the reply that replaces the true one.
     fn fault_at(&mut self, event: Event) -> io::Result<Option<Reply>> {
         let due = self.due(&self.occasion(event));
         self.fault(event, due)
@@ -147,53 +235,73 @@ impl<S: Stream> Channel<S> {
         self.scripted.as_ref().map_or_else(Vec::new, |scripted| scripted.faults.at(occasion))
     }
 
+    /// Does what is due, in its order, up to what takes the place of the true reply.
     fn fault(&mut self, event: Event, due: Vec<Do>) -> io::Result<Option<Reply>> {
         for what in due {
             log::info!("[{}] fault: {what}", self.context.connection);
             self.record.event(format_args!("fault: {what}"));
-            let at_handshake = event == Event::Handshake;
-            let Some(scripted) = &mut self.scripted else { return Ok(None) };
-            match what {
-                Do::Reply(reply) => return Ok(Some(reply)),
-                Do::Garbage(octets) => {
-                    scripted.manner().octets = Some(octets);
-                    return Ok(Some(Reply::ok()));
-                }
-                Do::Delay(time) => {
-                    self.flush()?;
-                    self.pause(time);
-                }
-                Do::Drip(pause) => scripted.manner().drip = Some(pause),
-                Do::HangUp(moment) if at_handshake || moment == Moment::Before => {
-                    return Err(self.end_as_scripted(End::Close));
-                }
-                Do::HangUp(moment) => scripted.manner().end = Some((moment, End::Close)),
-                Do::Reset(moment) if at_handshake || moment == Moment::Before => {
-                    return Err(self.end_as_scripted(End::Reset));
-                }
-                Do::Reset(moment) => scripted.manner().end = Some((moment, End::Reset)),
-                Do::Stall => return Err(self.stall()),
-                Do::Without(keywords) => scripted.manner().without.extend(keywords),
-                Do::FailHandshake if at_handshake => {
-                    scripted.manner().octets = Some(HANDSHAKE_FAILURE.to_vec());
-                    return Ok(Some(Reply::ok()));
-                }
-                Do::Certificate(tls) if at_handshake => scripted.manner().certificate = Some(tls),
-                // Not for this event; or the script has made a reply of it.
-                Do::FailHandshake | Do::Certificate(_) | Do::Greylist(_) | Do::Limit { .. } => {}
+            let reply = self.act(event, what)?;
+            if reply.is_some() {
+                return Ok(reply);
             }
         }
         Ok(None)
     }
 
+    /// Does one thing; gives the reply that takes the place of the true one, if it is such a thing.
+    fn act(&mut self, event: Event, what: Do) -> io::Result<Option<Reply>> {
+        let Some(scripted) = &mut self.scripted else { return Ok(None) };
+        match what {
+            Do::Reply(reply) => return Ok(Some(reply)),
+            Do::Garbage(_) => {
+                scripted.manner().set(what);
+                return Ok(Some(Reply::ok()));
+            }
+            Do::FailHandshake if event == Event::Handshake => {
+                scripted.manner().set(Do::Garbage(HANDSHAKE_FAILURE.to_vec()));
+                return Ok(Some(Reply::ok()));
+            }
+            Do::Delay(time) => {
+                self.flush()?;
+                self.pause(Instant::now() + time.min(FOREVER));
+            }
+            Do::Bandwidth(rate) => scripted.slow_down(rate),
+            Do::HangUp(moment) => self.end_at(event, moment, End::Close)?,
+            Do::Reset(moment) => self.end_at(event, moment, End::Reset)?,
+            Do::Stall => return Err(self.stall()),
+            Do::Drip(_) | Do::Without(_) => scripted.manner().set(what),
+            Do::Certificate(_) if event == Event::Handshake => scripted.manner().set(what),
+            // Not for this event; or the script has made a reply of it.
+            Do::FailHandshake | Do::Certificate(_) | Do::Greylist(_) | Do::Limit { .. } => {}
+        }
+        Ok(None)
+    }
+
+    /// Ends the connection now, or when the reply to come was sent up to where it is to end.
+    fn end_at(&mut self, event: Event, moment: Moment, end: End) -> io::Result<()> {
+        if moment == Moment::Before || event.is_without_reply() {
+            return Err(self.end_as_scripted(end));
+        }
+        if let Some(scripted) = &mut self.scripted {
+            scripted.manner().end = Some((moment, end));
+        }
+        Ok(())
+    }
+
     /// Waits, but not longer than the server lives.
-    fn pause(&self, time: Duration) {
-        let deadline = Instant::now() + time.min(FOREVER);
+    fn pause(&self, until: Instant) {
         while !self.activity.is_closing() {
-            match deadline.saturating_duration_since(Instant::now()) {
+            match until.saturating_duration_since(Instant::now()) {
                 Duration::ZERO => return,
                 left => thread::sleep(left.min(TURN)),
             }
+        }
+    }
+
+    /// Waits as long as a bandwidth wants it for octets that were carried.
+    fn carry(&mut self, octets: usize) {
+        if let Some(free_at) = self.scripted.as_mut().and_then(|scripted| scripted.carry(octets)) {
+            self.pause(free_at);
         }
     }
 
@@ -230,12 +338,33 @@ impl<S: Stream> Channel<S> {
         ended.err().unwrap_or_else(|| io::Error::new(ErrorKind::ConnectionAborted, "a fault on purpose"))
     }
 
-    fn send(&mut self, octets: &[u8]) -> io::Result<()> {
-        let deadline = Instant::now() + self.shared.config.command_timeout;
-        let stream = self.input.stream_mut();
-        stream.set_write_deadline(deadline);
-        stream.write_all(octets)
+    /// Sends octet by octet, with a pause before each.
+    fn drip(&mut self, octets: &[u8], pause: Duration) -> io::Result<()> {
+        octets.chunks(1).try_for_each(|octet| {
+            self.pause(Instant::now() + pause.min(FOREVER));
+            self.send(octet)
+        })
     }
+
+    /// Sends as fast as a bandwidth allows.
+    fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let slice = self.scripted.as_mut().map_or(usize::MAX, |scripted| scripted.slice());
+            let (now, later) = rest.split_at(rest.len().min(slice));
+            self.input.stream_mut().set_write_deadline(Instant::now() + self.shared.config.command_timeout);
+            self.input.answer(now)?;
+            self.carry(now.len());
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+fn rendered(reply: &Reply) -> Vec<u8> {
+    let mut octets = Vec::new();
+    reply.render(&mut octets);
+    octets
 }
 
 /// The reply to EHLO without some of its keywords; any other as it is.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 
@@ -75,7 +75,7 @@ impl Stream for &mut Memory {
     }
 
     fn start_tls(&mut self, _: &dyn TlsAcceptor) -> io::Result<TlsInfo> {
-        Err(ErrorKind::Unsupported.into())
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -107,13 +107,16 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
     let shared = Arc::new(Shared {
         store: ContentStore::new(&config),
         stress: Arc::new(Stress::new(config.max_connections, config.stress_timeout)),
-        addresses: Addresses::new(&config),
+        addresses: Arc::new(Addresses::new(&config)),
         offers: Offers::default(),
         config: Arc::new(config),
-        counters: Counters::default(),
+        counters: Arc::default(),
+        listener: ListenerId::default(),
+        implicit_tls: false,
         server: 0xabc,
         tls: None,
         transcripts: None,
+        observer: None,
         faults: None,
         #[cfg(feature = "auth")]
         authenticator: None,
@@ -139,8 +142,8 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
     let ends = (Endpoint::Unix(None), Endpoint::Unix(None));
     let packets = packets.iter().filter(|p| !p.is_empty()).map(|p| p.to_vec()).collect();
     let mut memory = Memory { packets, written: Vec::new() };
-    // Nothing more comes once the buffers is gone.
-    drop(Channel::new(shared, &mut memory, Ok(Box::new(())), ends, 1, buffers, activity).run(false));
+    // Nothing more comes once the buffers are gone.
+    drop(Channel::new(shared, &mut memory, Ok(Box::new(())), ends, 1, buffers, activity).run());
     Outcome {
         replies: String::from_utf8_lossy(&memory.written.concat()).into_owned(),
         writes: memory.written.len(),

@@ -19,11 +19,8 @@ use crate::syntax::parameter::{Body, MailParameters};
 use crate::syntax::reply::{Reply, Status};
 
 const CONTENT_FLOOD: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Message far too big");
-const NO_ROOM: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const NOT_STORED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 const LONE_LINE_END: Reply = Reply::fixed(550, Status::new(5, 5, 2), "Lone CR or LF in message");
 const NOT_UTF8: Reply = Reply::fixed(554, Status::new(5, 6, 0), "Message is not UTF-8");
-const UNANSWERED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 const UNASKED: Reply = Reply::fixed(421, Status::new(4, 7, 0), "Content was not asked for");
 const CHUNKS_FIRST: Reply = Reply::fixed(503, Status::new(5, 5, 1), "BDAT and DATA do not mix");
 
@@ -39,6 +36,8 @@ struct Delivered {
 enum Cut {
     /// The connection ends with this.
     With(Reply),
+    /// The message was answered before its end.
+    Answered(Flow),
     /// The connection has ended.
     Lost(io::Error),
 }
@@ -88,6 +87,7 @@ impl<S: Stream> Channel<S> {
         self.context.phase = Phase::Command;
         if read.is_ok() && !last {
             if let Some(overflow) = message.collector.overflow() {
+                self.account_for_content(message.collector.total(), message.since);
                 self.lose(&overflow_reply(overflow));
                 return self.answer(overflow_reply(overflow));
             }
@@ -107,6 +107,7 @@ impl<S: Stream> Channel<S> {
             return Ok(flow);
         }
         log::info!("[{}] octets behind DATA, which was refused: connection closed", self.context.connection);
+        self.begin_last_word();
         self.answer(UNASKED)
     }
 
@@ -132,7 +133,10 @@ impl<S: Stream> Channel<S> {
                 Ok([]) if self.activity.is_closing() => return self.answer(SHUTTING_DOWN),
                 Ok([]) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(available) => available,
-                Err(e) if e.kind() == ErrorKind::TimedOut => return self.answer(IDLE),
+                Err(e) if e.kind() == ErrorKind::TimedOut => {
+                    self.shared.counters.timeouts.content.add(1);
+                    return self.answer(IDLE);
+                }
                 // Within TLS the end of the stream is an error.
                 Err(_) if self.activity.is_closing() => return self.answer(SHUTTING_DOWN),
                 Err(e) => return Err(e),
@@ -147,7 +151,8 @@ impl<S: Stream> Channel<S> {
 
     /// Gives chunks up whose message was given up.
     pub(super) fn forget_chunks(&mut self) {
-        if self.chunks.take().is_some() {
+        if let Some(chunks) = self.chunks.take() {
+            self.shared.counters.received_octets.add(chunks.collector.total());
             self.activity.end_message();
         }
     }
@@ -158,12 +163,13 @@ impl<S: Stream> Channel<S> {
         // Known to be too much before it comes, if the client said how much.
         let announced = self.context.mail_parameters().and_then(MailParameters::size).unwrap_or(0);
         if !self.shared.store.held.has(announced.max(1)) {
-            return Err(NO_ROOM);
+            return Err(Reply::NO_STORAGE);
         }
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
     }
 
-    fn begin(&self, reader: DataReader) -> Chunks {
+    fn begin(&mut self, reader: DataReader) -> Chunks {
+        self.begin_progress();
         let hint = self.context.mail_parameters().and_then(MailParameters::size);
         let Shared { store, config, .. } = &*self.shared;
         let collector = Collector::new(store, config.data_size_limit, hint);
@@ -173,31 +179,62 @@ impl<S: Stream> Channel<S> {
 
     /// Reads up to CRLF.CRLF, whatever becomes of the message.
     fn read_data(&mut self, message: &mut Chunks) -> Result<(), Cut> {
+        self.heed_script(message, 0)?;
         loop {
             self.wait_for_content(message)?;
+            let allowed = self.content_allowed();
             let octets = self.input.fill_buf()?;
+            let octets = &octets[..octets.len().min(allowed)];
             let (taken, end) = message.reader.feed(octets, &mut message.collector);
             self.record.content(&octets[..taken]);
             self.input.consume(taken);
+            self.heed_script(message, taken)?;
             if end {
-                return Ok(());
+                return self.unless_answered();
             }
         }
     }
 
     /// Reads as many octets as the chunk has, whatever becomes of the message.
     fn read_chunk(&mut self, message: &mut Chunks, octets: u64) -> Result<(), Cut> {
+        self.heed_script(message, 0)?;
         let mut left = octets;
         while left > 0 {
             self.wait_for_content(message)?;
+            let allowed = self.content_allowed();
             let available = self.input.fill_buf()?;
+            let available = &available[..available.len().min(allowed)];
             let within = usize::try_from(left).map_or(available.len(), |left| left.min(available.len()));
             message.reader.feed(&available[..within], &mut message.collector);
             self.record.content(&available[..within]);
             self.input.consume(within);
             left -= within as u64;
+            self.heed_script(message, within)?;
         }
-        Ok(())
+        self.unless_answered()
+    }
+
+    /// Octets of content were read: lets the script of faults have its say, in time that is not the client's.
+    fn heed_script(&mut self, message: &mut Chunks, octets: usize) -> Result<(), Cut> {
+        if self.scripted.is_none() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.count_content(octets);
+        let reply = self.fault_within_content()?;
+        message.since += begun.elapsed();
+        let Some(reply) = reply else { return Ok(()) };
+        message.collector.abandon();
+        let recipients = self.context.recipients().len();
+        let flow = self.answer_message(Response::All(reply), recipients, None)?;
+        self.flush()?;
+        self.note_answered();
+        if flow == Flow::Next { Ok(()) } else { Err(Cut::Answered(flow)) }
+    }
+
+    /// The content has come to its end, but its message may have been answered before.
+    fn unless_answered(&self) -> Result<(), Cut> {
+        if self.is_answered() { Err(Cut::Answered(Flow::Next)) } else { Ok(()) }
     }
 
     /// Waits until octets of content are there, within the limits of time and number.
@@ -223,7 +260,10 @@ impl<S: Stream> Channel<S> {
             Ok([]) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
             Ok([]) => Err(Cut::Lost(ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(()),
-            Err(e) if e.kind() == ErrorKind::TimedOut => Err(Cut::With(IDLE)),
+            Err(e) if e.kind() == ErrorKind::TimedOut => {
+                self.shared.counters.timeouts.content.add(1);
+                Err(Cut::With(IDLE))
+            }
             // Within TLS the end of the stream is an error.
             Err(_) if self.activity.is_cutting() => Err(Cut::With(SHUTTING_DOWN)),
             Err(e) => Err(Cut::Lost(e)),
@@ -232,19 +272,22 @@ impl<S: Stream> Channel<S> {
 
     /// Delivers a message whose content was read, if it was, and says what became of it. Ends the transaction.
     fn conclude(&mut self, message: Chunks, read: Result<(), Cut>) -> io::Result<Flow> {
+        self.account_for_content(message.collector.total(), message.since);
         let flow = match read {
             Ok(()) => self.deliver(message),
             Err(Cut::With(reply)) => {
-                self.shared.counters.lost_messages.add(1);
+                self.account_for_message(None);
                 log::info!("[{}] message cut off: {reply}", self.context.connection);
                 self.answer(reply)
             }
+            Err(Cut::Answered(flow)) => Ok(flow),
             Err(Cut::Lost(e)) => {
-                self.shared.counters.lost_messages.add(1);
+                self.account_for_message(None);
                 Err(e)
             }
         };
         self.reset();
+        self.forget_recipients();
         self.activity.end_message();
         flow
     }
@@ -252,6 +295,9 @@ impl<S: Stream> Channel<S> {
     fn deliver(&mut self, message: Chunks) -> io::Result<Flow> {
         let recipients = self.context.recipients().len();
         let prdr = self.context.mail_parameters().is_some_and(MailParameters::prdr);
+        if prdr || self.shared.config.lmtp {
+            self.note_recipients();
+        }
         let content = match self.check_content(message) {
             Ok(content) => content,
             Err(refusal) => return self.answer_message(Response::All(refusal), recipients, None),
@@ -261,21 +307,34 @@ impl<S: Stream> Channel<S> {
         }
         let octets = content.len();
         let Some(envelope) = self.envelope(content) else {
-            return self.answer_message(Response::All(UNANSWERED), recipients, None);
+            return self.answer_message(Response::All(Reply::LOCAL_ERROR), recipients, None);
         };
         let id = envelope.id();
-        let deadline = Instant::now() + self.shared.config.handler_timeout;
-        let response = match self.dispatch.deliver(envelope, deadline) {
+        let now = Instant::now();
+        let deadline = now + self.shared.config.handler_timeout;
+        self.shared.counters.unanswered_messages.add(1);
+        let delivered = self.dispatch.deliver(envelope, deadline);
+        self.shared.counters.unanswered_messages.subtract(1);
+        if self.shared.observer.is_some() {
+            (self.observed.id, self.observed.handling) = (Some(id), now.elapsed());
+        }
+        let response = match delivered {
             Ok(response) => response,
-            Err(Undelivered::Cut) => return self.answer(SHUTTING_DOWN),
+            Err(Undelivered::Cut) => {
+                self.account_for_message(Some(&SHUTTING_DOWN));
+                return self.answer(SHUTTING_DOWN);
+            }
             Err(why) => {
                 // A shutdown has to reach this worker where it waits next.
                 self.activity.set_canceller(self.dispatch.canceller());
                 match why {
-                    Undelivered::Late => log::error!("[{}] {id} was not answered in time", self.context.connection),
+                    Undelivered::Late => {
+                        self.shared.counters.timeouts.handler.add(1);
+                        log::error!("[{}] {id} was not answered in time", self.context.connection);
+                    }
                     _ => log::error!("[{}] {id} was dropped unanswered", self.context.connection),
                 }
-                Response::All(UNANSWERED)
+                Response::All(Reply::LOCAL_ERROR)
             }
         };
         if response.accepts()
@@ -300,49 +359,68 @@ impl<S: Stream> Channel<S> {
             Ok(false) => Err(NOT_UTF8),
             Err(e) => {
                 log::error!("[{}] message cannot be read back: {e}", self.context.connection);
-                Err(NOT_STORED)
+                Err(Reply::NOT_STORED)
             }
         }
     }
 
-    /// Says the reply, or in LMTP the replies, to a message that was read to its end.
+    /// Says the reply, or in LMTP and with PRDR the replies, to a message that was read to its end.
     fn answer_message(
         &mut self,
         response: Response,
         recipients: usize,
         delivered: Option<Delivered>,
     ) -> io::Result<Flow> {
-        let is_each_asked =
-            matches!(delivered, Some(Delivered { prdr: true, .. })) && !matches!(response, Response::All(_));
-        if !self.shared.config.lmtp && !is_each_asked {
+        let has_each = !matches!(response, Response::All(_)) || self.has_verdicts();
+        if self.shared.config.lmtp {
+            self.answer_each(response.into_each(recipients), &delivered)
+        } else if has_each && delivered.as_ref().is_some_and(|delivered| delivered.prdr) {
+            self.answer_prdr(response.into_each(recipients), &delivered)
+        } else {
             let reply = response.into_one(recipients);
             self.settle(&reply, recipients, &delivered);
             self.say_outcome(&reply, &delivered)?;
-            return self.judge(&reply);
+            self.judge(&reply)
         }
-        // RFC 2033 section 4.2: one for each recipient that was accepted, in their order.
-        let mut replies = response.into_each(recipients);
-        let outcome =
-            replies.iter().find(|reply| reply.is_positive()).or(replies.first()).cloned().unwrap_or(UNANSWERED);
-        self.settle(&outcome, recipients, &delivered);
-        if is_each_asked {
-            self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
-            // And one for all behind them.
-            replies.push(outcome);
+    }
+
+    /// RFC 2033 section 4.2: a reply for each recipient that was accepted, in their order.
+    fn answer_each(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
+        self.settle(&outcome(&replies), replies.len(), delivered);
+        match self.say_each(replies, delivered)? {
+            Some(said) => self.judge_each(&said),
+            None => Ok(Flow::Close),
         }
-        // However many say no, it is the refusal of one message: the count must not end the connection before the last has
-        // been heard.
-        let mut refusal = None;
-        for reply in replies {
-            self.say_outcome(&reply, &delivered)?;
+    }
+
+    /// As in LMTP, between a reply that announces this and one for the message.
+    fn answer_prdr(&mut self, replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Flow> {
+        self.settle(&outcome(&replies), replies.len(), delivered);
+        self.say(&Reply::bare(353, "A reply for each recipient follows".into()))?;
+        let Some(said) = self.say_each(replies, delivered)? else { return Ok(Flow::Close) };
+        self.say_outcome(&outcome(&said), delivered)?;
+        self.judge_each(&said)
+    }
+
+    /// Says replies to one message, and gives them as they were said; none if one of them ends the connection.
+    fn say_each(&mut self, mut replies: Vec<Reply>, delivered: &Option<Delivered>) -> io::Result<Option<Vec<Reply>>> {
+        for (recipient, reply) in replies.iter_mut().enumerate() {
+            if let Some(scripted) = self.fault_at_verdict(recipient)? {
+                *reply = scripted;
+            }
+            self.say_outcome(reply, delivered)?;
             if reply.is_closing() {
-                return Ok(Flow::Close);
-            }
-            if !reply.is_positive() {
-                refusal.get_or_insert(reply);
+                return Ok(None);
             }
         }
-        refusal.map_or(Ok(Flow::Next), |refusal| self.judge(&refusal))
+        Ok(Some(replies))
+    }
+
+    /// However many say no, it is the refusal of one message: the count must not end the connection before the last has
+    /// been heard.
+    fn judge_each(&mut self, replies: &[Reply]) -> io::Result<Flow> {
+        let refusal = replies.iter().find(|reply| !reply.is_positive());
+        refusal.map_or(Ok(Flow::Next), |refusal| self.judge(refusal))
     }
 
     /// Keeps account of a message whose outcome is known, and is about to be said.
@@ -350,8 +428,8 @@ impl<S: Stream> Channel<S> {
         match delivered {
             Some(Delivered { id, octets, .. }) if outcome.is_positive() => {
                 log::info!("[{}] {id} accepted: {octets} octets, {recipients} recipients", self.context.connection);
-                self.shared.counters.accepted_messages.add(1);
                 self.shared.counters.accepted_octets.add(*octets);
+                self.account_for_message(Some(outcome));
                 (self.errors, self.junk, self.overshoot) = (0, 0, 0);
                 self.unconfirmed = Some(*id);
             }
@@ -370,7 +448,7 @@ impl<S: Stream> Channel<S> {
     /// A message is refused after its content was read.
     fn lose(&mut self, refusal: &Reply) {
         log::info!("[{}] message refused: {refusal}", self.context.connection);
-        self.shared.counters.refused_messages.add(1);
+        self.account_for_message(Some(refusal));
         self.reset();
         self.activity.end_message();
     }
@@ -411,10 +489,17 @@ impl<S: Stream> Channel<S> {
     }
 }
 
+/// The reply that says what became of a message for which each recipient has one: that it was accepted, if any says so.
+fn outcome(replies: &[Reply]) -> Reply {
+    let accepted = replies.iter().find(|reply| reply.is_positive());
+    accepted.or(replies.first()).cloned().unwrap_or(Reply::LOCAL_ERROR)
+}
+
 fn overflow_reply(overflow: Overflow) -> Reply {
     match overflow {
         Overflow::TooBig => TOO_BIG,
-        Overflow::NoRoom => NO_ROOM,
-        Overflow::NotStored => NOT_STORED,
+        Overflow::NoRoom => Reply::NO_STORAGE,
+        Overflow::NotStored => Reply::NOT_STORED,
+        Overflow::Unwanted => Reply::LOCAL_ERROR,
     }
 }

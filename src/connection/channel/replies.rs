@@ -1,6 +1,6 @@
 //! Replies on their way out, and the end of a connection.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use super::{Channel, Flow};
@@ -25,6 +25,7 @@ impl<S: Stream> Channel<S> {
         }
         let Some(goodbye) = self.count(reply) else { return Ok(Flow::Next) };
         log::info!("[{}] {goodbye}", self.context.connection);
+        self.begin_last_word();
         self.say(&goodbye)?;
         Ok(Flow::Close)
     }
@@ -41,6 +42,7 @@ impl<S: Stream> Channel<S> {
 
     fn say_as(&mut self, reply: &Reply, render: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         log::trace!("[{}] S: {reply}", self.context.connection);
+        self.account(reply);
         if self.say_as_scripted(reply)? {
             return Ok(());
         }
@@ -54,6 +56,7 @@ impl<S: Stream> Channel<S> {
     /// RFC 4954 section 4.
     #[cfg(feature = "auth")]
     pub(super) fn say_challenge(&mut self, challenge: &str) -> io::Result<()> {
+        self.account(&Reply::bare(334, "".into()));
         for part in ["334 ", challenge, "\r\n"] {
             self.replies.extend_from_slice(part.as_bytes());
         }
@@ -70,12 +73,20 @@ impl<S: Stream> Channel<S> {
         if self.replies.is_empty() {
             return Ok(());
         }
+        if self.is_slowed() {
+            return self.flush_slowly();
+        }
         let now = Instant::now();
         self.activity.set_wait(Wait::Write(now));
         self.input.stream_mut().allow_write(now, self.shared.command_timeout());
         let written = self.input.answer(&self.replies);
         self.activity.set_wait(Wait::None);
-        written?;
+        if let Err(e) = written {
+            if e.kind() == ErrorKind::TimedOut {
+                self.shared.counters.timeouts.reply.add(1);
+            }
+            return Err(e);
+        }
         self.replies.clear();
         self.unconfirmed = None;
         Ok(())
@@ -91,7 +102,14 @@ impl<S: Stream> Channel<S> {
         Ok(())
     }
 
+    /// Ends the connection with a reply to nothing that the client has said.
     pub(super) fn close_with(&mut self, reply: Reply) -> io::Result<()> {
+        self.begin_last_word();
+        self.close_after(reply)
+    }
+
+    /// Ends the connection with a reply to the last command.
+    pub(super) fn close_after(&mut self, reply: Reply) -> io::Result<()> {
         self.say(&reply)?;
         self.close()
     }

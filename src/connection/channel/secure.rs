@@ -51,6 +51,7 @@ impl<S: Stream> Channel<S> {
         };
         let acceptor = tls.acceptor();
         let now = Instant::now();
+        let begun = self.observed_now();
         let deadline = now + self.shared.command_timeout().min(HANDSHAKE_TIMEOUT);
         self.activity.set_wait(Wait::Read(now));
         let stream = self.input.stream_mut();
@@ -60,15 +61,20 @@ impl<S: Stream> Channel<S> {
         let who = format_args!("[{}] TLS acceptor", self.context.connection);
         let established = guarded(&self.shared.counters.panics, who, || stream.start_tls(&*acceptor))
             .unwrap_or_else(|| Err(io::Error::other("the TLS acceptor panicked")));
-        self.activity.set_wait(Wait::None);
-        let info = established?;
+        let was_given_up = !self.activity.set_wait(Wait::None);
+        let info = established.inspect_err(|e| {
+            // TLS libraries do not say that it was the time, or each in a way of its own.
+            let is_late = was_given_up || Instant::now() >= deadline;
+            self.account_for_handshake(Some(e), is_late, begun);
+        })?;
         log::debug!("[{}] TLS established", self.context.connection);
         self.record.event(format_args!("TLS established"));
         self.context.tls = Some(info.into());
+        self.account_for_handshake(None, false, begun);
         Ok(())
     }
 
-    /// XCLIENT: what it says of the client takes the permit of what the connection does, and the session begins anew.
+    /// XCLIENT: what it says about the client replaces what the connection says, and the session begins anew.
     pub(super) fn xclient(&mut self, argument: &[u8]) -> io::Result<Flow> {
         if !self.may_xclient {
             return self.answer(NOT_OFFERED);
@@ -85,9 +91,10 @@ impl<S: Stream> Channel<S> {
         if self.context.peer.ip() != before {
             match self.shared.addresses.take(&self.context.peer) {
                 Ok(permit) => self.permit = permit,
-                Err(reply) => {
+                Err(why) => {
+                    let reply = why.reply();
                     log::info!("[{}] XCLIENT for {} refused: {reply}", self.context.connection, self.context.peer);
-                    self.shared.counters.refused_connections.add(1);
+                    why.counter(&self.shared.counters).add(1);
                     self.say(&reply)?;
                     return Ok(Flow::Close);
                 }
@@ -108,6 +115,7 @@ impl<S: Stream> Channel<S> {
         self.context.state = SessionState::default();
         log::debug!("[{}] XCLIENT: the client is {}", self.context.connection, self.context.peer);
         if let Err(reply) = self.session.connect(&self.context) {
+            self.shared.counters.refused_connections.session.add(1);
             self.say(&reply.into_refusal())?;
             return Ok(Flow::Close);
         }
@@ -117,7 +125,7 @@ impl<S: Stream> Channel<S> {
     }
 }
 
-/// Puts what XCLIENT says of one end in the permit of what was known.
+/// Replaces what was known of one end with what XCLIENT says.
 fn replace(end: &mut Endpoint, address: Option<Option<IpAddr>>, port: Option<Option<u16>>) {
     let before = end.socket_addr();
     let ip = match (address, before) {

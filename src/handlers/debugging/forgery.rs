@@ -1,8 +1,7 @@
-//! Lines of a message that read like ours: the frame around a message, and the header with the client's address.
+//! Lines of a message that look like the server's: the frame around a message, and the header with the client's address.
 //!
-//! "Reads like" is what somebody sees who looks at a terminal: characters without width, blanks of any kind and the many
-//! dashes of Unicode make no difference to that, nor does the case of letters or a letter of another script in the place of
-//! one of ours.
+//! A line looks the same to somebody at a terminal whatever zero-width characters, kinds of blanks, dashes of Unicode,
+//! case, or similar letters of other scripts it has.
 
 /// What the frame lines say between their dashes.
 const WORDS: [&[u8]; 2] = [b"messagefollows", b"endmessage"];
@@ -201,8 +200,8 @@ fn is_dash(c: char) -> bool {
     )
 }
 
-/// Whether a character takes no room: those that Unicode calls default ignorable, what else is of the category "format", and
-/// marks that stand on the character before.
+/// Whether a character takes no room: those that Unicode calls default ignorable, what else is of the category
+/// "format", and marks that stand on the character before.
 fn is_unseen(c: char) -> bool {
     matches!(
         c,

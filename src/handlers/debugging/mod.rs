@@ -18,17 +18,17 @@ const FOOT: &str = "------------ END MESSAGE ------------";
 /// How much is read at once.
 const PIECE: usize = 64 * 1024;
 
-/// So many octets of a line are held back while it may become one that reads like ours. One that still may is printed as if
-/// it did.
+/// So many octets of a line are held back while it may become one that reads like ours. One that still may is printed
+/// as if it did.
 const HELD: usize = 1024;
 
 /// Prints each message and discards it: what smtpd's `DebuggingServer` did.
 ///
-/// Between the two frame lines that smtpd printed it prints the options of MAIL if there are any, the headers, an `X-Peer:`
-/// line with the client's address, and the body. What the client sent is [`Escaped`], line by line, and a line of the
-/// message that reads like a frame line is printed with its first dash as `\x2d`, even if it differs by blanks, characters
-/// without width, other dashes or letters of other scripts. An `X-Peer:` header of the client comes after the server's. So a
-/// message can neither forge output nor control the terminal.
+/// Between the two frame lines that smtpd printed, it prints the options of MAIL if there are any, the headers, an
+/// `X-Peer:` line with the client's address, and the body. What the client sent is [`Escaped`], line by line. A line of
+/// the message that looks like a frame line is printed with its first dash as `\x2d`, even if it differs in blanks,
+/// zero-width characters, other dashes, or letters of other scripts. An `X-Peer:` header of the client comes after the
+/// server's. So a message can neither forge output nor control the terminal.
 ///
 /// It accepts the message when the output is flushed. If that fails (a full disk, a closed pipe), the client gets
 /// `451 4.3.0`. Nothing is durable.
@@ -89,9 +89,9 @@ fn print(out: &mut impl Write, mail: &Envelope) -> io::Result<()> {
     writeln!(out, "{FOOT}")
 }
 
-/// Prints line by line, with the client's address where the headers end, or above a header of the client's own that claims
-/// to be it. A line may be as long as the message, so it is not gathered first; and a piece of the content may end anywhere,
-/// within a character too.
+/// Prints line by line, with the client's address where the headers end, or above a header of the client's own that
+/// claims to be it. A line may be as long as the message, so it is not gathered first; and a piece of the content may
+/// end anywhere, within a character too.
 fn print_content(out: &mut impl Write, mut content: impl Read, peer: &str) -> io::Result<()> {
     let mut printer = Printer { out, peer: Some(peer), at: At::Start };
     let mut buffer = vec![0; HELD + 1 + PIECE];
@@ -157,8 +157,8 @@ impl<W: Write> Printer<'_, W> {
         writeln!(self.out)
     }
 
-    /// Prints a part of a line that nothing was held back of before, or all that is left of it if it `is_whole`. Gives how
-    /// many octets at its end are held back until it is known what follows.
+    /// Prints a part of a line that nothing was held back of before, or all that is left of it if it `is_whole`. Gives
+    /// how many octets at its end are held back until it is known what follows.
     fn part(&mut self, mut octets: &[u8], is_whole: bool) -> io::Result<usize> {
         while self.at != At::Middle {
             // One more may be the CR of the line end.

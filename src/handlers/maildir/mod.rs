@@ -5,49 +5,44 @@ use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::config::Config;
 use crate::content::spool::is_out_of_resources;
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
-use crate::server::pool::Pool;
+use crate::stats::outage::Outage;
 use crate::syntax::parameter::Body;
-use crate::syntax::reply::{Reply, Status};
+use crate::syntax::reply::Reply;
 
 mod flush;
 mod folders;
 mod names;
 
+use super::delivery_pool::{Answer, DeliveryPool};
 use folders::Folders;
 
 /// More would wait for the same disk, and gain nothing.
 const MAX_WRITERS: usize = 64;
 
-const DISK_FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
-
 /// Stores each message as a file in a Maildir, and accepts it when it is on disk.
 ///
-/// A message is written to `tmp`, flushed to the disk, moved to `new`, and the folder is flushed as well; only then does
-/// the client get its 250. If anything fails, the client gets a 4xx and keeps its copy, and nothing is left in `new`. A crash
-/// at any moment leaves each accepted message whole in `new`; at most an unfinished one stays in `tmp`, where no reader looks.
-/// If the crash comes before the client has its 250, the client will send the message again. On a file system that does not
-/// keep what it has flushed, no program can promise this.
+/// A message is written to `tmp`, flushed to the disk, moved to `new`, and the folder is flushed as well; only then
+/// does the client get its 250. If anything fails, the client gets a 4xx and keeps its copy, and nothing is left in
+/// `new`. A crash at any moment leaves each accepted message whole in `new`; at most an unfinished file stays in `tmp`,
+/// where no reader looks. If the crash comes before the client has its 250, the client sends the message again. None of
+/// this holds on a file system that does not keep what it has flushed.
 ///
-/// A file begins with `Return-Path:`, a `Delivered-To:` for each recipient, and `Received:`; then comes the message. Lines
-/// end with LF, as readers of Maildirs expect: see [`crlf`](Maildir::crlf).
+/// A file begins with `Return-Path:`, a `Delivered-To:` for each recipient, and `Received:`; then comes the message.
+/// Lines end with LF, as readers of Maildirs expect: see [`crlf`](Maildir::crlf).
 ///
-/// `tmp`, `new` and `cur` are held open, and only ever used by way of that: nobody can lead the messages elsewhere with a
-/// link. If one of them is moved or replaced, messages are refused with `451 4.3.0` until the folders are good again; what
-/// takes a folder's place is looked at as at the start. A file system cannot be unmounted meanwhile.
+/// `tmp`, `new` and `cur` are held open and used only through these descriptors, so nobody can divert messages with a
+/// link. If one of them is moved or replaced, messages are refused with `451 4.3.0` until the folders are valid again;
+/// a folder that takes its place is checked as at the start. The file system cannot be unmounted meanwhile.
 ///
-/// Messages that arrive at the same time are stored in parallel, each by a thread of its own, and flushed together:
-/// sixty-four clients wait little longer than one. Several servers and processes may share one Maildir, since names are
-/// unique.
+/// Messages that arrive at the same time are stored in parallel, up to 64 at a time, and flushed together, so that many
+/// clients wait little longer than one. Several servers and processes may share one Maildir, since names are unique.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::Maildir};
@@ -59,14 +54,7 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 #[derive(Clone)]
 pub struct Maildir {
     store: Arc<Writer>,
-    // Clones share the threads too.
-    writers: Arc<Pool<Job>>,
-}
-
-/// A message to be stored by a thread of its own.
-struct Job {
-    store: Arc<Writer>,
-    delivery: Delivery,
+    writers: DeliveryPool<Arc<Writer>>,
 }
 
 struct Writer {
@@ -76,29 +64,24 @@ struct Writer {
     host: String,
     crlf: bool,
     once: bool,
-    // So that a full disk is logged once, and not for each message that it refuses.
-    is_failing: AtomicBool,
+    outage: Outage,
 }
 
 impl Maildir {
-    /// The Maildir at `folder`, made if it is not there.
+    /// Opens the Maildir at `folder`, or creates it.
     ///
-    /// Files that a crash left in its `tmp` over 36 hours ago are removed: those that a `Maildir` has named, and no others.
+    /// Files that a crash left in its `tmp` over 36 hours ago are removed, but only those that a `Maildir` has named.
     ///
     /// # Errors
-    /// Those of making the folders and of looking into them. [`InvalidInput`](io::ErrorKind::InvalidInput) if the folder,
-    /// or its `tmp`, `new` or `cur`, is a link or no folder, or belongs to somebody else than the process's user or root;
-    /// above the Maildir there may be links.
+    /// Creating and reading the folders may fail. [`InvalidInput`](io::ErrorKind::InvalidInput) if the folder, or its
+    /// `tmp`, `new` or `cur`, is a link or not a folder, or belongs to another user than the process's and root. The
+    /// path above the Maildir may have links.
     pub fn create(folder: impl AsRef<Path>) -> io::Result<Maildir> {
         let path = folder.as_ref();
         let folders = Folders::create(path)?;
         folders.remove_abandoned()?;
-        let writers = Pool::new(MAX_WRITERS, Config::default().worker_stack, |Job { store, delivery }: Job| {
-            let (mail, answer) = delivery.take();
-            answer.respond(store.take(&mail));
-        });
         let store = Writer::new(path.to_owned(), Some(Arc::new(folders)));
-        Ok(Maildir { store: Arc::new(store), writers: Arc::new(writers) })
+        Ok(Maildir { store: Arc::new(store), writers: DeliveryPool::new(MAX_WRITERS) })
     }
 
     /// Whether lines are stored with CRLF, exactly as they arrived, instead of LF. Default: false.
@@ -107,13 +90,14 @@ impl Maildir {
         self
     }
 
-    /// Whether a message that is there already is accepted without storing it again. Use this if your program cannot know
-    /// whether it stored a message before it was killed, as a worker that takes messages off a queue. Default: false.
+    /// Whether a message that is stored already is accepted without storing it again. Use this if your program cannot
+    /// know whether it stored a message before it was killed, such as a worker that takes messages off a queue.
+    /// Default: false.
     ///
-    /// Files are then named after the message: the time when it arrived, its [`id`](Envelope::id), and the name of the server
-    /// that received it. A message is there if `new` or `cur` has a file of that name, with any flags; one that was removed is
-    /// not. If several processes store a message at the same time, there is one file. Each message needs a look through `cur`,
-    /// which takes a millisecond for some thousand files.
+    /// Files are then named after the message: the time when it arrived, its [`id`](Envelope::id), and the name of the
+    /// server that received it. A message counts as stored if `new` or `cur` has a file of that name, with any flags;
+    /// one that was removed does not. If several processes store a message at the same time, there is one file. Each
+    /// message needs a search through `cur`, which takes a millisecond for some thousand files.
     pub fn once(mut self, once: bool) -> Maildir {
         self.store = Arc::new(Writer { once, ..self.store.again() });
         self
@@ -122,14 +106,11 @@ impl Maildir {
 
 impl Handler for Maildir {
     fn process_message(&mut self, mail: Envelope) -> Response {
-        self.store.take(&mail)
+        self.store.answer(&mail)
     }
 
     fn process_delivery(&mut self, delivery: Delivery) {
-        if let Err((Job { store, delivery }, _)) = self.writers.submit(Job { store: self.store.clone(), delivery }) {
-            let (mail, answer) = delivery.take();
-            answer.respond(store.take(&mail));
-        }
+        self.writers.process(self.store.clone(), delivery);
     }
 }
 
@@ -139,34 +120,35 @@ impl Debug for Maildir {
     }
 }
 
-impl Writer {
-    fn new(path: PathBuf, folders: Option<Arc<Folders>>) -> Writer {
-        let host = names::of_host(&gethostname::gethostname().to_string_lossy());
-        let (folders, is_failing) = (Mutex::new(folders), AtomicBool::new(false));
-        Writer { path, folders, host, crlf: false, once: false, is_failing }
-    }
-
-    /// With the same settings, which are about to be changed.
-    fn again(&self) -> Writer {
-        Writer { crlf: self.crlf, once: self.once, ..Writer::new(self.path.clone(), self.folders.lock().clone()) }
-    }
-
-    fn take(&self, mail: &Envelope) -> Response {
+impl Answer for Arc<Writer> {
+    fn answer(&self, mail: &Envelope) -> Response {
         match self.store(mail) {
             Ok(()) => {
-                if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed) {
+                if self.outage.ends() {
                     log::warn!("{} can be written to again", self.path.display());
                 }
                 Reply::ok()
             }
             Err(e) => {
-                if !self.is_failing.swap(true, Ordering::Relaxed) {
+                if self.outage.begins("disk") {
                     log::error!("cannot store messages in {}: {e}", self.path.display());
                 }
-                if is_out_of_resources(&e) { DISK_FULL } else { FAILED }
+                if is_out_of_resources(&e) { Reply::NO_STORAGE } else { Reply::NOT_STORED }
             }
         }
         .into()
+    }
+}
+
+impl Writer {
+    fn new(path: PathBuf, folders: Option<Arc<Folders>>) -> Writer {
+        let host = names::of_host(&gethostname::gethostname().to_string_lossy());
+        Writer { path, folders: Mutex::new(folders), host, crlf: false, once: false, outage: Outage::default() }
+    }
+
+    /// With the same settings, which are about to be changed.
+    fn again(&self) -> Writer {
+        Writer { crlf: self.crlf, once: self.once, ..Writer::new(self.path.clone(), self.folders.lock().clone()) }
     }
 
     fn store(&self, mail: &Envelope) -> io::Result<()> {

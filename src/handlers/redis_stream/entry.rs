@@ -1,10 +1,9 @@
-//! What a message is as an entry of a stream, and back again.
+//! A message as an entry of a stream, and back.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +11,10 @@ use crate::config::MAX_AUTH_LINE;
 use crate::content::Content;
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
-use crate::envelope::{Endpoint, Envelope, MessageId, Protocol, Recipient};
+use crate::envelope::{Endpoint, Envelope, Recipient};
 use crate::session::is_identity;
 use crate::syntax::address::is_helo_name;
+use crate::syntax::number;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
 
 /// What [`fields`] makes and [`read`] understands.
@@ -29,8 +29,6 @@ const MAX_TLS_NAME: usize = 255;
 const MAX_CERTIFICATE: usize = (1 << 24) - 1;
 /// The longest command line, whichever extensions a program adds.
 const MAX_PARAMETERS: usize = MAX_AUTH_LINE;
-/// The paths of Unix sockets, on any system.
-const MAX_SOCKET_PATH: usize = 108;
 
 type Field<'a> = (&'static str, Cow<'a, [u8]>);
 
@@ -42,8 +40,8 @@ fn fields(mail: &Envelope) -> Vec<Field<'_>> {
         ("version", VERSION.as_bytes().into()),
         ("id", owned(mail.id.to_string())),
         ("received_at", owned(received_at.as_nanos().to_string())),
-        ("peer", endpoint(&mail.peer)),
-        ("local", endpoint(&mail.local)),
+        ("peer", Cow::Owned(mail.peer.to_octets())),
+        ("local", Cow::Owned(mail.local.to_octets())),
         ("hostname", mail.hostname.as_bytes().into()),
         ("helo", mail.helo.as_bytes().into()),
         ("protocol", owned(mail.protocol.to_string())),
@@ -63,14 +61,6 @@ fn fields(mail: &Envelope) -> Vec<Field<'_>> {
     fields
 }
 
-fn endpoint(endpoint: &Endpoint) -> Cow<'_, [u8]> {
-    Cow::Owned(match endpoint {
-        // Not Display's: a path is octets.
-        Endpoint::Unix(Some(path)) => [b"unix:", path.as_os_str().as_encoded_bytes()].concat(),
-        other => other.to_string().into_bytes(),
-    })
-}
-
 fn recipients(recipients: &[Recipient]) -> Vec<u8> {
     let mut out = Vec::new();
     for recipient in recipients {
@@ -84,7 +74,8 @@ fn netstring(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(format!("{}:{text},", text.len()).as_bytes());
 }
 
-/// A command of Redis's protocol whose last arguments are the fields of a message: `words`, then names and values in turn.
+/// A command of Redis's protocol whose last arguments are the fields of a message: `words`, then names and values in
+/// turn.
 ///
 /// The content is in memory once, as a part of it; redis's own [`Cmd`](redis::Cmd) would have it there three times.
 pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
@@ -115,7 +106,7 @@ pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Whether it can stand in a header or a log as it is, and is no longer than so many octets.
+/// Whether it is safe in a header or a log, and has at most `max` octets.
 fn is_text(text: &str, max: usize) -> bool {
     text.len() <= max && !text.chars().any(char::is_control)
 }
@@ -126,15 +117,15 @@ fn bulk(out: &mut Vec<u8>, octets: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Why an entry is no message: see [`RedisStream::read`](super::RedisStream::read).
+/// Why an entry is not a message: see [`RedisStream::read`](super::RedisStream::read).
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RedisEntryError {
-    /// A field that every message has is not there; its name.
+    /// A field that every message has is missing; its name.
     Missing(&'static str),
-    /// A field's value is none that it can have; its name.
+    /// A field has an invalid value; its name.
     Invalid(&'static str),
-    /// It was written in another format, by a version of this crate that knows better.
+    /// The entry has another format, of a later version of this crate; its number.
     Version(String),
 }
 
@@ -163,11 +154,8 @@ where
     if version != VERSION {
         return Err(RedisEntryError::Version(version));
     }
-    let received_at = fields.parsed("received_at", |text| {
-        // Digits only, since `parse` would take a sign.
-        let nanos = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
-    })?;
+    let received_at = fields
+        .parsed("received_at", |text| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(number::parse(text)?)))?;
     let offered = everything(received_at);
     let parameters = fields.parsed("mail_options", |text| {
         let fits = text.len() <= MAX_PARAMETERS;
@@ -177,12 +165,12 @@ where
     let is_tls = fields.optional("tls", |text| text == "yes")?.is_some();
     let tls = is_tls.then(|| fields.tls()).transpose()?.map(Arc::new);
     Ok(Envelope {
-        id: fields.parsed("id", message_id)?,
+        id: fields.parsed("id", |text| text.parse().ok())?,
         peer: fields.endpoint("peer")?,
         local: fields.endpoint("local")?,
         hostname: fields.parsed("hostname", |name| is_helo_name(name.as_bytes()).then(|| name.into()))?,
         helo: fields.parsed("helo", |name| (name.is_ascii() && name.len() <= MAX_HELO).then(|| name.into()))?,
-        protocol: fields.parsed("protocol", protocol)?,
+        protocol: fields.parsed("protocol", |text| text.parse().ok())?,
         tls,
         identity: fields.optional("identity", is_identity)?.map(Into::into),
         reverse_path: fields.parsed("mail_from", |text| text.parse().ok())?,
@@ -197,7 +185,7 @@ where
     })
 }
 
-/// A server has accepted the parameters at that time: whatever it offered.
+/// Any parameter is allowed that a server may have accepted at that time.
 fn everything(at: SystemTime) -> Offered<'static> {
     Offered {
         size: true,
@@ -217,23 +205,6 @@ fn everything(at: SystemTime) -> Offered<'static> {
     }
 }
 
-fn message_id(text: &str) -> Option<MessageId> {
-    let mut parts = text.splitn(3, '-');
-    Some(MessageId {
-        server: u64::from_str_radix(parts.next()?, 16).ok()?,
-        connection: parts.next()?.parse().ok()?,
-        message: parts.next()?.parse().ok()?,
-    })
-    // Two texts for one id would make two messages of one.
-    .filter(|id| id.to_string() == text)
-}
-
-fn protocol(name: &str) -> Option<Protocol> {
-    let is = |bits: u8, bit: u8| bits & bit != 0;
-    let all = (0..32).map(|bits| Protocol::of(is(bits, 1), is(bits, 2), is(bits, 4), is(bits, 8), is(bits, 16)));
-    all.into_iter().find(|protocol| protocol.to_string() == name)
-}
-
 fn read_recipients(mut text: &str, offered: Offered<'_>, smtputf8: bool) -> Option<Vec<Recipient>> {
     let mut recipients = Vec::new();
     while !text.is_empty() {
@@ -246,25 +217,12 @@ fn read_recipients(mut text: &str, offered: Offered<'_>, smtputf8: bool) -> Opti
 
 fn read_netstring<'a>(text: &mut &'a str) -> Option<&'a str> {
     let (length, rest) = text.split_once(':')?;
-    // Digits only, since `parse` would take a sign.
-    let length = length.bytes().all(|b| b.is_ascii_digit()).then(|| length.parse().ok()).flatten()?;
-    let (value, rest) = rest.split_at_checked(length)?;
+    let (value, rest) = rest.split_at_checked(number::parse(length)?)?;
     *text = rest.strip_prefix(',')?;
     Some(value)
 }
 
-#[cfg(unix)]
-fn unix_path(octets: &[u8]) -> Option<Arc<Path>> {
-    use std::os::unix::ffi::OsStrExt;
-    Some(Path::new(std::ffi::OsStr::from_bytes(octets)).into())
-}
-
-#[cfg(not(unix))]
-fn unix_path(octets: &[u8]) -> Option<Arc<Path>> {
-    str::from_utf8(octets).ok().map(|path| Path::new(path).into())
-}
-
-/// The fields of an entry, in whichever order they came, and others beside them.
+/// The fields of an entry, in any order, unknown ones included.
 struct Fields(HashMap<Vec<u8>, Vec<u8>>);
 
 impl Fields {
@@ -272,7 +230,7 @@ impl Fields {
         self.0.remove(name.as_bytes()).ok_or(RedisEntryError::Missing(name))
     }
 
-    /// A text, which may come to stand in a header: none of a message's has a control character, whatever else it is.
+    /// A text. It may be put into a header, so it must not have control characters; no field of a message has.
     fn text(&mut self, name: &'static str) -> Result<String, RedisEntryError> {
         let text = String::from_utf8(self.octets(name)?).ok().filter(|text| is_text(text, usize::MAX));
         text.ok_or(RedisEntryError::Invalid(name))
@@ -295,18 +253,13 @@ impl Fields {
     }
 
     fn endpoint(&mut self, name: &'static str) -> Result<Endpoint, RedisEntryError> {
-        let octets = self.octets(name)?;
-        match octets.strip_prefix(b"unix:") {
-            Some(b"") => Some(Endpoint::Unix(None)),
-            Some(path) if path.len() > MAX_SOCKET_PATH || path.contains(&0) => None,
-            Some(path) => unix_path(path).map(|path| Endpoint::Unix(Some(path))),
-            None if octets == b"unknown" => Some(Endpoint::Unknown),
-            None => str::from_utf8(&octets).ok().and_then(|text| text.parse().ok()).map(Endpoint::named),
+        match Endpoint::from_octets(&self.octets(name)?) {
+            Ok(Endpoint::Tcp(address)) => Ok(Endpoint::named(address)),
+            endpoint => endpoint.map_err(|_| RedisEntryError::Invalid(name)),
         }
-        .ok_or(RedisEntryError::Invalid(name))
     }
 
-    /// What is told of a TLS session, but for its channel bindings, which mean nothing elsewhere.
+    /// The facts of a TLS session, without its channel bindings, which have no meaning elsewhere.
     fn tls(&mut self) -> Result<TlsInfo, RedisEntryError> {
         let is_name = |text: &str| text.len() <= MAX_TLS_NAME;
         let client_certificate = self.0.remove(&b"tls_client_certificate"[..]);
@@ -326,8 +279,10 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::{MessageId, Protocol};
     use proptest::prelude::*;
     use std::net::SocketAddr;
+    use std::path::Path;
 
     fn envelope(content: &[u8]) -> Envelope {
         let received_at = SystemTime::UNIX_EPOCH + Duration::new(1_800_000_000, 123_456_789);
@@ -409,15 +364,6 @@ mod tests {
         let back = read(entry(&mail)).unwrap();
         assert_eq!(format!("{back:?}"), format!("{mail:?}"));
         assert!(back.content().is_empty());
-    }
-
-    #[test]
-    fn every_protocol_has_its_name() {
-        for bits in 0..32 {
-            let one = Protocol::of(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0, bits & 8 != 0, bits & 16 != 0);
-            assert_eq!(protocol(&one.to_string()), Some(one));
-        }
-        assert_eq!(protocol("esmtp"), None);
     }
 
     const NAMES: [&str; 13] = [

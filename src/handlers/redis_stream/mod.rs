@@ -4,15 +4,12 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use crate::config::Config;
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
-use crate::server::pool::Pool;
+use crate::stats::outage::Outage;
 use crate::syntax::escaped::Escaped;
-use crate::syntax::reply::{Reply, Status};
+use crate::syntax::reply::Reply;
 
 mod entry;
 mod link;
@@ -22,36 +19,35 @@ pub use entry::RedisEntryError;
 use link::{ADD, AddError, Links};
 use settings::Settings;
 
+use super::delivery_pool::{Answer, DeliveryPool};
+
 /// Redis serves one command at a time. What is gained beyond a few is that it flushes once for all who wait.
 const MAX_SENDERS: usize = 16;
-
-const FULL: Reply = Reply::fixed(452, Status::new(4, 3, 1), "Insufficient storage, try again later");
-const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the message, try again later");
 
 /// Puts each message into a Redis stream, and accepts it when Redis has it.
 ///
 /// Several servers on several machines may share a stream. Workers take the messages off, to store or relay them:
-/// [`scaling_out`](crate::guide::scaling_out) shows the whole setup, and what is lost when a part fails. It needs Redis 6.2 or
-/// later, or Valkey.
+/// [`scaling_out`](crate::guide::scaling_out) shows the whole setup, and what is lost when a part fails. It needs Redis
+/// 6.2 or later, or Valkey.
 ///
 /// # What 250 means
 ///
 /// Redis has answered that the entry is in the stream. That is as durable as Redis is: with `appendonly yes` and
-/// `appendfsync always` the entry is on Redis's disk by then; with Redis's defaults it may be lost with the process or the
-/// machine. `maxmemory-policy` must be `noeviction`, or Redis may delete the stream.
+/// `appendfsync always` the entry is on Redis's disk by then; with Redis's defaults it may be lost with the process or
+/// the machine. `maxmemory-policy` must be `noeviction`, or Redis may delete the stream.
 /// [`wait_replicas`](RedisStream::wait_replicas) asks for copies on other machines as well.
 ///
 /// If anything fails, the client gets a 4xx and keeps its copy: `452 4.3.1` if the stream is at its
 /// [capacity](RedisStream::capacity) or Redis is at its `maxmemory`; `451 4.3.0` if Redis is down, hangs, refuses
-/// the password, is a replica, has a full disk, or for any other reason. The log has one line when the trouble begins, with
-/// what to do about it, and one when it is over. No entry is ever trimmed: that would lose mail that was accepted.
+/// the password, is a replica, has a full disk, or for any other reason. The log has one line when this begins, with
+/// what to do about it, and one when it ends. No entry is ever trimmed, because that would lose accepted mail.
 ///
 /// If Redis takes a message and its answer is lost, the client gets a 451 and sends the message again: it arrives twice,
-/// as two messages with an id each. This handler tries again itself only if it is certain that nothing was done.
+/// as two messages with an id each. This handler itself tries again only if Redis certainly did nothing.
 ///
 /// # Connections, memory and time
 ///
-/// It connects when there is a message, and again after a connection broke, so you can start the server before Redis.
+/// It connects when there is a message, and again after a connection breaks, so you can start the server before Redis.
 /// Messages that arrive at the same time use up to 16 connections, and one more for each of the server's
 /// [`consumers`](crate::Builder::consumers): with `appendfsync always` Redis flushes once for all that wait.
 /// A whole message is in memory while it is sent: at most 17 times [`data_size_limit`](crate::Builder::data_size_limit)
@@ -62,20 +58,20 @@ const FAILED: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Cannot store the 
 /// | field | value |
 /// |---|---|
 /// | `version` | `1` |
-/// | `id` | [`Envelope::id`]: the same for no two messages |
-/// | `received_at` | when its last octet came: nanoseconds since 1970, in decimal |
+/// | `id` | [`Envelope::id`], unique for each message |
+/// | `received_at` | when its last octet arrived, in nanoseconds since 1970, in decimal |
 /// | `peer`, `local` | the connection's ends: `192.0.2.1:40212`, `[2001:db8::1]:25`, `unix:` and a path, if it has one, `unknown` |
 /// | `hostname` | the server's name |
-/// | `helo` | the client's name, as it said |
+/// | `helo` | the name that the client gave in HELO or EHLO |
 /// | `protocol` | [`Protocol`](crate::Protocol) in upper case: `ESMTPSA` |
 /// | `mail_from` | the reverse-path without angle brackets; empty if it is null |
-/// | `mail_options` | the parameters of MAIL with a blank between, those of an [`Extension`](crate::Extension) too; often empty |
-/// | `recipients` | for each recipient two [netstrings](https://cr.yp.to/proto/netstrings.txt), `17:bob@example.org,0:,`: the address, and the parameters of RCPT with a blank between |
-/// | `content` | the message, to the octet |
-/// | `identity` | who the client is, if it has authenticated itself |
-/// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), so far as they are known |
+/// | `mail_options` | the parameters of MAIL separated by blanks, those of an [`Extension`](crate::Extension) too; often empty |
+/// | `recipients` | for each recipient two [netstrings](https://cr.yp.to/proto/netstrings.txt), `17:bob@example.org,0:,`: the address, and the parameters of RCPT separated by blanks |
+/// | `content` | the octets of the message |
+/// | `identity` | the user, if the client has authenticated |
+/// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), if they are known |
 ///
-/// [`read`](RedisStream::read) makes an [`Envelope`] of it. It knows nothing of the server's own extensions, so a
+/// [`read`](RedisStream::read) makes an [`Envelope`] of an entry. It does not know the server's own extensions, so a
 /// [`Proxy`](crate::handlers::Proxy) that is given such an envelope drops their parameters. Later versions may add fields.
 ///
 /// ```no_run
@@ -90,27 +86,20 @@ pub struct RedisStream {
     settings: Arc<Settings>,
     // Clones share the connections and the threads.
     shared: Arc<Shared>,
-    senders: Arc<Pool<Job>>,
-}
-
-/// A message to be put into the stream by a thread of its own.
-struct Job {
-    to: RedisStream,
-    delivery: Delivery,
+    senders: DeliveryPool<RedisStream>,
 }
 
 #[derive(Default)]
 struct Shared {
     links: Links,
-    // The advice of what is wrong now, so that an outage is logged once, and not for each message that it refuses.
-    outage: Mutex<Option<&'static str>>,
+    outage: Outage,
 }
 
 impl RedisStream {
-    /// A stream in the Redis at a URL: `redis://[[user]:password@]host[:port][/database]`, or
-    /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` also `rediss://`, whose certificate
-    /// has to be one that the system trusts. What is not a letter, digit or one of `-._~` in a user or password is written
-    /// with percent signs. Nothing is connected to yet.
+    /// A stream in the Redis at this URL: `redis://[[user]:password@]host[:port][/database]`, or
+    /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` also `rediss://`, for a
+    /// certificate that the system trusts. Percent-encode everything in a user or password that is not a letter, a
+    /// digit or one of `-._~`. It does not connect yet.
     ///
     /// # Errors
     /// [`RedisUrlError`] if the URL is invalid.
@@ -124,12 +113,8 @@ impl RedisStream {
             response_timeout: Duration::from_secs(30),
             replicas: None,
         };
-        let send = |Job { to, delivery }: Job| {
-            let (mail, answer) = delivery.take();
-            answer.respond(to.take(&mail));
-        };
-        let senders = Pool::new(MAX_SENDERS, Config::default().worker_stack, send);
-        Ok(RedisStream { settings: Arc::new(settings), shared: Arc::default(), senders: Arc::new(senders) })
+        let senders = DeliveryPool::new(MAX_SENDERS);
+        Ok(RedisStream { settings: Arc::new(settings), shared: Arc::default(), senders })
     }
 
     /// The stream's key. Default: `pillarbox`.
@@ -138,8 +123,8 @@ impl RedisStream {
         self
     }
 
-    /// How many entries the stream may have, including those that workers have taken and not yet deleted. Redis counts and
-    /// adds in one step, so several servers cannot exceed it together. Default: 100,000.
+    /// How many entries the stream may have, including those that workers have taken and not yet deleted. Redis counts
+    /// and adds in one step, so several servers cannot exceed it together. Default: 100,000.
     ///
     /// A worker must delete an entry when it is done with it (XDEL), not only acknowledge it.
     pub fn capacity(mut self, entries: u64) -> RedisStream {
@@ -160,8 +145,8 @@ impl RedisStream {
         self
     }
 
-    /// Accepts a message only when this many replicas have it too. After the timeout it answers `451 4.3.0` and removes the
-    /// entry. Default: it does not wait.
+    /// Accepts a message only when this many replicas have it too. After the timeout it answers `451 4.3.0` and removes
+    /// the entry. Default: it does not wait.
     ///
     /// The replicas then have it in memory, and on disk only if they flush as well. A failover may still choose a
     /// replica that does not have it: see [`scaling_out`](crate::guide::scaling_out).
@@ -173,38 +158,18 @@ impl RedisStream {
     /// Makes an envelope of an entry's fields, in any order. A worker can give it to a handler such as
     /// [`Maildir`](super::Maildir) or [`Proxy`](super::Proxy).
     ///
-    /// Everything is as it was received, except [`values`](Envelope::values), the [`transcript`](Envelope::transcript) and the
-    /// channel bindings of TLS, which are not in the stream. Unknown fields are ignored.
+    /// Everything is as it was received, except [`values`](Envelope::values), the [`transcript`](Envelope::transcript)
+    /// and the channel bindings of TLS, which are not in the stream. Unknown fields are ignored.
     ///
     /// # Errors
-    /// [`RedisEntryError`] if they are not those of a message: who can write to the stream cannot put a line into a header or
-    /// a path into a file's name by it. It names the field.
+    /// [`RedisEntryError`], with the field's name, if a field is missing or no server could have received it. So
+    /// anybody who can write to the stream cannot put a line into a header or a path into a file's name.
     pub fn read<N, V>(fields: impl IntoIterator<Item = (N, V)>) -> Result<Envelope, RedisEntryError>
     where
         N: AsRef<[u8]>,
         V: Into<Vec<u8>>,
     {
         entry::read(fields)
-    }
-
-    fn take(&self, mail: &Envelope) -> Response {
-        let outcome = self.add(mail);
-        let advice = outcome.as_ref().err().map(AddError::advice);
-        let before = std::mem::replace(&mut *self.shared.outage.lock(), advice);
-        match &outcome {
-            Ok(()) if before.is_some() => log::warn!("{self} takes messages again"),
-            Err(e) if before != advice => {
-                let why = e.to_string();
-                log::error!("cannot put messages into {self}: {}; {}", Escaped::new(why.as_bytes()), e.advice());
-            }
-            _ => {}
-        }
-        match outcome {
-            Ok(()) => Reply::ok(),
-            Err(e) if e.is_lack_of_room() => FULL,
-            Err(_) => FAILED,
-        }
-        .into()
     }
 
     fn add(&self, mail: &Envelope) -> Result<(), AddError> {
@@ -215,21 +180,39 @@ impl RedisStream {
     }
 }
 
+impl Answer for RedisStream {
+    fn answer(&self, mail: &Envelope) -> Response {
+        match self.add(mail) {
+            Ok(()) => {
+                if self.shared.outage.ends() {
+                    log::warn!("{self} takes messages again");
+                }
+                Reply::ok()
+            }
+            Err(e) => {
+                if self.shared.outage.begins(e.advice()) {
+                    let why = e.to_string();
+                    log::error!("cannot put messages into {self}: {}; {}", Escaped::new(why.as_bytes()), e.advice());
+                }
+                if e.is_lack_of_room() { Reply::NO_STORAGE } else { Reply::NOT_STORED }
+            }
+        }
+        .into()
+    }
+}
+
 impl Handler for RedisStream {
     fn process_message(&mut self, mail: Envelope) -> Response {
-        self.take(&mail)
+        self.answer(&mail)
     }
 
     fn process_delivery(&mut self, delivery: Delivery) {
-        if let Err((Job { to, delivery }, _)) = self.senders.submit(Job { to: self.clone(), delivery }) {
-            let (mail, answer) = delivery.take();
-            answer.respond(to.take(&mail));
-        }
+        self.senders.process(self.clone(), delivery);
     }
 }
 
 impl Display for RedisStream {
-    /// The stream and where it is, without user and password.
+    /// The stream and its server, without user and password.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let place = self.settings.client.get_connection_info().addr().to_string();
         let key = self.settings.key.as_bytes();
@@ -252,7 +235,7 @@ impl Debug for RedisStream {
     }
 }
 
-/// Why a text is no URL of a Redis. It does not repeat the URL, which may have a password in it.
+/// Why a URL of Redis is invalid. It does not repeat the URL, which may contain a password.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedisUrlError(String);
 

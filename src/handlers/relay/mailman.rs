@@ -1,30 +1,27 @@
-//! A handler that gives Mailman what is for its lists, and sends the rest on.
+//! A handler that gives Mailman the mail for its lists, and relays the rest.
 
 use std::fmt::{self, Debug, Formatter};
-use std::sync::Arc;
 
 use super::Relay;
 use super::proxy::Proxy;
-use super::route::Route;
+use super::route::{IDLE_CONNECTIONS, Route};
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
 use crate::session::SessionFactory;
 use crate::upstream::Upstream;
 
-const IDLE_CONNECTIONS: usize = 10;
-
 /// Gives Mailman 3 the mail for its lists and relays the rest: what smtpd's `MailmanProxy` did with Mailman 2.
 ///
-/// It asks Mailman's LMTP runner about each recipient first. Mailman knows its lists and their sub-addresses (`LIST-owner`,
-/// `LIST-join` ...), so you can add and remove lists without a restart; `LIST-admin` means `LIST-owner`. Mail for lists goes
-/// to Mailman, whoever sends it: Mailman decides who may post. Local parts that may lead elsewhere (`@`, `%`, `!`, `:`) are
-/// refused to strangers here as well. The [`Proxy`] gets the rest, with its rules for whom it relays. While Mailman does not
-/// answer, every recipient gets `451 4.4.1`, since nobody knows whose it is.
+/// It asks Mailman's LMTP runner about each recipient first. Mailman knows its lists and their sub-addresses
+/// (`LIST-owner`, `LIST-join` ...), so you can add and remove lists without a restart; `LIST-admin` means `LIST-owner`.
+/// Mail for lists goes to Mailman, whoever sends it: Mailman decides who may post. Local parts that may lead elsewhere
+/// (`@`, `%`, `!`, `:`) are refused to strangers here as well. The [`Proxy`] gets the rest, with its rules for whom it
+/// relays. While Mailman does not answer, every recipient gets `451 4.4.1`, because only Mailman knows which are lists.
 ///
 /// A message has one reply, which must be true for all its recipients. So lists and other recipients cannot share a
-/// transaction: those of the second kind get `452 4.5.3`, and the client sends them the message in another transaction. A
-/// server that [speaks LMTP](crate::Builder::lmtp) takes both at once, with a reply for each.
+/// transaction: recipients of the second kind get `452 4.5.3`, and the client sends the message to them in another
+/// transaction. A server that [speaks LMTP](crate::Builder::lmtp) takes both at once, with a reply for each.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::{Mailman, Proxy}};
@@ -42,31 +39,8 @@ impl Mailman {
     /// Uses the Mailman whose LMTP runner is at `lists` (`mta.lmtp_host` and `lmtp_port` in its `mailman.cfg`; by default
     /// localhost:8024), and leaves the rest to `others`.
     pub fn at(lists: impl Into<Upstream>, others: Proxy) -> Mailman {
-        let lists = Arc::new(Route::new(lists.into().lmtp(), IDLE_CONNECTIONS));
-        Mailman { relay: others.relay.with_lists(lists) }
+        Mailman { relay: others.relay.with_lists(Route::new(lists.into().lmtp(), IDLE_CONNECTIONS)) }
     }
 }
 
-impl Handler for Mailman {
-    fn process_message(&mut self, mail: Envelope) -> Response {
-        self.relay.send(&mail)
-    }
-
-    fn process_delivery(&mut self, delivery: Delivery) {
-        self.relay.send_apart(delivery);
-    }
-
-    fn session(&self) -> Option<SessionFactory> {
-        Some(self.relay.sessions())
-    }
-}
-
-impl Debug for Mailman {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailman")
-            .field("lists", &self.relay.lists.as_ref().map(|route| &route.upstream))
-            .field("upstream", &self.relay.upstream.upstream)
-            .field("policy", &self.relay.policy)
-            .finish_non_exhaustive()
-    }
-}
+handle_by_relay!(Mailman);

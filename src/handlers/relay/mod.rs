@@ -1,19 +1,45 @@
-//! What the proxies have in common: a client's transaction is one with the next server as well.
+//! What the relays have in common: a client's transaction runs on the next server at the same time.
 //!
 //! The session asks the next server about sender and recipients while the client waits; the handler sends the content on
 //! when it is complete. What the session has begun travels to the handler among the envelope's values.
 
+use std::fmt::{self, Formatter};
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::{Endpoint, Envelope, Recipient};
-use crate::server::pool::Pool;
 use crate::session::{Context, Session, SessionFactory};
 use crate::syntax::address::{ForwardPath, ReversePath};
 use crate::syntax::parameter::{MailParameters, RcptParameters};
 use crate::syntax::reply::{Reply, Status};
 use crate::upstream::Verdicts;
+
+/// Makes a handler of a type that has a [`Relay`] with its own settings.
+macro_rules! handle_by_relay {
+    ($handler:ident) => {
+        #[warn(clippy::missing_trait_methods)]
+        impl Handler for $handler {
+            fn process_message(&mut self, mail: Envelope) -> Response {
+                self.relay.process_message(mail)
+            }
+
+            fn process_delivery(&mut self, delivery: Delivery) {
+                self.relay.process_delivery(delivery);
+            }
+
+            fn session(&self) -> Option<SessionFactory> {
+                self.relay.session()
+            }
+        }
+
+        impl Debug for $handler {
+            fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                self.relay.describe(stringify!($handler), f)
+            }
+        }
+    };
+}
 
 pub(super) mod mailman;
 mod parameters;
@@ -23,6 +49,7 @@ pub(super) mod route;
 mod silence;
 mod survey;
 
+use super::delivery_pool::{Answer, DeliveryPool};
 use policy::{DENIED, Policy, has_route};
 use route::{BeginError, Route, UpstreamTransaction};
 
@@ -31,67 +58,42 @@ const MAX_SENDERS: usize = 10_000;
 
 const SEPARATELY: Reply = Reply::fixed(452, Status::new(4, 5, 3), "Lists and other recipients in separate messages");
 const NOT_SENT: Reply = Reply::fixed(451, Status::new(4, 5, 3), "Not sent, since others were refused");
-const ASTRAY: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 
-/// Where mail goes on to, and whose.
+/// Where mail is relayed to, and for whom.
 #[derive(Clone)]
 pub(super) struct Relay {
     pub upstream: Arc<Route>,
     /// Mailman, if its lists are asked for first.
     pub lists: Option<Arc<Route>>,
     pub policy: Arc<Policy>,
-    /// Whether the message is told the client's address, beside its Received line.
+    /// Whether the message gets an `X-Peer` header with the client's address.
     pub x_peer: bool,
-    senders: Arc<Pool<Job>>,
-}
-
-/// A message to be sent by a thread of its own.
-struct Job {
-    relay: Relay,
-    delivery: Delivery,
+    senders: DeliveryPool<Relay>,
 }
 
 impl Relay {
     pub fn new(upstream: Route) -> Relay {
-        let send = |Job { relay, delivery }: Job| {
-            let (mail, answer) = delivery.take();
-            answer.respond(relay.send(&mail));
-        };
         Relay {
             upstream: Arc::new(upstream),
             lists: None,
             policy: Arc::default(),
             x_peer: true,
-            senders: Arc::new(Pool::new(MAX_SENDERS, Config::default().worker_stack, send)),
+            senders: DeliveryPool::new(MAX_SENDERS),
         }
     }
 
     /// The same behind a Mailman, which is asked first.
-    pub fn with_lists(self, lists: Arc<Route>) -> Relay {
-        Relay { lists: Some(lists), ..self }
+    pub fn with_lists(self, lists: Route) -> Relay {
+        Relay { lists: Some(Arc::new(lists)), ..self }
     }
 
-    /// The hooks that ask the next server.
-    pub fn sessions(&self) -> SessionFactory {
-        let relay = self.clone();
-        SessionFactory::new(move |_| Asking(relay.clone()))
-    }
-
-    /// Sends a message on by another thread, so that a slow server holds up nobody but those who wait for it.
-    pub fn send_apart(&self, delivery: Delivery) {
-        if let Err((Job { relay, delivery }, _)) = self.senders.submit(Job { relay: self.clone(), delivery }) {
-            let (mail, answer) = delivery.take();
-            answer.respond(relay.send(&mail));
+    /// Debug's text for the handler that has this.
+    fn describe(&self, handler: &str, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct(handler);
+        if let Some(lists) = &self.lists {
+            out.field("lists", &lists.upstream);
         }
-    }
-
-    /// Sends a message on: by what its session has begun, or from the beginning.
-    pub fn send(&self, mail: &Envelope) -> Response {
-        match mail.values().take::<RelayTransaction>() {
-            Some(passage) if passage.goals.len() == mail.recipients().len() => passage.send(mail, self.x_peer),
-            Some(_) => Response::All(ASTRAY),
-            None => self.send_whole(mail),
-        }
+        out.field("upstream", &self.upstream.upstream).field("policy", &self.policy).finish_non_exhaustive()
     }
 
     /// A message of which no session has asked.
@@ -104,12 +106,12 @@ impl Relay {
             identity: mail.identity(),
             is_lmtp: mail.protocol().is_lmtp(),
         };
-        let mut passage = RelayTransaction::default();
+        let mut transaction = RelayTransaction::default();
         // A place for each recipient; what is said of those that are accepted is said of the message.
         let mut refusals = Verdicts::new();
         let mut accepted = Vec::with_capacity(mail.recipients().len());
         for to in mail.recipients() {
-            let asked = passage.add(self, &sender, to);
+            let asked = transaction.add(self, &sender, to);
             accepted.push(asked.is_ok());
             refusals.push(asked.err().unwrap_or(NOT_SENT));
         }
@@ -119,17 +121,49 @@ impl Relay {
         if !sender.is_lmtp && count < accepted.len() {
             return Response::Each(refusals);
         }
-        let mut verdicts = passage.send(mail, self.x_peer).into_each(count).into_iter();
+        let mut verdicts = transaction.send(mail, self.x_peer).into_each(count).into_iter();
         let replies = accepted.into_iter().zip(refusals);
         Response::Each(
             replies
-                .map(|(is_accepted, refusal)| if is_accepted { verdicts.next().unwrap_or(ASTRAY) } else { refusal })
+                .map(
+                    |(is_accepted, refusal)| {
+                        if is_accepted { verdicts.next().unwrap_or(Reply::LOCAL_ERROR) } else { refusal }
+                    },
+                )
                 .collect(),
         )
     }
 }
 
-/// Whose message it is, for the hops to begin with.
+impl Handler for Relay {
+    fn process_message(&mut self, mail: Envelope) -> Response {
+        self.answer(&mail)
+    }
+
+    /// Sends a message on by another thread, so that a slow server holds up nobody but those who wait for it.
+    fn process_delivery(&mut self, delivery: Delivery) {
+        self.senders.process(self.clone(), delivery);
+    }
+
+    /// The hooks that ask the next server.
+    fn session(&self) -> Option<SessionFactory> {
+        let relay = self.clone();
+        Some(SessionFactory::new(move |_| RelaySession(relay.clone())))
+    }
+}
+
+impl Answer for Relay {
+    /// Sends a message on: by what its session has begun, or from the beginning.
+    fn answer(&self, mail: &Envelope) -> Response {
+        match mail.values().take::<RelayTransaction>() {
+            Some(begun) if begun.destinations.len() == mail.recipients().len() => begun.send(mail, self.x_peer),
+            Some(_) => Response::All(Reply::LOCAL_ERROR),
+            None => self.send_whole(mail),
+        }
+    }
+}
+
+/// Whose message it is, with which to begin at the next server.
 struct Sender<'a> {
     hostname: &'a str,
     from: &'a ReversePath,
@@ -147,7 +181,7 @@ enum Destination {
     Lists,
 }
 
-/// One transaction of a client, on its way through us.
+/// One transaction of a client, as relayed.
 #[derive(Default)]
 struct RelayTransaction {
     upstream: Option<UpstreamTransaction>,
@@ -158,7 +192,7 @@ struct RelayTransaction {
     // What Mailman has against the message, if anything; whether a recipient is a list it tells all the same.
     lists_refusal: Option<Reply>,
     // Of each recipient that was accepted.
-    goals: Vec<Destination>,
+    destinations: Vec<Destination>,
 }
 
 impl RelayTransaction {
@@ -183,7 +217,7 @@ impl RelayTransaction {
             return Err(SEPARATELY);
         }
         self.open_upstream(relay, sender)?;
-        let upstream = self.upstream.as_mut().ok_or(ASTRAY)?;
+        let upstream = self.upstream.as_mut().ok_or(Reply::LOCAL_ERROR)?;
         let asked = upstream.rcpt(to);
         if upstream.is_silent() {
             self.upstream_silence = asked.as_ref().err().cloned();
@@ -194,21 +228,21 @@ impl RelayTransaction {
         self.accept(Destination::Upstream, sender, asked?)
     }
 
-    fn accept(&mut self, goal: Destination, sender: &Sender<'_>, reply: Reply) -> Result<Reply, Reply> {
-        if self.would_mix(goal, sender) {
+    fn accept(&mut self, destination: Destination, sender: &Sender<'_>, reply: Reply) -> Result<Reply, Reply> {
+        if self.would_mix(destination, sender) {
             return Err(SEPARATELY);
         }
-        self.goals.push(goal);
+        self.destinations.push(destination);
         Ok(reply)
     }
 
-    /// Whether two servers would decide about a message whose client hears one reply, which could not be true of both.
-    fn would_mix(&self, goal: Destination, sender: &Sender<'_>) -> bool {
+    /// Whether two servers would decide about a message whose client gets one reply, which might not be true of both.
+    fn would_mix(&self, destination: Destination, sender: &Sender<'_>) -> bool {
         // Where they may not differ, the first stands for all.
-        !sender.is_lmtp && self.goals.first().is_some_and(|first| *first != goal)
+        !sender.is_lmtp && self.destinations.first().is_some_and(|first| *first != destination)
     }
 
-    /// Begins with the upstream, if that was not done yet; gives its reply to MAIL.
+    /// Begins the transaction with the upstream, unless it has begun; gives the reply to MAIL.
     fn open_upstream(&mut self, relay: &Relay, sender: &Sender<'_>) -> Result<Option<Reply>, Reply> {
         if self.upstream.is_some() {
             return Ok(None);
@@ -222,7 +256,7 @@ impl RelayTransaction {
         Ok(Some(reply))
     }
 
-    /// Mailman's reply to a recipient that is one of its lists; `None` if it is none.
+    /// Mailman's reply to a recipient that is one of its lists; `None` if it is not.
     fn ask_lists(&mut self, route: &Arc<Route>, sender: &Sender<'_>, to: &Recipient) -> Result<Option<Reply>, Reply> {
         let ForwardPath::Mailbox(mailbox) = to.path() else { return Ok(None) };
         // No list has an address of either kind.
@@ -243,7 +277,7 @@ impl RelayTransaction {
             });
             self.lists = Some(begun.map_err(|why| heeded(why, &mut self.lists_silence))?.0);
         }
-        let upstream = self.lists.as_mut().ok_or(ASTRAY)?;
+        let upstream = self.lists.as_mut().ok_or(Reply::LOCAL_ERROR)?;
         let mut asked = upstream.rcpt(to);
         // Mailman 3 has no -admin any more, but people do.
         if let (Err(refusal), Some(owner)) = (&asked, owner(mailbox.as_str()))
@@ -266,26 +300,26 @@ impl RelayTransaction {
 
     /// Sends the content to where it goes; a reply for each recipient, or one if there is one for all.
     fn send(self, mail: &Envelope, x_peer: bool) -> Response {
-        let RelayTransaction { upstream, lists, goals, .. } = self;
+        let RelayTransaction { upstream, lists, destinations, .. } = self;
         let mut head = mail.received_header();
         if x_peer {
             head += &format!("X-Peer: {}\r\n", mail.peer_name());
         }
-        let send = |upstream: Option<UpstreamTransaction>, goal: Destination| {
-            let expected = goals.iter().filter(|other| **other == goal).count();
+        let send = |upstream: Option<UpstreamTransaction>, destination: Destination| {
+            let expected = destinations.iter().filter(|other| **other == destination).count();
             match upstream {
                 _ if expected == 0 => Vec::new(),
                 Some(upstream) if upstream.accepted() == expected => upstream.send(&head, mail),
-                _ => vec![ASTRAY; expected],
+                _ => vec![Reply::LOCAL_ERROR; expected],
             }
         };
         let mut to_lists = send(lists, Destination::Lists).into_iter();
         let mut to_upstream = send(upstream, Destination::Upstream).into_iter();
-        let replies = goals.iter().map(|goal| match goal {
+        let replies = destinations.iter().map(|destination| match destination {
             Destination::Lists => to_lists.next(),
             Destination::Upstream => to_upstream.next(),
         });
-        Response::Each(replies.map(|reply| reply.unwrap_or(ASTRAY)).collect())
+        Response::Each(replies.map(|reply| reply.unwrap_or(Reply::LOCAL_ERROR)).collect())
     }
 }
 
@@ -299,7 +333,7 @@ fn heeded(why: BeginError, silence: &mut Option<Reply>) -> Reply {
     reply
 }
 
-/// LIST-owner for LIST-admin, extensions behind a `+` included.
+/// LIST-owner for LIST-admin, with the extension after a `+`.
 fn owner(address: &str) -> Option<ForwardPath> {
     let (local, domain) = address.rsplit_once('@')?;
     let (name, extension) = local.split_at(local.find('+').unwrap_or(local.len()));
@@ -309,9 +343,9 @@ fn owner(address: &str) -> Option<ForwardPath> {
 }
 
 /// The session's half: it asks while the client waits.
-struct Asking(Relay);
+struct RelaySession(Relay);
 
-impl Asking {
+impl RelaySession {
     fn sender<'a>(context: &'a Context, from: &'a ReversePath, parameters: &'a MailParameters) -> Sender<'a> {
         Sender {
             hostname: context.hostname(),
@@ -324,26 +358,26 @@ impl Asking {
     }
 }
 
-impl Session for Asking {
+impl Session for RelaySession {
     fn mail(&mut self, context: &Context, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
-        let mut passage = RelayTransaction::default();
-        let Asking(relay) = self;
+        let mut transaction = RelayTransaction::default();
+        let RelaySession(relay) = self;
         // Strangers, and the upstream where there are lists, wait for a recipient that is worth a connection.
         if relay.lists.is_none() && relay.policy.trusts(context.peer(), context.identity()) {
-            let reply = passage.open_upstream(relay, &Asking::sender(context, from, parameters))?;
+            let reply = transaction.open_upstream(relay, &RelaySession::sender(context, from, parameters))?;
             reply.into_iter().for_each(|reply| context.accept_with(reply));
         }
-        context.values().insert(passage);
+        context.values().insert(transaction);
         Ok(())
     }
 
     fn rcpt(&mut self, context: &Context, to: &Recipient) -> Result<(), Reply> {
         let (Some(from), Some(parameters)) = (context.mail_from(), context.mail_parameters()) else {
-            return Err(ASTRAY);
+            return Err(Reply::LOCAL_ERROR);
         };
-        let sender = Asking::sender(context, from, parameters);
-        let asked = context.values().with(|passage: &mut RelayTransaction| passage.add(&self.0, &sender, to));
-        context.accept_with(asked.unwrap_or(Err(ASTRAY))?);
+        let sender = RelaySession::sender(context, from, parameters);
+        let asked = context.values().with(|transaction: &mut RelayTransaction| transaction.add(&self.0, &sender, to));
+        context.accept_with(asked.unwrap_or(Err(Reply::LOCAL_ERROR))?);
         Ok(())
     }
 }
@@ -364,11 +398,11 @@ mod tests {
             is_lmtp: false,
         };
         expect_linear("recipients", 5_000, |n| {
-            let mut passage = RelayTransaction::default();
+            let mut transaction = RelayTransaction::default();
             for _ in 0..n {
-                passage.accept(Destination::Upstream, &sender, Reply::ok()).unwrap();
+                transaction.accept(Destination::Upstream, &sender, Reply::ok()).unwrap();
             }
-            assert_eq!(passage.accept(Destination::Lists, &sender, Reply::ok()), Err(SEPARATELY));
+            assert_eq!(transaction.accept(Destination::Lists, &sender, Reply::ok()), Err(SEPARATELY));
         });
     }
 

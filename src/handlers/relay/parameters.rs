@@ -1,4 +1,4 @@
-//! What of a transaction's parameters goes on to the next server, and what cannot.
+//! Which parameters of a transaction are passed on to the next server, and what is refused because they cannot be.
 
 use crate::envelope::Recipient;
 use crate::syntax::address::ReversePath;
@@ -6,7 +6,7 @@ use crate::syntax::parameter::{Body, DeliverByMode, MailParameters};
 use crate::syntax::reply::{Reply, Status};
 use crate::upstream::Client;
 
-/// What the headers that we add come to, in octets: SIZE is an estimate (RFC 1870 section 6.1).
+/// Octets for the headers that are added: SIZE is an estimate (RFC 1870 section 6.1).
 const ADDED: u64 = 512;
 
 const NO_BINARY: Reply = Reply::fixed(554, Status::new(5, 6, 3), "The next mail server does not take BINARYMIME");
@@ -16,14 +16,14 @@ const NO_REQUIRETLS: Reply =
     Reply::fixed(550, Status::new(5, 7, 30), "The next mail server does not support REQUIRETLS");
 const NO_SCHEDULE: Reply = Reply::fixed(550, Status::new(5, 3, 3), "The next mail server cannot keep such times");
 
-/// What the next server takes of what a message may hold.
+/// What the next server accepts in a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Carried {
     /// Octets above 127 in the content.
     pub eight_bit: bool,
     /// The same in its headers.
     pub utf8_headers: bool,
-    /// Content that is no lines.
+    /// Content that is not made of lines.
     pub binary: bool,
 }
 
@@ -33,46 +33,9 @@ pub(super) fn mail(
     from: &ReversePath,
     parameters: &MailParameters,
 ) -> Result<(String, Carried), Reply> {
-    let has = |keyword: &str| client.offers(keyword);
-    let utf8 = has("SMTPUTF8");
-    // RFC 6531 section 3.5. Without such an address only the headers can still need it, which are not there yet.
-    if !from.is_ascii() && !utf8 {
-        return Err(NO_UTF8);
-    }
+    check(client, from, parameters)?;
     let mut line = format!("MAIL FROM:<{from}>");
-    let binary = parameters.body() == Some(Body::BinaryMime);
-    // RFC 3030 section 3, RFC 6152 section 3.
-    if binary && !(has("BINARYMIME") && has("CHUNKING")) {
-        return Err(NO_BINARY);
-    }
-    if let Some(body) = parameters.body()
-        && (has("8BITMIME") || binary)
-    {
-        line += &format!(" BODY={body}");
-    }
-    if parameters.smtputf8() && utf8 {
-        line += " SMTPUTF8";
-    }
-    if let Some(size) = parameters.size()
-        && has("SIZE")
-    {
-        line += &format!(" SIZE={}", size.saturating_add(ADDED));
-    }
-    // RFC 8689 section 4.2.1.
-    if parameters.require_tls() {
-        if !client.is_verified() {
-            return Err(NO_TLS);
-        }
-        if !has("REQUIRETLS") {
-            return Err(NO_REQUIRETLS);
-        }
-        line += " REQUIRETLS";
-    }
-    // What may not be passed over: RFC 2852 section 4.1.4, RFC 4865 section 4.
-    let must_return = parameters.deliver_by().is_some_and(|by| by.mode == DeliverByMode::Return);
-    if (must_return && !has("DELIVERBY")) || (parameters.hold().is_some() && !has("FUTURERELEASE")) {
-        return Err(NO_SCHEDULE);
-    }
+    push_own_options(&mut line, client, parameters);
     let carried = [
         ("RET", "DSN"),
         ("ENVID", "DSN"),
@@ -81,29 +44,83 @@ pub(super) fn mail(
         ("HOLDFOR", "FUTURERELEASE"),
         ("HOLDUNTIL", "FUTURERELEASE"),
     ];
-    push_options(&mut line, parameters.options(), &carried, client, utf8);
-    push_own(&mut line, parameters.own(), client);
-    let smtputf8 = parameters.smtputf8() && utf8;
+    push_options(&mut line, parameters.options(), &carried, client);
+    push_extensions(&mut line, parameters.own(), client);
+    let binary = is_binary(parameters);
     Ok((
         line,
-        Carried { eight_bit: has("8BITMIME") || binary, utf8_headers: smtputf8 || !parameters.smtputf8(), binary },
+        Carried {
+            eight_bit: binary || client.offers("8BITMIME"),
+            utf8_headers: !parameters.smtputf8() || client.offers("SMTPUTF8"),
+            binary,
+        },
     ))
+}
+
+/// Refuses what must not be ignored by a server that does not offer it.
+fn check(client: &Client, from: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
+    let has = |keyword: &str| client.offers(keyword);
+    // RFC 6531 section 3.5. Without such an address only the headers can still need it, which are not there yet.
+    if !from.is_ascii() && !has("SMTPUTF8") {
+        return Err(NO_UTF8);
+    }
+    // RFC 3030 section 3.
+    if is_binary(parameters) && !(has("BINARYMIME") && has("CHUNKING")) {
+        return Err(NO_BINARY);
+    }
+    // RFC 8689 section 4.2.1.
+    if parameters.require_tls() && !client.is_verified() {
+        return Err(NO_TLS);
+    }
+    if parameters.require_tls() && !has("REQUIRETLS") {
+        return Err(NO_REQUIRETLS);
+    }
+    // RFC 2852 section 4.1.4, RFC 4865 section 4.
+    let must_return = parameters.deliver_by().is_some_and(|by| by.mode == DeliverByMode::Return);
+    if (must_return && !has("DELIVERBY")) || (parameters.hold().is_some() && !has("FUTURERELEASE")) {
+        return Err(NO_SCHEDULE);
+    }
+    Ok(())
+}
+
+fn is_binary(parameters: &MailParameters) -> bool {
+    parameters.body() == Some(Body::BinaryMime)
+}
+
+/// Appends the options that are not passed on literally.
+fn push_own_options(line: &mut String, client: &Client, parameters: &MailParameters) {
+    // RFC 6152 section 3.
+    if let Some(body) = parameters.body()
+        && (client.offers("8BITMIME") || body == Body::BinaryMime)
+    {
+        *line += &format!(" BODY={body}");
+    }
+    if parameters.smtputf8() && client.offers("SMTPUTF8") {
+        *line += " SMTPUTF8";
+    }
+    if let Some(size) = parameters.size()
+        && client.offers("SIZE")
+    {
+        *line += &format!(" SIZE={}", size.saturating_add(ADDED));
+    }
+    if parameters.require_tls() {
+        *line += " REQUIRETLS";
+    }
 }
 
 /// The RCPT command for the next server, or the refusal of RFC 6531 section 3.5.
 pub(super) fn rcpt(client: &Client, to: &Recipient) -> Result<String, Reply> {
-    let utf8 = client.offers("SMTPUTF8");
-    if !to.path().is_ascii() && !utf8 {
+    if !to.path().is_ascii() && !client.offers("SMTPUTF8") {
         return Err(NO_UTF8);
     }
     let mut line = format!("RCPT TO:<{to}>");
-    push_options(&mut line, to.parameters().options(), &[("NOTIFY", "DSN"), ("ORCPT", "DSN")], client, utf8);
-    push_own(&mut line, to.parameters().own(), client);
+    push_options(&mut line, to.parameters().options(), &[("NOTIFY", "DSN"), ("ORCPT", "DSN")], client);
+    push_extensions(&mut line, to.parameters().own(), client);
     Ok(line)
 }
 
 /// Appends the parameters of the program's own extensions that the server offers too.
-fn push_own<'a>(line: &mut String, own: impl Iterator<Item = (&'a str, &'a str)>, client: &Client) {
+fn push_extensions<'a>(line: &mut String, own: impl Iterator<Item = (&'a str, &'a str)>, client: &Client) {
     for (option, extension) in own {
         if client.offers(extension) {
             *line += " ";
@@ -118,8 +135,8 @@ fn push_options<'a>(
     options: impl Iterator<Item = &'a str>,
     carried: &[(&str, &str)],
     client: &Client,
-    utf8: bool,
 ) {
+    let utf8 = client.offers("SMTPUTF8");
     for option in options {
         let keyword = option.split('=').next().unwrap_or_default();
         let is_known = carried.iter().any(|(name, extension)| *name == keyword && client.offers(extension));

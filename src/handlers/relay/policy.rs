@@ -1,4 +1,4 @@
-//! For whom a relay relays: RFC 5321 section 7.8 leaves it to the site, and everybody else blocks those who do for all.
+//! Who may relay. RFC 5321 section 7.8 leaves it to the site; open relays are blocked everywhere.
 
 use crate::envelope::{Endpoint, Recipient};
 use crate::syntax::address::ForwardPath;
@@ -7,7 +7,7 @@ use crate::syntax::reply::{Reply, Status};
 
 pub(super) const DENIED: Reply = Reply::fixed(550, Status::new(5, 7, 1), "Relaying denied");
 
-/// Whose mail is taken, and for whom anybody's.
+/// Which clients may send to anybody, and which recipients anybody may send to.
 #[derive(Clone, Default, Debug)]
 pub(in crate::handlers) struct Policy {
     pub networks: Vec<Network>,
@@ -38,7 +38,7 @@ impl Policy {
     }
 }
 
-/// A domain without the dot for the root of the DNS, which may stand behind it.
+/// A domain without the final dot that stands for the root of the DNS.
 fn without_root(domain: &str) -> &str {
     domain.strip_suffix('.').unwrap_or(domain)
 }
@@ -46,8 +46,8 @@ fn without_root(domain: &str) -> &str {
 /// Whether the local part may name another address to whoever takes the message next: `user%domain`, `host!user`,
 /// `"user@domain"` and `"@host:user@domain"`, which some servers follow for whoever may relay through them, as we may.
 ///
-/// A quoted string says the same without its quotes and backslashes, none of which takes one of these octets away: so they
-/// are looked for in the text as sent. The others are what Unicode's compatibility forms (NFKC) make the same of.
+/// A quoted string says the same without its quotes and backslashes, none of which takes one of these octets away: so
+/// they are looked for in the text as sent. The others are what Unicode's compatibility forms (NFKC) make the same of.
 pub(super) fn has_route(to: &Recipient) -> bool {
     const SIGNS: [char; 18] = [
         '@', '%', '!', ':', '\u{203c}', '\u{2048}', '\u{2049}', '\u{2a74}', '\u{fe13}', '\u{fe15}', '\u{fe55}',

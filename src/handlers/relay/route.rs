@@ -14,15 +14,17 @@ use crate::syntax::parameter::MailParameters;
 use crate::syntax::reply::{Reply, Status};
 use crate::upstream::{AWAY, Client, ClientError, Upstream};
 
-/// A connection that nobody used for so long is closed: the other end has better use for it.
+/// An idle connection is closed after this time.
 const IDLE_TIME: Duration = Duration::from_secs(30);
+
+/// How many idle connections are kept by default.
+pub(super) const IDLE_CONNECTIONS: usize = 10;
 
 const BROKEN: Reply = Reply::fixed(451, Status::new(4, 4, 2), "Connection to the next mail server lost");
 const ODD_REPLY: Reply = Reply::fixed(451, Status::new(4, 5, 0), "The next mail server is not understood");
 const NO_EIGHT_BIT: Reply = Reply::fixed(554, Status::new(5, 6, 3), "The next mail server does not take 8BITMIME");
 const NO_UTF8_HEADERS: Reply = Reply::fixed(554, Status::new(5, 6, 9), "The next mail server does not take SMTPUTF8");
 const LOOP: Reply = Reply::fixed(554, Status::new(5, 4, 6), "Too many hops: this looks like a mail loop");
-const UNREADABLE: Reply = Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing");
 
 /// A server that mail goes on to.
 pub(in crate::handlers) struct Route {
@@ -36,9 +38,9 @@ pub(in crate::handlers) struct Route {
 pub(super) enum BeginError {
     /// The server cannot carry what the message needs, or has refused its sender for good.
     Refused(Reply),
-    /// It may be different later.
+    /// It may succeed later.
     NotNow(Reply),
-    /// The server has let all the time pass that it had, or is about to for somebody else.
+    /// The server did not answer in time, or another client is waiting for it.
     Silent(Reply),
 }
 
@@ -209,7 +211,7 @@ impl UpstreamTransaction {
         self.accepted
     }
 
-    /// Whether the server has let all the time pass that it had.
+    /// Whether the server did not answer in time.
     pub fn is_silent(&self) -> bool {
         self.is_silent
     }
@@ -240,11 +242,11 @@ impl UpstreamTransaction {
         }
     }
 
-    /// What can be told only from the content.
+    /// Refuses what only the content shows.
     fn check(&self, mail: &Envelope) -> Result<(), Reply> {
         let survey = Survey::of(mail.content().reader()).map_err(|e| {
             log::error!("cannot read {}: {e}", mail.id());
-            UNREADABLE
+            Reply::LOCAL_ERROR
         })?;
         if survey.is_loop {
             Err(LOOP)
@@ -268,7 +270,7 @@ impl Drop for UpstreamTransaction {
     }
 }
 
-/// The server's word, if it is one that accepts or refuses.
+/// The server's reply, if it accepts or refuses.
 fn verdict(reply: Reply) -> Reply {
     match reply.code() {
         250..=259 | 400..=599 => reply.passed_on(),

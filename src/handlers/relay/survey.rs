@@ -1,4 +1,4 @@
-//! What a relay has to know of a message's content before it sends it on.
+//! What a relay has to know about a message's content before it passes the message on.
 
 use std::io::{self, BufRead};
 
@@ -11,7 +11,7 @@ const RECEIVED: &[u8] = b"received:";
 /// What was found in a message's content.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Survey {
-    /// Whether it has come through so many servers that it must be going round in circles.
+    /// Whether it has passed so many servers that it must be in a loop.
     pub is_loop: bool,
     /// Whether an octet above 127 is in its headers.
     pub eight_bit_headers: bool,

@@ -24,14 +24,14 @@ pub(crate) struct Bound {
     pub(super) owned: Owned,
 }
 
-/// What of a socket that listens was made here.
+/// What has to be removed with a listening socket.
 #[derive(Debug)]
 pub(super) enum Owned {
-    /// It was passed in, and others may have it too.
+    /// Nothing: it was passed in, and others may use it too.
     Nothing,
     /// The socket: nobody else listens at it.
     Socket,
-    /// The socket, and what stands at its path, which is ours to remove.
+    /// The socket, and what is at its path, which is removed with it.
     #[cfg(unix)]
     Path(path::Identity),
 }
@@ -48,7 +48,7 @@ impl Bound {
         &self.local
     }
 
-    /// Sees to it that [`accept`](Bound::accept) waits, which a socket that was passed in need not do.
+    /// Makes [`accept`](Bound::accept) wait, which it may not on a socket that was passed in.
     pub(super) fn make_wait(&self) -> io::Result<()> {
         match &self.socket {
             ListeningSocket::Tcp(listener) => listener.set_nonblocking(false),

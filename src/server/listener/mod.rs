@@ -11,17 +11,21 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::envelope::Endpoint;
 use crate::error::{AddressProblem, Error, SettingError};
+use crate::syntax::number;
 
 mod bound;
 #[cfg(unix)]
 mod path;
+mod policy;
+mod settings;
 #[cfg(unix)]
 mod unix;
 
 use bound::{BACKLOG, ListeningSocket, Owned};
 pub(crate) use bound::{Bound, reachable};
+pub(crate) use policy::{Means, Policy};
 
-/// Where to listen: an address, the path of a Unix socket, or a socket that listens already.
+/// Where to listen: an address, the path of a Unix socket, or an open listening socket.
 ///
 /// You rarely need to name this type: text like `"localhost:8025"`, `"[::1]:25"` or `"unix:/run/mail.sock"`, a
 /// [`SocketAddr`], a `(host, port)` pair, a [`PathBuf`] and std's listeners convert to it. Port 0 takes any free port:
@@ -29,11 +33,37 @@ pub(crate) use bound::{Bound, reachable};
 ///
 /// For a host name, it listens on the first of the name's addresses that this machine has, IPv4 before IPv6.
 ///
-/// A Unix socket is removed when the server ends, unless somebody else has replaced it. A socket on which nobody listens any
-/// more is replaced. Anybody who may write to its folder can put another socket there, so let nobody else write to it.
-/// [`mode`](Listener::mode) says who may connect.
+/// A Unix socket is removed when the server ends, unless somebody else has replaced it. A socket on which nobody
+/// listens any more is replaced. Anybody who may write to its folder can put another socket there, so let nobody else
+/// write to it. [`mode`](Listener::mode) says who may connect.
 ///
-/// A socket that was opened elsewhere, for example by systemd, is used as it is, but set to blocking.
+/// A socket that was opened elsewhere, for example by systemd, is used as it is and set to blocking.
+///
+/// Each listener can have [a policy of its own](#a-policy-of-its-own), so that one server receives from other servers, from
+/// users and from a local program:
+///
+/// ```
+/// # #[cfg(all(feature = "testing-tls", feature = "auth", unix))] {
+/// use pillarbox::{Envelope, Listener, Response, Server, Users};
+///
+/// # let (tls, users) = (pillarbox::testing::Authority::new()?.server()?, Users::new().add("alice", "secret")?);
+/// # let folder = tempfile::tempdir()?;
+/// # let socket = folder.path().join("lmtp");
+/// let server = Server::builder()
+///     .tls(tls)
+///     .authenticator(users)
+///     .listen(Listener::from("127.0.0.1:0").name("submissions").implicit_tls().require_auth(true))
+///     .listen(Listener::from("127.0.0.1:0").name("submission").require_tls(true).require_auth(true))
+///     .listen(Listener::unix(&socket).name("lmtp").lmtp(true).mode(0o660).offer_auth(false))
+///     .serve(Listener::from("127.0.0.1:0").name("smtp").offer_auth(false), |mail: Envelope| {
+///         println!("{} by {}", mail.mail_from(), mail.protocol());
+///     })?;
+/// assert_eq!(server.local_endpoints().len(), 4);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A socket from elsewhere:
 ///
 /// ```
 /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -43,8 +73,8 @@ pub(crate) use bound::{Bound, reachable};
 #[derive(Debug)]
 pub struct Listener {
     place: ListenAddress,
-    implicit_tls: bool,
     mode: Option<u32>,
+    policy: Policy,
 }
 
 #[derive(Debug)]
@@ -58,45 +88,34 @@ enum ListenAddress {
 
 impl From<ListenAddress> for Listener {
     fn from(place: ListenAddress) -> Listener {
-        Listener { place, implicit_tls: false, mode: None }
+        Listener { place, mode: None, policy: Policy::default() }
     }
 }
 
 impl Listener {
-    /// Starts each connection with a TLS handshake, before the banner: port 465, "smtps" (RFC 8314). The server needs
-    /// [`tls`](crate::Builder::tls).
-    pub fn implicit_tls(self) -> Listener {
-        Listener { implicit_tls: true, ..self }
-    }
-
-    pub(crate) fn is_implicit_tls(&self) -> bool {
-        self.implicit_tls
-    }
-
     /// A Unix socket at a path.
     #[cfg(unix)]
     pub fn unix(path: impl AsRef<std::path::Path>) -> Listener {
         ListenAddress::Path(path.as_ref().to_owned()).into()
     }
 
-    /// The permissions of the Unix socket, such as `0o660`: those who may write to it may connect. They are set before anybody
-    /// can connect. Default: `0o777` without the bits of the process's umask.
+    /// The permissions of the Unix socket, such as `0o660`: those who may write to it may connect. They are set before
+    /// anybody can connect. Default: `0o777` without the bits of the process's umask.
     ///
-    /// Starting with any other listener, or with more than permission bits, is an [`Error::Setting`].
+    /// For any other listener, or with more than permission bits, starting fails with [`Error::Setting`].
     #[cfg(unix)]
     pub fn mode(self, mode: u32) -> Listener {
         Listener { mode: Some(mode), ..self }
     }
 
-    /// Binds now rather than when the server starts, so that a program can give up its privileges in between. Connections wait
-    /// until the server serves them.
+    /// Binds now rather than when the server starts, so that a program can give up its privileges in between.
+    /// Connections wait until the server serves them.
     ///
     /// # Errors
-    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Setting`] for a [`mode`](Listener::mode) that cannot be.
+    /// [`Error::Resolve`], [`Error::Bind`], and [`Error::Setting`] for an invalid [`mode`](Listener::mode).
     pub fn bind(self) -> Result<Listener, Error> {
-        let implicit_tls = self.implicit_tls;
-        let bound = self.into_bound(false)?;
-        Ok(Listener { implicit_tls, ..ListenAddress::Bound(bound).into() })
+        let (bound, policy) = self.into_bound(false)?;
+        Ok(Listener { policy, ..ListenAddress::Bound(bound).into() })
     }
 
     /// The address or path, once it is bound.
@@ -107,18 +126,14 @@ impl Listener {
         }
     }
 
-    pub(crate) fn into_bound(self, reuse_port: bool) -> Result<Bound, Error> {
-        if self.mode.is_some_and(|mode| mode > 0o777) {
-            return Err(Error::Setting(SettingError::SocketMode));
-        }
-        #[cfg(unix)]
-        let has_path = matches!(self.place, ListenAddress::Path(_));
-        #[cfg(not(unix))]
-        let has_path = false;
-        if self.mode.is_some() && !has_path {
-            return Err(Error::Setting(SettingError::SocketModeWithoutPath));
-        }
-        match self.place {
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The socket, which is opened unless it is already, and what holds for its connections.
+    pub(crate) fn into_bound(self, reuse_port: bool) -> Result<(Bound, Policy), Error> {
+        self.check_mode().map_err(Error::Setting)?;
+        let bound = match self.place {
             ListenAddress::Name(name) => bind_name(&name, reuse_port),
             ListenAddress::Address(address) => {
                 bind_tcp(address, reuse_port).map_err(|source| Error::Bind { address: address.to_string(), source })
@@ -128,10 +143,23 @@ impl Listener {
                 let address = format!("unix:{}", path.display());
                 unix::bind(path, self.mode).map_err(|source| Error::Bind { address, source })
             }
-            ListenAddress::Bound(bound) => {
-                bound.make_wait().map_err(|source| Error::Bind { address: bound.local.to_string(), source })?;
-                Ok(bound)
-            }
+            ListenAddress::Bound(bound) => match bound.make_wait() {
+                Ok(()) => Ok(bound),
+                Err(source) => Err(Error::Bind { address: bound.local.to_string(), source }),
+            },
+        };
+        Ok((bound?, self.policy))
+    }
+
+    fn check_mode(&self) -> Result<(), SettingError> {
+        #[cfg(unix)]
+        let has_path = matches!(self.place, ListenAddress::Path(_));
+        #[cfg(not(unix))]
+        let has_path = false;
+        match self.mode {
+            Some(mode) if mode > 0o777 => Err(SettingError::SocketMode),
+            Some(_) if !has_path => Err(SettingError::SocketModeWithoutPath),
+            _ => Ok(()),
         }
     }
 }
@@ -262,9 +290,7 @@ fn check_name(name: &str) -> Result<(), AddressProblem> {
     if host.is_empty() {
         return Err(AddressProblem::NoHost);
     }
-    // std would take a sign.
-    let is_number = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    if is_number { Ok(()) } else { Err(AddressProblem::BadPort) }
+    number::parse::<u16>(port).map(drop).ok_or(AddressProblem::BadPort)
 }
 
 fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Bound> {

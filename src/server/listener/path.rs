@@ -1,4 +1,4 @@
-//! What stands at the path of a Unix socket, and whose it is to remove.
+//! What is at the path of a Unix socket, and who may remove it.
 
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-/// What stands at a path: the same for as long as it is not removed, and no other's as long as its socket is open.
+/// What is at a path. It stays the same until it is removed, and is nobody else's while its socket is open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Identity {
     device: u64,
@@ -27,7 +27,7 @@ impl Identity {
     }
 }
 
-/// Removes what we have bound, unless somebody else has put something in its place.
+/// Removes the socket that was bound here, unless somebody else has replaced it.
 pub(super) fn remove(path: &Path, identity: Identity) {
     let _turn = Turn::wait(path);
     remove_if_same(path, identity);

@@ -1,4 +1,4 @@
-//! Why text is no address.
+//! Why text is not an address.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -24,11 +24,11 @@ pub enum AddressError {
     LocalPartTooLong,
     /// The domain has more than 255 octets, or one of its labels more than 63.
     DomainTooLong,
-    /// The path has more than 256 octets, its brackets counted whether or not they are there.
+    /// The path has more than 256 octets, with its brackets even if it was sent without.
     PathTooLong,
     /// The octets are not UTF-8.
     NotUtf8,
-    /// A control character is in it.
+    /// It contains a control character.
     ControlCharacter,
 }
 

@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::error::AddressError;
+use crate::syntax::number;
 
-/// An address literal: an IP address, or something else with a tag, in a domain's place (RFC 5321 section 4.1.3).
+/// An address literal: an IP address, or other text with a tag, instead of a domain (RFC 5321 section 4.1.3).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum AddressLiteral {
@@ -25,7 +26,7 @@ pub enum AddressLiteral {
 impl FromStr for AddressLiteral {
     type Err = AddressError;
 
-    /// Takes what stands between the square brackets.
+    /// Parses the text between the square brackets.
     fn from_str(text: &str) -> Result<AddressLiteral, AddressError> {
         let Some((tag, content)) = text.split_once(':') else {
             return parse_ipv4(text).map(AddressLiteral::V4).ok_or(AddressError::Literal);
@@ -49,11 +50,7 @@ fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
     let mut octets = [0; 4];
     let mut parts = text.split('.');
     for octet in &mut octets {
-        let part = parts.next()?;
-        if !(1..=3).contains(&part.len()) || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        *octet = part.parse().ok()?;
+        *octet = number::parse_short(parts.next()?, 3)?;
     }
     parts.next().is_none().then(|| octets.into())
 }

@@ -15,7 +15,7 @@ pub use literal::AddressLiteral;
 
 /// An address: a local part and, as a rule, a domain, as the client sent them.
 ///
-/// `FromStr` takes every address that a server takes by default. That is more than RFC 5321 section 4.1.2 has:
+/// `FromStr` accepts every address that a server accepts by default. That is more than RFC 5321 section 4.1.2 allows:
 ///
 /// - a local part of more than 64 octets, or with dots in odd places (`a..b@example.jp`, `x.@example.com`), but none that
 ///   would lead out of a folder if it were a path (`../x`);
@@ -24,8 +24,8 @@ pub use literal::AddressLiteral;
 ///
 /// [`strict_syntax`](crate::Builder::strict_syntax) makes a server refuse these.
 ///
-/// Two are equal if they mean the same: domains are compared without regard to case, local parts exactly (RFC 5321
-/// section 2.4), quoted or not. Comparison with text works in the same way.
+/// Two are equal if they name the same mailbox: domains are compared without regard to case, local parts exactly (RFC
+/// 5321 section 2.4), quoted or not. Comparison with text works in the same way.
 ///
 /// ```
 /// use pillarbox::Mailbox;
@@ -45,8 +45,8 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// The mailbox that begins some octets, and what follows it. With `has_route` it needs a domain: a route to nowhere in
-    /// particular means nothing.
+    /// The mailbox that begins some octets, and what follows it. With `has_route` it needs a domain: a route to nowhere
+    /// in particular means nothing.
     fn parse(input: Text<'_>, grammar: Grammar, has_route: bool) -> Result<(Mailbox, Text<'_>), AddressError> {
         let (at, text, rest) = input.mailbox(grammar, has_route)?;
         Ok((Mailbox { text: text.into(), at: at as u16 }, rest))
@@ -62,7 +62,7 @@ impl Mailbox {
         &self.text[..usize::from(self.at)]
     }
 
-    /// What the local part means: a quoted string without its quotes and backslashes.
+    /// The local part without the quotes and backslashes of a quoted string.
     pub fn unquoted_local_part(&self) -> Cow<'_, str> {
         let local = self.local_part();
         let Some(quoted) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')) else {
@@ -88,7 +88,7 @@ impl Mailbox {
         self.domain().strip_prefix('[')?.strip_suffix(']')?.parse().ok()
     }
 
-    /// Whether it needs no SMTPUTF8.
+    /// Whether it is ASCII, and so needs no SMTPUTF8.
     pub fn is_ascii(&self) -> bool {
         self.text.is_ascii()
     }
@@ -162,7 +162,7 @@ impl ReversePath {
         self.mailbox().map(Mailbox::domain).filter(|domain| !domain.is_empty())
     }
 
-    /// Whether it needs no SMTPUTF8.
+    /// Whether it is ASCII, and so needs no SMTPUTF8.
     pub fn is_ascii(&self) -> bool {
         self.as_str().is_ascii()
     }
@@ -225,7 +225,7 @@ impl ForwardPath {
         self.mailbox().map(Mailbox::domain).filter(|domain| !domain.is_empty())
     }
 
-    /// Whether it needs no SMTPUTF8.
+    /// Whether it is ASCII, and so needs no SMTPUTF8.
     pub fn is_ascii(&self) -> bool {
         self.as_str().is_ascii()
     }
@@ -303,7 +303,8 @@ macro_rules! text_like {
 
 text_like!(Mailbox ReversePath ForwardPath);
 
-/// Whether octets are a domain or an address literal: what RFC 5321 section 4.1.1.1 wants as the argument of HELO and EHLO.
+/// Whether octets are a domain or an address literal: what RFC 5321 section 4.1.1.1 wants as the argument of HELO and
+/// EHLO.
 pub(crate) fn is_helo_name(name: &[u8]) -> bool {
     name.is_ascii() && Text(name).domain(Grammar::Strict).is_ok_and(|length| length == name.len())
 }
@@ -323,8 +324,8 @@ fn parse_whole<'a, T>(
     }
 }
 
-/// A path, its brackets and its source route, around whatever `inner` takes, which is told the grammar and whether there was
-/// a route: behind one there must be a mailbox.
+/// A path, its brackets and its source route, around whatever `inner` takes, which is told the grammar and whether
+/// there was a route: behind one there must be a mailbox.
 fn parse_path<'a, T>(
     input: &'a [u8],
     strict: bool,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::syntax::heap::allocation;
+use crate::syntax::number;
 use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xtext;
 
@@ -18,7 +19,6 @@ use extension::{Of, is_keyword};
 pub use dsn::{Notify, OriginalRecipient, Ret};
 pub use extension::Extension;
 pub(crate) use extension::Extensions;
-pub(crate) use schedule::date_time;
 pub use schedule::{DeliverBy, DeliverByMode, Hold};
 
 /// How the client declared its content: the BODY parameter of RFC 6152 and RFC 3030.
@@ -432,7 +432,7 @@ fn parse_parameter(word: &[u8]) -> Option<Parameter<'_>> {
 
 /// RFC 1870 section 3: one to twenty digits. Twenty can pass 64 bits: more than any limit all the same.
 fn parse_size(value: Option<&str>) -> Option<u64> {
-    let digits = value.filter(|digits| digits.len() <= 20 && digits.bytes().all(|b| b.is_ascii_digit()))?;
+    let digits = value.filter(|digits| digits.len() <= 20 && number::is_digits(digits))?;
     Some(digits.parse().unwrap_or(u64::MAX))
 }
 

@@ -5,8 +5,10 @@ use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::syntax::number;
 use crate::syntax::prefix::prefix;
 
+mod common;
 pub(crate) mod parser;
 mod text;
 
@@ -79,11 +81,7 @@ impl FromStr for Status {
     type Err = StatusError;
 
     fn from_str(text: &str) -> Result<Status, StatusError> {
-        fn number(digits: &str) -> Option<u16> {
-            let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-            plain.then(|| digits.parse().ok()).flatten()
-        }
-        let mut parts = text.splitn(3, '.').map(number);
+        let mut parts = text.splitn(3, '.').map(|digits| number::parse_short::<u16>(digits, 3));
         match (parts.next(), parts.next(), parts.next()) {
             (Some(Some(class @ (2 | 4 | 5))), Some(Some(subject)), Some(Some(detail))) => {
                 Ok(Status::new(class as u8, subject, detail))
@@ -152,7 +150,7 @@ impl From<Cow<'static, str>> for Text {
 impl Reply {
     /// A reply of `code`, with the enhanced status code `status` ("5.7.1") and a text.
     ///
-    /// A status that is none, or not of the code's class, is replaced by the class's general one (`5.0.0` for 550):
+    /// An invalid status, or one of another class than the code's, is replaced by the class's general one (`5.0.0` for 550):
     /// RFC 2034 wants each reply to carry one and the two to agree. A code outside of 200 to 599, which no client would
     /// understand, makes a `451 4.3.0`.
     pub fn new(code: u16, status: &str, text: impl Into<Cow<'static, str>>) -> Reply {
@@ -233,7 +231,7 @@ impl Reply {
         matches!(self.code, 221 | 421)
     }
 
-    /// The same reply, whose clones have its text in common: for what is said to many.
+    /// The same reply, whose clones have its text in common: for a reply to many clients.
     pub(crate) fn shared(self) -> Reply {
         match self.text {
             Text::Own(text) => Reply { text: Text::Shared(text.into()), ..self },
@@ -266,7 +264,7 @@ impl Reply {
             return self;
         }
         log::error!("a refusal must be 4xx or 5xx, not \"{self}\": 451 is sent instead");
-        Reply::fixed(451, Status::new(4, 3, 0), "Local error in processing")
+        Reply::LOCAL_ERROR
     }
 
     /// This reply if a message can be answered with it (2xx, 4xx, 5xx), else a 451.

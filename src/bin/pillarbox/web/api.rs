@@ -5,14 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use pillarbox::ServerHandle;
 use serde_json::json;
 
 use super::guard::Guard;
-use super::http::{Body, HttpConnection, Request, Response};
-use super::memory::{MemoryReservation, Reserved};
 use super::rules::Rules;
 use super::store::{MessageStore, StoredMessage};
 use super::{download, html, mail, query};
+use crate::digits::parse_digits;
+use crate::http::accept_loop::Service;
+use crate::http::connection::{Body, HttpConnection, Request, Response};
+use crate::http::memory::{MemoryReservation, Reserved};
+use crate::metrics;
 
 /// How many requests may wait for the next message.
 const MAX_WAITING: usize = 64;
@@ -46,10 +50,11 @@ pub struct Api {
     pub endpoints: Vec<String>,
     pub room: Arc<MemoryReservation>,
     pub waiting: AtomicUsize,
+    pub server: ServerHandle,
 }
 
-impl Api {
-    pub fn answer(&self, request: &Request, client: &HttpConnection) -> Response {
+impl Service for Api {
+    fn answer(&self, request: &Request, client: &HttpConnection) -> Response {
         let answer = self.guard.check(request).and_then(|()| self.route(request, client));
         let mut response = answer.unwrap_or_else(|refusal| refusal);
         if !response.fields.iter().any(|(name, _)| *name == "Content-Security-Policy") {
@@ -63,11 +68,14 @@ impl Api {
             .with("X-Frame-Options", "SAMEORIGIN")
             .with("X-DNS-Prefetch-Control", "off")
     }
+}
 
+impl Api {
     fn route(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
         let path: Vec<&str> = request.path[1..].split('/').collect();
         let allowed = match path[..] {
             [""] | ["app.js" | "faults.js" | "message.js" | "page.js" | "app.css" | "icon.svg"] => "GET, HEAD",
+            _ if metrics::is_known(&request.path) => "GET, HEAD",
             ["api", "server" | "next"] => "GET, HEAD",
             ["api", "messages"] | ["api", "messages", _] => "GET, HEAD, DELETE",
             ["api", "messages", _, "source" | "html"] | ["api", "messages", _, "attachments", _] => "GET, HEAD",
@@ -90,7 +98,7 @@ impl Api {
                 self.store.clear();
                 Ok(Response::empty(204))
             }
-            ("DELETE", ["api", "messages", id]) => match number(id).is_some_and(|id| self.store.delete(id)) {
+            ("DELETE", ["api", "messages", id]) => match parse_digits(id).is_some_and(|id| self.store.delete(id)) {
                 true => Ok(Response::empty(204)),
                 false => Err(absent("message")),
             },
@@ -99,11 +107,11 @@ impl Api {
                 let about = json!({ "smtp": self.endpoints, "version": env!("CARGO_PKG_VERSION"), "refused": refused });
                 Ok(Response::json(&about, None))
             }
-            (_, ["api", "faults"]) => Ok(Response::json(self.rules.lock().put(), None)),
+            (_, ["api", "faults"]) => Ok(Response::json(self.rules.lock().show(), None)),
             (_, ["api", "next"]) => self.next(request, client),
             (_, ["api", "messages"]) => self.list(request, client),
             (_, ["api", "messages", id, rest @ ..]) => {
-                let message = number(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
+                let message = parse_digits(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
                 match rest {
                     ["source"] => Ok(source(message)),
                     ["html"] => self.html(&message, client),
@@ -111,6 +119,7 @@ impl Api {
                     _ => self.message(&message, client),
                 }
             }
+            _ if metrics::is_known(&request.path) => Ok(metrics::page(request, &self.server)),
             (_, [file]) => Ok(page(file)),
             _ => Err(absent("page")),
         }
@@ -152,7 +161,7 @@ impl Api {
     }
 
     fn attachment(&self, message: &StoredMessage, index: &str, client: &HttpConnection) -> Result<Response, Response> {
-        let index = number(index).and_then(|index| usize::try_from(index).ok()).ok_or_else(|| absent("attachment"))?;
+        let index: usize = parse_digits(index).ok_or_else(|| absent("attachment"))?;
         let mut room = self.reserve(2 * message.envelope.content().len(), client)?;
         let mail = mail::without_bodies(&message.envelope).map_err(unreadable)?;
         let part = mail.attachments().get(index).ok_or_else(|| absent("attachment"))?;
@@ -174,7 +183,9 @@ impl Api {
         let after = match query::value(&request.query, "after") {
             None => last,
             // A greater one was given by a server that was here before.
-            Some(id) => number(&id).ok_or_else(|| Response::error(400, "after: expected an id"))?.min(last),
+            Some(id) => {
+                parse_digits::<u64>(&id).ok_or_else(|| Response::error(400, "after: expected an id"))?.min(last)
+            }
         };
         let deadline = Instant::now() + Duration::from_secs_f64(wait.min(MAX_WAIT));
         let _place = WaitPermit::take(&self.waiting)?;
@@ -234,7 +245,7 @@ fn page(file: &str) -> Response {
 
 fn source(message: Arc<StoredMessage>) -> Response {
     let name = format!("message-{}.eml", message.id);
-    Response::new(200, "message/rfc822", Body::Message(message))
+    Response::new(200, "message/rfc822", Body::Stored(message))
         .with("Content-Disposition", download::disposition(&name))
 }
 
@@ -254,9 +265,4 @@ fn absent(what: &str) -> Response {
 fn unreadable(e: impl std::error::Error) -> Response {
     let cause = e.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Response::error(500, format!("{e}{cause}"))
-}
-
-/// Digits and nothing else.
-fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

@@ -5,7 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::http::{Request, Response};
+use crate::digits::parse_digits;
+use crate::http::connection::{Request, Response};
 
 /// Under which names the inbox is reached.
 pub struct Guard {
@@ -67,7 +68,7 @@ fn name_of(host: &str) -> Option<&str> {
     let name_ends = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
     let (name, port) = host.split_at(name_ends);
     match port.strip_prefix(':') {
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse::<u16>().ok().map(|_| name),
+        Some(digits) => parse_digits::<u16>(digits).map(|_| name),
         None if port.is_empty() && !name.is_empty() => Some(name),
         _ => None,
     }

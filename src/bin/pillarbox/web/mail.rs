@@ -1,6 +1,6 @@
 //! A message in JSON.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use pillarbox::mime::{Cut, Message, MimeError};
 use pillarbox::testing::{Direction, Entry};
@@ -129,24 +129,18 @@ fn said(entry: &Entry) -> Value {
 
 /// RFC 3339, in UTC, with milliseconds.
 fn timestamp(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // From the first of March of the year 0, in cycles of 400 years that are all as long; years that begin in March have the
-    // day that may be missing last.
-    let day = days + 719_468;
-    let (cycle, day) = (day / 146_097, day % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = (400 * cycle + year + month / 10, (month + 2) % 12 + 1);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let millis = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
+    // As in `Sun, 06 Nov 1994 08:49:37 GMT`, each part of which has a fixed length.
+    let http = httpdate::fmt_http_date(time.max(SystemTime::UNIX_EPOCH));
+    let month = MONTHS.iter().position(|month| *month == &http[8..11]).unwrap_or_default() + 1;
+    format!("{}-{month:02}-{}T{}.{millis:03}Z", &http[12..16], &http[5..7], &http[17..25])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn timestamps() {

@@ -1,23 +1,18 @@
 //! The web inbox: messages, to be looked at in a browser or by a test in any language.
 
-use std::fmt::Display;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pillarbox::testing::Faults;
-use pillarbox::{Builder, Envelope, Handler};
+use pillarbox::{Builder, Envelope, Handler, Server};
 
-mod accept_loop;
 mod api;
-mod clients;
 mod download;
 mod guard;
 mod html;
-mod http;
 mod mail;
 mod markup;
-mod memory;
 mod query;
 mod rules;
 mod store;
@@ -27,6 +22,9 @@ use api::Api;
 use guard::Guard;
 use rules::Rules;
 use store::MessageStore;
+
+use crate::http;
+use crate::http::accept_loop;
 
 /// An inbox whose socket is bound, and which nobody can look at yet.
 pub struct Web {
@@ -48,8 +46,7 @@ pub enum Refused {
 impl Web {
     /// Binds the first of the place's addresses that this machine has, IPv4 before IPv6.
     pub fn bind(place: &str, is_public: bool, names: Vec<String>) -> Result<Web, Refused> {
-        let mut addresses: Vec<SocketAddr> = place.to_socket_addrs().map_err(Refused::Bind)?.collect();
-        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let addresses = http::addresses(place).map_err(Refused::Bind)?;
         let is_loopback = |address: &&SocketAddr| address.ip().to_canonical().is_loopback();
         if let Some(address) = addresses.iter().find(|address| !is_public && !is_loopback(address)) {
             return Err(Refused::Public(*address));
@@ -72,17 +69,18 @@ impl Web {
     }
 
     /// Lets the inbox be looked at. Gives its address for a browser.
-    pub fn start(self, endpoints: impl Iterator<Item = impl Display>) -> std::io::Result<String> {
+    pub fn start(self, server: &Server) -> std::io::Result<String> {
         let url = format!("http://{}/", self.address);
         let api = Api {
             store: self.store,
             rules: Mutex::new(Rules::new(self.faults)),
             guard: Guard::new(self.address, self.is_public, self.names),
-            endpoints: endpoints.map(|endpoint| endpoint.to_string()).collect(),
+            endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
             waiting: 0.into(),
+            server: server.handle(),
         };
-        accept_loop::start(self.listener, Arc::new(api))?;
+        accept_loop::start("inbox", self.listener, Arc::new(api))?;
         Ok(url)
     }
 }

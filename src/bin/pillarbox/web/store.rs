@@ -1,6 +1,7 @@
 //! The messages, and waiting for the next.
 
 use std::collections::VecDeque;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -9,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use pillarbox::{Envelope, Reply};
 
 use super::summary::Summary;
+use crate::http::response::Stored;
 
 /// How many messages there can be.
 const MAX_MESSAGES: usize = 10_000;
@@ -31,6 +33,16 @@ pub struct StoredMessage {
     pub summary: Summary,
     cost: u64,
     held: Arc<AtomicU64>,
+}
+
+impl Stored for StoredMessage {
+    fn octets(&self) -> u64 {
+        self.envelope.content().len()
+    }
+
+    fn reader(&self) -> Box<dyn Read + '_> {
+        Box::new(self.envelope.content().reader())
+    }
 }
 
 /// It counts until nobody looks at it any more, which may be long after it was deleted.

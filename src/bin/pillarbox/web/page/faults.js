@@ -12,11 +12,23 @@ const EXAMPLES = [
   ['Taken, but the client cannot know', { on: { event: 'accepted', nth: 1 }, do: { hang_up: 'before' } }],
   ['Hangs up behind DATA', { on: { verb: 'DATA', nth: 1 }, do: { hang_up: 'after' } }],
   ['Silent from DATA on', { on: { verb: 'DATA', nth: 1 }, do: { stall: true } }],
+  ['Reset within the content', { on: { content_after: 1000, nth: 1 }, do: { reset: true } }],
+  ['Slow link: 10 kB a second', { on: { event: 'connect' }, do: { bandwidth: 10_000 } }],
+  ['LMTP: full for one recipient', { on: { event: 'verdict', to: 'bob@example.org' }, do: { reply: '452 4.2.2 Mailbox full' } }],
 ];
 
+/** How often it is read what has happened, in milliseconds. */
+const LOOK = 1000;
+
+/** Of so many rules it is told whether they have happened. */
+const MOST_TOLD = 100;
+
+const times = (fired) => (fired === 0 ? 'not yet' : fired === 1 ? 'once' : `${fired} times`);
+
 export const faults = {
-  /** One rule a line. */
-  text: (rules) => (rules.length ? `[\n${rules.map((rule) => `  ${JSON.stringify(rule)}`).join(',\n')}\n]` : '[]'),
+  /** One rule a line, without what the server tells of it. */
+  text: (rules) => (rules.length
+    ? `[\n${rules.map((rule) => `  ${JSON.stringify({ ...rule, fired: undefined })}`).join(',\n')}\n]` : '[]'),
   count(rules) {
     $('fault-count').textContent = rules.length;
     $('fault-count').hidden = rules.length === 0;
@@ -26,16 +38,41 @@ export const faults = {
     $('rules-error').textContent = text;
     $('rules').setAttribute('aria-invalid', String(text !== ''));
   },
+  /** How often each has happened. */
+  tell(rules) {
+    const told = rules.slice(0, MOST_TOLD).map(({ fired }, at) => `rule ${at + 1} ${times(fired)}`);
+    const rest = rules.length - told.length;
+    if (rest > 0) told.push(`and ${rest} more`);
+    $('rules-fired').textContent = told.length ? `Happened: ${told.join(', ')}.` : '';
+  },
+  /** Again and again, as long as the dialog is open. */
+  async watch() {
+    while ($('faults').open) {
+      await new Promise((done) => { setTimeout(done, LOOK); });
+      if (!$('faults').open) return;
+      try {
+        this.tell(await read('/api/faults'));
+      } catch {
+        // Whether the server answers, the page tells elsewhere.
+      }
+    }
+  },
   /** At once: whoever presses a key before the rules are there means this dialog, and not the list behind it. */
   async open() {
     this.wait(true);
     $('rules').value = '';
     this.say('');
+    this.tell([]);
     $('faults').showModal();
     try {
       this.show(await read('/api/faults'));
     } catch (error) {
       this.fail(error);
+    }
+    if (!this.isWatching) {
+      this.isWatching = true;
+      await this.watch();
+      this.isWatching = false;
     }
   },
   /** What is not known yet cannot be changed. */
@@ -45,6 +82,7 @@ export const faults = {
   show(rules) {
     this.count(rules);
     $('rules').value = this.text(rules);
+    this.tell(rules);
     this.say('');
     this.wait(false);
   },

@@ -2,14 +2,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::{Value, json};
-
 use super::clients::ConnectionPermit;
-use super::memory::Reserved;
-use super::store::StoredMessage;
+pub use super::request::{Ended, Request};
+use super::request::{Extent, MAX_BODY, MAX_HEAD, bad, chunk_size, parse};
+pub use super::response::{Body, Response};
 
 /// How long a connection may wait for the first octet of a request.
 const IDLE: Duration = Duration::from_secs(30);
@@ -27,93 +25,8 @@ const STUCK: Duration = Duration::from_secs(10);
 /// How long a client that is told why it is sent away has to stop sending.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// In octets, of a request line with its fields.
-const MAX_HEAD: usize = 16 * 1024;
-
-/// How many fields a request may have.
-const MAX_FIELDS: usize = 64;
-
-/// In octets.
-const MAX_BODY: usize = 64 * 1024;
-
 /// Octets that are taken or sent at a time. An answer that has no more is most likely sent at once, whoever reads it.
 const PIECE: usize = 64 * 1024;
-
-pub struct Request {
-    pub method: String,
-    /// As it was sent: nothing is decoded.
-    pub path: String,
-    pub query: String,
-    fields: Vec<(String, Vec<u8>)>,
-    pub body: Vec<u8>,
-    is_last: bool,
-}
-
-impl Request {
-    /// The value of a field that came once.
-    ///
-    /// # Errors
-    /// If it came more often, or is not text.
-    pub fn field(&self, name: &str) -> Result<Option<&str>, Response> {
-        let mut values =
-            self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-        let Some(value) = values.next() else { return Ok(None) };
-        match (str::from_utf8(value), values.next()) {
-            (Ok(value), None) => Ok(Some(value.trim())),
-            _ => Err(Response::error(400, format!("the field {name} must come once, as text"))),
-        }
-    }
-}
-
-pub struct Response {
-    pub status: u16,
-    pub fields: Vec<(&'static str, String)>,
-    pub body: Body,
-}
-
-pub enum Body {
-    None,
-    Fixed(&'static str),
-    /// With the room that they take.
-    Octets(Vec<u8>, Option<Reserved>),
-    /// A message as it came.
-    Message(Arc<StoredMessage>),
-}
-
-impl Response {
-    pub fn new(status: u16, kind: &str, body: Body) -> Response {
-        Response { status, fields: vec![("Content-Type", kind.to_owned())], body }
-    }
-
-    pub fn empty(status: u16) -> Response {
-        Response { status, fields: Vec::new(), body: Body::None }
-    }
-
-    pub fn json(value: &Value, room: Option<Reserved>) -> Response {
-        Response::new(200, "application/json", Body::Octets(value.to_string().into_bytes(), room))
-    }
-
-    pub fn error(status: u16, problem: impl Into<String>) -> Response {
-        let text = json!({ "error": problem.into() }).to_string();
-        Response::new(status, "application/json", Body::Octets(text.into_bytes(), None))
-    }
-
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Response {
-        self.fields.push((name, value.into()));
-        self
-    }
-}
-
-impl Body {
-    fn len(&self) -> u64 {
-        match self {
-            Body::None => 0,
-            Body::Fixed(text) => text.len() as u64,
-            Body::Octets(octets, _) => octets.len() as u64,
-            Body::Message(message) => message.envelope.content().len(),
-        }
-    }
-}
 
 /// One client.
 pub struct HttpConnection<'a> {
@@ -125,20 +38,6 @@ pub struct HttpConnection<'a> {
     is_slow: bool,
     // How long no octet of an answer may be taken.
     patience: Duration,
-}
-
-/// Why there is no request.
-pub enum Ended {
-    /// The client has closed, was late, or cannot be understood any more.
-    Quietly,
-    /// And it is told why.
-    With(Response),
-}
-
-impl From<io::Error> for Ended {
-    fn from(_: io::Error) -> Ended {
-        Ended::Quietly
-    }
 }
 
 impl<'a> HttpConnection<'a> {
@@ -242,7 +141,7 @@ impl<'a> HttpConnection<'a> {
         let goes_on = request.is_some_and(|request| !request.is_last);
         let length = response.body.len();
         let deadline = Instant::now() + ANSWER + Duration::from_secs(length / SLOWEST);
-        let mut head = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
+        let mut head = format!("HTTP/1.1 {} {}\r\n", response.status, response.reason());
         head += &format!("Date: {}\r\n", httpdate::fmt_http_date(SystemTime::now()));
         for (name, value) in &response.fields {
             // Whatever a value was made of, it cannot begin another field.
@@ -265,9 +164,9 @@ impl<'a> HttpConnection<'a> {
                 self.write(&[head.as_bytes(), &octets[..first]].concat(), deadline)?;
                 self.write(&octets[first..], deadline)?;
             }
-            Body::Message(message) => {
+            Body::Stored(stored) => {
                 self.write(head.as_bytes(), deadline)?;
-                let mut content = message.envelope.content().reader();
+                let mut content = stored.reader();
                 let mut piece = vec![0; PIECE];
                 loop {
                     match content.read(&mut piece)? {
@@ -380,96 +279,12 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     }
 }
 
-fn bad(status: u16, problem: &str) -> Ended {
-    Ended::With(Response::error(status, problem))
-}
-
-/// Where a body ends.
-enum Extent {
-    Octets(usize),
-    Chunked,
-}
-
-/// A request whose head is complete, the length of its head, and where its body ends.
-fn parse(octets: &[u8]) -> Result<Option<(Request, usize, Extent)>, Ended> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut parsed = httparse::Request::new(&mut fields);
-    let head = match parsed.parse(octets) {
-        Ok(httparse::Status::Complete(head)) if head <= MAX_HEAD => head,
-        Ok(httparse::Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => {
-            return Err(bad(431, "the request's fields are too long"));
-        }
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(_) => return Err(bad(400, "this is not HTTP/1.1")),
-    };
-    let target = parsed.path.unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if !path.starts_with('/') {
-        return Err(bad(400, "a request's target must be a path"));
-    }
-    let fields: Vec<_> = parsed.headers.iter().map(|field| (field.name.to_owned(), field.value.to_vec())).collect();
-    let mut request = Request {
-        method: parsed.method.unwrap_or_default().to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        fields,
-        body: Vec::new(),
-        is_last: parsed.version != Some(1),
-    };
-    let field = |name| request.field(name).map_err(Ended::With);
-    let extent = match (field("Transfer-Encoding")?, field("Content-Length")?) {
-        (None, None) => Extent::Octets(0),
-        (None, Some(digits)) if digits.is_empty() || digits.bytes().any(|b| !b.is_ascii_digit()) => {
-            return Err(bad(400, "Content-Length must be a number"));
-        }
-        (None, Some(digits)) => {
-            let length = digits.parse().ok().filter(|length| *length <= MAX_BODY);
-            Extent::Octets(length.ok_or_else(|| bad(413, "the body is too long"))?)
-        }
-        // With both, or from HTTP/1.0, what is in front of us may have seen another end: RFC 9112 section 6.1.
-        (Some(_), length) if length.is_some() || request.is_last => {
-            return Err(bad(400, "Transfer-Encoding must stand alone, in HTTP/1.1"));
-        }
-        (Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => Extent::Chunked,
-        (Some(_), _) => return Err(bad(501, "the only Transfer-Encoding is chunked")),
-    };
-    let closes =
-        field("Connection")?.is_some_and(|options| options.split(',').any(|o| o.trim().eq_ignore_ascii_case("close")));
-    request.is_last |= closes;
-    Ok(Some((request, head, extent)))
-}
-
-/// The size that a chunk's line begins with, in digits to the base of sixteen; behind it there may be extensions.
-fn chunk_size(line: &[u8]) -> Option<usize> {
-    let digits = line.iter().position(|b| !b.is_ascii_hexdigit()).unwrap_or(line.len());
-    let (digits, behind) = line.split_at(digits);
-    let behind = behind.trim_ascii_start();
-    let size = usize::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
-    (behind.is_empty() || behind.starts_with(b";")).then_some(size)
-}
-
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        204 => "No Content",
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        413 => "Content Too Large",
-        421 => "Misdirected Request",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        _ => "Service Unavailable",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::clients::Clients;
+    use crate::http::clients::Clients;
     use std::net::TcpListener;
+    use std::sync::Arc;
 
     const PATIENCE: Duration = Duration::from_secs(1);
 

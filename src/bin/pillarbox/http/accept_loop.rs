@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::api::Api;
 use super::clients::{Clients, ConnectionPermit};
-use super::http::{Ended, HttpConnection};
+use super::connection::{Ended, HttpConnection, Request, Response};
 
 /// In octets. What is large is on the heap.
 const STACK: usize = 512 * 1024;
@@ -27,19 +26,28 @@ const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// Answers clients for as long as the process lives.
-pub fn start(listener: TcpListener, api: Arc<Api>) -> io::Result<()> {
-    thread::Builder::new().name("web".to_owned()).spawn(move || accept(&listener, &api)).map(drop)
+/// What is served.
+pub trait Service: Send + Sync + 'static {
+    /// The answer to a request.
+    fn answer(&self, request: &Request, client: &HttpConnection) -> Response;
 }
 
-fn accept(listener: &TcpListener, api: &Arc<Api>) {
+/// Answers clients for as long as the process lives, by threads with this name.
+///
+/// # Errors
+/// If there is no thread.
+pub fn start(name: &'static str, listener: TcpListener, service: Arc<impl Service>) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(move || accept(name, &listener, &service)).map(drop)
+}
+
+fn accept(name: &'static str, listener: &TcpListener, service: &Arc<impl Service>) {
     let clients = Arc::new(Clients::default());
     let mut said: Option<Instant> = None;
     loop {
-        let begun = listener.accept().and_then(|(stream, _)| begin(&clients, stream, api));
+        let begun = listener.accept().and_then(|(stream, _)| begin(name, &clients, stream, service));
         if let Err(e) = begun {
             if said.is_none_or(|said| said.elapsed() > SAY_AGAIN) {
-                log::warn!("the inbox cannot take a client: {e}");
+                log::warn!("{name}: cannot take a client: {e}");
                 said = Some(Instant::now());
             }
             thread::sleep(PAUSE);
@@ -47,7 +55,7 @@ fn accept(listener: &TcpListener, api: &Arc<Api>) {
     }
 }
 
-fn begin(clients: &Arc<Clients>, stream: TcpStream, api: &Arc<Api>) -> io::Result<()> {
+fn begin(name: &'static str, clients: &Arc<Clients>, stream: TcpStream, service: &Arc<impl Service>) -> io::Result<()> {
     // Neither matters if the client is gone already.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
@@ -60,11 +68,12 @@ fn begin(clients: &Arc<Clients>, stream: TcpStream, api: &Arc<Api>) -> io::Resul
             return Ok(());
         }
     };
-    let api = api.clone();
-    thread::Builder::new().name("web".to_owned()).stack_size(STACK).spawn(move || serve(&permit, &api)).map(drop)
+    let service = service.clone();
+    let thread = thread::Builder::new().name(name.to_owned()).stack_size(STACK);
+    thread.spawn(move || serve(&permit, &*service)).map(drop)
 }
 
-fn serve(permit: &ConnectionPermit, api: &Api) {
+fn serve(permit: &ConnectionPermit, service: &impl Service) {
     let mut connection = HttpConnection::new(permit);
     loop {
         permit.waits();
@@ -72,7 +81,7 @@ fn serve(permit: &ConnectionPermit, api: &Api) {
         permit.is_answered();
         let goes_on = match request {
             Ok(request) => {
-                let response = api.answer(&request, &connection);
+                let response = service.answer(&request, &connection);
                 connection.respond(Some(&request), response)
             }
             Err(Ended::With(response)) => connection.respond(None, response),

@@ -1,0 +1,43 @@
+//! Values that several options of the command line take: addresses, numbers, permissions.
+
+use std::net::SocketAddrV6;
+
+#[cfg(unix)]
+use crate::digits::is_digits;
+use crate::digits::parse_digits;
+
+/// HOST:PORT with an IPv6 address in brackets; no host is localhost, as smtpd had it.
+pub fn parse_tcp(text: &str) -> Result<String, String> {
+    const FORM: &str = "expected HOST:PORT, such as localhost:8025 or [::1]:25";
+    let (host, port) = text.rsplit_once(':').ok_or(FORM)?;
+    let _: u16 = parse_digits(port).ok_or(FORM)?;
+    let is_valid = match host.contains([':', '[', ']']) {
+        true => text.parse::<SocketAddrV6>().is_ok(),
+        false => !host.contains(char::is_whitespace),
+    };
+    match host {
+        _ if !is_valid => Err(FORM.to_owned()),
+        "" => Ok(format!("localhost:{port}")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// What [`parse_tcp`] takes, or unix:PATH.
+pub fn parse_local(text: &str) -> Result<String, String> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("expected unix:PATH".to_owned()),
+        Some(_) => Ok(text.to_owned()),
+        None => parse_tcp(text),
+    }
+}
+
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    parse_digits(text).ok_or_else(|| "expected a number of octets, in digits only".to_owned())
+}
+
+/// Permission bits in octal.
+#[cfg(unix)]
+pub fn parse_mode(text: &str) -> Result<u32, String> {
+    let mode = is_digits(text).then(|| u32::from_str_radix(text, 8).ok()).flatten();
+    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| "expected permissions in octal, such as 660".to_owned())
+}
