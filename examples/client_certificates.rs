@@ -7,18 +7,18 @@
 
 use std::error::Error;
 
-use pillarbox::{AuthFailure, Authenticator, ClientCertificates, Envelope, Listener, Mechanism, Server, Tls};
+use pillarbox::{AuthFailure, Authenticator, ClientCertificates, Context, Envelope, Listener, Mechanism, Server, Tls};
 use rcgen::{CertifiedKey, KeyPair};
 
 /// Accepts AUTH EXTERNAL from clients with the one client certificate.
 struct OneClient(Vec<u8>);
 
 impl Authenticator for OneClient {
-    fn mechanisms(&self) -> &[Mechanism] {
-        &[Mechanism::External]
+    fn mechanisms(&self, _: &Context) -> Vec<Mechanism> {
+        vec![Mechanism::External]
     }
 
-    fn external(&self, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
+    fn external(&self, _: &Context, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
         match acts_as {
             None | Some("client") if certificate == self.0 => Ok("client".to_owned()),
             _ => Err(AuthFailure::Credentials),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::syntax::network::Network;
+use crate::syntax::parameter::Extensions;
 
 /// How to treat a lone line feed or carriage return in a message. RFC 5321 section 2.3.8 forbids both.
 ///
@@ -94,6 +95,10 @@ pub(crate) struct Config {
     pub mt_priority: bool,
     pub deliver_by: Option<Duration>,
     pub future_release: Option<Duration>,
+    /// The program's own.
+    pub extensions: Arc<Extensions>,
+    /// Off: who uses what was not offered counts on something that is not done.
+    pub ignore_unknown_parameters: bool,
     /// Whose connections begin with a PROXY header.
     pub proxies: Vec<Network>,
     /// Who may say XCLIENT.
@@ -176,6 +181,8 @@ impl Default for Config {
             mt_priority: false,
             deliver_by: None,
             future_release: None,
+            extensions: Arc::default(),
+            ignore_unknown_parameters: false,
             proxies: Vec::new(),
             xclient: Vec::new(),
             xforward: Vec::new(),
@@ -190,6 +197,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// In octets, CRLF included.
+    pub fn max_command_line(&self) -> usize {
+        MAX_COMMAND_LINE + self.extensions.octets()
+    }
+
     /// How far beyond the size limit content is still read, to answer 552 at its end, before the connection is closed.
     pub fn swallow_limit(&self) -> u64 {
         self.data_size_limit.saturating_mul(4).max(16 * 1024 * 1024)

@@ -87,6 +87,8 @@ pub enum SettingError {
     MaxAuthFailures,
     /// [`spool_folder`](crate::Builder::spool_folder) is no folder.
     SpoolFolder,
+    /// An [`extension`](crate::Builder::extension) cannot be offered: [`Extension`](crate::Extension) says what it must keep to.
+    Extension,
     /// [`decode_data`](crate::Builder::decode_data) and [`smtputf8`](crate::Builder::smtputf8) are both set.
     DecodeDataWithSmtputf8,
     /// [`require_tls`](crate::Builder::require_tls) is set for a listener that has no certificate, neither its own nor
@@ -95,11 +97,14 @@ pub enum SettingError {
     /// A listener is of [implicit TLS](crate::Listener::implicit_tls) and has no certificate, neither its own nor the
     /// [server's](crate::Builder::tls).
     ImplicitTlsWithoutTls,
-    /// `require_auth` is set without an authenticator.
+    /// A `sasl_mechanism` has an invalid name, or one that another has too.
+    SaslMechanism,
+    /// `require_auth` is set without an authenticator, a `sasl_mechanism` or a session that could authenticate clients.
     RequireAuthWithoutAuthenticator,
-    /// `offer_auth` is true for a listener, and the server has no authenticator.
+    /// `offer_auth` is true for a listener, and the server has neither an authenticator nor a `sasl_mechanism`.
     OfferAuthWithoutAuthenticator,
-    /// `require_auth` is set for a listener whose `offer_auth` is false.
+    /// `require_auth` is set for a listener whose `offer_auth` is false, and there is no session that could authenticate
+    /// clients.
     RequireAuthWithoutOffer,
     /// [`consumers`](crate::Builder::consumers) is 0.
     Consumers,
@@ -125,9 +130,16 @@ impl Display for SettingError {
             SettingError::MaxJunk => "max_junk must be at least 1; None is no limit",
             SettingError::MaxAuthFailures => "max_auth_failures must be at least 1; None is no limit",
             SettingError::SpoolFolder => "spool_folder must be a folder that is there",
+            SettingError::Extension => {
+                "an extension needs keywords of letters, digits and hyphens that nobody else has, an argument in printable ASCII, \
+                 and parameters of at most 10240 octets"
+            }
             SettingError::DecodeDataWithSmtputf8 => "decode_data and smtputf8 exclude each other",
             SettingError::RequireTlsWithoutTls => "require_tls needs tls",
             SettingError::ImplicitTlsWithoutTls => "a listener of implicit TLS needs tls",
+            SettingError::SaslMechanism => {
+                "a sasl_mechanism needs a name of its own, of at most 20 capitals, digits, hyphens and underscores"
+            }
             SettingError::RequireAuthWithoutAuthenticator => "require_auth needs an authenticator",
             SettingError::OfferAuthWithoutAuthenticator => "offer_auth needs an authenticator",
             SettingError::RequireAuthWithoutOffer => {

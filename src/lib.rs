@@ -97,7 +97,8 @@
 //! | add a header, change the content, give a message to other handlers | [`Envelope::prepend_header`], [`Envelope::rewrite`], [`Envelope::for_recipients`]; [`Envelope::builder`] makes one |
 //! | print, store or relay them | the ready-made [`handlers`] |
 //! | decide about clients, senders, recipients and verbs | a [`Session`] for each connection, by [`Builder::session`]; it sees a [`Context`] |
-//! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`] |
+//! | add to EHLO, MAIL and RCPT | an [`Extension`], by [`Builder::extension`] |
+//! | use TLS, authenticate users | [`Tls`], [`Authenticator`], [`Users`], [`SaslMechanism`], [`Context::authenticate`] |
 //! | listen on several ports, Unix sockets, or sockets passed in, each with its own policy | [`Listener`], [`Builder::listen`] |
 //! | watch a server | [`Server::stats`], also as text for monitoring systems; an [`Observer`]; [`guide::operations`] |
 //! | stop | [`Server::shutdown`]; [`Server::begin_shutdown`], which hooks and handlers call by a [`handle`](Server::handle) |
@@ -118,6 +119,20 @@
 //! | `redis` | `handlers::RedisStream` |
 //! | `cli` | the `pillarbox` command: `cargo install --path . --no-default-features --features cli` in a clone; it speaks TLS by rustls |
 //!
+//! # Types of other crates
+//!
+//! These types of other crates stand in signatures on purpose. A new major version of one of those crates (0.2 to 0.3 is one
+//! too) means a new major version of this crate. All are re-exported in the version that fits:
+//!
+//! | crate | where | why |
+//! |---|---|---|
+//! | [`crossbeam_channel`] 0.5 | [`Builder::deliveries`] returns its `Receiver` | a loop of your own can wait for other things too, with its `select!` |
+//! | [`native_tls`] 0.2, with the feature `tls` | its `TlsAcceptor` is a [`TlsAcceptor`] and converts to a [`Tls`]; `TlsError::Native` has its error; `Upstream::tls_connector` takes its `TlsConnector` | all of its settings are at hand, and none has to be repeated here |
+//! | [`rustls`] 0.23, with the feature `rustls`, and the crate `rustls-pki-types` 1 that it re-exports | `Tls::from_rustls` takes its `ServerConfig` and `Upstream::rustls_config` its `ClientConfig`; `RustlsError` has its errors | the same |
+//!
+//! All other dependencies can change without notice: redis, rcgen, encoding_rs, parking_lot, socket2 and the rest stand in no
+//! signature. [`log`] is in none either, but its messages go to the logger that your program has set for version 0.4.
+//!
 //! # What it speaks
 //!
 //! SMTP as of RFC 5321, or LMTP (RFC 2033), with these extensions:
@@ -126,7 +141,7 @@
 //!   BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422), and REQUIRETLS (RFC 8689) under TLS;
 //! - with a certificate or an authenticator: STARTTLS (RFC 3207), AUTH (RFC 4954);
 //! - on request: SMTPUTF8 (RFC 6531), MT-PRIORITY (RFC 6710), DELIVERBY (RFC 2852), FUTURERELEASE (RFC 4865), PRDR (a
-//!   draft), and for listed networks the PROXY protocol, XCLIENT and XFORWARD.
+//!   draft), an [`Extension`] of your own, and for listed networks the PROXY protocol, XCLIENT and XFORWARD.
 //!
 //! Only CRLF ends a line and only CRLF.CRLF ends a message, so no message can be smuggled inside another. Whatever happens
 //! to a message, the server never takes its octets for a command.
@@ -179,7 +194,8 @@ pub use testing::internals;
 
 #[cfg(feature = "auth")]
 pub use auth::{
-    AuthFailure, Authenticator, Bearer, EntryError, Mechanism, ScramVerifier, ScramVerifierError, Users, UsersError,
+    AuthFailure, Authenticator, Bearer, EntryError, Mechanism, SaslExchange, SaslMechanism, SaslStep, ScramVerifier,
+    ScramVerifierError, Users, UsersError,
 };
 pub use builder::Builder;
 pub use config::LineEnds;
@@ -209,7 +225,8 @@ pub use syntax::escaped::Escaped;
 pub use syntax::header::HeaderError;
 pub use syntax::network::{Network, NetworkError};
 pub use syntax::parameter::{
-    AuthParameter, Body, DeliverBy, DeliverByMode, Hold, MailParameters, Notify, OriginalRecipient, RcptParameters, Ret,
+    AuthParameter, Body, DeliverBy, DeliverByMode, Extension, Hold, MailParameters, Notify, OriginalRecipient,
+    RcptParameters, Ret,
 };
 pub use syntax::proxy_info::{ProxyInfo, ProxyTls};
 pub use syntax::reply::{Reply, ReplyError, Status, StatusError};
@@ -218,14 +235,14 @@ pub use upstream::Upstream;
 #[cfg(feature = "_tls")]
 pub use upstream::UpstreamTls;
 
-/// The TLS library of the feature `tls`: its acceptor converts to a [`Tls`].
+/// The TLS library of the feature `tls`: its acceptor converts to a [`Tls`]. A part of this crate's API.
 #[cfg(feature = "tls")]
 pub use native_tls;
 
 /// The TLS library of the feature `rustls`: its configurations are for [`Tls::from_rustls`] and
-/// [`Upstream::rustls_config`].
+/// [`Upstream::rustls_config`]. A part of this crate's API.
 #[cfg(feature = "rustls")]
 pub use rustls;
 
-/// The channel crate: [`Builder::deliveries`] returns its [`Receiver`](crossbeam_channel::Receiver).
+/// The channel crate: [`Builder::deliveries`] returns its [`Receiver`](crossbeam_channel::Receiver). A part of this crate's API.
 pub use crossbeam_channel;

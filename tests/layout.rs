@@ -19,12 +19,12 @@ const FLOORS: [&str; 19] = [
     "delivery",
     "faults",
     "limits",
+    "auth",
     "session",
     "io",
     "envelope",
     "mime",
     "content",
-    "auth",
     "config error stats",
     "syntax",
 ];

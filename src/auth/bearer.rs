@@ -4,6 +4,7 @@ use std::fmt::{self, Debug, Formatter, Write};
 
 use super::scram::{Binding, gs2_header};
 use super::{AuthFailure, Authenticator};
+use crate::session::Context;
 
 /// What a client of OAUTHBEARER or XOAUTH2 sends: a token, and what it says about it.
 ///
@@ -111,17 +112,17 @@ fn token(value: &str) -> Option<&str> {
 }
 
 /// RFC 7628 section 3.2.2: why a token was refused, for the client's software to read.
-pub(super) fn oauthbearer_error(authenticator: &dyn Authenticator) -> String {
+pub(super) fn oauthbearer_error(authenticator: &dyn Authenticator, context: &Context) -> String {
     let mut json = String::from(r#"{"status":"invalid_token""#);
-    member(&mut json, "scope", authenticator.bearer_scope());
-    member(&mut json, "openid-configuration", authenticator.openid_configuration());
+    member(&mut json, "scope", authenticator.bearer_scope(context));
+    member(&mut json, "openid-configuration", authenticator.openid_configuration(context));
     json + "}"
 }
 
 /// The same as XOAUTH2 has it.
-pub(super) fn xoauth2_error(authenticator: &dyn Authenticator) -> String {
+pub(super) fn xoauth2_error(authenticator: &dyn Authenticator, context: &Context) -> String {
     let mut json = String::from(r#"{"status":"401","schemes":"Bearer""#);
-    member(&mut json, "scope", authenticator.bearer_scope());
+    member(&mut json, "scope", authenticator.bearer_scope(context));
     json + "}"
 }
 
@@ -203,12 +204,13 @@ mod tests {
     fn errors_are_json() {
         struct Realm;
         impl Authenticator for Realm {
-            fn bearer_scope(&self) -> Option<&str> {
+            fn bearer_scope(&self, _: &Context) -> Option<&str> {
                 Some("a \"b\" \\ \n")
             }
         }
-        assert_eq!(oauthbearer_error(&Realm), r#"{"status":"invalid_token","scope":"a \"b\" \\ \u000a"}"#);
-        assert_eq!(xoauth2_error(&|_: &str, _: &str| false), r#"{"status":"401","schemes":"Bearer"}"#);
+        let context = Context::of_nobody();
+        assert_eq!(oauthbearer_error(&Realm, &context), r#"{"status":"invalid_token","scope":"a \"b\" \\ \u000a"}"#);
+        assert_eq!(xoauth2_error(&|_: &str, _: &str| false, &context), r#"{"status":"401","schemes":"Bearer"}"#);
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod bearer;
 mod client;
 mod exchange;
 mod mechanism;
+mod offer;
 mod prepare;
+mod sasl;
 mod scram;
 mod users;
 mod verifier;
@@ -17,13 +19,19 @@ use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
+use crate::session::Context;
 use crate::syntax::reply::{Reply, Status};
 
-pub(crate) use base64::{decode, encode};
+pub(crate) use base64::{BadBase64, decode, encode};
 pub use bearer::Bearer;
 pub(crate) use client::{ClientExchange, Credentials};
-pub(crate) use exchange::{Exchange, ExchangeFacts, Step, offered};
+#[cfg(feature = "internals")]
+pub(crate) use exchange::Exchange;
+pub(crate) use exchange::Step;
 pub use mechanism::Mechanism;
+pub(crate) use offer::{AuthOffer, Unavailable};
+pub(crate) use sasl::OwnMechanism;
+pub use sasl::{SaslExchange, SaslMechanism, SaslStep};
 pub use users::{EntryError, Users, UsersError};
 pub use verifier::{ScramVerifier, ScramVerifierError};
 
@@ -33,12 +41,12 @@ pub use verifier::{ScramVerifier, ScramVerifierError};
 /// [`password`](Authenticator::password) a server offers PLAIN and LOGIN:
 ///
 /// ```
-/// use pillarbox::{AuthFailure, Authenticator};
+/// use pillarbox::{AuthFailure, Authenticator, Context};
 ///
 /// struct Directory;
 ///
 /// impl Authenticator for Directory {
-///     fn password(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
+///     fn password(&self, _: &Context, user: &str, password: &str) -> Result<String, AuthFailure> {
 ///         match bind(user, password) {
 ///             Ok(true) => Ok(format!("{user}@example.org")),
 ///             Ok(false) => Err(AuthFailure::Credentials),
@@ -59,6 +67,9 @@ pub use verifier::{ScramVerifier, ScramVerifierError};
 /// 9,216 octets, both as sent and as prepared. Longer ones are refused like wrong ones (`535 5.7.8`), without asking the
 /// authenticator.
 ///
+/// Each method sees the [`Context`] of the connection that asks: the peer, TLS, the name in EHLO. So a client from elsewhere can
+/// be offered other mechanisms, and a failure be logged with its address.
+///
 /// The checks run on the connection's own thread, so one that waits delays only its own client. The stack of that thread is
 /// 1 MiB by default (see [`worker_stack`](crate::Builder::worker_stack)); a check that needs more ends the process.
 pub trait Authenticator: Send + Sync {
@@ -67,16 +78,19 @@ pub trait Authenticator: Send + Sync {
     /// They are offered as far as the connection allows: EXTERNAL only to a client that came with a certificate,
     /// SCRAM-SHA-256-PLUS only where TLS gives a channel binding. [`Mechanism::ScramSha256`] brings
     /// [`Mechanism::ScramSha256Plus`] with it.
-    fn mechanisms(&self) -> &[Mechanism] {
-        &[Mechanism::Plain, Mechanism::Login]
+    ///
+    /// It is asked at each EHLO and each AUTH, so the answer may differ from client to client and from one time to the next.
+    fn mechanisms(&self, context: &Context) -> Vec<Mechanism> {
+        let _ = context;
+        vec![Mechanism::Plain, Mechanism::Login]
     }
 
     /// PLAIN (RFC 4616) and LOGIN: whether the password is this user's.
     ///
     /// Refusing an unknown user should take as long as refusing a wrong password. Otherwise clients can find out which names
     /// exist.
-    fn password(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
-        let _ = (user, password);
+    fn password(&self, context: &Context, user: &str, password: &str) -> Result<String, AuthFailure> {
+        let _ = (context, user, password);
         Err(AuthFailure::Credentials)
     }
 
@@ -86,27 +100,29 @@ pub trait Authenticator: Send + Sync {
     /// 16 octets, and fails where a wrong password would. The name stays hidden if the verifiers of other users look the
     /// same. The salt is the same for the same name while the process lives; if clients can see several servers, or one
     /// before and after a restart, return a verifier [made up](ScramVerifier::made_up) from a key that stays.
-    fn scram(&self, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
-        let _ = user;
+    fn scram(&self, context: &Context, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
+        let _ = (context, user);
         Ok(None)
     }
 
     /// OAUTHBEARER (RFC 7628) and XOAUTH2: whether the token is good here, and whose it is.
     ///
     /// The token decides who the client is. The user name that the client sends is only a claim.
-    fn bearer(&self, bearer: &Bearer<'_>) -> Result<String, AuthFailure> {
-        let _ = bearer;
+    fn bearer(&self, context: &Context, bearer: &Bearer<'_>) -> Result<String, AuthFailure> {
+        let _ = (context, bearer);
         Err(AuthFailure::Credentials)
     }
 
     /// The scope that a token must have, for a client whose token was refused.
-    fn bearer_scope(&self) -> Option<&str> {
+    fn bearer_scope(&self, context: &Context) -> Option<&str> {
+        let _ = context;
         None
     }
 
     /// The URL of an OpenID Connect discovery document, for a client of OAUTHBEARER whose token was refused, so
     /// that it can find out where to get one (RFC 7628 section 3.2.2).
-    fn openid_configuration(&self) -> Option<&str> {
+    fn openid_configuration(&self, context: &Context) -> Option<&str> {
+        let _ = context;
         None
     }
 
@@ -114,15 +130,15 @@ pub trait Authenticator: Send + Sync {
     ///
     /// The certificate is in DER, and the TLS library has checked it as configured. `acts_as` is the identity
     /// that the client asks for; `None` leaves the choice to the server.
-    fn external(&self, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
-        let _ = (certificate, acts_as);
+    fn external(&self, context: &Context, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
+        let _ = (context, certificate, acts_as);
         Err(AuthFailure::Credentials)
     }
 
     /// Whether a client that has proven with PLAIN or SCRAM to be `identity` may act as somebody else; if so, the
     /// identity to go on with. Default: nobody may.
-    fn authorize(&self, identity: &str, acts_as: &str) -> Result<String, AuthFailure> {
-        let _ = (identity, acts_as);
+    fn authorize(&self, context: &Context, identity: &str, acts_as: &str) -> Result<String, AuthFailure> {
+        let _ = (context, identity, acts_as);
         Err(AuthFailure::Credentials)
     }
 }
@@ -134,42 +150,42 @@ pub trait Authenticator: Send + Sync {
 /// takes(|user: &str, password: &str| user == "bob" && password == "builder");
 /// ```
 impl<F: Fn(&str, &str) -> bool + Send + Sync> Authenticator for F {
-    fn password(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
+    fn password(&self, _: &Context, user: &str, password: &str) -> Result<String, AuthFailure> {
         if self(user, password) { Ok(user.to_owned()) } else { Err(AuthFailure::Credentials) }
     }
 }
 
 impl<A: Authenticator + ?Sized> Authenticator for Arc<A> {
-    fn mechanisms(&self) -> &[Mechanism] {
-        (**self).mechanisms()
+    fn mechanisms(&self, context: &Context) -> Vec<Mechanism> {
+        (**self).mechanisms(context)
     }
 
-    fn password(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
-        (**self).password(user, password)
+    fn password(&self, context: &Context, user: &str, password: &str) -> Result<String, AuthFailure> {
+        (**self).password(context, user, password)
     }
 
-    fn scram(&self, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
-        (**self).scram(user)
+    fn scram(&self, context: &Context, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
+        (**self).scram(context, user)
     }
 
-    fn bearer(&self, bearer: &Bearer<'_>) -> Result<String, AuthFailure> {
-        (**self).bearer(bearer)
+    fn bearer(&self, context: &Context, bearer: &Bearer<'_>) -> Result<String, AuthFailure> {
+        (**self).bearer(context, bearer)
     }
 
-    fn bearer_scope(&self) -> Option<&str> {
-        (**self).bearer_scope()
+    fn bearer_scope(&self, context: &Context) -> Option<&str> {
+        (**self).bearer_scope(context)
     }
 
-    fn openid_configuration(&self) -> Option<&str> {
-        (**self).openid_configuration()
+    fn openid_configuration(&self, context: &Context) -> Option<&str> {
+        (**self).openid_configuration(context)
     }
 
-    fn external(&self, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
-        (**self).external(certificate, acts_as)
+    fn external(&self, context: &Context, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
+        (**self).external(context, certificate, acts_as)
     }
 
-    fn authorize(&self, identity: &str, acts_as: &str) -> Result<String, AuthFailure> {
-        (**self).authorize(identity, acts_as)
+    fn authorize(&self, context: &Context, identity: &str, acts_as: &str) -> Result<String, AuthFailure> {
+        (**self).authorize(context, identity, acts_as)
     }
 }
 
@@ -248,12 +264,12 @@ mod tests {
     #[test]
     fn functions_and_shared_authenticators() {
         let shared: Arc<dyn Authenticator> = Arc::new(|user: &str, password: &str| (user, password) == ("bob", "b"));
-        let shared = Arc::new(shared);
-        assert_eq!(shared.mechanisms(), [Mechanism::Plain, Mechanism::Login]);
-        assert_eq!(shared.password("bob", "b").unwrap(), "bob");
-        assert!(matches!(shared.password("bob", "c"), Err(AuthFailure::Credentials)));
-        assert!(shared.scram("bob").unwrap().is_none());
-        assert!(matches!(shared.authorize("bob", "root"), Err(AuthFailure::Credentials)));
-        assert!(matches!(shared.external(b"", None), Err(AuthFailure::Credentials)));
+        let (shared, context) = (Arc::new(shared), Context::of_nobody());
+        assert_eq!(shared.mechanisms(&context), [Mechanism::Plain, Mechanism::Login]);
+        assert_eq!(shared.password(&context, "bob", "b").unwrap(), "bob");
+        assert!(matches!(shared.password(&context, "bob", "c"), Err(AuthFailure::Credentials)));
+        assert!(shared.scram(&context, "bob").unwrap().is_none());
+        assert!(matches!(shared.authorize(&context, "bob", "root"), Err(AuthFailure::Credentials)));
+        assert!(matches!(shared.external(&context, b"", None), Err(AuthFailure::Credentials)));
     }
 }

@@ -1,9 +1,11 @@
 //! Which extensions are offered beside those that always are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Builder;
 use crate::config::FOREVER;
+use crate::syntax::parameter::Extension;
 
 /// # Extensions
 ///
@@ -47,6 +49,22 @@ impl Builder {
     /// offered.
     pub fn future_release(mut self, max: impl Into<Option<Duration>>) -> Builder {
         self.config.future_release = max.into().map(|max| max.min(FOREVER));
+        self
+    }
+
+    /// Offers an extension of the program's own, with its parameters; can be called several times. Default: none.
+    pub fn extension(mut self, extension: Extension) -> Builder {
+        Arc::make_mut(&mut self.config.extensions).push(extension);
+        self
+    }
+
+    /// Whether a parameter of MAIL or RCPT that belongs to no extension the server knows is ignored instead of refused with
+    /// `555 5.5.4`, for clients that send what was not offered to them. Hooks and handlers see it
+    /// ([`MailParameters::get`](crate::MailParameters::get)); relays drop it. A parameter of an extension that this crate knows
+    /// and does not offer now, such as REQUIRETLS without TLS, is still refused, and so is any after HELO: what it asks for
+    /// would not be done. Default: false.
+    pub fn ignore_unknown_parameters(mut self, ignored: bool) -> Builder {
+        self.config.ignore_unknown_parameters = ignored;
         self
     }
 }

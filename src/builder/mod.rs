@@ -68,6 +68,8 @@ pub struct Builder {
     tls: Option<Tls>,
     #[cfg(feature = "auth")]
     authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
+    #[cfg(feature = "auth")]
+    sasl_mechanisms: Vec<crate::auth::OwnMechanism>,
     listeners: Vec<Listener>,
     // An inbox wants them and a server does not, unless it was said.
     transcripts: Option<bool>,

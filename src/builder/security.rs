@@ -32,7 +32,17 @@ impl Builder {
         self
     }
 
-    /// Whether mail is refused with `530 5.7.0` until the client has authenticated. Default: false.
+    /// Adds a SASL mechanism of the program's own, beside those of the [`authenticator`](Builder::authenticator), or without
+    /// one; can be called several times. It takes the place of one of this crate's mechanisms that has the same name. A name that
+    /// is invalid or comes twice is an error when the server is started. Default: none.
+    #[cfg(feature = "auth")]
+    pub fn sasl_mechanism(mut self, mechanism: impl crate::auth::SaslMechanism + 'static) -> Builder {
+        self.sasl_mechanisms.push(crate::auth::OwnMechanism::new(mechanism));
+        self
+    }
+
+    /// Whether mail is refused with `530 5.7.0` until the client has authenticated: by AUTH, or because a
+    /// [session](Builder::session) says who it is ([`Context::authenticate`](crate::Context::authenticate)). Default: false.
     #[cfg(feature = "auth")]
     pub fn require_auth(mut self, required: bool) -> Builder {
         self.config.require_auth = required;

@@ -62,7 +62,8 @@ impl Builder {
 
     /// Starts the server without a handler, and returns the channel that messages come out of, for a loop of your own. They
     /// wait there, and their clients with them, up to [`handler_timeout`](Builder::handler_timeout). The channel ends
-    /// when the server does. If you drop the receiver, messages are answered `451 4.3.0`.
+    /// when the server does. If you drop the receiver, messages are answered `451 4.3.0`. The receiver is that of
+    /// crossbeam-channel 0.5, which [`crossbeam_channel`](crate::crossbeam_channel) is, so you can `select!` over it.
     ///
     /// [`Server::shutdown`] waits for messages that were handed over: answer the one at hand before you call it from the
     /// loop, or call [`Server::begin_shutdown`].

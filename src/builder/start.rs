@@ -10,7 +10,7 @@ use crate::delivery::Delivery;
 use crate::delivery::handler::Handler;
 use crate::error::{Error, SettingError};
 use crate::server::Server;
-use crate::server::listener::Listener;
+use crate::server::listener::{Listener, Means};
 use crate::server::start::Settings;
 use crate::session::chained;
 use crate::syntax::address::is_helo_name;
@@ -22,6 +22,7 @@ impl Builder {
         handlers: Vec<Box<dyn Handler>>,
     ) -> Result<(Server, Receiver<Delivery>), Error> {
         self.check()?;
+        let means = Means { tls: self.tls.is_some(), auth: self.can_authenticate(), session: self.session.is_some() };
         let config = &mut self.config;
         for timeout in [&mut config.command_timeout, &mut config.data_timeout, &mut config.handler_timeout] {
             *timeout = (*timeout).min(FOREVER);
@@ -34,9 +35,8 @@ impl Builder {
         self.session = chained(self.session.take(), handlers.first().and_then(|handler| handler.session()));
         let mut listeners = vec![at];
         listeners.append(&mut self.listeners);
-        let (has_tls, has_authenticator) = (self.tls.is_some(), self.has_authenticator());
         for listener in &listeners {
-            listener.policy().check(&self.config, has_tls, has_authenticator).map_err(Error::Setting)?;
+            listener.policy().check(&self.config, means).map_err(Error::Setting)?;
         }
         let settings = Settings {
             config: self.config,
@@ -47,6 +47,8 @@ impl Builder {
             tls: self.tls,
             #[cfg(feature = "auth")]
             authenticator: self.authenticator,
+            #[cfg(feature = "auth")]
+            sasl_mechanisms: self.sasl_mechanisms,
         };
         Server::start(settings, listeners, handlers)
     }
@@ -75,6 +77,10 @@ impl Builder {
             SettingError::MaxAuthFailures
         } else if self.config.spool_folder.as_ref().is_some_and(|folder| !folder.is_dir()) {
             SettingError::SpoolFolder
+        } else if !self.config.extensions.are_valid() {
+            SettingError::Extension
+        } else if self.has_bad_sasl_mechanism() {
+            SettingError::SaslMechanism
         } else if self.config.consumers == 0 {
             SettingError::Consumers
         } else {
@@ -86,8 +92,21 @@ impl Builder {
 
 impl Builder {
     #[cfg(feature = "auth")]
-    fn has_authenticator(&self) -> bool {
-        self.authenticator.is_some()
+    fn can_authenticate(&self) -> bool {
+        self.authenticator.is_some() || !self.sasl_mechanisms.is_empty()
+    }
+
+    /// Whether a name is invalid, or comes twice.
+    #[cfg(feature = "auth")]
+    fn has_bad_sasl_mechanism(&self) -> bool {
+        let all = &self.sasl_mechanisms;
+        let comes_before = |at: usize| all[..at].iter().any(|other| other.name == all[at].name);
+        (0..all.len()).any(|at| !all[at].has_valid_name() || comes_before(at))
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn has_bad_sasl_mechanism(&self) -> bool {
+        false
     }
 
     #[cfg(feature = "auth")]
@@ -101,7 +120,7 @@ impl Builder {
     }
 
     #[cfg(not(feature = "auth"))]
-    fn has_authenticator(&self) -> bool {
+    fn can_authenticate(&self) -> bool {
         false
     }
 }

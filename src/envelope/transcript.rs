@@ -41,10 +41,11 @@ const MECHANISMS: [&str; 16] = [
     "GSSAPI",
 ];
 
-/// An AUTH command of this argument with nothing secret: the mechanism, and `...` for what follows.
-pub(crate) fn without_secret(argument: &[u8]) -> String {
+/// An AUTH command of this argument with nothing secret: the mechanism, if it is one that is known or one of the program's `own`,
+/// and `...` for what follows.
+pub(crate) fn without_secret<'a>(argument: &[u8], own: impl Iterator<Item = &'a str>) -> String {
     let (name, rest) = argument.split_at(argument.iter().position(u8::is_ascii_whitespace).unwrap_or(argument.len()));
-    match MECHANISMS.into_iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+    match MECHANISMS.into_iter().chain(own).find(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
         Some(known) if rest.trim_ascii().is_empty() => format!("AUTH {known}"),
         Some(known) => format!("AUTH {known} ..."),
         None if argument.is_empty() => "AUTH".to_owned(),
@@ -467,10 +468,11 @@ mod tests {
             ("plain AGJvYgBzZWNyZXQ=", "AUTH PLAIN ..."),
             ("LOGIN", "AUTH LOGIN"),
             ("XOAUTH2\tdXNlcg==", "AUTH XOAUTH2 ..."),
+            ("x-own AGJvYg==", "AUTH X-OWN ..."),
             ("AGJvYgBzZWNyZXQ=", "AUTH ..."),
             ("", "AUTH"),
         ] {
-            assert_eq!(without_secret(argument.as_bytes()), shown);
+            assert_eq!(without_secret(argument.as_bytes(), ["X-OWN"].into_iter()), shown);
         }
     }
 

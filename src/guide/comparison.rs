@@ -40,13 +40,13 @@
 //! | REQUIRETLS | yes, within TLS | no | no | on request | no | no | on request |
 //! | LIMITS RCPTMAX | yes | no | no | yes, if there is a limit | no | no | no |
 //! | MT-PRIORITY, DELIVERBY | on request | no | no | on request | no | no | no |
-//! | other extensions | PRDR, FUTURERELEASE, XFORWARD on request | no | no | RRVS on request | no | no | XFORWARD on request |
+//! | other extensions | PRDR, FUTURERELEASE, XFORWARD on request; your own | no | no | RRVS on request | no | no | XFORWARD on request |
 //! | LMTP; a reply for each recipient | yes, yes | LHLO, but one reply | no | yes, yes | yes, yes | no | yes, yes |
 //! | PROXY protocol | 1 and 2, with TLVs | 1 and 2, with TLVs | no | no | 1 and 2 | no | 1 |
 //! | XCLIENT | yes | no | no | no | on request | no | yes |
 //! | STARTTLS; implicit TLS | yes; yes | yes; yes | no | yes; yes | yes; yes | yes; no | yes; yes |
 //! | AUTH mechanisms included | PLAIN, LOGIN, SCRAM-SHA-256 and -PLUS, OAUTHBEARER, XOAUTH2, EXTERNAL | PLAIN, LOGIN | no | by go-sasl | PLAIN, LOGIN | PLAIN, LOGIN | PLAIN, LOGIN, XOAUTH2, CRAM-MD5 |
-//! | AUTH mechanisms of your own | no | yes | no | yes | no | no | no |
+//! | AUTH mechanisms of your own | yes | yes | no | yes | no | no | no |
 //! | only CRLF.CRLF ends content | yes | yes | yes | yes | **no**, LF.LF does too | **no**, LF.CRLF does too | yes |
 //! | lone CR and LF in content | made CRLF, refused, or kept | kept | kept | kept | all line ends become LF; a lone CR is kept | kept | kept |
 //! | a bare LF ends a command | no | yes | no | yes | yes | no | yes |

@@ -59,6 +59,8 @@
 //! | [`mt_priority`](Builder::mt_priority) | off | An offer is a promise that the handler has to keep |
 //! | [`deliver_by`](Builder::deliver_by) | none | The same |
 //! | [`future_release`](Builder::future_release) | none | The same |
+//! | [`extension`](Builder::extension) | none | What your program adds to EHLO |
+//! | [`ignore_unknown_parameters`](Builder::ignore_unknown_parameters) | off | Who uses a parameter that was not offered counts on what nobody does (RFC 5321 section 4.1.1.11 asks for 555) |
 //! | [`lmtp`](Builder::lmtp) | off | LMTP is for the machines of one mail system |
 //!
 //! # Trust
@@ -68,6 +70,7 @@
 //! | [`tls`](Builder::tls) | none | There is no certificate that fits all. Give one and STARTTLS is offered |
 //! | [`require_tls`](Builder::require_tls) | off | Mail between servers must also work without TLS (RFC 3207 section 4). Turn it on for submission |
 //! | [`authenticator`](Builder::authenticator) | none | Mail from strangers needs no login. Give one and AUTH is offered |
+//! | [`sasl_mechanism`](Builder::sasl_mechanism) | none | The mechanisms of the authenticator serve most clients. Add one and AUTH is offered |
 //! | [`require_auth`](Builder::require_auth) | off | The same. Turn it on for submission |
 //! | [`clear_text_auth`](Builder::clear_text_auth) | off | PLAIN and LOGIN show the password to whoever listens. They are offered under TLS, and to clients on this machine while TLS is not required |
 //! | [`proxy_protocol`](Builder::proxy_protocol) | nobody | Whoever may send a PROXY header may pose as any client |
@@ -95,8 +98,9 @@
 //!
 //! | limit | value | why |
 //! |---|---|---|
-//! | command line | 2,048 octets | RFC 5321 section 4.5.3.1.4 has 512, and each extension adds to it |
+//! | command line | 2,048 octets | RFC 5321 section 4.5.3.1.4 has 512, and each extension adds to it; so do the parameters of your own |
 //! | line of AUTH | 12,288 octets | RFC 4954 section 4 |
+//! | challenges of a SASL mechanism of your own | 32 | No mechanism in use has more than four |
 //! | skipped of a line that is too long | 65,536 octets | Then the connection is closed |
 //! | slowest content | 500 octets a second | Averaged; it may fall behind by one `data_timeout`. Postfix asks for the same |
 //! | TLS handshake | 60 s | Or `command_timeout` if that is shorter |
@@ -171,6 +175,7 @@ mod tests {
         for (name, value) in fields {
             let (name, value) = match name {
                 "proxies" => ("proxy_protocol", in_words(value)),
+                "extensions" => ("extension", "none"),
                 "data_rate" => ("slowest content", value),
                 // What `Builder::serve` puts there.
                 "hostname" => (name, "the"),

@@ -75,7 +75,7 @@
 //!
 //! | aiosmtpd | pillarbox |
 //! |---|---|
-//! | `handle_HELO`, `handle_EHLO` | [`Session::helo`]; [`Context::is_extended`] in later hooks tells which it was. You cannot edit the list of extensions: it follows from the settings |
+//! | `handle_HELO`, `handle_EHLO` | [`Session::helo`]; [`Context::is_extended`] in later hooks tells which it was. The list of extensions follows from the settings; [`Builder::extension`](crate::Builder::extension) adds one of your own |
 //! | `handle_MAIL` | [`Session::mail`], with the [`ReversePath`] and typed [`MailParameters`] |
 //! | `handle_RCPT` | [`Session::rcpt`], with the [`Recipient`] and its [`RcptParameters`] |
 //! | `handle_DATA` | [`Handler::process_message`], or a closure; [`Session::data`] is asked before the content is sent, [`Session::content`] sees it while it comes |
@@ -84,7 +84,7 @@
 //! | `handle_NOOP`, `handle_QUIT` | [`Session::command`], which sees every line and may answer it; a 221 ends the connection. Put what must happen at the end of a connection, with or without QUIT, into [`Session::disconnect`] |
 //! | `handle_STARTTLS` | none: after the handshake the session begins anew, and [`Session::helo`] finds [`Context::tls`], with the client's certificate if there is one. It may refuse |
 //! | `handle_PROXY` | [`Session::connect`], which sees the client that the header names as [`Context::peer`]. [`Builder::proxy_protocol`] lists the proxies whose headers are believed. The header's additions (TLVs) are in [`Context::proxy`], checked and typed |
-//! | `handle_AUTH`, `auth_MECHANISM`, `@auth_mechanism` | an [`Authenticator`](crate::Authenticator), for the mechanisms of [`Mechanism`](crate::Mechanism). You cannot add others |
+//! | `handle_AUTH`, `auth_MECHANISM`, `@auth_mechanism` | an [`Authenticator`](crate::Authenticator), for the mechanisms of [`Mechanism`](crate::Mechanism); a [`SaslMechanism`](crate::SaslMechanism) for any other |
 //! | `handle_exception` | none: a panic in a handler is a `451 4.3.0` and one in a session a 421, each with a line in the log. Errors are values: return them as a [`Reply`] |
 //! | `process_message` (the old form) | [`Handler::process_message`] |
 //! | `smtp_COMMAND` methods in a subclass of `SMTP`, `@syntax` | [`Session::command`], which adds, replaces and forbids verbs; [`Session::help`] for their help |
@@ -131,13 +131,13 @@
 //! | `timeout` (300 s from one good command to the next, content included; then closed without a reply) | [`Builder::command_timeout`] (300 s) and [`Builder::data_timeout`] (180 s), also in total; then `421 4.4.2` |
 //! | `auth_required` (false) | [`Builder::require_auth`](crate::Builder::require_auth) (false) |
 //! | `auth_require_tls` (true) | [`Builder::clear_text_auth`](crate::Builder::clear_text_auth) (false), which means the opposite. Clients on this machine may log in without TLS unless it is required; SCRAM needs no TLS |
-//! | `auth_exclude_mechanism` | [`Authenticator::mechanisms`](crate::Authenticator::mechanisms) |
+//! | `auth_exclude_mechanism` | [`Authenticator::mechanisms`](crate::Authenticator::mechanisms), for each client |
 //! | `auth_callback` | a closure of user and password is an [`Authenticator`](crate::Authenticator), given to [`Builder::authenticator`](crate::Builder::authenticator); [`Users`](crate::Users) reads a file |
 //! | `authenticator` | [`Authenticator`](crate::Authenticator): its methods return the identity or an [`AuthFailure`](crate::AuthFailure), in place of `AuthResult` |
 //! | `command_call_limit` (none) | [`Builder::max_errors`] (20) and [`Builder::max_junk`] (100), which an accepted message resets; [`Builder::max_auth_failures`](crate::Builder::max_auth_failures) (3) |
 //! | `proxy_protocol_timeout` (none: no PROXY protocol) | [`Builder::proxy_protocol`] lists who sends a header; it must arrive within ten seconds |
 //! | `loop` | none |
-//! | `command_size_limit`, `command_size_limits` (512 octets and what extensions add) | none: 2,048 octets, 12,288 within AUTH |
+//! | `command_size_limit`, `command_size_limits` (512 octets and what extensions add) | 2,048 octets, 12,288 within AUTH; the parameters of an [`Extension`](crate::Extension) add theirs |
 //! | `line_length_limit` (1,001 octets, else `500`) | none: lines of content may have any length |
 //! | `local_part_limit` (none) | none: 64 octets under [`Builder::strict_syntax`], else what fits into a path |
 //! | `AuthLoginUsernameChallenge`, `AuthLoginPasswordChallenge` | none: `Username:` and `Password:` |
@@ -150,7 +150,7 @@
 //! | `session.host_name` | [`Context::helo`], [`Envelope::helo`] |
 //! | `session.extended_smtp` | [`Context::is_extended`]; [`Envelope::protocol`] |
 //! | `session.ssl` | [`Context::tls`], [`Envelope::tls`] |
-//! | `session.authenticated`, `auth_data`, `login_data` | [`Context::identity`], [`Envelope::identity`]: the user, if the client has logged in |
+//! | `session.authenticated`, `auth_data`, `login_data` | [`Context::identity`], [`Envelope::identity`]: the user, if the client has logged in, or a hook has said who it is ([`Context::authenticate`]) |
 //! | `session.proxy_data` | [`Context::peer`] and [`Context::local`] come from the header |
 //! | `session.loop` | none |
 //! | attributes of your own | fields of your [`Session`]; [`Values`] for the handler |
@@ -199,7 +199,7 @@
 //! - Lone CRs and LFs in a message become CRLF. [`LineEnds::Keep`] leaves them, as aiosmtpd does.
 //! - Control characters in a command are refused; aiosmtpd takes them in addresses and repeats them in replies.
 //! - HELP answers 214, as in RFC 5321 section 4.2.2, not 250.
-//! - AUTH is offered only if there is an authenticator.
+//! - AUTH is offered only if there is an authenticator or a mechanism of your own.
 //! - Recipients, connections and memory have limits: see [`defaults`](crate::guide::defaults).
 //! - A shutdown lets messages in progress finish.
 

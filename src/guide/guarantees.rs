@@ -79,7 +79,7 @@
 //! to [`handler_timeout`](Builder::handler_timeout) (600 s, as long as RFC 5321 section 4.5.3.2.6 has clients wait),
 //! and then get `451 4.3.0`. If a handler panics, its client gets `451 4.3.0` and the server goes on. If a session
 //! panics while it sees [content](crate::Session::content), the message gets `451 4.3.0`. If it panics elsewhere, or its
-//! factory or an authenticator panics, the client gets `421 4.3.0`; if a TLS library does, the connection ends.
+//! factory, an authenticator or a SASL mechanism panics, the client gets `421 4.3.0`; if a TLS library does, the connection ends.
 //! [`Stats::panics`](crate::Stats::panics) counts panics.
 //!
 //! # No octet of a message is taken for a command

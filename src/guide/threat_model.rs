@@ -56,7 +56,8 @@
 //! - **Send a message without end.** Content beyond [`data_size_limit`](Builder::data_size_limit) (32 MiB) is not
 //!   stored. The server reads up to four times the limit and then closes the connection (fixed). Content has no line
 //!   buffer.
-//! - **Send a line without end.** A command line has 2,048 octets, or 12,288 in AUTH. The server skips the rest, and
+//! - **Send a line without end.** A command line has 2,048 octets, or 12,288 in AUTH; the parameters of an
+//!   [`Extension`](crate::Extension) add theirs. The server skips the rest, and
 //!   closes the connection after 64 KiB (all fixed).
 //! - **Fill memory with messages.** Content beyond [`memory_budget`](Builder::memory_budget) (64 MiB) goes to disk, in
 //!   files without a name. Beyond [`buffer_budget`](Builder::buffer_budget) (2 GiB) messages are refused with `452
@@ -69,8 +70,8 @@
 //!   (20), and after [`max_junk`](Builder::max_junk) (100) each command that does nothing counts as an error. Errors
 //!   are counted across the connections of a network only if you set [`max_error_rate`](Builder::max_error_rate).
 //! - **Crash it.** No input is known to make the library panic, and fuzzing looks for one. A panic in a handler, a
-//!   hook, a session factory, an authenticator or a TLS acceptor is caught and counted, and only its own client
-//!   notices. `unsafe` is forbidden.
+//!   hook, a session factory, an authenticator, a SASL mechanism or a TLS acceptor is caught and counted, and only its
+//!   own client notices. `unsafe` is forbidden.
 //!
 //! ## Deceiving the server
 //!
@@ -116,7 +117,8 @@
 //!   than 10,000,000 iterations, or 16 passes over 1 GiB, is refused when the users are read (all fixed).
 //! - **Send a name or password that grows when it is prepared.** The limits of 512 and 9,216 octets hold before and
 //!   after SASLprep; beyond them the client gets `535 5.7.8` (fixed).
-//! - **Act as somebody else.** Refused, unless the [`Authenticator`](crate::Authenticator) allows it.
+//! - **Act as somebody else.** Refused, unless the [`Authenticator`](crate::Authenticator) allows it. A hook that calls
+//!   [`Context::authenticate`](crate::Context::authenticate) is believed.
 //! - **Send as somebody else.** Not prevented: neither the reverse-path nor the header `From` is compared with the
 //!   identity. Your [`Session::mail`](crate::Session::mail) can do it.
 //! - **Send without limit.** Not prevented, beyond the limits above: there are no quotas for an account.

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub tls: Option<Tls>,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
+    #[cfg(feature = "auth")]
+    pub sasl_mechanisms: Vec<crate::auth::OwnMechanism>,
 }
 
 /// What a listener takes at most for a connection, which it gives to another thread: it never waits for a client. Far more than
@@ -121,6 +123,8 @@ impl Common {
             implicit_tls: policy.implicit_tls,
             #[cfg(feature = "auth")]
             authenticator: settings.authenticator.clone().filter(|_| policy.offers_auth()),
+            #[cfg(feature = "auth")]
+            sasl_mechanisms: if policy.offers_auth() { settings.sasl_mechanisms.clone() } else { Vec::new() },
             offers: Offers::default(),
             store: self.store.clone(),
             counters: self.counters.clone(),

@@ -60,12 +60,15 @@ pub(crate) fn ehlo(config: &Config, facts: Facts, mechanisms: &str) -> String {
     if let Some((max, now)) = offered.future_release {
         offer(true, &format!("FUTURERELEASE {} {}", max.as_secs(), date::rfc3339(now + max)));
     }
+    for own in config.extensions.offers() {
+        offer(true, &own);
+    }
     text += &format!("LIMITS RCPTMAX={}\nHELP", config.max_recipients);
     text
 }
 
 /// The parameters that a client may use which said EHLO; one that said HELO may use none (RFC 5321 section 4.1.1.1).
-pub(crate) fn offered(config: &Config, facts: Facts) -> Offered {
+pub(crate) fn offered(config: &Config, facts: Facts) -> Offered<'_> {
     Offered {
         size: true,
         // Content that is given out as text has no place for other octets.
@@ -80,6 +83,8 @@ pub(crate) fn offered(config: &Config, facts: Facts) -> Offered {
         mt_priority: config.mt_priority,
         deliver_by: config.deliver_by,
         future_release: config.future_release.zip(facts.now),
+        extensions: Some(&config.extensions),
+        ignores_unknown: config.ignore_unknown_parameters,
     }
 }
 

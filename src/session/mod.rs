@@ -64,6 +64,16 @@ pub struct Context {
     // What a hook has its client told, while it runs.
     pub(crate) acceptance: Mutex<Option<Reply>>,
     pub(crate) proxy: Option<Box<ProxyInfo>>,
+    // Who a hook says that the client is, while it runs.
+    pub(crate) granted: Mutex<Option<Arc<str>>>,
+}
+
+/// In octets: what fits in the field of an entry, or in a line of a log.
+const MAX_IDENTITY: usize = 16 * 1024;
+
+/// Whether an identity can stand in a header or a log as it is.
+pub(crate) fn is_identity(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_IDENTITY && !text.chars().any(char::is_control)
 }
 
 impl Context {
@@ -174,7 +184,8 @@ impl Context {
         self.proxy.as_deref()
     }
 
-    /// The user, once the client has authenticated (RFC 4954).
+    /// The user, once the client has authenticated (RFC 4954), or once a hook has said who it is
+    /// ([`authenticate`](Context::authenticate)).
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
     }
@@ -203,6 +214,77 @@ impl Context {
     pub fn accept_with(&self, reply: Reply) {
         if reply.is_positive() && !reply.is_closing() {
             *self.acceptance.lock() = Some(reply);
+        }
+    }
+
+    /// Says who the client is, for a program that knows it without AUTH: by a client certificate, by the peer's address, or by a
+    /// verb of its own.
+    ///
+    /// Call it in [`Session::connect`], [`Session::helo`] or [`Session::command`]. It takes effect when the hook returns without
+    /// refusing: [`identity`](Context::identity) and the envelopes have the identity from then on, `require_auth` is
+    /// satisfied, the protocol in the Received line is ESMTPA or ESMTPSA, and AUTH is answered with `503 5.5.1`, as after
+    /// AUTH itself. STARTTLS forgets it, as RFC 3207 section 4.2 has it; the EHLO that follows is the time to say it again. XCLIENT forgets it
+    /// too, since it names another client, and calls [`Session::connect`] again. In
+    /// [`Session::authenticated`] it takes the place of the identity that AUTH has found. In other hooks it has no effect.
+    /// The last call of a hook counts.
+    ///
+    /// An identity that is empty, longer than 16,384 octets, or has control characters has no effect either; an error is
+    /// logged.
+    ///
+    /// ```
+    /// use pillarbox::{Context, Reply, Session};
+    ///
+    /// /// Who came with this certificate is our other server.
+    /// struct Certified(Vec<u8>);
+    ///
+    /// impl Session for Certified {
+    ///     fn helo(&mut self, context: &Context, _name: &str) -> Result<(), Reply> {
+    ///         if context.tls().is_some_and(|tls| tls.client_certificate.as_ref() == Some(&self.0)) {
+    ///             context.authenticate("mx2.example.org");
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn authenticate(&self, identity: impl Into<String>) {
+        let identity = identity.into();
+        if is_identity(&identity) {
+            *self.granted.lock() = Some(identity.into());
+        } else {
+            let shown = crate::syntax::escaped::Escaped::new(&identity);
+            log::error!("[{}] not an identity, and ignored: {shown}", self.connection);
+        }
+    }
+
+    /// The context of a connection that nobody has made, for the units below it.
+    #[cfg(all(feature = "auth", any(test, feature = "internals")))]
+    pub(crate) fn of_nobody() -> Context {
+        Context::new(Arc::default(), ListenerId::default(), 0, (Endpoint::Unknown, Endpoint::Unknown))
+    }
+
+    /// The context of a connection that has just begun.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        listener: ListenerId,
+        connection: u64,
+        (peer, local): (Endpoint, Endpoint),
+    ) -> Context {
+        Context {
+            config,
+            listener,
+            connection,
+            peer,
+            local,
+            phase: Phase::Command,
+            verb: None,
+            state: SessionState::default(),
+            tls: None,
+            identity: None,
+            values: Values::default(),
+            connection_values: Arc::default(),
+            acceptance: Mutex::default(),
+            granted: Mutex::default(),
+            proxy: None,
         }
     }
 }
@@ -288,7 +370,7 @@ pub trait Session {
     /// AUTH succeeded: the client has proven that it is `identity`. On `Err` the client gets that reply instead of
     /// `235 2.7.0`, such as `535 5.7.8`, and stays unauthenticated.
     ///
-    /// [`Context::identity`] is still empty here. A refusal does not count towards
+    /// [`Context::identity`] is still empty here; [`Context::authenticate`] gives the client another identity than this. A refusal does not count towards
     /// [`max_auth_failures`](crate::Builder::max_auth_failures), since the credentials were right, but it counts as an
     /// error, as any refused command does. An identity that XCLIENT hands on is not asked about.
     fn authenticated(&mut self, context: &Context, identity: &str) -> Result<(), Reply> {
@@ -389,7 +471,7 @@ pub trait Session {
     /// Sees each command line first, and may answer it. Use it to add, replace or forbid verbs.
     ///
     /// `verb` is the first word as sent, `argument` what follows it; both may be any octets but CRLF. A line that is
-    /// answered here has no other effect, and content that comes with it (BDAT's chunk) is read off, or the connection closed
+    /// answered here has no other effect but what [`Context::authenticate`] says, and content that comes with it (BDAT's chunk) is read off, or the connection closed
     /// where its end cannot be known. The reply may not be a 3xx, since nothing would read what the client sends next.
     fn command(&mut self, context: &Context, verb: &[u8], argument: &[u8]) -> Option<Reply> {
         None

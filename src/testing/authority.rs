@@ -50,8 +50,8 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.distinguished_name.push(DnType::CommonName, "pillarbox test authority");
-        let key = KeyPair::generate()?;
-        let pem = params.self_signed(&key)?.pem();
+        let key = KeyPair::generate().map_err(cannot_sign)?;
+        let pem = params.self_signed(&key).map_err(cannot_sign)?.pem();
         Ok(Authority { issuer: Issuer::new(params, key), pem })
     }
 
@@ -73,7 +73,8 @@ impl Authority {
     /// # Errors
     /// [`AuthorityError`], if one of them is not a valid name, or rustls does not accept the certificate.
     pub fn server_for<N: Into<String>>(&self, names: impl IntoIterator<Item = N>) -> Result<Tls, AuthorityError> {
-        self.sign(CertificateParams::new(names.into_iter().map(Into::into).collect::<Vec<String>>())?)
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        self.sign(CertificateParams::new(names).map_err(cannot_sign)?)
     }
 
     /// Like [`server`](Authority::server), but valid in the year 2020 only.
@@ -81,7 +82,8 @@ impl Authority {
     /// # Errors
     /// [`AuthorityError`], if rustls does not take it.
     pub fn expired(&self) -> Result<Tls, AuthorityError> {
-        let mut params = CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(str::to_owned))?;
+        let mut params =
+            CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(str::to_owned)).map_err(cannot_sign)?;
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 12, 31);
         self.sign(params)
@@ -89,8 +91,8 @@ impl Authority {
 
     fn sign(&self, mut params: CertificateParams) -> Result<Tls, AuthorityError> {
         params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let key = KeyPair::generate().map_err(cannot_sign)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(cannot_sign)?;
         Ok(Tls::rustls_from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())?)
     }
 }
@@ -130,10 +132,9 @@ impl std::error::Error for AuthorityError {
     }
 }
 
-impl From<rcgen::Error> for AuthorityError {
-    fn from(e: rcgen::Error) -> AuthorityError {
-        AuthorityError::Sign(e.into())
-    }
+/// Not a `From`, which everybody could use: rcgen is no part of the API.
+fn cannot_sign(e: rcgen::Error) -> AuthorityError {
+    AuthorityError::Sign(e.into())
 }
 
 impl From<RustlsError> for AuthorityError {

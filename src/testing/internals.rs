@@ -100,14 +100,15 @@ pub fn authenticate(
     initial: Option<&[u8]>,
     responses: &[&[u8]],
 ) -> Option<String> {
-    use crate::auth::{Exchange, ExchangeFacts, Step};
-    let mut exchange = Exchange::start(mechanism, std::sync::Arc::new(users), ExchangeFacts::default());
-    let mut step = exchange.step(initial);
+    use crate::auth::{Exchange, Step};
+    let mut exchange = Exchange::start(mechanism, std::sync::Arc::new(users));
+    let context = crate::session::Context::of_nobody();
+    let mut step = exchange.step(&context, initial);
     for response in responses {
         if !matches!(step, Step::Challenge(_)) {
             break;
         }
-        step = exchange.step(Some(response));
+        step = exchange.step(&context, Some(response));
     }
     match step {
         Step::Done(Ok(identity)) => Some(identity),

@@ -155,8 +155,9 @@ impl Upstream {
         self
     }
 
-    /// TLS by native-tls with this connector, for authorities other than the system's. It is trusted to check the certificate. Default: one
-    /// that trusts the system's authorities.
+    /// TLS by native-tls with this connector, for authorities other than the system's. It is trusted to check the
+    /// certificate. The type is that of native-tls 0.2, which [`native_tls`](crate::native_tls) is. Default: one that trusts
+    /// the system's authorities.
     #[cfg(feature = "tls")]
     pub fn tls_connector(mut self, connector: native_tls::TlsConnector) -> Upstream {
         self.tls_client = Some(TlsClient::Native(connector));

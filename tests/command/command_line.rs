@@ -152,6 +152,35 @@ fn lmtp_and_users() {
     client.expect("MAIL FROM:<>", "530 5.7.0");
     client.expect("AUTH PLAIN AGJvYgBidWlsZGVy", "235 2.7.0");
     send(&mut client, "x", "250");
+    // The file is read again; one that is wrong changes nothing.
+    let said = |server: &mut Running| {
+        server.signal("HUP");
+        let mut line = String::new();
+        server.stderr.read_line(&mut line).unwrap();
+        line
+    };
+    std::fs::write(users.path(), "bob without a colon\n").unwrap();
+    let mut server = server;
+    let line = said(&mut server);
+    assert!(line.contains("the users stay as they were: ") && line.contains(": line 1 of the users: "), "{line}");
+    assert!(!line.contains("without"), "{line}");
+    Client::ehlo(server.address()).expect("AUTH PLAIN AGJvYgBidWlsZGVy", "235 2.7.0");
+    std::fs::write(users.path(), "bob:other\n").unwrap();
+    server.signal("HUP");
+    wait_until(|| {
+        let mut client = Client::ehlo(server.address());
+        client.say("AUTH PLAIN AGJvYgBvdGhlcg==").starts_with("235 ")
+    });
+    Client::ehlo(server.address()).expect("AUTH PLAIN AGJvYgBidWlsZGVy", "535 5.7.8");
+    // What cannot be read again at all.
+    let name = users.path().with_extension("moved");
+    std::fs::rename(users.path(), &name).unwrap();
+    assert!(said(&mut server).contains("the users stay as they were: cannot use "));
+    assert!(Command::new("mkfifo").arg(users.path()).status().unwrap().success());
+    assert!(said(&mut server).contains("is not a regular file"));
+    std::fs::remove_file(users.path()).unwrap();
+    std::fs::rename(&name, users.path()).unwrap();
+    Client::ehlo(server.address()).expect("AUTH PLAIN AGJvYgBvdGhlcg==", "235 2.7.0");
     std::fs::write(users.path(), "bob without a colon\n").unwrap();
     let (code, _, err) = ended(&mut command(&["-n", "--users", file, "127.0.0.1:0"]));
     assert!(code == Some(1) && err.contains(file) && !err.contains("without"), "{err}");

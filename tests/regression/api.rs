@@ -240,7 +240,7 @@ mod authentication {
     struct Loud;
 
     impl Authenticator for Loud {
-        fn password(&self, _: &str, _: &str) -> Result<String, AuthFailure> {
+        fn password(&self, _: &pillarbox::Context, _: &str, _: &str) -> Result<String, AuthFailure> {
             panic!("on purpose")
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64ct::{Base64, Encoding};
-use pillarbox::{AuthFailure, Authenticator, Bearer, Mechanism, ScramVerifier, Server, Users};
+use pillarbox::{AuthFailure, Authenticator, Bearer, Context, Mechanism, ScramVerifier, Server, Users};
 
 use crate::support::client::Client;
 #[cfg(all(feature = "cli", unix))]
@@ -27,26 +27,24 @@ impl Asked {
 }
 
 impl Authenticator for Asked {
-    fn mechanisms(&self) -> &[Mechanism] {
-        const ALL: &[Mechanism] =
-            &[Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256, Mechanism::OAuthBearer, Mechanism::XOAuth2];
-        ALL
+    fn mechanisms(&self, _: &Context) -> Vec<Mechanism> {
+        vec![Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256, Mechanism::OAuthBearer, Mechanism::XOAuth2]
     }
 
-    fn password(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
+    fn password(&self, _: &Context, user: &str, password: &str) -> Result<String, AuthFailure> {
         assert!(password.len() <= 9216, "{} octets", password.len());
         self.ask(user)
     }
 
-    fn scram(&self, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
+    fn scram(&self, _: &Context, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
         self.ask(user).map(|_| None)
     }
 
-    fn bearer(&self, bearer: &Bearer<'_>) -> Result<String, AuthFailure> {
+    fn bearer(&self, _: &Context, bearer: &Bearer<'_>) -> Result<String, AuthFailure> {
         self.ask(bearer.user().unwrap_or_default())
     }
 
-    fn authorize(&self, _: &str, acts_as: &str) -> Result<String, AuthFailure> {
+    fn authorize(&self, _: &Context, _: &str, acts_as: &str) -> Result<String, AuthFailure> {
         self.ask(acts_as)
     }
 }
@@ -173,11 +171,11 @@ fn unknown_names_have_the_same_salts_after_a_restart() {
 fn verifiers_can_be_made_up() {
     struct Directory(&'static [u8]);
     impl Authenticator for Directory {
-        fn mechanisms(&self) -> &[Mechanism] {
-            &[Mechanism::ScramSha256]
+        fn mechanisms(&self, _: &Context) -> Vec<Mechanism> {
+            vec![Mechanism::ScramSha256]
         }
 
-        fn scram(&self, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
+        fn scram(&self, _: &Context, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
             ScramVerifier::made_up(user, self.0, 10_000).map(Some).map_err(AuthFailure::temporary)
         }
     }

@@ -136,14 +136,14 @@ fn login() {
 struct Only(&'static str, fn(&str, &str) -> bool);
 
 impl pillarbox::Authenticator for Only {
-    fn mechanisms(&self) -> &[pillarbox::Mechanism] {
+    fn mechanisms(&self, _: &pillarbox::Context) -> Vec<pillarbox::Mechanism> {
         match self.0 {
-            "PLAIN" => &[pillarbox::Mechanism::Plain],
-            _ => &[pillarbox::Mechanism::Login],
+            "PLAIN" => vec![pillarbox::Mechanism::Plain],
+            _ => vec![pillarbox::Mechanism::Login],
         }
     }
 
-    fn password(&self, user: &str, password: &str) -> Result<String, pillarbox::AuthFailure> {
+    fn password(&self, _: &pillarbox::Context, user: &str, password: &str) -> Result<String, pillarbox::AuthFailure> {
         if self.1(user, password) { Ok(user.to_owned()) } else { Err(pillarbox::AuthFailure::Credentials) }
     }
 }

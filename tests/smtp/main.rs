@@ -6,6 +6,7 @@ mod auth;
 mod checks;
 mod content_hooks;
 mod conversation;
+mod extensions;
 #[cfg(all(feature = "auth", feature = "tls"))]
 mod listener_policies;
 mod listeners;
@@ -14,6 +15,8 @@ mod one_after_another;
 mod rfc_examples;
 #[cfg(all(feature = "rustls", feature = "auth", unix))]
 mod rustls;
+#[cfg(all(feature = "auth", feature = "tls"))]
+mod sasl;
 mod sessions;
 mod shutdown;
 mod smtp_proto;

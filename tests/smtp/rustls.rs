@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::support;
 use pillarbox::{
-    AuthFailure, Authenticator, ClientCertificates, Inbox, Listener, Mechanism, RustlsError, Server, Tls, TlsInfo,
+    AuthFailure, Authenticator, ClientCertificates, Context, Inbox, Listener, Mechanism, RustlsError, Server, Tls,
+    TlsInfo,
 };
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
 
@@ -119,11 +120,11 @@ fn each_name_has_its_certificate() {
 struct External;
 
 impl Authenticator for External {
-    fn mechanisms(&self) -> &[Mechanism] {
-        &[Mechanism::External]
+    fn mechanisms(&self, _: &Context) -> Vec<Mechanism> {
+        vec![Mechanism::External]
     }
 
-    fn external(&self, certificate: &[u8], _: Option<&str>) -> Result<String, AuthFailure> {
+    fn external(&self, _: &Context, certificate: &[u8], _: Option<&str>) -> Result<String, AuthFailure> {
         if certificate.is_empty() { Err(AuthFailure::Credentials) } else { Ok("client".to_owned()) }
     }
 }

@@ -7,21 +7,45 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::auth::prepare::MAX_NAME;
 use crate::auth::{ScramVerifier, Users, decode};
+use crate::envelope::tls_info::TlsInfo;
 
 fn users() -> Arc<dyn Authenticator> {
     Arc::new(Users::new().add("tim", "tanstaaftanstaaf").unwrap().add("Kurt", "xipj3plmq").unwrap())
 }
 
-fn tls() -> ExchangeFacts {
-    ExchangeFacts {
-        tls_server_end_point: Some(b"the certificate's hash".to_vec()),
-        tls_exporter: Some(b"keying material".to_vec()),
+fn tls() -> TlsInfo {
+    TlsInfo {
+        server_end_point: Some(b"the certificate's hash".to_vec()),
+        exporter: Some(b"keying material".to_vec()),
         client_certificate: Some(b"a certificate".to_vec()),
+        ..TlsInfo::default()
     }
 }
 
-fn start(mechanism: Mechanism, authenticator: &Arc<dyn Authenticator>) -> Exchange {
-    Exchange::start(mechanism, authenticator.clone(), ExchangeFacts::default())
+/// Of a connection that nothing can be bound to.
+fn clear() -> TlsInfo {
+    TlsInfo::default()
+}
+
+/// An exchange, and the connection on which it runs.
+struct Running(Exchange, Context);
+
+impl Running {
+    fn step(&mut self, response: Option<&[u8]>) -> Step {
+        self.0.step(&self.1, response)
+    }
+}
+
+fn context(tls: TlsInfo) -> Context {
+    Context { tls: Some(tls.into()), ..Context::of_nobody() }
+}
+
+fn start_on(mechanism: Mechanism, authenticator: &Arc<dyn Authenticator>, tls: TlsInfo) -> Running {
+    Running(Exchange::start(mechanism, authenticator.clone()), context(tls))
+}
+
+fn start(mechanism: Mechanism, authenticator: &Arc<dyn Authenticator>) -> Running {
+    start_on(mechanism, authenticator, clear())
 }
 
 fn challenge(step: Step) -> String {
@@ -126,13 +150,13 @@ fn nothing_follows_the_end() {
 fn a_directory_that_is_down() {
     struct Down;
     impl Authenticator for Down {
-        fn password(&self, _: &str, _: &str) -> Result<String, AuthFailure> {
+        fn password(&self, _: &Context, _: &str, _: &str) -> Result<String, AuthFailure> {
             Err(AuthFailure::temporary("no route to host"))
         }
-        fn scram(&self, _: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
+        fn scram(&self, _: &Context, _: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
             Err(AuthFailure::temporary("no route to host"))
         }
-        fn bearer(&self, _: &Bearer<'_>) -> Result<String, AuthFailure> {
+        fn bearer(&self, _: &Context, _: &Bearer<'_>) -> Result<String, AuthFailure> {
             Err(AuthFailure::temporary("no route to host"))
         }
     }
@@ -146,10 +170,10 @@ fn a_directory_that_is_down() {
 fn acting_as_somebody_else() {
     struct Postmaster;
     impl Authenticator for Postmaster {
-        fn password(&self, user: &str, _: &str) -> Result<String, AuthFailure> {
+        fn password(&self, _: &Context, user: &str, _: &str) -> Result<String, AuthFailure> {
             Ok(format!("{user}@example.org"))
         }
-        fn authorize(&self, identity: &str, acts_as: &str) -> Result<String, AuthFailure> {
+        fn authorize(&self, _: &Context, identity: &str, acts_as: &str) -> Result<String, AuthFailure> {
             match identity {
                 "postmaster@example.org" => Ok(acts_as.to_owned()),
                 _ => Err(AuthFailure::Credentials),
@@ -204,7 +228,7 @@ impl Client {
         (format!("{without_proof},p={}", encode(&proof)), format!("v={}", encode(&server)))
     }
 
-    fn run(&self, mut exchange: Exchange) -> Result<String, u16> {
+    fn run(&self, mut exchange: Running) -> Result<String, u16> {
         let first = match exchange.step(Some(self.first().as_bytes())) {
             Step::Challenge(challenge) => String::from_utf8(challenge).unwrap(),
             step => return done(step),
@@ -254,7 +278,7 @@ fn a_scram_proof_is_good_once() {
 #[test]
 fn scram_bound_to_the_connection() {
     let users = users();
-    let run = |mechanism, facts, client: Client| client.run(Exchange::start(mechanism, users.clone(), facts));
+    let run = |mechanism, tls, client: Client| client.run(start_on(mechanism, &users, tls));
     let plus = Mechanism::ScramSha256Plus;
     let end_point = Client { gs2_header: "p=tls-server-end-point,,", binding: b"the certificate's hash", ..TIM };
     let exporter = Client { gs2_header: "p=tls-exporter,,", binding: b"keying material", ..TIM };
@@ -267,7 +291,7 @@ fn scram_bound_to_the_connection() {
     assert_eq!(run(plus, tls(), swapped), Err(535));
     let unknown = Client { gs2_header: "p=tls-unique,,", binding: b"keying material", ..TIM };
     assert_eq!(run(plus, tls(), unknown), Err(535));
-    let only = ExchangeFacts { tls_exporter: None, ..tls() };
+    let only = TlsInfo { exporter: None, ..tls() };
     let missing = Client { gs2_header: "p=tls-exporter,,", binding: b"", ..TIM };
     assert_eq!(run(plus, only, missing), Err(535));
     assert_eq!(run(plus, tls(), TIM), Err(535));
@@ -283,7 +307,7 @@ fn scram_bound_to_the_connection() {
 fn scram_hides_who_is_unknown_to_a_program() {
     struct Nobody;
     impl Authenticator for Nobody {
-        fn scram(&self, _: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
+        fn scram(&self, _: &Context, _: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
             Ok(None)
         }
     }
@@ -299,25 +323,25 @@ fn scram_hides_who_is_unknown_to_a_program() {
 struct Realm;
 
 impl Authenticator for Realm {
-    fn mechanisms(&self) -> &[Mechanism] {
-        &[Mechanism::External, Mechanism::XOAuth2, Mechanism::OAuthBearer]
+    fn mechanisms(&self, _: &Context) -> Vec<Mechanism> {
+        vec![Mechanism::External, Mechanism::XOAuth2, Mechanism::OAuthBearer]
     }
 
-    fn bearer(&self, bearer: &Bearer<'_>) -> Result<String, AuthFailure> {
+    fn bearer(&self, _: &Context, bearer: &Bearer<'_>) -> Result<String, AuthFailure> {
         let good = bearer.token() == "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==";
         let user = bearer.user().filter(|_| good).ok_or(AuthFailure::Credentials)?;
         Ok(user.to_owned())
     }
 
-    fn bearer_scope(&self) -> Option<&str> {
+    fn bearer_scope(&self, _: &Context) -> Option<&str> {
         Some("example_scope")
     }
 
-    fn openid_configuration(&self) -> Option<&str> {
+    fn openid_configuration(&self, _: &Context) -> Option<&str> {
         Some("https://example.com/.well-known/openid-configuration")
     }
 
-    fn external(&self, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
+    fn external(&self, _: &Context, certificate: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
         match (certificate, acts_as) {
             (b"a certificate", None | Some("fred")) => Ok("fred".to_owned()),
             _ => Err(AuthFailure::Credentials),
@@ -348,9 +372,9 @@ fn oauthbearer_as_in_rfc_7628() {
         "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIiwic2NvcGUiOiJleGFtcGxlX3Njb3BlIiwib3BlbmlkLWNvbmZpZ3VyYXRpb24iOiJodHRwczovL2\
          V4YW1wbGUuY29tLy53ZWxsLWtub3duL29wZW5pZC1jb25maWd1cmF0aW9uIn0="
     );
-    assert!(exchange.is_refused());
+    assert!(exchange.0.is_refused());
     assert_eq!(done(exchange.step(Some(b"\x01"))), Err(535));
-    assert!(!exchange.is_refused());
+    assert!(!exchange.0.is_refused());
 
     let step = start(Mechanism::OAuthBearer, &realm).step(Some(b"n,a=a\x07,\x01auth=Bearer t\x01\x01"));
     assert!(challenge(step).contains("invalid_token"));
@@ -372,14 +396,13 @@ fn xoauth2() {
 
 #[test]
 fn external() {
-    let external =
-        |facts, response: &[u8]| done(Exchange::start(Mechanism::External, realm(), facts).step(Some(response)));
+    let external = |tls, response: &[u8]| done(start_on(Mechanism::External, &realm(), tls).step(Some(response)));
     assert_eq!(external(tls(), b""), Ok("fred".to_owned()));
     assert_eq!(external(tls(), b"fred"), Ok("fred".to_owned()));
     assert_eq!(external(tls(), b"root"), Err(535));
     assert_eq!(external(tls(), b"fred\0root"), Err(535));
-    assert_eq!(external(ExchangeFacts::default(), b""), Err(535));
-    let mut exchange = Exchange::start(Mechanism::External, realm(), tls());
+    assert_eq!(external(clear(), b""), Err(535));
+    let mut exchange = start_on(Mechanism::External, &realm(), tls());
     assert_eq!(challenge(exchange.step(None)), "");
     assert_eq!(done(exchange.step(Some(b""))), Ok("fred".to_owned()));
 }
@@ -388,12 +411,13 @@ fn external() {
 fn external_for_names_that_are_long_once_they_are_prepared() {
     struct Anybody;
     impl Authenticator for Anybody {
-        fn external(&self, _: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
+        fn external(&self, _: &Context, _: &[u8], acts_as: Option<&str>) -> Result<String, AuthFailure> {
             acts_as.map(str::to_owned).ok_or(AuthFailure::Credentials)
         }
     }
+    let anybody: Arc<dyn Authenticator> = Arc::new(Anybody);
     let external = |times: usize| {
-        let mut exchange = Exchange::start(Mechanism::External, Arc::new(Anybody), tls());
+        let mut exchange = start_on(Mechanism::External, &anybody, tls());
         done(exchange.step(Some("\u{fdfa}".repeat(times).as_bytes())))
     };
     assert_eq!(external(15).unwrap().len(), 495);
@@ -402,17 +426,16 @@ fn external_for_names_that_are_long_once_they_are_prepared() {
 
 #[test]
 fn mechanisms_are_offered_while_they_can_work() {
-    let names = |authenticator: &Arc<dyn Authenticator>, facts: &ExchangeFacts| {
-        let names: Vec<&str> = offered(&**authenticator, facts).map(Mechanism::name).collect();
+    let names = |authenticator: &Arc<dyn Authenticator>, tls: TlsInfo| {
+        let names: Vec<&str> = offered(&**authenticator, &context(tls)).map(Mechanism::name).collect();
         names.join(" ")
     };
-    let clear = ExchangeFacts::default();
-    assert_eq!(names(&users(), &clear), "SCRAM-SHA-256 PLAIN LOGIN");
-    assert_eq!(names(&users(), &tls()), "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
-    assert_eq!(names(&realm(), &clear), "OAUTHBEARER XOAUTH2");
-    assert_eq!(names(&realm(), &tls()), "EXTERNAL OAUTHBEARER XOAUTH2");
+    assert_eq!(names(&users(), clear()), "SCRAM-SHA-256 PLAIN LOGIN");
+    assert_eq!(names(&users(), tls()), "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
+    assert_eq!(names(&realm(), clear()), "OAUTHBEARER XOAUTH2");
+    assert_eq!(names(&realm(), tls()), "EXTERNAL OAUTHBEARER XOAUTH2");
     let function: Arc<dyn Authenticator> = Arc::new(|_: &str, _: &str| false);
-    assert_eq!(names(&function, &tls()), "PLAIN LOGIN");
+    assert_eq!(names(&function, tls()), "PLAIN LOGIN");
 }
 
 /// A program may ask for small stacks, and half of one is for what goes on above.
@@ -435,7 +458,7 @@ proptest! {
         noise in prop::collection::vec(any::<u8>(), 0..40),
     ) {
         let refuses: Arc<dyn Authenticator> = Arc::new(|_: &str, _: &str| false);
-        let mut exchange = Exchange::start(mechanism, refuses, tls());
+        let mut exchange = start_on(mechanism, &refuses, tls());
         for response in responses.iter().map(Vec::as_slice).chain([&noise[..]]) {
             if let Step::Done(result) = exchange.step(Some(response)) {
                 prop_assert!(result.is_err());

@@ -6,19 +6,20 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, Params};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 use zeroize::Zeroizing;
 
 use super::prepare::{MAX_PASSWORD, prepare_name, prepare_password};
 use super::verifier::{DecoyKey, Hash, MIN_ITERATIONS, SALT, is_same, sha256};
 use super::{AuthFailure, Authenticator, Mechanism, ScramVerifier, ScramVerifierError};
+use crate::session::Context;
 
 /// In KiB. Each check of an argon2 hash takes the memory that the hash asks for.
 const MAX_ARGON2_MEMORY: u32 = 1024 * 1024;
@@ -27,7 +28,7 @@ const MAX_ARGON2_WORK: u64 = 16 * MAX_ARGON2_MEMORY as u64;
 /// How long a login waits for others to be checked before it is told to try again: clients wait little longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An [`Authenticator`] for a fixed set of users, each with a secret.
+/// An [`Authenticator`] for a set of users, each with a secret.
 ///
 /// Each line of the text is `user:secret`; blank lines, and lines that begin with `#`, are ignored. The secret is
 /// everything after the first colon, blanks included. It is one of
@@ -70,8 +71,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// assert_eq!(error.source().unwrap().to_string(), "no colon between user and secret");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Default)]
+///
+/// Clones share the users: [`replace`](Users::replace) installs other ones for all logins from now on, without a restart.
+///
+/// ```
+/// use pillarbox::{Server, Users, handlers::Sink};
+///
+/// let users = Users::new().add("alice", "secret")?;
+/// let server = Server::builder().authenticator(users.clone()).serve("127.0.0.1:0", Sink)?;
+/// // ... when the file has changed:
+/// users.replace(Users::parse("alice:another\nbob:builder")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
 pub struct Users {
+    current: Arc<RwLock<Arc<UserSet>>>,
+    // Of all sets that there have been: the processors stay the same.
+    gate: Arc<Gate>,
+}
+
+/// The users at one time.
+#[derive(Clone, Default)]
+struct UserSet {
     secrets: Vec<Secret>,
     by_name: HashMap<String, usize>,
     /// Those that do not work with SCRAM.
@@ -81,9 +102,9 @@ pub struct Users {
     /// The names and secrets of all, in whichever order they came.
     content: Zeroizing<Hash>,
     decoys: OnceLock<Decoys>,
-    gate: Gate,
 }
 
+#[derive(Clone)]
 enum Secret {
     /// Prepared with SASLprep.
     Clear {
@@ -94,8 +115,8 @@ enum Secret {
     Argon2(Box<PasswordHash>),
 }
 
-const ALL: &[Mechanism] = &[Mechanism::ScramSha256Plus, Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
-const CLEAR_TEXT: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
+const CLEAR_TEXT: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+const ALL: [Mechanism; 4] = [Mechanism::ScramSha256Plus, Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
 
 impl Users {
     /// An empty set.
@@ -103,7 +124,8 @@ impl Users {
         Users::default()
     }
 
-    /// Reads a file, which must be UTF-8. It is read once; later changes have no effect.
+    /// Reads a file, which must be UTF-8. It is read once; for later changes read it again and [`replace`](Users::replace) the
+    /// users.
     ///
     /// # Errors
     /// [`UsersError::Read`] if it cannot be read or is not UTF-8, [`UsersError::Line`] as for [`parse`](Users::parse).
@@ -121,7 +143,7 @@ impl Users {
     /// [`UsersError::Line`] for the first line that is not `user:secret`, names a user a second time, or has an invalid
     /// secret.
     pub fn parse(text: &str) -> Result<Users, UsersError> {
-        let mut users = Users::new();
+        let mut users = UserSet::default();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (number, line) in text.lines().enumerate() {
             let line = line.trim_start();
@@ -134,10 +156,10 @@ impl Users {
             };
             added.map_err(|source| UsersError::Line { line: number + 1, source })?;
         }
-        Ok(users)
+        Ok(Users { current: Arc::new(RwLock::new(Arc::new(users))), gate: Arc::default() })
     }
 
-    /// Adds one user, with a secret in any of these forms.
+    /// Adds one user, with a secret in any of these forms. Clones have the user too.
     ///
     /// ```
     /// # fn takes(_: impl pillarbox::Authenticator) {}
@@ -147,11 +169,24 @@ impl Users {
     ///
     /// # Errors
     /// [`EntryError`] for a name that is invalid or exists already, and for an invalid secret.
-    pub fn add(mut self, user: &str, secret: &str) -> Result<Users, EntryError> {
-        self.insert(user, secret)?;
+    pub fn add(self, user: &str, secret: &str) -> Result<Users, EntryError> {
+        Arc::make_mut(&mut *self.current.write()).insert(user, secret)?;
         Ok(self)
     }
 
+    /// Replaces all users: logins from now on, of this one and of its clones, are checked against the others. What EHLO offers
+    /// follows. Whoever is logged in stays so, and an exchange of SCRAM that has begun ends with the users that it began with.
+    pub fn replace(&self, with: Users) {
+        let with = with.current();
+        *self.current.write() = with;
+    }
+
+    fn current(&self) -> Arc<UserSet> {
+        self.current.read().clone()
+    }
+}
+
+impl UserSet {
     fn insert(&mut self, user: &str, secret: &str) -> Result<(), EntryError> {
         let name = prepare_name(user).filter(|name| name.trim() == name).ok_or(EntryError::Name)?.into_owned();
         if self.by_name.contains_key(&name) {
@@ -170,8 +205,8 @@ impl Users {
     }
 
     /// How a user is checked.
-    fn find(&self, user: &str) -> Result<Found<'_>, AuthFailure> {
-        let decoys = self.decoys()?;
+    fn find(&self, user: &str, gate: &Gate) -> Result<Found<'_>, AuthFailure> {
+        let decoys = self.decoys(gate)?;
         // Computed for known names too, so that both take as long.
         let stand_in = decoys.key.number(user) % self.secrets.len().max(1) as u64;
         let stand_in = decoys.in_order.get(stand_in as usize).copied().unwrap_or_default();
@@ -180,12 +215,12 @@ impl Users {
         Ok(Found { secret, is_known: known.is_some(), decoy_key: &decoys.key })
     }
 
-    fn decoys(&self) -> Result<&Decoys, AuthFailure> {
+    fn decoys(&self, gate: &Gate) -> Result<&Decoys, AuthFailure> {
         if let Some(decoys) = self.decoys.get() {
             return Ok(decoys);
         }
         // The first logins may come all at once, and it is costly.
-        let _pass = self.gate.enter()?;
+        let _pass = gate.enter()?;
         match self.decoys.get() {
             Some(decoys) => Ok(decoys),
             None => {
@@ -214,6 +249,7 @@ struct Found<'a> {
 }
 
 /// What unknown names are told.
+#[derive(Clone)]
 struct Decoys {
     key: DecoyKey,
     /// Whose secrets stand in for those of unknown names: all users, by name.
@@ -221,7 +257,7 @@ struct Decoys {
 }
 
 impl Decoys {
-    fn new(users: &Users) -> Result<Decoys, AuthFailure> {
+    fn new(users: &UserSet) -> Result<Decoys, AuthFailure> {
         let key = if users.has_scram { users.key()? } else { DecoyKey::of_process()? };
         let mut by_name: Vec<_> = users.by_name.iter().collect();
         by_name.sort_unstable();
@@ -230,12 +266,13 @@ impl Decoys {
 }
 
 impl Authenticator for Users {
-    fn mechanisms(&self) -> &[Mechanism] {
-        if self.hashed == 0 { ALL } else { CLEAR_TEXT }
+    fn mechanisms(&self, _: &Context) -> Vec<Mechanism> {
+        if self.current.read().hashed == 0 { ALL.to_vec() } else { CLEAR_TEXT.to_vec() }
     }
 
-    fn password(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
-        let Found { secret, is_known, .. } = self.find(user)?;
+    fn password(&self, _: &Context, user: &str, password: &str) -> Result<String, AuthFailure> {
+        let users = self.current();
+        let Found { secret, is_known, .. } = users.find(user, &self.gate)?;
         let matches = match secret {
             Some(Secret::Clear { digest, .. }) => is_same(sha256(prepare_password(password).as_bytes()), *digest),
             Some(Secret::Scram(verifier)) => {
@@ -251,8 +288,9 @@ impl Authenticator for Users {
         if matches && is_known { Ok(user.to_owned()) } else { Err(AuthFailure::Credentials) }
     }
 
-    fn scram(&self, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
-        let Found { secret, is_known, decoy_key } = self.find(user)?;
+    fn scram(&self, _: &Context, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {
+        let users = self.current();
+        let Found { secret, is_known, decoy_key } = users.find(user, &self.gate)?;
         Ok(Some(match secret {
             Some(Secret::Clear { password, .. }) => {
                 let decoy = decoy_key.verifier(user, MIN_ITERATIONS, SALT);
@@ -272,7 +310,7 @@ impl Authenticator for Users {
 
 impl Debug for Users {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Users").field("len", &self.secrets.len()).finish_non_exhaustive()
+        f.debug_struct("Users").field("len", &self.current.read().secrets.len()).finish_non_exhaustive()
     }
 }
 

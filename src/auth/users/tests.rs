@@ -8,7 +8,7 @@ fn scram() -> String {
 }
 
 fn is_good(users: &Users, user: &str, password: &str) -> bool {
-    match users.password(user, password) {
+    match users.password(&Context::of_nobody(), user, password) {
         Ok(identity) => {
             assert_eq!(identity, user);
             true
@@ -38,21 +38,21 @@ fn each_kind_of_secret() {
 fn nobody() {
     let users = Users::parse("# nobody\n\n").unwrap();
     assert!(!is_good(&users, "alice", ""));
-    assert!(users.scram("alice").unwrap().is_some());
+    assert!(users.scram(&Context::of_nobody(), "alice").unwrap().is_some());
 }
 
 #[test]
 fn scram_is_offered_while_everybody_can_use_it() {
     let users = Users::new().add("alice", "secret").unwrap().add("bob", &scram()).unwrap();
-    assert!(users.mechanisms().contains(&Mechanism::ScramSha256));
+    assert!(users.mechanisms(&Context::of_nobody()).contains(&Mechanism::ScramSha256));
     let users = users.add("carol", ARGON2).unwrap();
-    assert_eq!(users.mechanisms(), [Mechanism::Plain, Mechanism::Login]);
+    assert_eq!(users.mechanisms(&Context::of_nobody()), [Mechanism::Plain, Mechanism::Login]);
 }
 
 #[test]
 fn stored_verifiers_are_handed_out_as_they_are() {
     let users = Users::new().add("bob", &scram()).unwrap();
-    assert_eq!(users.scram("bob").unwrap().unwrap().encode(), scram());
+    assert_eq!(users.scram(&Context::of_nobody(), "bob").unwrap().unwrap().encode(), scram());
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn names_and_passwords_are_prepared() {
 
 /// What a client sees of SCRAM before it has proven anything.
 fn shown(users: &Users, user: &str) -> (u32, Vec<u8>) {
-    let verifier = users.scram(user).unwrap().unwrap();
+    let verifier = users.scram(&Context::of_nobody(), user).unwrap().unwrap();
     (verifier.iterations(), verifier.salt().to_vec())
 }
 
@@ -78,19 +78,20 @@ fn unknown_names_look_like_known_ones() {
         // The same each time that one asks.
         assert_eq!(known, shown(&users, "alice"));
         assert_eq!(unknown, shown(&users, "mallory"));
-        assert!(!users.scram("mallory").unwrap().unwrap().matches("secret"));
-        assert!(!users.scram("mallory").unwrap().unwrap().matches("pencil"));
+        assert!(!users.scram(&Context::of_nobody(), "mallory").unwrap().unwrap().matches("secret"));
+        assert!(!users.scram(&Context::of_nobody(), "mallory").unwrap().unwrap().matches("pencil"));
     }
 }
 
 #[test]
 fn an_unknown_name_is_checked_against_a_secret_of_somebody() {
     let users = Users::new().add("alice", "secret").unwrap().add("bob", &scram()).unwrap();
+    let (set, gate) = (users.current(), Gate::default());
     let mut kinds = [0, 0];
     for number in 0..64 {
         let name = format!("mallory{number}");
-        let Found { secret, is_known, .. } = users.find(&name).unwrap();
-        let again = users.find(&name).unwrap().secret;
+        let Found { secret, is_known, .. } = set.find(&name, &gate).unwrap();
+        let again = set.find(&name, &gate).unwrap().secret;
         assert!(!is_known && std::ptr::eq(secret.unwrap(), again.unwrap()));
         kinds[usize::from(matches!(secret, Some(Secret::Scram(_))))] += 1;
         // Whoever's secret it is, it opens nothing.
@@ -98,7 +99,7 @@ fn an_unknown_name_is_checked_against_a_secret_of_somebody() {
     }
     // 64 names that all fall to one side: less likely than a fault of the machine.
     assert!(kinds[0] > 0 && kinds[1] > 0);
-    let Found { secret, is_known, .. } = users.find("bob").unwrap();
+    let Found { secret, is_known, .. } = set.find("bob", &gate).unwrap();
     assert!(is_known && matches!(secret, Some(Secret::Scram(_))));
 }
 
@@ -237,4 +238,19 @@ fn what_is_made_up_depends_on_the_users_alone() {
     let before = shown(&users, "mallory").1;
     let users = users.add("dave", "x").unwrap();
     assert_ne!(before, shown(&users, "mallory").1);
+}
+
+#[test]
+fn clones_share_what_replaces_them() {
+    let users = Users::new().add("alice", "secret").unwrap();
+    let shared = users.clone();
+    assert!(is_good(&shared, "alice", "secret"));
+    users.replace(Users::new().add("bob", ARGON2).unwrap());
+    assert!(is_good(&shared, "bob", "password") && !is_good(&shared, "alice", "secret"));
+    assert_eq!(shared.mechanisms(&Context::of_nobody()), CLEAR_TEXT);
+    // By itself, and one that was refused adds nothing.
+    users.replace(users.clone());
+    assert!(users.clone().add("bob", "x").is_err());
+    let more = users.add("carol", "c").unwrap();
+    assert!(is_good(&more, "carol", "c") && is_good(&shared, "carol", "c") && is_good(&shared, "bob", "password"));
 }

@@ -10,10 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, Tls, Upstream, Users, handlers};
+use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, Tls, Upstream, handlers};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
+mod accounts;
 mod causes;
 mod certificate;
 mod descriptors;
@@ -30,7 +31,8 @@ mod service_manager;
 mod values;
 mod web;
 
-use causes::{chain, explain};
+use accounts::Accounts;
+use causes::explain;
 use certificate::Certificate;
 use descriptors::possible_connections;
 use listeners::Listeners;
@@ -69,12 +71,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         (_, false) => usage(ErrorKind::ArgumentConflict, "-- PROGRAM is for -c Pipe"),
     }
     // It may be a file that only root can read.
-    let users = match &arguments.users {
-        Some(file) => {
-            Some(Users::from_file(file).map_err(|e| format!("cannot use {}: {}", file.display(), chain(&e)))?)
-        }
-        None => None,
-    };
+    let accounts = arguments.users.as_deref().map(Accounts::read).transpose()?;
     let Listeners { listeners, tls, certificates, authority } = listeners::open(&arguments)?;
     let web = inbox(&arguments)?.map(|web| web.authority(authority));
     let metrics = arguments.metrics.as_deref().map(bind_http).transpose()?;
@@ -82,15 +79,19 @@ fn run(arguments: Arguments) -> Result<(), String> {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
         certificates.iter().try_for_each(Certificate::check_that_it_can_be_renewed)?;
+        if let Some(accounts) = &accounts {
+            accounts.warn_unless_it_can_be_read_again();
+        }
     }
     certificates.iter().flat_map(Certificate::problems).for_each(tell);
     certificate::watch(certificates.clone()).map_err(|e| format!("cannot start a thread: {e}"))?;
     // Made only now: it belongs to the user that will write to it.
-    let builder = builder(&arguments, tls, users);
+    let builder = builder(&arguments, tls, accounts.as_ref());
+    let renewable = Renewable { certificates, accounts };
     let handler: Box<dyn Handler> = match arguments.class {
         Class::Debugging => Box::new(handlers::Debugging::stdout()),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, certificates, metrics)),
+        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, renewable, metrics)),
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
@@ -99,14 +100,33 @@ fn run(arguments: Arguments) -> Result<(), String> {
             Box::new(maildir)
         }
         #[cfg(unix)]
-        Class::Pipe => return run_for_each(pipe(&arguments)?, builder, listeners, certificates, metrics),
+        Class::Pipe => return run_for_each(pipe(&arguments)?, builder, listeners, renewable, metrics),
         Class::PureProxy => Box::new(proxy(&arguments)),
         Class::MailmanProxy => {
             let lists = upstream(&arguments.mailman, &arguments);
             Box::new(handlers::Mailman::at(lists, proxy(&arguments)))
         }
     };
-    serve(builder, listeners, certificates, handler, metrics, |_| Ok(()))
+    serve(builder, listeners, renewable, handler, metrics, |_| Ok(()))
+}
+
+/// What comes from files that SIGHUP reads again.
+struct Renewable {
+    certificates: Vec<Certificate>,
+    accounts: Option<Accounts>,
+}
+
+impl Renewable {
+    fn is_any(&self) -> bool {
+        !self.certificates.is_empty() || self.accounts.is_some()
+    }
+
+    fn renew(&self) {
+        self.certificates.iter().for_each(Certificate::renew);
+        if let Some(accounts) = &self.accounts {
+            accounts.reload();
+        }
+    }
 }
 
 /// The web inbox, if it is that which was asked for.
@@ -169,11 +189,11 @@ fn run_for_each(
     pipe: handlers::Pipe,
     builder: Builder,
     listeners: Vec<Listener>,
-    certificates: Vec<Certificate>,
+    renewable: Renewable,
     metrics: Option<TcpListener>,
 ) -> Result<(), String> {
     lock_programs().replace(pipe.clone());
-    let served = serve(builder, listeners, certificates, pipe, metrics, |_| Ok(()));
+    let served = serve(builder, listeners, renewable, pipe, metrics, |_| Ok(()));
     lock_programs().iter().for_each(handlers::Pipe::stop);
     served
 }
@@ -200,11 +220,12 @@ fn proxy(arguments: &Arguments) -> handlers::Proxy {
         .open_relay(arguments.open_relay)
 }
 
-fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Builder {
+fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>) -> Builder {
     let mut builder = Server::builder()
         .data_size_limit(arguments.size)
         .smtputf8(arguments.smtputf8)
         .lmtp(arguments.lmtp)
+        .ignore_unknown_parameters(arguments.ignore_unknown_parameters)
         .require_tls(arguments.require_tls)
         .require_auth(arguments.require_auth)
         .max_recipients(arguments.max_recipients)
@@ -224,8 +245,8 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, users: Option<Users>) -> Bui
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }
-    if let Some(users) = users {
-        builder = builder.authenticator(users);
+    if let Some(accounts) = accounts {
+        builder = builder.authenticator(accounts.users.clone());
     }
     if let Some(hostname) = &arguments.hostname {
         builder = builder.hostname(hostname);
@@ -237,11 +258,11 @@ fn show(
     web: Web,
     builder: Builder,
     listeners: Vec<Listener>,
-    certificates: Vec<Certificate>,
+    renewable: Renewable,
     metrics: Option<TcpListener>,
 ) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
-    serve(builder, listeners, certificates, handler, metrics, |server| {
+    serve(builder, listeners, renewable, handler, metrics, |server| {
         let url = web.start(server).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
         Ok(())
@@ -251,13 +272,13 @@ fn show(
 fn serve(
     builder: Builder,
     listeners: Vec<Listener>,
-    certificates: Vec<Certificate>,
+    renewable: Renewable,
     handler: impl Handler + 'static,
     metrics: Option<TcpListener>,
     when_it_listens: impl FnOnce(&Server) -> Result<(), String>,
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
-    let renewal = (!certificates.is_empty()).then_some(SIGHUP);
+    let renewal = renewable.is_any().then_some(SIGHUP);
     let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ, SIGCHLD].into_iter().chain(renewal))
         .map_err(|e| format!("cannot handle signals: {e}"))?;
     let mut listeners = listeners.into_iter();
@@ -266,7 +287,7 @@ fn serve(
         Error::Setting(problem) => usage(ErrorKind::ValueValidation, &problem.to_string()),
         e => explain(&e),
     })?;
-    let end = heed(signals, certificates)?;
+    let end = heed(signals, renewable)?;
     for endpoint in server.local_endpoints() {
         tell(format_args!("listening on {endpoint}"));
     }
@@ -285,14 +306,15 @@ fn serve(
     Ok(())
 }
 
-/// SIGHUP, which comes only if there are some, renews the certificates; the first SIGINT or SIGTERM is passed on, and a second one ends the process.
-fn heed(mut signals: Signals, certificates: Vec<Certificate>) -> Result<Receiver<()>, String> {
+/// SIGHUP, which comes only if there is something to renew, reads it again; the first SIGINT or SIGTERM is passed on, and a
+/// second one ends the process.
+fn heed(mut signals: Signals, renewable: Renewable) -> Result<Receiver<()>, String> {
     let (sender, end) = channel();
     let wait = move || {
         let mut is_ending = false;
         for signal in signals.forever() {
             match signal {
-                SIGHUP => service_manager::reload(|| certificates.iter().for_each(Certificate::renew)),
+                SIGHUP => service_manager::reload(|| renewable.renew()),
                 // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
                 SIGXFSZ => {}
                 // A program has ended. Were the signal ignored, as a parent may have it, nobody would learn with which status.

@@ -185,7 +185,7 @@ pub struct Arguments {
     #[arg(long)]
     pub require_tls: bool,
 
-    /// Offer AUTH to the users in this file of USER:SECRET lines
+    /// Offer AUTH to users in a file of USER:SECRET; SIGHUP reloads it
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
 
@@ -196,6 +196,10 @@ pub struct Arguments {
     /// Speak LMTP
     #[arg(long)]
     pub lmtp: bool,
+
+    /// Ignore unknown parameters of MAIL and RCPT instead of refusing
+    #[arg(long)]
+    pub ignore_unknown_parameters: bool,
 
     /// Expect a PROXY header from this machine, or from NETWORKS
     #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
@@ -248,9 +252,10 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificates and their keys again, if there are any; else it ends it. Files that change are read again within ten
-seconds without it. Root becomes the user nobody unless \-n is given,
-so nobody must be able to read them, and the start fails otherwise.
+Reads the certificates and their keys, and the file of users, again, if there are any; else it ends it. Whatever cannot be
+read or used stays as it was, with a line in the log. Files of certificates and keys
+that change are read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able
+to read the certificates and their keys, and the start fails otherwise; of users that nobody cannot read it warns.
 .SH ENVIRONMENT
 .TP
 RUST_LOG

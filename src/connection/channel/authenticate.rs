@@ -2,15 +2,20 @@
 
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::{Channel, Flow, IDLE, LINE_TOO_LONG, NOT_OFFERED, SHUTTING_DOWN, WITHIN_TRANSACTION, Waited};
-use crate::auth::{AuthFailure, Authenticator, Exchange, ExchangeFacts, Mechanism, Step, decode, encode, offered};
+use zeroize::Zeroizing;
+
+use super::{
+    BROKEN, Channel, FLOOD, Flow, IDLE, LINE_TOO_LONG, NOT_OFFERED, SHUTTING_DOWN, Shared, WITHIN_TRANSACTION, Waited,
+};
+use crate::auth::{AuthFailure, AuthOffer, BadBase64, Step, Unavailable, decode, encode};
 use crate::config::MAX_AUTH_LINE;
 use crate::io::stream::Stream;
 use crate::io::wire::line::{Line, LineReader};
+use crate::stats::guard::guarded;
+use crate::syntax::escaped::Escaped;
 use crate::syntax::reply::{Reply, Status};
 
 const SUCCEEDED: Reply = Reply::fixed(235, Status::new(2, 7, 0), "Authentication succeeded");
@@ -37,34 +42,41 @@ enum Outcome {
     EndOfStream,
 }
 
-/// A client that was refused and then gives up, in whichever way, has guessed all the same.
-fn given_up(exchange: &Exchange, reply: Reply) -> Outcome {
-    if exchange.is_refused() { Outcome::Failure(AuthFailure::Credentials) } else { Outcome::Refused(reply) }
+/// What stands behind AUTH: the mechanism's name and the initial response, which is empty if there is none.
+fn split(argument: &[u8]) -> (&[u8], &[u8]) {
+    let end = argument.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(argument.len());
+    (&argument[..end], argument[end..].trim_ascii())
+}
+
+fn decode_initial(initial: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, BadBase64> {
+    if initial.is_empty() { Ok(None) } else { decode(initial).map(Some) }
 }
 
 impl<S: Stream> Channel<S> {
     pub(super) fn auth(&mut self, argument: &[u8]) -> io::Result<Flow> {
-        let Some(authenticator) = self.shared.authenticator.clone() else { return self.answer(NOT_OFFERED) };
         let state = &self.context.state;
-        let refusal = if self.context.identity.is_some() {
+        let refusal = if !self.shared.can_authenticate() {
+            NOT_OFFERED
+        } else if self.context.identity.is_some() {
             ALREADY
         } else if state.transaction.is_some() {
             WITHIN_TRANSACTION
         } else if !state.greeting.as_ref().is_some_and(|greeting| greeting.extended) {
             if self.shared.config.lmtp { NEEDS_LHLO } else { NEEDS_EHLO }
         } else {
-            let outcome = self.exchange(authenticator, argument)?;
+            let outcome = self.exchange(argument)?;
             return self.conclude_auth(outcome);
         };
         self.answer(refusal)
     }
 
-    /// The mechanisms that this connection may use now, in the order of EHLO.
-    pub(super) fn mechanisms(&self) -> Vec<Mechanism> {
-        let Some(authenticator) = &self.shared.authenticator else { return Vec::new() };
-        let clear_text = self.allows_clear_text();
-        let facts = self.exchange_facts();
-        offered(&**authenticator, &facts).filter(|mechanism| clear_text || !mechanism.is_clear_text()).collect()
+    /// What this connection may use now.
+    pub(super) fn auth_offer<'a>(&self, shared: &'a Shared) -> AuthOffer<'a> {
+        AuthOffer {
+            authenticator: shared.authenticator.as_ref(),
+            own: &shared.sasl_mechanisms,
+            clear_text: self.allows_clear_text(),
+        }
     }
 
     /// Whether a secret may cross the connection as it is: nobody can read along, or nobody minds.
@@ -73,83 +85,76 @@ impl<S: Stream> Channel<S> {
         self.context.tls.is_some() || config.clear_text_auth || (!config.require_tls && self.context.peer.is_loopback())
     }
 
-    fn exchange_facts(&self) -> ExchangeFacts {
-        self.context.tls.as_ref().map_or_else(ExchangeFacts::default, |tls| ExchangeFacts {
-            tls_server_end_point: tls.server_end_point.clone(),
-            tls_exporter: tls.exporter.clone(),
-            client_certificate: tls.client_certificate.clone(),
-        })
+    fn exchange(&mut self, argument: &[u8]) -> io::Result<Outcome> {
+        let (name, initial) = split(argument);
+        let shared = self.shared.clone();
+        let mut exchange = match self.auth_offer(&shared).start(&self.context, name) {
+            Ok(exchange) => exchange,
+            Err(Unavailable::Unknown) => return Ok(Outcome::Refused(UNKNOWN_MECHANISM)),
+            Err(Unavailable::NeedsTls) => return Ok(Outcome::Refused(NEEDS_TLS)),
+        };
+        let Ok(mut response) = decode_initial(initial) else { return Ok(Outcome::Refused(BAD_BASE64)) };
+        loop {
+            // The exchange is dropped by itself: a second panic while the first one unwinds would end the process.
+            let who = format_args!("[{}] authentication", self.context.connection);
+            let step = guarded(&shared.counters.panics, who, || {
+                exchange.step(&self.context, response.as_ref().map(|response| &response[..]))
+            });
+            match step {
+                None => return Ok(Outcome::Close(BROKEN)),
+                Some(Step::Done(Ok(identity))) => return Ok(Outcome::Identity(identity)),
+                Some(Step::Done(Err(failure))) => return Ok(Outcome::Failure(failure)),
+                Some(Step::Challenge(challenge)) => self.say_challenge(&encode(&challenge))?,
+            }
+            response = match self.response()? {
+                Ok(response) => Some(response),
+                // A client that was refused and then gives up, in whichever way, has guessed all the same.
+                Err(Outcome::Refused(_)) if exchange.is_refused() => {
+                    return Ok(Outcome::Failure(AuthFailure::Credentials));
+                }
+                Err(outcome) => return Ok(outcome),
+            };
+        }
     }
 
-    fn exchange(&mut self, authenticator: Arc<dyn Authenticator>, argument: &[u8]) -> io::Result<Outcome> {
-        let end = argument.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(argument.len());
-        let (name, initial) = (&argument[..end], argument[end..].trim_ascii());
-        let facts = self.exchange_facts();
-        let known = Mechanism::from_name(name).filter(|wanted| offered(&*authenticator, &facts).any(|m| m == *wanted));
-        let Some(mechanism) = known else { return Ok(Outcome::Refused(UNKNOWN_MECHANISM)) };
-        if mechanism.is_clear_text() && !self.allows_clear_text() {
-            return Ok(Outcome::Refused(NEEDS_TLS));
+    /// Reads the response to a challenge, or how the exchange ends without one. The line does not stay in memory.
+    fn response(&mut self) -> io::Result<Result<Zeroizing<Vec<u8>>, Outcome>> {
+        let mut line = LineReader::default();
+        let waited = self.wait_for_line(&mut line, MAX_AUTH_LINE)?;
+        if matches!(waited, Waited::Line(_)) {
+            self.record.client(b"...");
         }
-        let mut exchange = Exchange::start(mechanism, authenticator, facts);
-        let mut step = match initial {
-            b"" => exchange.step(None),
-            // An initial response that is there, and empty.
-            b"=" => exchange.step(Some(b"")),
-            _ => match decode(initial) {
-                Ok(response) => exchange.step(Some(&response)),
-                Err(_) => return Ok(Outcome::Refused(BAD_BASE64)),
-            },
-        };
-        loop {
-            let challenge = match step {
-                Step::Done(Ok(identity)) => return Ok(Outcome::Identity(identity)),
-                Step::Done(Err(failure)) => return Ok(Outcome::Failure(failure)),
-                Step::Challenge(challenge) => challenge,
-            };
-            self.say_secretly(&Reply::bare(334, encode(&challenge).into()))?;
-            let mut line = LineReader::default();
-            let waited = self.wait_for_line(&mut line, MAX_AUTH_LINE)?;
-            if matches!(waited, Waited::Line(_)) {
-                self.record.client(b"...");
+        let response = match waited {
+            Waited::Line(Line::Complete) if line.line() == b"*" => Err(Outcome::Refused(CANCELLED)),
+            Waited::Line(Line::Complete) => decode(line.line()).map_err(|BadBase64| Outcome::Refused(BAD_BASE64)),
+            Waited::Line(Line::TooLong) => Err(Outcome::Refused(LINE_TOO_LONG)),
+            Waited::Line(Line::Flood | Line::Partial) => Err(Outcome::Close(FLOOD)),
+            Waited::Late => {
+                self.shared.counters.timeouts.command.add(1);
+                Err(Outcome::Close(IDLE))
             }
-            step = match waited {
-                Waited::Line(Line::Complete) if line.line() == b"*" => return Ok(given_up(&exchange, CANCELLED)),
-                Waited::Line(Line::Complete) => {
-                    let response = decode(line.line());
-                    line.wipe();
-                    self.input.wipe();
-                    match response {
-                        Ok(response) => exchange.step(Some(&response)),
-                        Err(_) => return Ok(given_up(&exchange, BAD_BASE64)),
-                    }
-                }
-                Waited::Line(Line::TooLong) => return Ok(given_up(&exchange, LINE_TOO_LONG)),
-                Waited::Line(Line::Flood | Line::Partial) => return Ok(Outcome::Close(super::FLOOD)),
-                Waited::Late => {
-                    self.shared.counters.timeouts.command.add(1);
-                    return Ok(Outcome::Close(IDLE));
-                }
-                Waited::Shutdown => return Ok(Outcome::Close(SHUTTING_DOWN)),
-                Waited::EndOfStream => return Ok(Outcome::EndOfStream),
-            };
-        }
+            Waited::Shutdown => Err(Outcome::Close(SHUTTING_DOWN)),
+            Waited::EndOfStream => Err(Outcome::EndOfStream),
+        };
+        line.wipe();
+        self.input.wipe();
+        Ok(response)
     }
 
     fn conclude_auth(&mut self, outcome: Outcome) -> io::Result<Flow> {
         let id = self.context.connection;
         match outcome {
             Outcome::Identity(identity) => {
+                // An authenticator has a context too, and is no hook.
+                *self.context.granted.get_mut() = None;
                 if let Err(reply) = self.session.authenticated(&self.context, &identity) {
                     let reply = reply.into_refusal();
                     self.account_for_login(&reply);
-                    log::info!(
-                        "[{id}] authentication as {} refused: {reply}",
-                        crate::syntax::escaped::Escaped::new(&identity)
-                    );
+                    log::info!("[{id}] authentication as {} refused: {reply}", Escaped::new(&identity));
                     return self.answer(reply);
                 }
-                log::info!("[{id}] authenticated as {}", crate::syntax::escaped::Escaped::new(&identity));
-                self.context.identity = Some(identity.into());
+                let identity = self.context.granted.get_mut().take().unwrap_or_else(|| identity.into());
+                self.identify(identity);
                 self.account_for_login(&SUCCEEDED);
                 self.answer(SUCCEEDED)
             }

@@ -29,7 +29,10 @@ impl<S: Stream> Channel<S> {
         self.begin_answer();
         self.context.verb = line.verb;
         self.record_line(octets, line);
-        if octets.len() + 2 > MAX_COMMAND_LINE && line.verb != Some(Verb::Auth) {
+        if octets.len() + 2 > MAX_COMMAND_LINE
+            && octets.len() + 2 > self.shared.config.max_command_line()
+            && line.verb != Some(Verb::Auth)
+        {
             return self.too_long(line);
         }
         if line.is_http() {
@@ -56,7 +59,7 @@ impl<S: Stream> Channel<S> {
         let is_secret = mem::take(&mut self.is_behind_auth) && line.verb.is_none();
         self.is_behind_auth = is_auth || is_secret;
         if is_auth {
-            let shown = without_secret(line.argument);
+            let shown = without_secret(line.argument, self.shared.own_mechanisms());
             log::trace!("[{id}] C: {shown}");
             self.record.client(shown.as_bytes());
         } else if is_secret {
@@ -74,10 +77,15 @@ impl<S: Stream> Channel<S> {
         line: command::Line<'_>,
         parsed: &Result<Command<'_>, Reply>,
     ) -> io::Result<Option<Reply>> {
+        // What the hooks of an earlier command said without effect.
+        *self.context.granted.get_mut() = None;
         let reply = match self.fault_at_command(line.verb, parsed)? {
             None => self.session.command(&self.context, line.word, line.argument),
             reply => reply,
         };
+        if reply.as_ref().is_none_or(Reply::is_positive) {
+            self.take_identity();
+        }
         // A 3xx would promise what does not happen.
         Ok(reply.map(|reply| if reply.code() / 100 == 3 { reply.into_refusal() } else { reply }))
     }

@@ -18,7 +18,8 @@ impl<S: Stream> Channel<S> {
     /// The mechanisms of AUTH for EHLO.
     #[cfg(feature = "auth")]
     fn mechanism_names(&self) -> String {
-        self.mechanisms().iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>().join(" ")
+        // So that who has none pays nothing.
+        if self.shared.can_authenticate() { self.auth_offer(&self.shared).names(&self.context) } else { String::new() }
     }
 
     #[cfg(not(feature = "auth"))]
@@ -32,10 +33,7 @@ impl<S: Stream> Channel<S> {
         Facts {
             encrypted,
             starttls: self.shared.tls.is_some() && !encrypted,
-            #[cfg(feature = "auth")]
-            auth: self.shared.authenticator.is_some(),
-            #[cfg(not(feature = "auth"))]
-            auth: false,
+            auth: self.shared.can_authenticate(),
             xclient: self.may_xclient,
             xforward: self.may_xforward,
             now: self.shared.config.future_release.map(|_| SystemTime::now()),
@@ -60,6 +58,7 @@ impl<S: Stream> Channel<S> {
         if let Err(refusal) = self.session.helo(&self.context, name) {
             return self.answer(refusal.into_refusal());
         }
+        self.take_identity();
         self.context.values = Values::default();
         self.context.state.greet(self.xclient_helo.as_deref().unwrap_or(name), extended);
         self.forget_chunks();
@@ -99,7 +98,11 @@ impl Offers {
         reply.render(&mut wire);
         let offer = Arc::new(Offer { facts, mechanisms, reply, wire });
         // One that says the time will not be the same again.
-        if facts.now.is_none() && made.len() < MAX_OFFERS {
+        if facts.now.is_none() {
+            // The oldest is of mechanisms that may be offered no more.
+            if made.len() == MAX_OFFERS {
+                made.remove(0);
+            }
             made.push(offer.clone());
         }
         offer

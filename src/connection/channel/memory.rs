@@ -120,6 +120,8 @@ pub fn converse(config: Config, packets: &[&[u8]]) -> Outcome {
         faults: None,
         #[cfg(feature = "auth")]
         authenticator: None,
+        #[cfg(feature = "auth")]
+        sasl_mechanisms: Vec::new(),
     });
     let (deliveries, receiver): (_, Receiver<Delivery>) = bounded(0);
     let consumer = thread::spawn(move || {

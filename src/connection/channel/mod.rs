@@ -5,14 +5,11 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
 use crate::config::{Config, MAX_AUTH_LINE};
 use crate::connection::shutdown::Activity;
 use crate::content::store::ContentStore;
 use crate::delivery::Dispatch;
 use crate::envelope::transcript::{Record, Transcripts};
-use crate::envelope::values::Values;
 use crate::envelope::{Endpoint, MessageId};
 use crate::faults::Faults;
 use crate::io::stream::Stream;
@@ -22,8 +19,7 @@ use crate::io::wire::line::{Line, LineReader};
 use crate::limits::clients::{Addresses, ClientPermit};
 use crate::limits::stress::Stress;
 use crate::session::observer::{ObservedMessage, Observer};
-use crate::session::transaction::SessionState;
-use crate::session::{Context, ListenerId, Phase, Session};
+use crate::session::{Context, ListenerId, Session};
 use crate::stats::counters::Counters;
 use crate::stats::guard::guarded;
 use crate::syntax::command;
@@ -38,6 +34,7 @@ mod chunks;
 mod commands;
 mod faults;
 mod greeting;
+mod identity;
 mod limits;
 mod lines;
 #[cfg(any(test, feature = "internals"))]
@@ -70,6 +67,8 @@ pub(crate) struct Shared {
     pub implicit_tls: bool,
     #[cfg(feature = "auth")]
     pub authenticator: Option<Arc<dyn crate::auth::Authenticator>>,
+    #[cfg(feature = "auth")]
+    pub sasl_mechanisms: Vec<crate::auth::OwnMechanism>,
     pub offers: Offers,
     // The rest is the same for all listeners of a server.
     pub store: Arc<ContentStore>,
@@ -113,6 +112,8 @@ pub(crate) struct Channel<S> {
     may_xforward: bool,
     // Of the client that XCLIENT has named.
     permit: ClientPermit,
+    // Not AUTH or XCLIENT has said who the client is, but a hook.
+    is_identity_from_hook: bool,
     // The name by which XCLIENT calls the client; it goes before what HELO and EHLO say.
     xclient_helo: Option<String>,
     // The message whose 250 is not on its way yet.
@@ -156,7 +157,6 @@ impl<S: Stream> Channel<S> {
         buffers: ConnectionBuffers,
         activity: Arc<Activity>,
     ) -> Channel<S> {
-        let (peer, local) = ends;
         let (session, refused) = match session {
             Ok(session) => (session, None),
             Err(reply) => (None, Some(reply)),
@@ -165,25 +165,10 @@ impl<S: Stream> Channel<S> {
         let session = session.unwrap_or_else(|| Box::new(()));
         let ConnectionBuffers { dispatch, input, line, replies } = buffers;
         let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
-        let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &peer));
-        let may_xclient = peer.is_in(&shared.config.xclient);
-        let may_xforward = peer.is_in(&shared.config.xforward);
-        let context = Context {
-            config: shared.config.clone(),
-            listener: shared.listener.clone(),
-            connection,
-            peer,
-            local,
-            phase: Phase::Command,
-            verb: None,
-            state: SessionState::default(),
-            tls: None,
-            identity: None,
-            values: Values::default(),
-            connection_values: Arc::default(),
-            acceptance: Mutex::default(),
-            proxy: None,
-        };
+        let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &ends.0));
+        let may_xclient = ends.0.is_in(&shared.config.xclient);
+        let may_xforward = ends.0.is_in(&shared.config.xforward);
+        let context = Context::new(shared.config.clone(), shared.listener.clone(), connection, ends);
         Channel {
             shared,
             input: Input::new(stream, input),
@@ -206,6 +191,7 @@ impl<S: Stream> Channel<S> {
             may_xclient,
             may_xforward,
             permit: ClientPermit::default(),
+            is_identity_from_hook: false,
             xclient_helo: None,
             unconfirmed: None,
             is_behind_auth: false,
@@ -298,6 +284,7 @@ impl<S: Stream> Channel<S> {
             self.shared.counters.refused_connections.session.add(1);
             return Ok(Some(reply));
         }
+        self.take_identity();
         // RFC 5321 section 3.1: the server speaks first. It takes system calls to know, so only if somebody wants to.
         if log::log_enabled!(log::Level::Info) && !implicit_tls && self.input.has_more()? {
             log::info!("[{}] {} did not wait for the banner", self.context.connection, self.context.peer);

@@ -52,12 +52,15 @@ impl<S: Stream> Channel<S> {
         self.flush_if_many()
     }
 
-    /// As [`say`](Channel::say), for what shall be neither in the log nor in a transcript.
+    /// Says a challenge, already in base64, which shall be neither in the log nor in a transcript. It is one line, however long:
+    /// RFC 4954 section 4.
     #[cfg(feature = "auth")]
-    pub(super) fn say_secretly(&mut self, reply: &Reply) -> io::Result<()> {
-        self.account(&Reply::bare(reply.code(), "".into()));
-        reply.render(&mut self.replies);
-        self.record.server(format!("{} ...", reply.code()).as_bytes());
+    pub(super) fn say_challenge(&mut self, challenge: &str) -> io::Result<()> {
+        self.account(&Reply::bare(334, "".into()));
+        for part in ["334 ", challenge, "\r\n"] {
+            self.replies.extend_from_slice(part.as_bytes());
+        }
+        self.record.server(b"334 ...");
         self.flush_if_many()
     }
 

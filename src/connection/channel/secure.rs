@@ -1,6 +1,7 @@
 //! What makes a connection more than a stranger's: STARTTLS, XCLIENT and XFORWARD.
 
 use std::io;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -104,6 +105,10 @@ impl<S: Stream> Channel<S> {
         // A proxy that passes on what its clients say is not to pass on their XFORWARD.
         self.may_xforward = self.may_xforward && self.context.peer.is_in(&self.shared.config.xforward);
         replace(&mut self.context.local, local_address, local_port);
+        // What a hook knew is of the client that has spoken for this one so far; it is asked again below.
+        if mem::take(&mut self.is_identity_from_hook) {
+            self.context.identity = None;
+        }
         if let Some(login) = login {
             self.context.identity = login.map(Into::into);
         }
@@ -118,6 +123,7 @@ impl<S: Stream> Channel<S> {
             self.say(&reply.into_refusal())?;
             return Ok(Flow::Close);
         }
+        self.take_identity();
         self.say_banner()?;
         Ok(Flow::Next)
     }

@@ -7,10 +7,12 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::config::MAX_AUTH_LINE;
 use crate::content::Content;
 use crate::envelope::tls_info::TlsInfo;
 use crate::envelope::values::Values;
 use crate::envelope::{Endpoint, Envelope, Recipient};
+use crate::session::is_identity;
 use crate::syntax::address::is_helo_name;
 use crate::syntax::number;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
@@ -22,12 +24,12 @@ const VERSION: &str = "1";
 // In octets: what a server that writes entries can have received.
 /// The longest argument of HELO.
 const MAX_HELO: usize = 255;
-/// A user's name comes in a line of AUTH, or from an authenticator.
-const MAX_IDENTITY: usize = 16 * 1024;
 /// Names of protocols, cipher suites and hosts.
 const MAX_TLS_NAME: usize = 255;
 /// The handshake message that a certificate is part of has no more (RFC 8446 section 4.4.2).
 const MAX_CERTIFICATE: usize = (1 << 24) - 1;
+/// The longest command line, whichever extensions a program adds.
+const MAX_PARAMETERS: usize = MAX_AUTH_LINE;
 
 type Field<'a> = (&'static str, Cow<'a, [u8]>);
 
@@ -108,10 +110,6 @@ pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-fn is_identity(text: &str) -> bool {
-    is_text(text, MAX_IDENTITY) && !text.is_empty()
-}
-
 /// Whether it is safe in a header or a log, and has at most `max` octets.
 fn is_text(text: &str, max: usize) -> bool {
     text.len() <= max && !text.chars().any(char::is_control)
@@ -164,7 +162,10 @@ where
         .parsed("received_at", |text| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(number::parse(text)?)))?;
     // A server has accepted the parameters at that time: whatever it offered.
     let offered = Offered::everything(received_at);
-    let parameters = fields.parsed("mail_options", |text| MailParameters::parse(text.as_bytes(), offered).ok())?;
+    let parameters = fields.parsed("mail_options", |text| {
+        let fits = text.len() <= MAX_PARAMETERS;
+        fits.then(|| MailParameters::parse(text.as_bytes(), offered).ok()).flatten()
+    })?;
     let smtputf8 = parameters.smtputf8();
     let is_tls = fields.optional("tls", |text| text == "yes")?.is_some();
     let tls = is_tls.then(|| fields.tls()).transpose()?.map(Arc::new);
@@ -192,11 +193,11 @@ where
     })
 }
 
-fn read_recipients(mut text: &str, offered: Offered, smtputf8: bool) -> Option<Vec<Recipient>> {
+fn read_recipients(mut text: &str, offered: Offered<'_>, smtputf8: bool) -> Option<Vec<Recipient>> {
     let mut recipients = Vec::new();
     while !text.is_empty() {
         let path = read_netstring(&mut text)?.parse().ok()?;
-        let options = read_netstring(&mut text)?.as_bytes();
+        let options = read_netstring(&mut text).filter(|options| options.len() <= MAX_PARAMETERS)?.as_bytes();
         recipients.push(Recipient::new(path, RcptParameters::parse(options, offered, smtputf8).ok()?));
     }
     Some(recipients).filter(|recipients| !recipients.is_empty())
@@ -278,7 +279,7 @@ mod tests {
             Recipient::new(path.parse().unwrap(), parameters.unwrap())
         };
         let options = "BODY=BINARYMIME SIZE=12 SMTPUTF8 RET=HDRS ENVID=a+2Bb+20c AUTH=x@y.example REQUIRETLS PRDR \
-                       MT-PRIORITY=-3 BY=120;RT HOLDUNTIL=2999-01-01T00:00:00Z";
+                       MT-PRIORITY=-3 BY=120;RT HOLDUNTIL=2999-01-01T00:00:00Z XTENANT=Blue XFLAG";
         Envelope {
             id: MessageId { server: u64::MAX, connection: 7, message: 1 },
             peer: Endpoint::Tcp("[fe80::1%3]:9".parse().unwrap()),
@@ -301,7 +302,7 @@ mod tests {
             parameters: MailParameters::parse(options.as_bytes(), Offered::everything(received_at)).unwrap(),
             recipients: vec![
                 recipient("\"3:a,\"@example.org", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2B@example.org"),
-                recipient("Postmaster", ""),
+                recipient("Postmaster", "XROUTE=a"),
                 recipient("b\u{fc}b@[IPv6:::1]", ""),
             ],
             content: Content::from_octets(content.to_vec()),
@@ -423,7 +424,9 @@ mod tests {
             ("local", b"\xff"),
             ("protocol", b"HTTP"),
             ("mail_from", b"a b"),
-            ("mail_options", b"FOO"),
+            ("mail_options", b"FOO="),
+            ("mail_options", b"BODY=9BIT"),
+            ("mail_options", b"NOTIFY=NEVER"),
             ("recipients", b""),
             ("recipients", b"3:a@b,"),
             ("recipients", b"9:a@b,0:,"),

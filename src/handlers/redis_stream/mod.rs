@@ -65,14 +65,15 @@ const MAX_SENDERS: usize = 16;
 /// | `helo` | the name that the client gave in HELO or EHLO |
 /// | `protocol` | [`Protocol`](crate::Protocol) in upper case: `ESMTPSA` |
 /// | `mail_from` | the reverse-path without angle brackets; empty if it is null |
-/// | `mail_options` | the parameters of MAIL separated by blanks; often empty |
+/// | `mail_options` | the parameters of MAIL separated by blanks, those of an [`Extension`](crate::Extension) too; often empty |
 /// | `recipients` | for each recipient two [netstrings](https://cr.yp.to/proto/netstrings.txt), `17:bob@example.org,0:,`: the address, and the parameters of RCPT separated by blanks |
 /// | `content` | the octets of the message |
 /// | `identity` | the user, if the client has authenticated |
 /// | `xforward` | where the message came from before its client, in the form of [XFORWARD](crate::Xforward): `ADDR=192.0.2.1 HELO=client.example` |
 /// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), if they are known |
 ///
-/// [`read`](RedisStream::read) makes an [`Envelope`] of an entry. Later versions may add fields.
+/// [`read`](RedisStream::read) makes an [`Envelope`] of an entry. It does not know the server's own extensions, so a
+/// [`Proxy`](crate::handlers::Proxy) that is given such an envelope drops their parameters. Later versions may add fields.
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::RedisStream};

@@ -74,6 +74,7 @@ pub(super) fn mail(
         ("HOLDUNTIL", "FUTURERELEASE"),
     ];
     push_options(&mut line, parameters.options(), &carried, client);
+    push_extensions(&mut line, parameters.own(), client);
     let binary = declared.is_binary();
     Ok((
         line,
@@ -139,7 +140,18 @@ pub(super) fn rcpt(client: &Client, to: &Recipient) -> Result<String, Reply> {
     }
     let mut line = format!("RCPT TO:<{to}>");
     push_options(&mut line, to.parameters().options(), &[("NOTIFY", "DSN"), ("ORCPT", "DSN")], client);
+    push_extensions(&mut line, to.parameters().own(), client);
     Ok(line)
+}
+
+/// Appends the parameters of the program's own extensions that the server offers too.
+fn push_extensions<'a>(line: &mut String, own: impl Iterator<Item = (&'a str, &'a str)>, client: &Client) {
+    for (option, extension) in own {
+        if client.offers(extension) {
+            *line += " ";
+            *line += option;
+        }
+    }
 }
 
 /// Appends those of the options that the server knows.

@@ -20,7 +20,8 @@ pub enum TlsError {
     KeyForm(&'static str),
     /// The key belongs to another certificate.
     OtherKey,
-    /// native-tls refuses them.
+    /// native-tls refuses them. Its error is a part of this crate's API: see the crate's documentation, "Types of other
+    /// crates".
     Native(native_tls::Error),
 }
 
@@ -43,6 +44,7 @@ impl std::error::Error for TlsError {
     }
 }
 
+/// An error of native-tls 0.2, as when you build an acceptor yourself.
 impl From<native_tls::Error> for TlsError {
     fn from(e: native_tls::Error) -> TlsError {
         TlsError::Native(e)
@@ -155,6 +157,7 @@ impl Write for Pipe {
     }
 }
 
+/// An acceptor of native-tls 0.2, whose settings are its own: [`native_tls`](crate::native_tls) is the version that fits.
 impl From<native_tls::TlsAcceptor> for Tls {
     fn from(acceptor: native_tls::TlsAcceptor) -> Tls {
         Tls::new(acceptor)

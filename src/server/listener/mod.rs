@@ -23,7 +23,7 @@ mod unix;
 
 use bound::{BACKLOG, ListeningSocket, Owned};
 pub(crate) use bound::{Bound, reachable};
-pub(crate) use policy::Policy;
+pub(crate) use policy::{Means, Policy};
 
 /// Where to listen: an address, the path of a Unix socket, or an open listening socket.
 ///

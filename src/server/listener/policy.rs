@@ -6,6 +6,16 @@ use crate::config::Config;
 use crate::error::SettingError;
 use crate::io::tls::Tls;
 
+/// What a server has that a listener's policy may need.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means {
+    pub tls: bool,
+    /// An authenticator, or a SASL mechanism of the program's own.
+    pub auth: bool,
+    /// It may know who its client is: [`Context::authenticate`](crate::Context::authenticate).
+    pub session: bool,
+}
+
 /// What a listener does otherwise than the builder says: `None` is what the builder says.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Policy {
@@ -33,26 +43,26 @@ impl Policy {
         }
     }
 
-    /// Whether clients are offered AUTH where the server has an authenticator.
+    /// Whether clients are offered AUTH where the server has an authenticator or a mechanism of its own.
     pub fn offers_auth(&self) -> bool {
         self.offer_auth.unwrap_or(true)
     }
 
-    /// Finds what cannot be true together, on a server that has TLS and an authenticator or has not.
-    pub fn check(&self, config: &Config, has_tls: bool, has_authenticator: bool) -> Result<(), SettingError> {
+    /// Finds what cannot be true together, on a server that has these means.
+    pub fn check(&self, config: &Config, means: Means) -> Result<(), SettingError> {
         let config = self.apply(config);
-        let has_tls = has_tls || self.tls.is_some();
+        let has_tls = means.tls || self.tls.is_some();
         let problem = if config.decode_data && config.smtputf8 {
             SettingError::DecodeDataWithSmtputf8
         } else if config.require_tls && !has_tls {
             SettingError::RequireTlsWithoutTls
         } else if self.implicit_tls && !has_tls {
             SettingError::ImplicitTlsWithoutTls
-        } else if config.require_auth && !has_authenticator {
+        } else if config.require_auth && !means.auth && !means.session {
             SettingError::RequireAuthWithoutAuthenticator
-        } else if self.offer_auth == Some(true) && !has_authenticator {
+        } else if self.offer_auth == Some(true) && !means.auth {
             SettingError::OfferAuthWithoutAuthenticator
-        } else if config.require_auth && !self.offers_auth() {
+        } else if config.require_auth && !self.offers_auth() && !means.session {
             SettingError::RequireAuthWithoutOffer
         } else {
             return Ok(());

@@ -40,7 +40,8 @@ impl Listener {
     }
 
     /// Whether AUTH is offered: false for a port where other servers deliver, so that nobody guesses passwords there. AUTH then
-    /// gets `502 5.5.1`. Default: true if the server has an [authenticator](crate::Builder::authenticator).
+    /// gets `502 5.5.1`. Default: true if the server has an [authenticator](crate::Builder::authenticator) or a
+    /// [mechanism of its own](crate::Builder::sasl_mechanism).
     #[cfg(feature = "auth")]
     pub fn offer_auth(self, offered: bool) -> Listener {
         self.with(|policy| policy.offer_auth = Some(offered))

@@ -2,9 +2,11 @@
 //! keyword.
 
 mod dsn;
+mod extension;
 mod schedule;
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::syntax::heap::allocation;
@@ -12,7 +14,11 @@ use crate::syntax::number;
 use crate::syntax::reply::{Reply, Status};
 use crate::syntax::xtext;
 
+use extension::{Of, is_keyword};
+
 pub use dsn::{Notify, OriginalRecipient, Ret};
+pub use extension::Extension;
+pub(crate) use extension::Extensions;
 pub use schedule::{DeliverBy, DeliverByMode, Hold};
 
 /// How the client declared its content: the BODY parameter of RFC 6152 and RFC 3030.
@@ -41,7 +47,7 @@ impl Display for Body {
 
 /// Which parameters may be used now; what is not offered is an unknown keyword to the client.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Offered {
+pub(crate) struct Offered<'a> {
     pub size: bool,
     pub eight_bit_mime: bool,
     pub binary_mime: bool,
@@ -55,11 +61,15 @@ pub(crate) struct Offered {
     pub deliver_by: Option<Duration>,
     /// The longest time, and the time it is now.
     pub future_release: Option<(Duration, SystemTime)>,
+    /// The program's own.
+    pub extensions: Option<&'a Arc<Extensions>>,
+    /// Whether a parameter that nobody knows is taken all the same.
+    pub ignores_unknown: bool,
 }
 
-impl Offered {
+impl Offered<'_> {
     /// All of them, for what is not a client's command: whatever a server may have offered at that time.
-    pub fn everything(at: SystemTime) -> Offered {
+    pub fn everything(at: SystemTime) -> Offered<'static> {
         Offered {
             size: true,
             eight_bit_mime: true,
@@ -72,6 +82,9 @@ impl Offered {
             mt_priority: true,
             deliver_by: Some(Duration::ZERO),
             future_release: Some((Duration::MAX, at)),
+            // A server's own extensions are not known here: theirs are parameters like those that it ignored.
+            extensions: None,
+            ignores_unknown: true,
         }
     }
 }
@@ -119,7 +132,7 @@ struct Rare {
 
 impl MailParameters {
     /// Reads the parameters behind a reverse-path.
-    pub(crate) fn parse(text: &[u8], offered: Offered) -> Result<MailParameters, Reply> {
+    pub(crate) fn parse(text: &[u8], offered: Offered<'_>) -> Result<MailParameters, Reply> {
         let mut all = MailParameters::default();
         all.options.reserve(text);
         for parameter in Parameters(text) {
@@ -135,9 +148,12 @@ impl MailParameters {
                     return Err(BAD_VALUE);
                 }
                 all.smtputf8 = true;
-            } else {
+            } else if extension::is_known(keyword) {
                 let keeps_case = all.rare.get_or_insert_default().parse(keyword, value, offered)?;
                 all.options.push(keyword, value, keeps_case);
+                continue;
+            } else {
+                all.options.push_foreign(Of::Mail, keyword, value, offered)?;
                 continue;
             }
             all.options.push(keyword, value, false);
@@ -211,6 +227,17 @@ impl MailParameters {
     pub fn options(&self) -> impl Iterator<Item = &str> {
         self.options.iter()
     }
+
+    /// The value of a parameter as in [`options`](MailParameters::options), by its keyword in whichever case: empty if it came
+    /// without one, `None` if it did not come. It is the way to the parameters of an [`Extension`] of the program's own.
+    pub fn get(&self, keyword: &str) -> Option<&str> {
+        self.options.get(keyword)
+    }
+
+    /// The parameters of the program's own extensions, each with the keyword of its extension.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.options.own(Of::Mail)
+    }
 }
 
 impl Rare {
@@ -223,7 +250,7 @@ impl Rare {
     }
 
     /// Takes one parameter; true if its value is not to be put in upper case.
-    fn parse(&mut self, keyword: &str, value: Option<&str>, offered: Offered) -> Result<bool, Reply> {
+    fn parse(&mut self, keyword: &str, value: Option<&str>, offered: Offered<'_>) -> Result<bool, Reply> {
         let is = |name: &str| keyword.eq_ignore_ascii_case(name);
         let text = value.unwrap_or("");
         if is("RET") && offered.dsn {
@@ -269,7 +296,7 @@ pub struct RcptParameters {
 
 impl RcptParameters {
     /// Reads the parameters behind a forward-path, in a transaction with or without SMTPUTF8.
-    pub(crate) fn parse(text: &[u8], offered: Offered, smtputf8: bool) -> Result<RcptParameters, Reply> {
+    pub(crate) fn parse(text: &[u8], offered: Offered<'_>, smtputf8: bool) -> Result<RcptParameters, Reply> {
         let mut all = RcptParameters::default();
         all.options.reserve(text);
         for parameter in Parameters(text) {
@@ -282,7 +309,7 @@ impl RcptParameters {
                 set_once(&mut all.orcpt, OriginalRecipient::parse(text, smtputf8).map(Box::new))?;
                 all.options.push(keyword, value, true);
             } else {
-                return Err(UNKNOWN);
+                all.options.push_foreign(Of::Rcpt, keyword, value, offered)?;
             }
         }
         Ok(all)
@@ -308,6 +335,16 @@ impl RcptParameters {
     pub fn options(&self) -> impl Iterator<Item = &str> {
         self.options.iter()
     }
+
+    /// The value of a parameter, as [`MailParameters::get`].
+    pub fn get(&self, keyword: &str) -> Option<&str> {
+        self.options.get(keyword)
+    }
+
+    /// As [`MailParameters::own`].
+    pub(crate) fn own(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.options.own(Of::Rcpt)
+    }
 }
 
 const SYNTAX: Reply = Reply::fixed(501, Status::new(5, 5, 4), "Bad parameter syntax");
@@ -316,35 +353,69 @@ const UNKNOWN: Reply = Reply::fixed(555, Status::new(5, 5, 4), "Parameter not re
 
 /// The raw parameters, one behind the other with a blank between: a message rarely has any, and then this costs nothing.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-struct Options(String);
+struct Options {
+    text: String,
+    // Only if one of their parameters is there.
+    extensions: Option<Arc<Extensions>>,
+}
 
 impl Options {
     /// Makes room for all parameters of a command at once, and for no more: one that grows takes twice what it holds.
     fn reserve(&mut self, command: &[u8]) {
-        self.0.reserve_exact(command.trim_ascii().len());
+        self.text.reserve_exact(command.trim_ascii().len());
+    }
+
+    /// Takes a parameter that this module does not know, if somebody does or it may be ignored.
+    fn push_foreign(&mut self, of: Of, keyword: &str, value: Option<&str>, offered: Offered<'_>) -> Result<(), Reply> {
+        let own = offered.extensions.and_then(|own| Some((own, own.takes(of, keyword, value)?)));
+        match own {
+            Some((own, true)) if self.get(keyword).is_none() => self.extensions = Some(own.clone()),
+            Some(_) => return Err(BAD_VALUE),
+            // A known one that is not offered asks for what would then not be done.
+            None if !offered.ignores_unknown || extension::is_known(keyword) => return Err(UNKNOWN),
+            None if !value.unwrap_or_default().is_ascii() => return Err(BAD_VALUE),
+            None => {}
+        }
+        self.push(keyword, value, true);
+        Ok(())
     }
 
     fn push(&mut self, keyword: &str, value: Option<&str>, keeps_case: bool) {
-        if !self.0.is_empty() {
-            self.0.push(' ');
+        if !self.text.is_empty() {
+            self.text.push(' ');
         }
-        let start = self.0.len();
-        self.0.push_str(keyword);
-        let end = self.0.len();
+        let start = self.text.len();
+        self.text.push_str(keyword);
+        let end = self.text.len();
         if let Some(value) = value {
-            self.0.push('=');
-            self.0.push_str(value);
+            self.text.push('=');
+            self.text.push_str(value);
         }
-        let upper = if keeps_case { start..end } else { start..self.0.len() };
-        self.0[upper].make_ascii_uppercase();
+        let upper = if keeps_case { start..end } else { start..self.text.len() };
+        self.text[upper].make_ascii_uppercase();
     }
 
     fn heap_octets(&self) -> u64 {
-        allocation(self.0.capacity())
+        allocation(self.text.capacity())
+    }
+
+    fn get(&self, keyword: &str) -> Option<&str> {
+        self.iter().find_map(|option| {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            name.eq_ignore_ascii_case(keyword).then_some(value)
+        })
+    }
+
+    fn own(&self, of: Of) -> impl Iterator<Item = (&str, &str)> {
+        let extensions = self.extensions.as_deref();
+        extensions.into_iter().flat_map(move |all| {
+            let extension = move |option: &str| all.extension_of(of, option.split('=').next()?);
+            self.iter().filter_map(move |option| Some((option, extension(option)?)))
+        })
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.split_ascii_whitespace()
+        self.text.split_ascii_whitespace()
     }
 }
 
@@ -376,11 +447,9 @@ fn parse_parameter(word: &[u8]) -> Option<Parameter<'_>> {
         Some((keyword, value)) => (keyword, Some(value)),
         None => (word, None),
     };
-    let keyword_ok = keyword.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && keyword.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     // esmtp-value, with the UTF-8 that RFC 6531 section 3.3 adds to it.
     let value_ok = value.is_none_or(|v| !v.is_empty() && v.chars().all(|c| c > ' ' && c != '=' && !c.is_control()));
-    (keyword_ok && value_ok).then_some(Parameter { keyword, value })
+    (is_keyword(keyword) && value_ok).then_some(Parameter { keyword, value })
 }
 
 /// RFC 1870 section 3: one to twenty digits. Twenty can pass 64 bits: more than any limit all the same.
@@ -389,7 +458,7 @@ fn parse_size(value: Option<&str>) -> Option<u64> {
     Some(digits.parse().unwrap_or(u64::MAX))
 }
 
-fn parse_body(value: Option<&str>, offered: Offered) -> Option<Body> {
+fn parse_body(value: Option<&str>, offered: Offered<'_>) -> Option<Body> {
     match value? {
         v if v.eq_ignore_ascii_case("7BIT") => Some(Body::SevenBit),
         v if v.eq_ignore_ascii_case("8BITMIME") => Some(Body::EightBitMime),
@@ -410,7 +479,7 @@ fn set_once<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), Reply> {
 mod tests {
     use super::*;
 
-    const ALL: Offered = Offered {
+    const ALL: Offered<'_> = Offered {
         size: true,
         eight_bit_mime: true,
         binary_mime: true,
@@ -422,6 +491,8 @@ mod tests {
         mt_priority: true,
         deliver_by: Some(Duration::from_secs(1)),
         future_release: Some((Duration::from_secs(1000), SystemTime::UNIX_EPOCH)),
+        extensions: None,
+        ignores_unknown: false,
     };
 
     fn parse(text: &str) -> Result<MailParameters, u16> {

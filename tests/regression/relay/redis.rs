@@ -31,6 +31,7 @@ fn a_field_that_no_server_can_have_received_makes_a_bad_entry() {
     assert!(RedisStream::read(entry(&[])).is_ok());
     let long = [b'a'; 400];
     let endless = vec![b'a'; 1 << 20];
+    let endless_options = [&b"13:b@example.org,1048576:"[..], &endless, b","].concat();
     for name in [
         "hostname",
         "helo",
@@ -76,6 +77,7 @@ fn a_field_that_no_server_can_have_received_makes_a_bad_entry() {
         ("tls_server_name", b"mx\r\nX-Injected: yes"),
         ("received_at", b"+1"),
         ("recipients", b"+13:b@example.org,0:,"),
+        ("recipients", &endless_options),
     ] {
         let refused = RedisStream::read(entry(&[(name, bad)])).map(|mail| mail.received_header());
         match refused {
@@ -97,6 +99,7 @@ fn what_servers_receive_is_read() {
         ("identity", "b\u{fc}b".as_bytes()),
         ("mail_from", b""),
         ("mail_options", b"BODY=8BITMIME SIZE=10"),
+        ("mail_options", b"XTENANT=Blue"),
     ] {
         assert!(RedisStream::read(entry(&[(name, odd)])).is_ok(), "{name}");
     }
