@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64ct::{Base64, Encoding};
 use pillarbox::{
-    AuthFailure, Authenticator, Builder, Context, Error, Inbox, Mechanism, Reply, SaslExchange, SaslMechanism,
-    SaslStep, Server, Session, SettingError, Users,
+    AuthFailure, Authenticator, Builder, Context, Error, Inbox, Listener, Mechanism, Reply, SaslExchange,
+    SaslMechanism, SaslStep, Server, Session, SettingError, Users,
 };
 
 use crate::support::client::{Client, PATIENCE};
@@ -448,6 +448,29 @@ fn a_session_alone_can_authenticate() {
         client.expect("AUTH PLAIN", "502 5.5.1");
         client.expect("MAIL FROM:<>", reply);
     }
+}
+
+#[test]
+fn a_listener_may_do_without_auth() {
+    let port = || Listener::from("127.0.0.1:0");
+    let own = || Server::builder().sasl_mechanism(Own::new("X-TICKET", ticket));
+    let inbox = inbox(own().listen(port().offer_auth(false)).listen(port().require_auth(true)));
+    let mut replies = inbox.server().local_endpoints().iter().map(|endpoint| {
+        let mut client = Client::raw(endpoint.socket_addr().expect("TCP"));
+        client.expect_reply("220 ");
+        let offered = client.say("EHLO client.example").contains("AUTH X-TICKET");
+        (offered, client.say("AUTH X-OTHER")[..9].to_owned(), client.say("MAIL FROM:<>")[..3].to_owned())
+    });
+    let mut next = || replies.next().expect("three listeners");
+    assert_eq!(next(), (true, "504 5.5.4".to_owned(), "250".to_owned()));
+    assert_eq!(next(), (false, "502 5.5.1".to_owned(), "250".to_owned()));
+    assert_eq!(next(), (true, "504 5.5.4".to_owned(), "530".to_owned()));
+    // A session can know who the client is where AUTH is not offered.
+    let closed = || port().offer_auth(false).require_auth(true);
+    let nobody = own().inbox(closed()).unwrap_err();
+    assert!(matches!(nobody, Error::Setting(SettingError::RequireAuthWithoutOffer)));
+    let known = own().session(|_| Neighbours).inbox(closed()).unwrap();
+    Client::ehlo(known.local_addr()).expect("MAIL FROM:<>", "250");
 }
 
 /// Trusts this machine.
