@@ -263,7 +263,7 @@ pub enum EnvelopeError {
         /// What is wrong with it.
         source: AddressError,
     },
-    /// Parameters of MAIL or RCPT are unknown or have a bad value; the text.
+    /// Parameters of MAIL or RCPT are malformed, or have a bad value; the text.
     Parameters(String),
     /// There is no recipient.
     NoRecipients,
@@ -361,11 +361,11 @@ mod tests {
             assert!(matches!(&error, EnvelopeError::Address { address: named, .. } if named == address), "{error:?}");
         }
         assert!(matches!(valid().mail_from("a@b\r\nc").build(), Err(EnvelopeError::Address { .. })));
-        for options in ["FOO=1", "SIZE=x", "ENVID=a\r\nb"] {
+        for options in ["FOO=", "SIZE=x", "ENVID=a\r\nb"] {
             let error = valid().mail_options(options).build().unwrap_err();
             assert_eq!(error, EnvelopeError::Parameters(options.to_owned()));
         }
-        assert!(matches!(valid().recipient_with("c@d.example", "X").build(), Err(EnvelopeError::Parameters(_))));
+        assert!(matches!(valid().recipient_with("c@d.example", "NOTIFY=X").build(), Err(EnvelopeError::Parameters(_))));
         for name in ["a\r\nX: y", "gr\u{fc}n"] {
             assert_eq!(valid().helo(name).build().unwrap_err(), EnvelopeError::HostName);
             assert_eq!(valid().hostname(format!("{name} z")).build().unwrap_err(), EnvelopeError::HostName);

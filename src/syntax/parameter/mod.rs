@@ -373,7 +373,10 @@ impl Options {
             Some(_) => return Err(BAD_VALUE),
             // A known one that is not offered asks for what would then not be done.
             None if !offered.ignores_unknown || extension::is_known(keyword) => return Err(UNKNOWN),
-            None if !value.unwrap_or_default().is_ascii() => return Err(BAD_VALUE),
+            // RFC 5321 section 4.1.2, but for a second equals sign.
+            None if value.is_some_and(|value| value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic())) => {
+                return Err(BAD_VALUE);
+            }
             None => {}
         }
         self.push(keyword, value, true);
