@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug, Display, Formatter};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::iter;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -179,6 +180,11 @@ impl EnvelopeBuilder {
         let mut paths = Vec::with_capacity(self.recipients.len());
         for (text, options) in &self.recipients {
             paths.push((text.parse::<ForwardPath>().map_err(|e| address(text, e))?, options));
+        }
+        // No command holds one.
+        let options = iter::once(&self.mail_options).chain(self.recipients.iter().map(|(_, options)| options));
+        if let Some(text) = options.into_iter().find(|text| text.chars().any(char::is_control)) {
+            return Err(EnvelopeError::Parameters(text.clone()));
         }
         let parameters = |text: &str| {
             MailParameters::parse(text.as_bytes(), offered).map_err(|_| EnvelopeError::Parameters(text.to_owned()))
