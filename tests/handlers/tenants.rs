@@ -1,5 +1,10 @@
 //! The example that stores many messages in one transaction: what it has acknowledged is in a database, whenever it is killed.
 
+/// The program's own tests.
+#[path = "../../examples/tenants.rs"]
+#[expect(dead_code, reason = "it is run as a program of its own")]
+mod program;
+
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

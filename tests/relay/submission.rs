@@ -1,6 +1,11 @@
 //! The example of a submission server in front of a real Postfix: a sender is who has logged in, and the header that says so is
 //! before the message.
 
+/// The program's own tests.
+#[path = "../../examples/submission.rs"]
+#[expect(dead_code, reason = "it is run as a program of its own")]
+mod program;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
