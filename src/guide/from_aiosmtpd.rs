@@ -85,7 +85,7 @@
 //! | `handle_STARTTLS` | none: after the handshake the session begins anew, and [`Session::helo`] finds [`Context::tls`], with the client's certificate if there is one. It may refuse |
 //! | `handle_PROXY` | [`Session::connect`], which sees the client that the header names as [`Context::peer`]. [`Builder::proxy_protocol`] lists the proxies whose headers are believed. The header's additions (TLVs) are in [`Context::proxy`], checked and typed |
 //! | `handle_AUTH`, `auth_MECHANISM`, `@auth_mechanism` | an [`Authenticator`](crate::Authenticator), for the mechanisms of [`Mechanism`](crate::Mechanism); a [`SaslMechanism`](crate::SaslMechanism) for any other |
-//! | `handle_exception` | none: a panic in a handler is a `451 4.3.0` and one in a session a 421, each with a line in the log. Errors are values: return them as a [`Reply`] |
+//! | `handle_exception` | none: a panic in a handler, or in [`Session::content`], is a `451 4.3.0`, and one elsewhere in a session a 421, each with a line in the log. Errors are values: return them as a [`Reply`] |
 //! | `process_message` (the old form) | [`Handler::process_message`] |
 //! | `smtp_COMMAND` methods in a subclass of `SMTP`, `@syntax` | [`Session::command`], which adds, replaces and forbids verbs; [`Session::help`] for their help |
 //! | one handler for all connections, with `session` as an argument | a [`Session`] is made for each connection by [`Builder::session`], so its own fields are the connection's state. For what must reach the handler: [`Context::values`], [`Context::connection_values`] |
@@ -134,7 +134,7 @@
 //! | `auth_exclude_mechanism` | [`Authenticator::mechanisms`](crate::Authenticator::mechanisms), for each client |
 //! | `auth_callback` | a closure of user and password is an [`Authenticator`](crate::Authenticator), given to [`Builder::authenticator`](crate::Builder::authenticator); [`Users`](crate::Users) reads a file |
 //! | `authenticator` | [`Authenticator`](crate::Authenticator): its methods return the identity or an [`AuthFailure`](crate::AuthFailure), in place of `AuthResult` |
-//! | `command_call_limit` (none) | [`Builder::max_errors`] (20) and [`Builder::max_junk`] (100), which an accepted message resets; [`Builder::max_auth_failures`](crate::Builder::max_auth_failures) (3) |
+//! | `command_call_limit` (none) | [`Builder::max_errors`] (20), and [`Builder::max_junk`] (100), beyond which each command without mail counts as an error; an accepted message resets both; [`Builder::max_auth_failures`](crate::Builder::max_auth_failures) (3) |
 //! | `proxy_protocol_timeout` (none: no PROXY protocol) | [`Builder::proxy_protocol`] lists who sends a header; it must arrive within ten seconds |
 //! | `loop` | none |
 //! | `command_size_limit`, `command_size_limits` (512 octets and what extensions add) | 2,048 octets, 12,288 within AUTH; the parameters of an [`Extension`](crate::Extension) add theirs |

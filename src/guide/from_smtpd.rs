@@ -101,7 +101,7 @@
 //! | `mailfrom`, `rcpttos` | [`Context::mail_from`](crate::Context::mail_from), [`recipients`](crate::Context::recipients) |
 //! | `command_size_limit`, `command_size_limits` | none: a command line has 2,048 octets, one of AUTH 12,288 |
 //! | `push(line)` | the [`Reply`](crate::Reply) that a hook returns |
-//! | `received_lines`, `received_data`, `num_bytes` | none: you get the content when it is complete, as an [`Envelope`](crate::Envelope) |
+//! | `received_lines`, `received_data`, `num_bytes` | you get the content when it is complete, as an [`Envelope`](crate::Envelope); [`Session::content`](crate::Session::content) sees it while it comes |
 //! | `fqdn` | [`Context::hostname`](crate::Context::hostname), set by [`Builder::hostname`](crate::Builder::hostname); it is never looked up in the DNS |
 //! | `DebuggingServer` | [`handlers::Debugging`](crate::handlers::Debugging) |
 //! | `PureProxy` | [`handlers::Proxy`](crate::handlers::Proxy) |
@@ -142,7 +142,7 @@
 //! - Recipients, connections, commands and times have limits: see [`defaults`](crate::guide::defaults).
 //!
 //! Many clients send what RFC 5321 does not allow and smtpd accepted: a path without angle brackets, blanks after the colon,
-//! an address without a domain. pillarbox accepts it too, unless [`strict_syntax`](crate::Builder::strict_syntax) is set.
+//! an address without a domain, dots in odd places, `_` in a domain, a local part of more than 64 octets. pillarbox accepts it too, unless [`strict_syntax`](crate::Builder::strict_syntax) is set.
 //!
 //! # What is different in relaying
 //!
