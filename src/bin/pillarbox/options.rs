@@ -257,10 +257,10 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificates, their keys, the authorities of clients and the file of users again, if there are any; else it ends it. Whatever cannot be
-read or used stays as it was, with a line in the log. Files of certificates and keys
-that change are read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able
-to read the certificates and their keys, and the start fails otherwise; of users that nobody cannot read it warns.
+Reads the certificates, their keys, the authorities of clients and the file of users again, if there are any; else it ends it.
+Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys and authorities that change are
+read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
+these files, and the start fails otherwise; of users that nobody cannot read it warns.
 .SH CLIENT CERTIFICATES
 With \-\-client\-ca clients are asked for a certificate, except by listeners with no\-auth. One that no authority in the file
 signed ends the handshake; without any a client may connect. AUTH EXTERNAL makes a client the first e\-mail address of its certificate's
