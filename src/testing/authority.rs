@@ -89,11 +89,29 @@ impl Authority {
         self.sign(params)
     }
 
-    fn sign(&self, mut params: CertificateParams) -> Result<Tls, AuthorityError> {
+    /// Like [`server_for`](Authority::server_for), but as the PEM of the certificate and of its key: for a server in another
+    /// process, or with settings of its own in [`Tls::rustls`].
+    ///
+    /// # Errors
+    /// [`AuthorityError::Sign`], if one of them is not a valid name.
+    pub fn pem_for<N: Into<String>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<(String, String), AuthorityError> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        self.sign_pem(CertificateParams::new(names).map_err(cannot_sign)?)
+    }
+
+    fn sign(&self, params: CertificateParams) -> Result<Tls, AuthorityError> {
+        let (certificate, key) = self.sign_pem(params)?;
+        Ok(Tls::rustls_from_pem(certificate.as_bytes(), key.as_bytes())?)
+    }
+
+    fn sign_pem(&self, mut params: CertificateParams) -> Result<(String, String), AuthorityError> {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().map_err(cannot_sign)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(cannot_sign)?;
-        Ok(Tls::rustls_from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())?)
+        Ok((certificate.pem(), key.serialize_pem()))
     }
 }
 

@@ -6,10 +6,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::client::Client;
+use crate::support::client::{Client, PATIENCE};
 use crate::support::postfix::Postfix;
+#[cfg(feature = "testing-tls")]
+use pillarbox::testing::Authority;
 use pillarbox::{Builder, Envelope, Inbox, Listener, Network, Notify, Reply, Response, Server, XforwardSource};
 
 #[track_caller]
@@ -112,4 +114,50 @@ fn where_a_message_comes_from() {
     let mail = receive(&inbox, &postfix);
     let told = mail.xforward().expect("it was said");
     assert_eq!((told.address, told.port, &told.ident, told.source), (None, None, &None, Some(XforwardSource::Local)));
+}
+
+/// A Postfix that hands on nothing unless the server proves its name.
+#[cfg(feature = "testing-tls")]
+#[test]
+fn with_a_certificate_that_is_verified() {
+    let (authority, stranger) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("our own folder");
+    let roots = folder.path().join("ca.pem");
+    fs::write(&roots, authority.pem()).expect("room");
+    let tls = authority.server().unwrap();
+    let (implicit, starttls) = (
+        Server::builder().tls(tls.clone()).inbox(Listener::from("127.0.0.1:0").implicit_tls()).expect("a free port"),
+        Server::builder().tls(tls.clone()).require_tls(true).inbox("127.0.0.1:0").expect("a free port"),
+    );
+    for (inbox, wrapped) in [(starttls, "no"), (implicit, "yes")] {
+        let address = inbox.local_addr();
+        let settings = format!(
+            "default_transport = smtp:[{}]:{}\nsmtp_tls_security_level = verify\nsmtp_tls_CAfile = {}\n\
+             smtp_tls_verify_cert_match = localhost\nsmtp_tls_wrappermode = {wrapped}\nsmtp_tls_loglevel = 1",
+            address.ip(),
+            address.port(),
+            roots.display()
+        );
+        let Some(postfix) = Postfix::start(&settings) else { return };
+        postfix.send(&[], &["one@example.net"], "Subject: x\n\nbody\n");
+        let mail = receive(&inbox, &postfix);
+        assert_eq!(mail.protocol().to_string(), "ESMTPS");
+        assert_eq!(mail.tls().and_then(|tls| tls.version.as_deref()), Some("TLSv1.3"));
+        assert!(postfix.log().contains("Verified TLS connection established"), "{}", postfix.log());
+        // Another name, another authority.
+        for other in [authority.server_for(["mail.example.com"]).unwrap(), stranger.server().unwrap()] {
+            tls.replace(other);
+            let deferred = || postfix.log().matches("status=deferred (Server certificate not ").count();
+            let before = deferred();
+            postfix.send(&[], &["one@example.net"], "Subject: y\n\nbody\n");
+            let deadline = Instant::now() + PATIENCE;
+            while deferred() == before {
+                assert!(Instant::now() < deadline, "{}", postfix.log());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert!(inbox.try_recv().is_err());
+        }
+        tls.replace(authority.server().unwrap());
+    }
 }

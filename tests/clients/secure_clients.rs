@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::support;
 use crate::support::tls::Certificate;
+use base64ct::{Base64, Encoding};
 use pillarbox::{Builder, Envelope, Inbox, Listener, Network, Server, Users};
 
 const CONTENT: &[u8] = b"Subject: hello\r\n\r\n.dotted\r\nlast\r\n";
@@ -23,8 +24,12 @@ struct Secure {
 }
 
 impl Secure {
-    fn new(builder: Builder) -> Secure {
-        let certificate = Certificate::new();
+    /// One for each TLS library.
+    fn each(builder: fn() -> Builder) -> Vec<Secure> {
+        Certificate::each().into_iter().map(|certificate| Secure::new(builder(), &certificate)).collect()
+    }
+
+    fn new(builder: Builder, certificate: &Certificate) -> Secure {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("cert.pem"), &certificate.cert).expect("room");
         std::fs::write(folder.path().join("message"), CONTENT).expect("room");
@@ -73,61 +78,68 @@ fn curl(secure: &Secure, url: &str, arguments: &[&str]) -> bool {
 
 #[test]
 fn curl_over_tls() {
-    let secure = Secure::new(Server::builder().require_tls(true));
-    let starttls = format!("smtp://localhost:{}/client.example", secure.inbox.local_addr().port());
-    let implicit = format!("smtps://localhost:{}/client.example", secure.implicit.port());
-    for (url, argument) in [(starttls, "--ssl-reqd"), (implicit, "--ssl-reqd")] {
-        if curl(&secure, &url, &[argument]) {
-            let mail = secure.receive();
-            assert_content(&mail);
-            assert_eq!(mail.protocol().to_string(), "ESMTPS");
+    for secure in Secure::each(|| Server::builder().require_tls(true)) {
+        let starttls = format!("smtp://localhost:{}/client.example", secure.inbox.local_addr().port());
+        let implicit = format!("smtps://localhost:{}/client.example", secure.implicit.port());
+        for (url, argument) in [(starttls, "--ssl-reqd"), (implicit, "--ssl-reqd")] {
+            if curl(&secure, &url, &[argument]) {
+                let mail = secure.receive();
+                assert_content(&mail);
+                assert_eq!(mail.protocol().to_string(), "ESMTPS");
+            }
         }
     }
 }
 
 #[test]
 fn curl_with_each_mechanism() {
-    let secure = Secure::new(Server::builder().require_auth(true));
-    let url = format!("smtps://localhost:{}/client.example", secure.implicit.port());
-    for mechanism in ["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=*"] {
-        if curl(&secure, &url, &["-u", "bob:bu:lder\u{fc}", "--login-options", mechanism]) {
-            let mail = secure.receive();
-            assert_eq!((mail.identity(), mail.protocol().to_string().as_str()), (Some("bob"), "ESMTPSA"));
+    for secure in Secure::each(|| Server::builder().require_auth(true)) {
+        let url = format!("smtps://localhost:{}/client.example", secure.implicit.port());
+        for mechanism in ["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=*"] {
+            if curl(&secure, &url, &["-u", "bob:bu:lder\u{fc}", "--login-options", mechanism]) {
+                let mail = secure.receive();
+                assert_eq!((mail.identity(), mail.protocol().to_string().as_str()), (Some("bob"), "ESMTPSA"));
+            }
         }
     }
 }
 
 #[test]
-fn smtplib_over_tls_with_each_mechanism() {
-    let secure = Secure::new(Server::builder().require_auth(true));
-    let Some(python) = support::program("python3") else { return };
-    let script = "
-import smtplib, ssl, sys
-port, cert, message = int(sys.argv[1]), sys.argv[2], open(sys.argv[3], 'rb').read()
-for mechanism in None, 'PLAIN', 'LOGIN':
-    with smtplib.SMTP('localhost', port, 'client.example') as smtp:
-        smtp.starttls(context=ssl.create_default_context(cafile=cert))
+fn smtplib_over_tls_with_auth() {
+    for secure in Secure::each(|| Server::builder().require_auth(true)) {
+        let Some(python) = support::program("python3") else { return };
+        let script = "
+import base64, smtplib, ssl, sys
+starttls, implicit, cert, message = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], open(sys.argv[4], 'rb').read()
+context = ssl.create_default_context(cafile=cert)
+def connect(is_implicit):
+    if is_implicit:
+        return smtplib.SMTP_SSL('localhost', implicit, 'client.example', context=context)
+    smtp = smtplib.SMTP('localhost', starttls, 'client.example')
+    smtp.starttls(context=context)
+    return smtp
+for is_implicit in False, True:
+    with connect(is_implicit) as smtp:
         smtp.ehlo()
-        smtp.user, smtp.password = 'bob', 'bu:lder\\u00fc'
-        if mechanism is None:
-            try:
-                smtp.login('bob', 'wrong')
-                print('logged in with a wrong password')
-            except smtplib.SMTPAuthenticationError as e:
-                print(e.smtp_code)
+        try:
+            smtp.login('bob', 'wrong')
+            print('logged in with a wrong password')
+        except smtplib.SMTPAuthenticationError as e:
+            print(e.smtp_code)
         # Its login() sends ASCII only.
-        smtp.docmd('AUTH', 'PLAIN ' + __import__('base64').b64encode('\\0bob\\0bu:lder\\u00fc'.encode()).decode())
+        smtp.docmd('AUTH', 'PLAIN ' + base64.b64encode('\\0bob\\0bu:lder\\u00fc'.encode()).decode())
         smtp.sendmail('sender@example.org', 'recipient@example.org', message)
 ";
-    let mut command = Command::new(python);
-    command.args(["-I", "-X", "utf8", "-c", script, &secure.inbox.local_addr().port().to_string()]);
-    command.args([secure.path("cert.pem"), secure.path("message")]);
-    let output = support::run(&mut command, b"").succeeded().stdout;
-    assert!(output.lines().all(|line| line == "535") && !output.is_empty(), "{output}");
-    for _ in 0..3 {
-        let mail = secure.receive();
-        assert_content(&mail);
-        assert_eq!((mail.identity(), mail.protocol().to_string().as_str()), (Some("bob"), "ESMTPSA"));
+        let mut command = Command::new(python);
+        command.args(["-I", "-X", "utf8", "-c", script, &secure.inbox.local_addr().port().to_string()]);
+        command.args([secure.implicit.port().to_string(), secure.path("cert.pem"), secure.path("message")]);
+        let output = support::run(&mut command, b"").succeeded().stdout;
+        assert_eq!(output, "535\n535\n");
+        for _ in 0..2 {
+            let mail = secure.receive();
+            assert_content(&mail);
+            assert_eq!((mail.identity(), mail.protocol().to_string().as_str()), (Some("bob"), "ESMTPSA"));
+        }
     }
 }
 
@@ -142,16 +154,17 @@ fn swaks(arguments: &[&str]) -> bool {
 
 #[test]
 fn swaks_over_tls_with_auth() {
-    let secure = Secure::new(Server::builder().require_auth(true));
-    let (starttls, implicit) = (secure.inbox.local_addr().to_string(), secure.implicit.to_string());
-    let user = ["--auth-user", "bob", "--auth-password", "bu:lder\u{fc}"];
-    for arguments in [
-        ["--server", &starttls, "--tls", "--auth", "PLAIN"],
-        ["--server", &implicit, "--tlsc", "--auth", "LOGIN"],
-        ["--server", &starttls, "-tls", "--auth", "LOGIN"],
-    ] {
-        if swaks(&[&arguments[..], &user].concat()) {
-            assert_eq!(secure.receive().protocol().to_string(), "ESMTPSA");
+    for secure in Secure::each(|| Server::builder().require_auth(true)) {
+        let (starttls, implicit) = (secure.inbox.local_addr().to_string(), secure.implicit.to_string());
+        let user = ["--auth-user", "bob", "--auth-password", "bu:lder\u{fc}"];
+        for arguments in [
+            ["--server", &starttls, "--tls", "--auth", "PLAIN"],
+            ["--server", &implicit, "--tlsc", "--auth", "LOGIN"],
+            ["--server", &starttls, "-tls", "--auth", "LOGIN"],
+        ] {
+            if swaks(&[&arguments[..], &user].concat()) {
+                assert_eq!(secure.receive().protocol().to_string(), "ESMTPSA");
+            }
         }
     }
 }
@@ -186,19 +199,27 @@ fn swaks_with_a_proxy_header() {
 
 #[test]
 fn openssl_as_a_client() {
-    let secure = Secure::new(Server::builder());
-    let Some(openssl) = support::program("openssl") else { return };
-    let (starttls, implicit) = (secure.inbox.local_addr().to_string(), secure.implicit.to_string());
-    for (connect, how) in [(&starttls, &["-starttls", "smtp"][..]), (&implicit, &[])] {
-        let mut command = Command::new(&openssl);
-        command.args(["s_client", "-connect", connect, "-CAfile", &secure.path("cert.pem"), "-verify_return_error"]);
-        command.args(["-quiet", "-crlf", "-verify_hostname", "localhost"]).args(how);
-        // It sends what it reads at once, so that all but the first command is pipelined.
-        let conversation = "EHLO client.example\nMAIL FROM:<sender@example.org>\nRCPT TO:<recipient@example.org>\n\
+    for secure in Secure::each(Server::builder) {
+        let Some(openssl) = support::program("openssl") else { return };
+        let (starttls, implicit) = (secure.inbox.local_addr().to_string(), secure.implicit.to_string());
+        for (connect, how) in [(&starttls, &["-starttls", "smtp"][..]), (&implicit, &[])] {
+            let mut command = Command::new(&openssl);
+            command.args([
+                "s_client",
+                "-connect",
+                connect,
+                "-CAfile",
+                &secure.path("cert.pem"),
+                "-verify_return_error",
+            ]);
+            command.args(["-quiet", "-crlf", "-verify_hostname", "localhost"]).args(how);
+            // It sends what it reads at once, so that all but the first command is pipelined.
+            let conversation = "EHLO client.example\nMAIL FROM:<sender@example.org>\nRCPT TO:<recipient@example.org>\n\
                             BDAT 12\nSubject: x\n\nBDAT 0 LAST\nQUIT\n";
-        let finished = support::run(&mut command, conversation.as_bytes());
-        assert!(finished.stdout.contains("221 2.0.0 Bye"), "{finished}");
-        assert_eq!(secure.receive().bytes().unwrap(), &b"Subject: x\r\n"[..]);
+            let finished = support::run(&mut command, conversation.as_bytes());
+            assert!(finished.stdout.contains("221 2.0.0 Bye"), "{finished}");
+            assert_eq!(secure.receive().bytes().unwrap(), &b"Subject: x\r\n"[..]);
+        }
     }
 }
 
@@ -270,39 +291,56 @@ fn lettre_over_tls_with_auth() {
     use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
     use lettre::{Message, SmtpTransport, Transport};
 
-    let secure = Secure::new(Server::builder().require_tls(true).require_auth(true));
-    let root = Certificate::from_pem(&std::fs::read(secure.path("cert.pem")).unwrap()).unwrap();
-    let parameters = || TlsParameters::builder("localhost".into()).add_root_certificate(root.clone()).build().unwrap();
-    for (port, tls) in [
-        (secure.inbox.local_addr().port(), Tls::Required(parameters())),
-        (secure.implicit.port(), Tls::Wrapper(parameters())),
-    ] {
-        let transport = SmtpTransport::builder_dangerous("localhost")
-            .port(port)
-            .tls(tls)
-            .credentials(Credentials::new("bob".into(), "bu:lder\u{fc}".into()))
-            .build();
-        let message = Message::builder()
-            .from("sender@example.org".parse().unwrap())
-            .to("recipient@example.org".parse().unwrap())
-            .body("hello".to_owned())
-            .unwrap();
-        transport.send(&message).unwrap();
-        assert_eq!(secure.receive().protocol().to_string(), "ESMTPSA");
+    for secure in Secure::each(|| Server::builder().require_tls(true).require_auth(true)) {
+        let root = Certificate::from_pem(&std::fs::read(secure.path("cert.pem")).unwrap()).unwrap();
+        let parameters =
+            || TlsParameters::builder("localhost".into()).add_root_certificate(root.clone()).build().unwrap();
+        for (port, tls) in [
+            (secure.inbox.local_addr().port(), Tls::Required(parameters())),
+            (secure.implicit.port(), Tls::Wrapper(parameters())),
+        ] {
+            let transport = SmtpTransport::builder_dangerous("localhost")
+                .port(port)
+                .tls(tls)
+                .credentials(Credentials::new("bob".into(), "bu:lder\u{fc}".into()))
+                .build();
+            let message = Message::builder()
+                .from("sender@example.org".parse().unwrap())
+                .to("recipient@example.org".parse().unwrap())
+                .body("hello".to_owned())
+                .unwrap();
+            transport.send(&message).unwrap();
+            assert_eq!(secure.receive().protocol().to_string(), "ESMTPSA");
+        }
     }
 }
 
 /// An independent SCRAM. Within TLS it binds to `tls-exporter` only, which native-tls does not give.
 #[test]
 fn gnu_sasl_with_each_mechanism() {
-    let secure = Secure::new(Server::builder());
-    let Some(gsasl) = support::program("gsasl") else { return };
-    let port = secure.inbox.local_addr().port().to_string();
-    for (mechanism, tls) in [("SCRAM-SHA-256", "--no-starttls"), ("PLAIN", "--starttls"), ("LOGIN", "--starttls")] {
-        let mut command = Command::new(&gsasl);
-        command.args(["--smtp", tls, "-m", mechanism, "-a", "bob", "-p", "bu:lder\u{fc}", "--hostname", "localhost"]);
-        command.arg(format!("--x509-ca-file={}", secure.path("cert.pem"))).args(["localhost", &port]);
-        let finished = support::run(&mut command, b"");
-        assert!(finished.stdout.contains("235 2.7.0"), "{mechanism} {finished}");
+    for certificate in Certificate::each() {
+        let secure = Secure::new(Server::builder(), &certificate);
+        let Some(gsasl) = support::program("gsasl") else { return };
+        let port = secure.inbox.local_addr().port().to_string();
+        let try_it = |mechanism: &str, options: &[&str]| {
+            let mut command = Command::new(&gsasl);
+            command.args(["--smtp", "-m", mechanism, "-a", "bob", "-p", "bu:lder\u{fc}", "--hostname", "localhost"]);
+            command.arg(format!("--x509-ca-file={}", secure.path("cert.pem"))).args(options).args(["localhost", &port]);
+            support::run(&mut command, b"")
+        };
+        for (mechanism, options) in [
+            ("SCRAM-SHA-256", &["--no-starttls"][..]),
+            ("SCRAM-SHA-256", &["--starttls", "--no-cb"]),
+            ("PLAIN", &["--starttls"]),
+            ("LOGIN", &["--starttls"]),
+        ] {
+            let finished = try_it(mechanism, options);
+            assert!(finished.stdout.contains("235 2.7.0"), "{mechanism} {finished}");
+        }
+        if certificate.is_for_rustls() {
+            let finished = try_it("SCRAM-SHA-256-PLUS", &["--starttls"]);
+            let binding = Base64::encode_string(b"p=tls-exporter,");
+            assert!(finished.stdout.contains(&binding) && finished.stdout.contains("235 2.7.0"), "{finished}");
+        }
     }
 }

@@ -1,15 +1,19 @@
 //! The command's certificates: several names, made at the start, renewed by themselves, and told when they are no good.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use native_tls::TlsConnector;
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use base64ct::{Base64, Encoding};
+use native_tls::{Identity, TlsConnector, TlsStream};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
+};
 
 use crate::support::client::{Client, PATIENCE};
 use crate::support::command::{Process, Running, command};
+use crate::support::tls::TlsClient;
 use crate::support::web::Inbox;
 
 struct Folder(tempfile::TempDir);
@@ -43,7 +47,7 @@ impl Folder {
 }
 
 /// Whether the server shows that name a certificate that leads to this root.
-fn is_trusted(server: std::net::SocketAddr, root: &str, name: &str) -> bool {
+fn is_trusted(server: SocketAddr, root: &str, name: &str) -> bool {
     let root = native_tls::Certificate::from_pem(root.as_bytes()).unwrap();
     let connector = TlsConnector::builder().disable_built_in_roots(true).add_root_certificate(root).build().unwrap();
     connector.connect(name, TcpStream::connect(server).unwrap()).is_ok()
@@ -114,4 +118,192 @@ fn one_that_is_made_at_the_start() {
     let shown = inbox.get("/ca.pem");
     assert!(shown.text().starts_with("-----BEGIN CERTIFICATE-----"), "{}", shown.text());
     assert_eq!(Inbox::start().request("GET", "/ca.pem", "", "").status, 404);
+}
+
+/// An authority of clients' certificates.
+struct Clients(Issuer<'static, KeyPair>, String);
+
+impl Clients {
+    fn new() -> Clients {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Clients(Issuer::new(params, key), pem)
+    }
+
+    /// The certificate and key of a client with these alternative names and that common name.
+    fn issue(&self, alternative: &[SanType], common: &str) -> Identity {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = alternative.to_vec();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Identity::from_pkcs8(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+}
+
+/// A client within implicit TLS, with a certificate of its own or none, up to the banner or what comes instead.
+fn connect(server: SocketAddr, identity: Option<&Identity>) -> Result<TlsClient<TlsStream<TcpStream>>, String> {
+    let mut builder = TlsConnector::builder();
+    if let Some(identity) = identity {
+        builder.identity(identity.clone());
+    }
+    let connector = builder.danger_accept_invalid_certs(true).build().unwrap();
+    let stream = connector.connect("localhost", TcpStream::connect(server).unwrap()).map_err(|e| e.to_string())?;
+    let mut client = TlsClient::within(stream);
+    // A client of TLS 1.3 hears only now that its certificate was refused.
+    let banner = client.reply();
+    if banner.starts_with("220 ") { Ok(client) } else { Err(banner) }
+}
+
+/// With a program that tells who the client is, in the reply to its message.
+fn with_clients(folder: &Folder, arguments: &[&str]) -> Running {
+    let certificates = folder.arguments("localhost");
+    let ca = folder.path("clients.pem").to_str().unwrap().to_owned();
+    let mut all = vec!["-n", "--client-ca", &ca, "--smtps", "-c", "Pipe"];
+    if !arguments.contains(&"--self-signed") {
+        folder.write("localhost", 2020);
+        all.extend(certificates.iter().map(|a| &**a));
+    }
+    all.extend(arguments);
+    all.extend(["--", "sh", "-c", "cat > /dev/null; echo 250 2.0.0 $PILLARBOX_IDENTITY"]);
+    Running::start(&all)
+}
+
+fn send_as(client: &mut TlsClient<TlsStream<TcpStream>>, identity: &str) {
+    client.expect("MAIL FROM:<a@client.example>", "250");
+    client.expect("RCPT TO:<b@example.org>", "250");
+    client.expect("DATA", "354");
+    // Replies are ASCII.
+    client.expect("x\r\n.", &format!("250 2.0.0 {}", identity.replace('\u{ed}', "??")));
+}
+
+#[test]
+fn clients_are_who_their_certificates_say() {
+    let (folder, clients) = (Folder::new(), Clients::new());
+    std::fs::write(folder.path("clients.pem"), &clients.1).unwrap();
+    let (address, host) = (
+        SanType::Rfc822Name("alice@example.org".try_into().unwrap()),
+        SanType::DnsName("alice.example.org".try_into().unwrap()),
+    );
+    for options in [&["--require-auth", "127.0.0.1:0"][..], &["127.0.0.1:0,require-auth", "--self-signed"]] {
+        let server = with_clients(&folder, options);
+        for (alternative, name) in [
+            (&[host.clone(), address.clone()][..], "alice@example.org"),
+            (&[SanType::IpAddress([127, 0, 0, 1].into()), host.clone()], "alice.example.org"),
+            (&[], "Al\u{ed}ce"),
+        ] {
+            let identity = clients.issue(alternative, "Al\u{ed}ce");
+            let mut client = connect(server.address(), Some(&identity)).unwrap();
+            assert!(client.expect("EHLO client.example", "250").contains("\n250-AUTH EXTERNAL\n"));
+            client.expect("MAIL FROM:<a@client.example>", "530 5.7.0");
+            client.expect(&format!("AUTH EXTERNAL {}", Base64::encode_string(b"bob@example.org")), "535 5.7.8");
+            client.expect(&format!("AUTH EXTERNAL {}", Base64::encode_string(name.as_bytes())), "235 2.7.0");
+            send_as(&mut client, name);
+            let mut client = connect(server.address(), Some(&identity)).unwrap();
+            client.expect("EHLO client.example", "250");
+            client.expect("AUTH EXTERNAL =", "235 2.7.0");
+            send_as(&mut client, name);
+        }
+        // Names that could be taken for something else, in a log or another header.
+        for name in ["", "al\0ice", "alice\r\nReceived: x", &"x".repeat(513)] {
+            let mut client = connect(server.address(), Some(&clients.issue(&[], name))).unwrap();
+            client.expect("EHLO client.example", "250");
+            client.expect("AUTH EXTERNAL =", "535 5.7.8");
+        }
+        assert!(
+            connect(server.address(), Some(&Clients::new().issue(std::slice::from_ref(&address), "alice"))).is_err()
+        );
+        let mut client = connect(server.address(), None).unwrap();
+        assert!(!client.expect("EHLO client.example", "250").contains("AUTH"));
+        client.expect("AUTH EXTERNAL =", "50");
+        client.expect("MAIL FROM:<a@client.example>", "530 5.7.0");
+    }
+}
+
+#[test]
+fn clients_with_certificates_beside_users() {
+    let (folder, clients) = (Folder::new(), Clients::new());
+    std::fs::write(folder.path("clients.pem"), &clients.1).unwrap();
+    std::fs::write(folder.path("users"), "bob:builder\n").unwrap();
+    let users = folder.path("users").to_str().unwrap().to_owned();
+    let server = with_clients(&folder, &["--users", &users, "--require-auth", "127.0.0.1:0"]);
+    let alice = clients.issue(&[], "alice");
+    let mut client = connect(server.address(), Some(&alice)).unwrap();
+    assert!(
+        client
+            .expect("EHLO client.example", "250")
+            .contains("AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 EXTERNAL PLAIN LOGIN")
+    );
+    client.expect("AUTH EXTERNAL =", "235 2.7.0");
+    send_as(&mut client, "alice");
+    for identity in [None, Some(&alice)] {
+        let mut client = connect(server.address(), identity).unwrap();
+        let offered = client.expect("EHLO client.example", "250");
+        assert_eq!(offered.contains("EXTERNAL"), identity.is_some());
+        client.expect(&format!("AUTH PLAIN {}", Base64::encode_string(b"\0bob\0builder")), "235 2.7.0");
+        send_as(&mut client, "bob");
+    }
+}
+
+#[test]
+fn authorities_of_clients_are_renewed() {
+    let (folder, one, other) = (Folder::new(), Clients::new(), Clients::new());
+    std::fs::write(folder.path("clients.pem"), &one.1).unwrap();
+    let server = with_clients(&folder, &["127.0.0.1:0"]);
+    let (alice, bob) = (one.issue(&[], "alice"), other.issue(&[], "bob"));
+    assert!(connect(server.address(), Some(&alice)).is_ok());
+    assert!(connect(server.address(), Some(&bob)).is_err());
+    for by_signal in [true, false] {
+        let (now, before) = if by_signal { (&other, &alice) } else { (&one, &bob) };
+        // Of another length, since a file system may count whole seconds.
+        std::fs::write(folder.path("clients.pem"), now.1.clone() + if by_signal { "\n" } else { "" }).unwrap();
+        if by_signal {
+            server.signal("HUP");
+        }
+        let deadline = Instant::now() + 2 * PATIENCE;
+        while connect(server.address(), Some(before)).is_ok() {
+            assert!(Instant::now() < deadline);
+        }
+        assert_eq!(connect(server.address(), Some(&alice)).is_ok(), !by_signal);
+        assert_eq!(connect(server.address(), Some(&bob)).is_ok(), by_signal);
+    }
+}
+
+/// Mail servers come with whatever certificate they have, and shall not be sent away for it.
+#[test]
+fn listeners_without_auth_do_not_ask_for_a_certificate() {
+    let (folder, clients) = (Folder::new(), Clients::new());
+    std::fs::write(folder.path("clients.pem"), &clients.1).unwrap();
+    let [_, cert, _, key] = folder.arguments("localhost");
+    let own = format!("127.0.0.1:0,no-auth,cert={cert},key={key}");
+    let stranger = Clients::new().issue(&[], "stranger");
+    for (listener, is_let_in) in [("127.0.0.1:0,no-auth", true), (&own, true), (&own.replace(",no-auth", ""), false)] {
+        let server = with_clients(&folder, &[listener]);
+        assert_eq!(connect(server.address(), Some(&stranger)).is_ok(), is_let_in, "{listener}");
+    }
+}
+
+#[test]
+fn authorities_of_clients_that_cannot_be_used() {
+    let folder = Folder::new();
+    folder.write("localhost", 2020);
+    let certificate = folder.arguments("localhost");
+    let certificate: Vec<&str> = certificate.iter().map(|a| &**a).collect();
+    let missing = folder.path("missing.pem").to_str().unwrap().to_owned();
+    let key = folder.path("localhost.key").to_str().unwrap().to_owned();
+    for (arguments, told) in [
+        (&["--require-auth"][..], "the following required arguments were not provided"),
+        (&["--client-ca", &missing], "--client-ca needs a certificate: --tls-cert and --tls-key, or --self-signed"),
+        (&[&certificate[..], &["--client-ca", &missing]].concat(), "cannot read "),
+        (&[&certificate[..], &["--client-ca", &key]].concat(), "for clients: no certificate is in it"),
+    ] {
+        let all = [&["-n", "127.0.0.1:0"], arguments].concat();
+        let output = command(&all).output().unwrap();
+        assert!(!output.status.success());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(told), "{arguments:?}: {stderr}");
+    }
 }

@@ -97,30 +97,31 @@ fn a_postfix_that_offers_little() {
 
 #[test]
 fn within_tls_to_both() {
-    let certificate = Certificate::new();
-    let secure = |address: SocketAddr| {
-        Upstream::from(address).tls(UpstreamTls::Required).tls_name("localhost").tls_connector(certificate.connector())
-    };
-    let (postfix, exim) = (
-        Postfix::start_with_tls(&certificate.cert, &certificate.key, "smtpd_tls_security_level = encrypt"),
-        Exim::start_with_tls(&certificate.cert, &certificate.key, ""),
-    );
-    let upstreams = [postfix.as_ref().map(Postfix::smtp), exim.as_ref().map(Exim::smtp)];
-    for upstream in upstreams.into_iter().flatten() {
-        let proxy = proxy(secure(upstream));
-        let mut client = Client::ehlo(proxy.local_addr());
-        client.expect("MAIL FROM:<sender@client.example>", "250");
-        client.expect("RCPT TO:<c@upstream.example>", "250");
-        client.expect("DATA", "354");
-        client.expect("Subject: x\r\n\r\nbody\r\n.", "250");
-    }
-    let delivered = [
-        postfix.map(|postfix| postfix.delivered("c@upstream.example", 1)),
-        exim.map(|exim| exim.delivered("c@upstream.example", 1)),
-    ];
-    for message in delivered.into_iter().flatten().flatten() {
-        let text = String::from_utf8_lossy(&message).to_lowercase();
-        assert!(text.contains("with esmtps"), "{text}");
+    for certificate in Certificate::each() {
+        let secure = |address: SocketAddr| {
+            certificate.trusted_by(Upstream::from(address).tls(UpstreamTls::Required).tls_name("localhost"))
+        };
+        let (postfix, exim) = (
+            Postfix::start_with_tls(&certificate.cert, &certificate.key, "smtpd_tls_security_level = encrypt"),
+            Exim::start_with_tls(&certificate.cert, &certificate.key, ""),
+        );
+        let upstreams = [postfix.as_ref().map(Postfix::smtp), exim.as_ref().map(Exim::smtp)];
+        for upstream in upstreams.into_iter().flatten() {
+            let proxy = proxy(secure(upstream));
+            let mut client = Client::ehlo(proxy.local_addr());
+            client.expect("MAIL FROM:<sender@client.example>", "250");
+            client.expect("RCPT TO:<c@upstream.example>", "250");
+            client.expect("DATA", "354");
+            client.expect("Subject: x\r\n\r\nbody\r\n.", "250");
+        }
+        let delivered = [
+            postfix.map(|postfix| postfix.delivered("c@upstream.example", 1)),
+            exim.map(|exim| exim.delivered("c@upstream.example", 1)),
+        ];
+        for message in delivered.into_iter().flatten().flatten() {
+            let text = String::from_utf8_lossy(&message).to_lowercase();
+            assert!(text.contains("with esmtps"), "{text}");
+        }
     }
 }
 

@@ -37,6 +37,13 @@ impl Certificate {
         ]
     }
 
+    pub fn is_for_rustls(&self) -> bool {
+        #[cfg(feature = "rustls")]
+        return self.by_rustls;
+        #[cfg(not(feature = "rustls"))]
+        false
+    }
+
     pub fn tls(&self) -> Tls {
         #[cfg(feature = "rustls")]
         if self.by_rustls {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use pillarbox::Tls;
+use pillarbox::{ClientCertificates, Tls};
 
 use crate::causes::chain;
 
@@ -21,8 +21,19 @@ pub struct Certificate {
     files: Arc<Files>,
 }
 
+/// Where certificates and keys are.
+#[derive(Clone)]
+pub enum Source {
+    /// In pairs of files, of which the first is for clients that name no server, or another.
+    Files(Vec<(PathBuf, PathBuf)>),
+    /// Here, in PEM.
+    Made(String, String),
+}
+
 struct Files {
-    pairs: Vec<(PathBuf, PathBuf)>,
+    source: Source,
+    /// The authorities of clients' certificates.
+    client_ca: Option<PathBuf>,
     // What they were when they were read last.
     seen: Mutex<Vec<Option<Seen>>>,
 }
@@ -44,11 +55,11 @@ impl Seen {
 }
 
 impl Certificate {
-    /// Reads pairs of certificates and keys, of which the first is for clients that name no server, or another.
-    pub fn read(pairs: Vec<(PathBuf, PathBuf)>) -> Result<Certificate, String> {
-        let seen = Mutex::new(seen(&pairs));
-        let tls = made_from(&pairs)?;
-        Ok(Certificate { tls, files: Arc::new(Files { pairs, seen }) })
+    /// Reads certificates and keys. With authorities clients are asked for a certificate by one of them.
+    pub fn read(source: Source, client_ca: Option<PathBuf>) -> Result<Certificate, String> {
+        let mut files = Files { source, client_ca, seen: Mutex::default() };
+        files.seen = Mutex::new(files.look());
+        Ok(Certificate { tls: files.read()?, files: Arc::new(files) })
     }
 
     /// What clients that verify have against the certificates: that one has expired, or is not valid yet.
@@ -57,13 +68,13 @@ impl Certificate {
             let problem = Tls::validity(&fs::read(cert).ok()?, SystemTime::now()).ok()??;
             Some(format!("clients will refuse {}: {problem}", cert.display()))
         };
-        self.files.pairs.iter().filter_map(|(cert, _)| problem(cert)).collect()
+        self.files.pairs().iter().filter_map(|(cert, _)| problem(cert)).collect()
     }
 
     /// That a user who is not root any more can read the files again, for [`renew`](Certificate::renew). Pipes and the like
     /// hold what they held once, for anybody.
     pub fn check_that_it_can_be_renewed(&self) -> Result<(), String> {
-        for (path, seen) in self.paths().zip(&*self.seen()) {
+        for (path, seen) in self.files.paths().zip(&*self.seen()) {
             match File::open(path) {
                 Err(e) if seen.as_ref().is_some_and(|seen| seen.is_file) => {
                     let path = path.display();
@@ -80,8 +91,8 @@ impl Certificate {
 
     /// Reads the files again; connections from now on get what is in them.
     pub fn renew(&self) {
-        *self.seen() = seen(&self.files.pairs);
-        match made_from(&self.files.pairs) {
+        *self.seen() = self.files.look();
+        match self.files.read() {
             Ok(new) => {
                 self.tls.replace(new);
                 self.problems().iter().for_each(|problem| log::warn!("{problem}"));
@@ -96,15 +107,48 @@ impl Certificate {
             let now = Seen::of(path);
             now.as_ref().is_some_and(|now| now.is_file) && now != *seen
         };
-        self.paths().zip(&*self.seen()).any(|(path, seen)| changed(path, seen))
-    }
-
-    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.files.pairs.iter().flat_map(|(cert, key)| [cert, key])
+        self.files.paths().zip(&*self.seen()).any(|(path, seen)| changed(path, seen))
     }
 
     fn seen(&self) -> MutexGuard<'_, Vec<Option<Seen>>> {
         self.files.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files {
+    fn pairs(&self) -> &[(PathBuf, PathBuf)] {
+        match &self.source {
+            Source::Files(pairs) => pairs,
+            Source::Made(..) => &[],
+        }
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.pairs().iter().flat_map(|(cert, key)| [cert, key]).chain(&self.client_ca)
+    }
+
+    fn look(&self) -> Vec<Option<Seen>> {
+        self.paths().map(|path| Seen::of(path)).collect()
+    }
+
+    fn read(&self) -> Result<Tls, String> {
+        let read = |path: &Path| fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
+        let mut tls = Tls::rustls();
+        for (cert, key) in self.pairs() {
+            tls = tls
+                .certificate(&read(cert)?, &read(key)?)
+                .map_err(|e| format!("cannot use {} with {}: {}", cert.display(), key.display(), chain(&e)))?;
+        }
+        let unusable = |e| format!("cannot use the certificates: {}", chain(&e));
+        if let Source::Made(cert, key) = &self.source {
+            tls = tls.certificate(cert.as_bytes(), key.as_bytes()).map_err(unusable)?;
+        }
+        if let Some(roots) = &self.client_ca {
+            tls = tls
+                .client_certificates(ClientCertificates::Asked, &read(roots)?)
+                .map_err(|e| format!("cannot use {} for clients: {}", roots.display(), chain(&e)))?;
+        }
+        tls.build().map_err(unusable)
     }
 }
 
@@ -121,19 +165,4 @@ pub fn watch(certificates: Vec<Certificate>) -> io::Result<()> {
         }
     };
     thread::Builder::new().name("certificates".to_owned()).spawn(look).map(drop)
-}
-
-fn seen(pairs: &[(PathBuf, PathBuf)]) -> Vec<Option<Seen>> {
-    pairs.iter().flat_map(|(cert, key)| [Seen::of(cert), Seen::of(key)]).collect()
-}
-
-fn made_from(pairs: &[(PathBuf, PathBuf)]) -> Result<Tls, String> {
-    let read = |path: &Path| fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
-    let mut tls = Tls::rustls();
-    for (cert, key) in pairs {
-        tls = tls
-            .certificate(&read(cert)?, &read(key)?)
-            .map_err(|e| format!("cannot use {} with {}: {}", cert.display(), key.display(), chain(&e)))?;
-    }
-    tls.build().map_err(|e| format!("cannot use the certificates: {}", chain(&e)))
 }

@@ -1,12 +1,12 @@
 //! The listeners that the command line asks for, each with its policy and certificate.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::error::ErrorKind;
 use pillarbox::{Listener, Tls};
 
 use crate::causes::explain;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, Source};
 use crate::listen::{Listen, PASSED_IN};
 use crate::options::{Arguments, usage};
 use crate::passed_in::PassedIn;
@@ -35,26 +35,39 @@ pub fn open(arguments: &Arguments) -> Result<Listeners, String> {
         usage(ErrorKind::ArgumentConflict, "--socket-mode is for unix:PATH");
     }
     let mut certificates = Vec::new();
+    let has_certificate = |listen: &Listen| listen.cert.is_some() || arguments.has_certificate();
+    if arguments.client_ca.is_some() && !asked.iter().any(has_certificate) {
+        usage(
+            ErrorKind::MissingRequiredArgument,
+            "--client-ca needs a certificate: --tls-cert and --tls-key, or --self-signed",
+        );
+    }
     if arguments.tls_cert.len() != arguments.tls_key.len() {
         usage(ErrorKind::WrongNumberOfValues, "each --tls-cert needs its --tls-key, in the same order");
     }
     let pairs: Vec<_> = arguments.tls_cert.iter().cloned().zip(arguments.tls_key.iter().cloned()).collect();
-    let mut tls = read(pairs, &mut certificates)?;
+    let mut source = (!pairs.is_empty()).then_some(Source::Files(pairs));
     let mut authority = None;
     if let Some(file) = &arguments.self_signed {
         let made = SelfSigned::make(arguments.hostname.as_deref())?;
         if let Some(file) = file {
             made.write_authority(file)?;
         }
-        (tls, authority) = (Some(made.tls), Some(made.authority));
+        let (cert, key) = made.certificate;
+        (source, authority) = (Some(Source::Made(cert, key)), Some(made.authority));
     }
+    let client_ca = arguments.client_ca.as_deref();
+    let tls = source.clone().map(|source| read(source, client_ca, &mut certificates)).transpose()?;
     let mut passed_in = PassedIn::from_env();
     let mut listeners = Vec::new();
     for listen in &asked {
         let listener = listener(listen, arguments, &mut passed_in)?;
-        let own = read(listen.cert.clone().zip(listen.key.clone()).into_iter().collect(), &mut certificates)?;
+        // Clients that cannot authenticate are not asked who they are: other servers come with certificates of anybody's.
+        let own_ca = client_ca.filter(|_| !listen.no_auth);
+        let own = listen.cert.clone().zip(listen.key.clone()).map(|pair| Source::Files(vec![pair]));
+        let own = own.or_else(|| source.clone().filter(|_| own_ca != client_ca));
         let listener = match own {
-            Some(own) => listener.tls(own),
+            Some(own) => listener.tls(read(own, own_ca, &mut certificates)?),
             None => listener,
         };
         listeners.push(listener.bind().map_err(|e| explain(&e))?);
@@ -71,7 +84,7 @@ fn asked(arguments: &Arguments) -> Vec<Listen> {
 /// What cannot be, with the words of the command line.
 fn check(listen: &Listen, arguments: &Arguments) {
     let refuse = |problem: &str| usage(ErrorKind::ArgumentConflict, &format!("{}: {problem}", listen.address));
-    let has_certificate = listen.cert.is_some() || !arguments.tls_cert.is_empty() || arguments.self_signed.is_some();
+    let has_certificate = listen.cert.is_some() || arguments.has_certificate();
     let tls = [
         (listen.tls, "tls"),
         (listen.require_tls, "require-tls"),
@@ -82,19 +95,16 @@ fn check(listen: &Listen, arguments: &Arguments) {
         let problem = "needs a certificate: --tls-cert and --tls-key or --self-signed for all listeners, or cert= and key= for one";
         refuse(&format!("{word} {problem}"));
     }
-    if listen.require_auth && arguments.users.is_none() {
-        refuse("require-auth needs --users");
+    if listen.require_auth && arguments.users.is_none() && arguments.client_ca.is_none() {
+        refuse("require-auth needs --users or --client-ca");
     }
 }
 
-fn read(pairs: Vec<(PathBuf, PathBuf)>, certificates: &mut Vec<Certificate>) -> Result<Option<Tls>, String> {
-    if pairs.is_empty() {
-        return Ok(None);
-    }
-    let certificate = Certificate::read(pairs)?;
+fn read(source: Source, client_ca: Option<&Path>, certificates: &mut Vec<Certificate>) -> Result<Tls, String> {
+    let certificate = Certificate::read(source, client_ca.map(Path::to_owned))?;
     let tls = certificate.tls.clone();
     certificates.push(certificate);
-    Ok(Some(tls))
+    Ok(tls)
 }
 
 fn listener(listen: &Listen, arguments: &Arguments, passed_in: &mut PassedIn) -> Result<Listener, String> {

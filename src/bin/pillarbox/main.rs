@@ -1,5 +1,6 @@
 //! The `pillarbox` command: a mail server from the command line, with the words of `python -m smtpd`.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write;
 use std::net::TcpListener;
@@ -22,6 +23,7 @@ mod digits;
 mod http;
 mod listen;
 mod listeners;
+mod logins;
 mod metrics;
 mod options;
 mod passed_in;
@@ -36,6 +38,7 @@ use causes::explain;
 use certificate::Certificate;
 use descriptors::possible_connections;
 use listeners::Listeners;
+use logins::Logins;
 use options::{Arguments, Class, usage};
 use web::{Refused, Web};
 
@@ -83,7 +86,9 @@ fn run(arguments: Arguments) -> Result<(), String> {
             accounts.warn_unless_it_can_be_read_again();
         }
     }
-    certificates.iter().flat_map(Certificate::problems).for_each(tell);
+    // Listeners may share the files.
+    let problems: BTreeSet<String> = certificates.iter().flat_map(Certificate::problems).collect();
+    problems.iter().for_each(tell);
     certificate::watch(certificates.clone()).map_err(|e| format!("cannot start a thread: {e}"))?;
     // Made only now: it belongs to the user that will write to it.
     let builder = builder(&arguments, tls, accounts.as_ref());
@@ -245,8 +250,10 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
     if let Some(tls) = tls {
         builder = builder.tls(tls);
     }
-    if let Some(accounts) = accounts {
-        builder = builder.authenticator(accounts.users.clone());
+    let users = accounts.map(|accounts| accounts.users.clone());
+    let logins = Logins { users, by_certificate: arguments.client_ca.is_some() };
+    if logins.users.is_some() || logins.by_certificate {
+        builder = builder.authenticator(logins);
     }
     if let Some(hostname) = &arguments.hostname {
         builder = builder.hostname(hostname);

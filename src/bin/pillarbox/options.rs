@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
+use clap::{ArgGroup, Parser};
 use pillarbox::{Network, UpstreamTls};
 
 use crate::digits::parse_digits;
@@ -19,6 +19,7 @@ use crate::values::{parse_local, parse_size, parse_tcp};
 /// Receives mail by SMTP and prints, shows, stores, relays or discards it.
 #[derive(Parser)]
 #[command(name = "pillarbox", version, disable_version_flag = true, after_help = [LISTENERS, "\n\n", EXAMPLES].concat())]
+#[command(group = ArgGroup::new("logins").args(["users", "client_ca"]).multiple(true))]
 pub struct Arguments {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for a socket passed in; port 0 takes any free one
     /// [default: localhost:8025, if there is no --listen]
@@ -189,8 +190,12 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
 
+    /// Offer AUTH EXTERNAL to certificates by these authorities
+    #[arg(long, value_name = "PEM")]
+    pub client_ca: Option<PathBuf>,
+
     /// Refuse mail from clients that have not authenticated
-    #[arg(long, requires = "users")]
+    #[arg(long, requires = "logins")]
     pub require_auth: bool,
 
     /// Speak LMTP
@@ -252,10 +257,14 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificates and their keys, and the file of users, again, if there are any; else it ends it. Whatever cannot be
-read or used stays as it was, with a line in the log. Files of certificates and keys
-that change are read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able
-to read the certificates and their keys, and the start fails otherwise; of users that nobody cannot read it warns.
+Reads the certificates, their keys, the authorities of clients and the file of users again, if there are any; else it ends it.
+Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys and authorities that change are
+read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
+these files, and the start fails otherwise; of users that nobody cannot read it warns.
+.SH CLIENT CERTIFICATES
+With \-\-client\-ca clients are asked for a certificate, except by listeners with no\-auth. One that no authority in the file
+signed ends the handshake; without any a client may connect. AUTH EXTERNAL makes a client the first e\-mail address of its certificate's
+subjectAltName, else the first DNS name there, else the common name of its subject; an authorization identity must be the same.
 .SH ENVIRONMENT
 .TP
 RUST_LOG
@@ -342,6 +351,11 @@ impl Arguments {
     /// The arguments of the process, which ends if they are invalid.
     pub fn read() -> Arguments {
         Arguments::parse_from(with_networks_joined(std::env::args_os()))
+    }
+
+    /// Whether there is one for the listeners that have none of their own.
+    pub fn has_certificate(&self) -> bool {
+        !self.tls_cert.is_empty() || self.self_signed.is_some()
     }
 }
 

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use pillarbox::Tls;
 use pillarbox::testing::Authority;
 
 use crate::causes::chain;
 
 pub struct SelfSigned {
-    pub tls: Tls,
+    /// It and its key in PEM.
+    pub certificate: (String, String),
     /// The authority's certificate in PEM, for clients that are to trust it.
     pub authority: String,
 }
@@ -22,9 +22,9 @@ impl SelfSigned {
         let failed = |e| format!("cannot make a certificate: {}", chain(&e));
         let authority = Authority::new().map_err(failed)?;
         // A name that no certificate can bear is left out: that of a machine may be anything.
-        let names: Vec<&str> = names.filter(|name| authority.server_for([*name]).is_ok()).collect();
-        let tls = authority.server_for(names).map_err(failed)?;
-        Ok(SelfSigned { tls, authority: authority.pem().to_owned() })
+        let names: Vec<&str> = names.filter(|name| authority.pem_for([*name]).is_ok()).collect();
+        let certificate = authority.pem_for(names).map_err(failed)?;
+        Ok(SelfSigned { certificate, authority: authority.pem().to_owned() })
     }
 
     pub fn write_authority(&self, to: &Path) -> Result<(), String> {
