@@ -6,7 +6,9 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(feature = "testing-tls")]
+use std::time::Instant;
 
 use crate::support::client::{Client, PATIENCE};
 use crate::support::postfix::Postfix;
