@@ -10,7 +10,9 @@ use std::time::Duration;
 #[cfg(feature = "testing-tls")]
 use std::time::Instant;
 
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
+#[cfg(feature = "testing-tls")]
+use crate::support::client::PATIENCE;
 use crate::support::postfix::Postfix;
 #[cfg(feature = "testing-tls")]
 use pillarbox::testing::Authority;
