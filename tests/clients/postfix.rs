@@ -81,11 +81,8 @@ fn by_lmtp_each_recipient_hears_its_own() {
     assert_eq!(protocol, "LMTP");
     // Postfix tells the sender of the one that failed, by another message to the same place.
     mails.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|e| panic!("{e}\n{}", postfix.log()));
-    let log = postfix.log();
-    let line =
-        |recipient: &str| log.lines().find(|line| line.contains(recipient) && line.contains("status=")).unwrap_or("");
-    assert!(line("to=<good@example.net>").contains("status=sent"), "{log}");
-    assert!(line("to=<bad@example.net>").contains("status=bounced"), "{log}");
+    postfix.await_status("good@example.net", "sent");
+    postfix.await_status("bad@example.net", "bounced");
 }
 
 #[test]
@@ -112,7 +109,8 @@ fn where_a_message_comes_from() {
     assert_eq!((told.port, told.protocol.as_deref()), (Some(4025), Some("ESMTP")));
     assert_eq!((told.helo.as_deref(), told.source), (Some("?what??a?name"), Some(XforwardSource::Remote)));
     let ident = told.ident.as_deref().expect("its queue id");
-    assert!(postfix.log().contains(&format!("{ident}: client=spike.example[192.0.2.7]")), "{}", postfix.log());
+    let client = format!("{ident}: client=spike.example[192.0.2.7]");
+    postfix.await_log(|log| log.contains(&client));
     // From a program on its machine: another message, of which nothing stays behind.
     postfix.send(&[], &["one@example.net"], "Subject: x\n\nbody\n");
     let mail = receive(&inbox, &postfix);
@@ -148,7 +146,7 @@ fn with_a_certificate_that_is_verified() {
         let mail = receive(&inbox, &postfix);
         assert_eq!(mail.protocol().to_string(), "ESMTPS");
         assert_eq!(mail.tls().and_then(|tls| tls.version.as_deref()), Some("TLSv1.3"));
-        assert!(postfix.log().contains("Verified TLS connection established"), "{}", postfix.log());
+        postfix.await_log(|log| log.contains("Verified TLS connection established"));
         // Another name, another authority.
         for other in [authority.server_for(["mail.example.com"]).unwrap(), stranger.server().unwrap()] {
             tls.replace(other);

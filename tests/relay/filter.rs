@@ -92,8 +92,7 @@ fn a_header_is_added_and_the_log_behind_it_names_the_client() {
         assert_eq!(head.matches("\nX-Filtered: clean\n").count(), 1, "{head}");
         assert_eq!(body, "b\u{f6}dy\n.dot\n");
     }
-    let log = setup.after.log();
-    assert_eq!(log.matches("orig_client=spike.example[192.0.2.7]").count(), 2, "{}", logs(&setup));
+    setup.after.await_log(|log| log.matches("orig_client=spike.example[192.0.2.7]").count() == 2);
     assert!(!setup.before.log().contains("warning: "), "{}", logs(&setup));
 }
 
@@ -116,10 +115,11 @@ fn a_refusal_reaches_the_client_while_it_waits() {
     client.expect("Subject: clean\r\n\r\nbody\r\n.", "250");
     let delivered = setup.after.delivered("a@upstream.example", 1);
     assert!(String::from_utf8_lossy(&delivered[0]).contains("Subject: clean\n"));
-    let log = setup.before.log();
-    let refused = log.lines().filter(|line| line.contains("proxy-reject: END-OF-MESSAGE: 554 5.7.1"));
-    assert_eq!(refused.filter(|line| line.contains("the message contains a virus")).count(), 2, "{log}");
-    assert_eq!(log.matches("NOQUEUE: client=").count(), 3, "{log}");
+    setup.before.await_log(|log| {
+        let refused = log.lines().filter(|line| line.contains("proxy-reject: END-OF-MESSAGE: 554 5.7.1"));
+        refused.filter(|line| line.contains("the message contains a virus")).count() == 2
+            && log.matches("NOQUEUE: client=").count() == 3
+    });
     // Nothing of it was queued, so there is nothing to be sent back.
     assert_eq!(setup.after.delivered("a@upstream.example", 1).len(), 1);
     assert!(!setup.after.log().contains("a virus"));

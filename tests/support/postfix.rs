@@ -6,7 +6,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User};
@@ -142,6 +143,27 @@ impl Postfix {
         let id = fs::read_to_string(self.path("queue/pid/master.pid")).expect("it runs");
         let id = Pid::from_raw(id.trim().parse().expect("a process id"));
         killpg(id, signal).expect("it leads a group");
+    }
+
+    /// Waits until the log says what became of a recipient's copy.
+    #[track_caller]
+    pub fn await_status(&self, recipient: &str, status: &str) {
+        let (to, status) = (format!("to=<{recipient}>"), format!("status={status}"));
+        self.await_log(|log| log.lines().any(|line| line.contains(&to) && line.contains(&status)));
+    }
+
+    /// Waits until the log is as it should be, which another process writes in its own time.
+    #[track_caller]
+    pub fn await_log(&self, is_as_meant: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let log = self.log();
+            if is_as_meant(&log) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{log}");
+            thread::yield_now();
+        }
     }
 
     pub fn log(&self) -> String {
