@@ -27,7 +27,7 @@ struct Taken {
     sent: u64,
 }
 
-/// MemoryReservation that is given back with the value.
+/// A reservation, released when the value is dropped.
 pub struct Reserved {
     room: Arc<MemoryReservation>,
     octets: u64,

@@ -212,7 +212,7 @@ impl Api {
         }
     }
 
-    /// MemoryReservation for an answer; whoever has to wait for it takes a place among those who wait.
+    /// Reserves memory for an answer. A request that has to wait for it counts as one of those that wait.
     fn reserve(&self, octets: u64, client: &HttpConnection) -> Result<Reserved, Response> {
         if let Some(reserved) = self.room.try_reserve(octets) {
             return Ok(reserved);
