@@ -7,16 +7,28 @@ use parking_lot::Mutex;
 use pillarbox::testing::Faults;
 use pillarbox::{Builder, Envelope, Handler, Server};
 
+mod answers;
 mod api;
+mod codes;
+mod document;
 mod download;
+mod facts;
+mod filter;
 mod guard;
 mod html;
+mod links;
 mod mail;
 mod markup;
+mod messages;
+mod openapi;
 mod query;
+mod routes;
 mod rules;
 mod store;
 mod summary;
+mod text;
+mod timestamp;
+mod waiting;
 
 use api::Api;
 use guard::Guard;

@@ -1,9 +1,34 @@
-//! The query of a request's target.
+//! The query of a request's target: each parameter is known, comes once and has a value.
 
-/// The value of a name that came, its escapes undone; of several the first.
-pub fn value(query: &str, name: &str) -> Option<String> {
-    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.find(|(key, _)| decode(key) == name).map(|(_, value)| decode(&value.replace('+', " ")))
+/// The parameters of a request.
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// # Errors
+    /// What is wrong with it, in a sentence.
+    pub fn parse(query: &str, known: &[&str]) -> Result<Query, String> {
+        let mut all: Vec<(String, String)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(&name.replace('+', " ")), decode(&value.replace('+', " ")));
+            if !known.contains(&&*name) {
+                let known = if known.is_empty() { "none here".to_owned() } else { known.join(", ") };
+                return Err(format!("there is no parameter {name:?}: there are {known}"));
+            }
+            if all.iter().any(|(other, _)| *other == name) {
+                return Err(format!("{name}: it can be given only once"));
+            }
+            if value.trim().is_empty() {
+                return Err(format!("{name}: it has no value"));
+            }
+            all.push((name, value));
+        }
+        Ok(Query(all))
+    }
+
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// Undoes percent encoding. What is none stays as it is, and what is not UTF-8 is replaced.
