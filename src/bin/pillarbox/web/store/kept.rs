@@ -81,7 +81,7 @@ impl Kept {
 
     fn has_room(&self, cost: Cost, room: &Room, held: u64) -> bool {
         self.messages.len() < room.messages
-            && (held == 0 || held + cost.octets <= room.octets)
+            && (held == 0 || held.saturating_add(cost.octets) <= room.octets)
             && (self.messages.is_empty() || self.cost.index + cost.index <= MAX_INDEX)
     }
 
@@ -92,7 +92,7 @@ impl Kept {
             self.cut_off(by_readers - for_readers);
         }
         // One that is larger than the room can be there alone, but nothing goes for it.
-        if by_readers > 2 * for_readers || cost.octets > room.octets && !self.messages.is_empty() {
+        if by_readers / 2 > for_readers || cost.octets > room.octets && !self.messages.is_empty() {
             return false;
         }
         while self.messages.len() >= room.messages
