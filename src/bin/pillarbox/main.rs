@@ -98,7 +98,10 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let handler: Box<dyn Handler> = match arguments.class {
         Class::Debugging => Box::new(handlers::Debugging::stdout()),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, renewable, metrics)),
+        Class::Inbox => {
+            let Some(web) = web else { return Ok(()) };
+            return show(web.keep(arguments.inbox.room()), builder, listeners, renewable, metrics);
+        }
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
