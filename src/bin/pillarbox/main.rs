@@ -100,7 +100,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         // There is one: else that was an error of usage.
         Class::Inbox => {
             let Some(web) = web else { return Ok(()) };
-            return show(web.keep(arguments.inbox.room()), builder, listeners, renewable, metrics);
+            return show(keep(web, &arguments)?, builder, listeners, renewable, metrics);
         }
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
@@ -155,6 +155,16 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
         ),
         Err(Refused::Bind(source)) => Err(explain(&Error::Bind { address: place.clone(), source })),
     }
+}
+
+/// Gives the web inbox its messages.
+fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
+    let room = arguments.inbox.room();
+    #[cfg(unix)]
+    if let Some(folder) = &arguments.inbox.inbox_dir {
+        return web.keep_in(folder, room).map_err(|e| format!("cannot keep messages in {}: {e}", folder.display()));
+    }
+    Ok(web.keep(room))
 }
 
 /// Binds where those who watch the server ask.

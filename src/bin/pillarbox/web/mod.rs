@@ -1,16 +1,19 @@
 //! The web inbox: messages, to be looked at in a browser or by a test in any language.
 
 use std::net::{SocketAddr, TcpListener};
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pillarbox::testing::Faults;
-use pillarbox::{Builder, Envelope, Handler, Server};
+use pillarbox::{Builder, Handler, Server};
 
 mod api;
 mod download;
 mod guard;
 mod html;
+mod intake;
 mod mail;
 mod markup;
 mod query;
@@ -20,6 +23,7 @@ mod summary;
 
 use api::Api;
 use guard::Guard;
+use intake::Intake;
 use rules::Rules;
 use store::MessageStore;
 pub use store::{Room, WhenFull};
@@ -58,9 +62,18 @@ impl Web {
         Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new(), authority: None })
     }
 
-    /// Keeps as many messages as there is room for.
+    /// Keeps as many messages as there is room for, in memory.
     pub fn keep(self, room: Room) -> Web {
         Web { store: Arc::new(MessageStore::new(room)), ..self }
+    }
+
+    /// Keeps as many messages as there is room for in a folder, with those that are there.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or another process does.
+    #[cfg(unix)]
+    pub fn keep_in(self, folder: &Path, room: Room) -> std::io::Result<Web> {
+        Ok(Web { store: Arc::new(MessageStore::open(room, folder)?), ..self })
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
@@ -76,8 +89,7 @@ impl Web {
 
     /// Takes every message for which there is room.
     pub fn handler(&self) -> impl Handler + 'static {
-        let store = self.store.clone();
-        move |mail: Envelope| store.push(mail)
+        Intake::new(self.store.clone())
     }
 
     /// Lets the inbox be looked at. Gives its address for a browser.
