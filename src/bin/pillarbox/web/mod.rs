@@ -10,6 +10,7 @@ use pillarbox::testing::Faults;
 use pillarbox::{Builder, Handler, Server};
 
 mod api;
+mod changes;
 mod download;
 mod guard;
 mod html;
@@ -40,7 +41,11 @@ pub struct Web {
     store: Arc<MessageStore>,
     faults: Faults,
     authority: Option<String>,
+    max_waiting: usize,
 }
+
+/// How many clients may wait for a message at the same time.
+pub const MAX_WAITING: usize = 1024;
 
 /// Why there is no inbox.
 pub enum Refused {
@@ -59,7 +64,16 @@ impl Web {
         }
         let listener = TcpListener::bind(&addresses[..]).map_err(Refused::Bind)?;
         let address = listener.local_addr().map_err(Refused::Bind)?;
-        Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new(), authority: None })
+        Ok(Web {
+            listener,
+            address,
+            is_public,
+            names,
+            store: Arc::default(),
+            faults: Faults::new(),
+            authority: None,
+            max_waiting: MAX_WAITING,
+        })
     }
 
     /// Keeps as many messages as there is room for, in memory.
@@ -74,6 +88,11 @@ impl Web {
     #[cfg(unix)]
     pub fn keep_in(self, folder: &Path, room: Room) -> std::io::Result<Web> {
         Ok(Web { store: Arc::new(MessageStore::open(room, folder)?), ..self })
+    }
+
+    /// Lets no more than so many clients wait for a message. By default and at most [`MAX_WAITING`].
+    pub fn waiting(self, max_waiting: usize) -> Web {
+        Web { max_waiting, ..self }
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
@@ -101,11 +120,10 @@ impl Web {
             guard: Guard::new(self.address, self.is_public, self.names),
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
-            waiting: 0.into(),
             server: server.handle(),
             authority: self.authority,
         };
-        accept_loop::start("inbox", self.listener, Arc::new(api))?;
+        accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)
     }
 }
