@@ -1,17 +1,17 @@
 //! What is answered to which request.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use parking_lot::Mutex;
 use pillarbox::ServerHandle;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answers::{absent, bad, json};
+use super::changes::{self, Others};
 use super::guard::Guard;
 use super::routes::{self, ROUTES};
 use super::rules::Rules;
-use super::store::MessageStore;
+use super::store::{Counts, MessageStore, Room, WhenFull};
 use super::waiting::Waiting;
 use super::{messages, openapi};
 use crate::digits::parse_digits;
@@ -34,7 +34,6 @@ pub struct Api {
     /// Where mail is taken.
     pub endpoints: Vec<String>,
     pub room: Arc<MemoryReservation>,
-    pub waiting: AtomicUsize,
     pub server: ServerHandle,
     /// Who signed the server's certificate, if it was made at the start: PEM.
     pub authority: Option<String>,
@@ -72,7 +71,7 @@ impl Api {
         }
         let query = &routes::check(ROUTES, request)?;
         let path: Vec<&str> = request.path[1..].split('/').collect();
-        let waiting = Waiting { store: &self.store, room: &self.room, count: &self.waiting };
+        let waiting = Waiting { store: &self.store, room: &self.room };
         match (request.method.as_str(), &path[..]) {
             ("PUT", ["api", "faults"]) => {
                 self.rules.lock().replace(&request.body).map_err(bad)?;
@@ -84,6 +83,12 @@ impl Api {
             }
             (_, ["api", "faults"]) => Ok(json(self.rules.lock().show())),
             ("DELETE", ["api", "messages"]) => messages::delete(&self.store, query),
+            (method @ ("PUT" | "DELETE"), ["api", "messages", id, "read"]) => {
+                match parse_digits(id).is_some_and(|id| self.store.set_read(id, method == "PUT")) {
+                    true => Ok(Response::empty(204)),
+                    false => Err(absent("message")),
+                }
+            }
             ("DELETE", ["api", "messages", id]) => match parse_digits(id).is_some_and(|id| self.store.delete(id)) {
                 true => Ok(Response::empty(204)),
                 false => Err(absent("message")),
@@ -100,6 +105,7 @@ impl Api {
             }
             (_, ["api", "next"]) => waiting.next(query, client),
             (_, ["api", "wait"]) => waiting.wait(query, client),
+            (_, ["api", "changes"]) => changes::answer(&self.store, &|| self.others(), query, client),
             (_, ["api", "server"]) => Ok(json(&self.about())),
             (_, ["api", "openapi.json"]) => Ok(openapi::document()),
             _ => match &self.authority {
@@ -112,15 +118,28 @@ impl Api {
         }
     }
 
-    fn about(&self) -> serde_json::Value {
+    fn others(&self) -> Others {
+        Others { connections: 0, faults: self.rules.lock().changes() }
+    }
+
+    fn about(&self) -> Value {
+        let Counts { total, unread, octets, last_id, dropped, refused } = self.store.counts();
+        let Room { messages, octets: most_octets, time, when_full } = self.store.room();
         json!({
             "smtp": self.endpoints,
             "version": env!("CARGO_PKG_VERSION"),
-            "last_id": self.store.last().to_string(),
-            "total": self.store.all().len(),
-            "unread": self.store.all().len(),
-            "dropped": 0,
-            "refused": self.store.refused(),
+            "last_id": last_id.to_string(),
+            "total": total,
+            "unread": unread,
+            "octets": octets,
+            "dropped": dropped,
+            "refused": refused,
+            "keep": {
+                "messages": messages,
+                "octets": most_octets,
+                "seconds": time.map(|time| time.as_secs_f64()),
+                "when_full": if *when_full == WhenFull::Refuse { "refuse" } else { "drop-oldest" },
+            },
         })
     }
 }

@@ -1,10 +1,12 @@
 //! What is known of a message in each list: its envelope and header, and what it carries.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::SystemTime;
 
 use pillarbox::Envelope;
 use pillarbox::mime::{Address, Cut, Message, Part};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::text::{fold, prefix};
@@ -22,12 +24,14 @@ pub const fn most_octets(entries: usize) -> u64 {
 }
 
 /// An address in the header.
+#[derive(Serialize, Deserialize)]
 pub struct Mailbox {
     pub name: String,
     pub address: String,
 }
 
 /// A part that is no body.
+#[derive(Serialize, Deserialize)]
 pub struct Attachment {
     pub name: Option<String>,
     pub kind: String,
@@ -37,14 +41,14 @@ pub struct Attachment {
 }
 
 /// Something of which there is more.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Missing {
     /// The field that is not complete.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     pub problem: String,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Facts {
     pub mail_from: String,
     pub rcpt_to: Vec<String>,
@@ -120,7 +124,7 @@ impl Facts {
     }
 
     pub fn miss(&mut self, field: &'static str, problem: String) {
-        let missing = Missing { field, problem };
+        let missing = Missing { field: field.into(), problem };
         if !self.cut.contains(&missing) {
             self.cut.push(missing);
         }

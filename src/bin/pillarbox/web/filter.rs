@@ -5,11 +5,9 @@ use std::ops::RangeInclusive;
 use memchr::memmem::Finder;
 
 use super::query::Query;
-use super::summary::{ADDRESS, Field, Summary};
+use super::store::StoredMessage;
+use super::summary::{ADDRESS, Field};
 use super::text::fold;
-
-/// The parameters that a filter is made of.
-pub const PARAMETERS: [&str; 4] = ["to", "from", "subject", "search"];
 
 /// How many words a search may have, and in octets how long a value may be.
 const MAX_WORDS: usize = 16;
@@ -94,19 +92,16 @@ impl Filter {
         Ok(filter)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether a message meets all conditions.
-    pub fn matches(&self, summary: &Summary, is_read: bool) -> bool {
+    pub fn matches(&self, message: &StoredMessage) -> bool {
+        let summary = &message.summary;
         self.0.iter().all(|Condition { is_negated, what }| {
             let is_met = match what {
                 What::Occurs(finder, fields) => {
                     finder.find(summary.searched(*fields.start(), *fields.end()).as_bytes()).is_some()
                 }
                 What::HasAttachment => summary.facts.count > 0,
-                What::IsRead(read) => is_read == *read,
+                What::IsRead(read) => message.is_read() == *read,
             };
             is_met != *is_negated
         })

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::codes;
 use super::document::Document;
-use super::facts::{Facts, Missing, most_octets};
+use super::facts::{Facts, most_octets};
 use super::links::Links;
 use super::store::StoredMessage;
 use super::summary::{MAX_LISTED, MAX_PARTS, bodies_up_to};
@@ -40,7 +40,7 @@ fn begun(message: &StoredMessage) -> Value {
     json!({
         "id": message.id.to_string(),
         "received": timestamp(message.envelope.received_at()),
-        "read": false,
+        "read": message.is_read(),
         "size": message.envelope.content().len(),
         "snippet": message.summary.snippet,
     })
@@ -63,7 +63,7 @@ pub fn complete(message: &StoredMessage) -> Result<Value, MimeError> {
     }
     let mut parts = Parts { room: MAX_PARTS, cut: Vec::new() };
     let tree = parts.of(&mail, MAX_MESSAGES);
-    parts.cut.into_iter().for_each(|Missing { field, problem }| facts.miss(field, problem));
+    parts.cut.into_iter().for_each(|problem| facts.miss("parts", problem));
     let entries = envelope.transcript().map(|said| said.entries()).unwrap_or_default();
     let mut all = begun(message);
     facts.add_to(&mut all);
@@ -85,7 +85,7 @@ pub fn complete(message: &StoredMessage) -> Result<Value, MimeError> {
 /// The parts of a message and of those within it, while there is room for more.
 struct Parts {
     room: usize,
-    cut: Vec<Missing>,
+    cut: Vec<String>,
 }
 
 impl Parts {
@@ -130,8 +130,9 @@ impl Parts {
     }
 
     fn miss(&mut self, problem: String) {
-        self.cut.push(Missing { field: "parts", problem });
-        self.cut.dedup();
+        if !self.cut.contains(&problem) {
+            self.cut.push(problem);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::answers::{absent, bad, busy, json_with, reserve, unreadable};
 use super::filter::Filter;
 use super::mail::{self, MAX_SHORT};
 use super::query::Query;
-use super::store::{MessageStore, StoredMessage};
+use super::store::{Counts, MessageStore, StoredMessage};
 use super::{download, html};
 use crate::digits::parse_digits;
 use crate::http::connection::{Body, HttpConnection, Response};
@@ -28,31 +28,29 @@ pub fn list(
     client: &HttpConnection,
 ) -> Result<Response, Response> {
     let filter = Filter::of(query).map_err(bad)?;
-    let limit = number(query, "limit", 1..=MAX_LIMIT)?.unwrap_or(LIMIT);
-    let before = id(query, "before")?.unwrap_or(u64::MAX);
+    let limit = query.number("limit", 1..=MAX_LIMIT).map_err(bad)?.unwrap_or(LIMIT);
+    let before = query.id("before").map_err(bad)?;
     let mut room = reserve(room, MAX_SHORT, client)?;
-    let all = store.all();
-    let mut found =
-        all.iter().filter(|message| message.id < before && filter.matches(&message.summary, false)).peekable();
+    // One more, to see whether there is.
+    let mut found = store.page(before, limit + 1, &|message| filter.matches(message)).into_iter().peekable();
     let mut text = b"{\"messages\":[".to_vec();
-    let mut last = None;
-    let mut count = 0;
-    while count < limit
-        && text.len() < MAX_LIST
-        && let Some(message) = found.next()
-    {
+    let (mut count, mut next) = (0, None);
+    while let Some(message) = found.next() {
         if count > 0 {
             text.push(b',');
         }
-        text.extend_from_slice(mail::listed(message).to_string().as_bytes());
-        (count, last) = (count + 1, Some(message.id));
+        text.extend_from_slice(mail::listed(&message).to_string().as_bytes());
         if !room.grow(text.capacity() as u64 + MAX_SHORT) {
             return Err(busy());
         }
+        count += 1;
+        if count == limit || text.len() > MAX_LIST {
+            next = found.peek().map(|_| message.id.to_string());
+            break;
+        }
     }
-    let next = last.filter(|_| found.peek().is_some()).map(|id| id.to_string());
-    let end =
-        json!({ "next": next, "total": all.len(), "unread": all.len(), "dropped": 0, "refused": store.refused() });
+    let Counts { total, unread, dropped, refused, .. } = store.counts();
+    let end = json!({ "next": next, "total": total, "unread": unread, "dropped": dropped, "refused": refused });
     text.extend_from_slice(b"],");
     text.extend_from_slice(&end.to_string().as_bytes()[1..]);
     Ok(json_with(room, text))
@@ -61,11 +59,7 @@ pub fn list(
 /// Deletes those that the filter selects, all if there is none.
 pub fn delete(store: &MessageStore, query: &Query) -> Result<Response, Response> {
     let filter = Filter::of(query).map_err(bad)?;
-    for message in store.all() {
-        if filter.matches(&message.summary, false) {
-            store.delete(message.id);
-        }
-    }
+    store.delete_where(&|message| filter.matches(message));
     Ok(Response::empty(204))
 }
 
@@ -116,18 +110,4 @@ pub fn source(message: Arc<StoredMessage>) -> Response {
     let name = format!("message-{}.eml", message.id);
     Response::new(200, "message/rfc822", Body::Stored(message))
         .with("Content-Disposition", download::disposition(&name))
-}
-
-/// A parameter that is a whole number.
-pub fn number(query: &Query, name: &str, range: std::ops::RangeInclusive<usize>) -> Result<Option<usize>, Response> {
-    let Some(text) = query.value(name) else { return Ok(None) };
-    let number = parse_digits(text).filter(|number| range.contains(number));
-    let (least, most) = (range.start(), range.end());
-    number.map(Some).ok_or_else(|| bad(format!("{name}: expected a number from {least} to {most}")))
-}
-
-/// A parameter that is a message's id.
-pub fn id(query: &Query, name: &str) -> Result<Option<u64>, Response> {
-    let Some(text) = query.value(name) else { return Ok(None) };
-    parse_digits(text).map(Some).ok_or_else(|| bad(format!("{name}: expected an id")))
 }

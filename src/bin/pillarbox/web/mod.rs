@@ -1,14 +1,17 @@
 //! The web inbox: messages, to be looked at in a browser or by a test in any language.
 
 use std::net::{SocketAddr, TcpListener};
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pillarbox::testing::Faults;
-use pillarbox::{Builder, Envelope, Handler, Server};
+use pillarbox::{Builder, Handler, Server};
 
 mod answers;
 mod api;
+mod changes;
 mod codes;
 mod document;
 mod download;
@@ -16,6 +19,7 @@ mod facts;
 mod filter;
 mod guard;
 mod html;
+mod intake;
 mod links;
 mod mail;
 mod markup;
@@ -32,8 +36,10 @@ mod waiting;
 
 use api::Api;
 use guard::Guard;
+use intake::Intake;
 use rules::Rules;
 use store::MessageStore;
+pub use store::{Room, WhenFull};
 
 use crate::http;
 use crate::http::accept_loop;
@@ -47,7 +53,11 @@ pub struct Web {
     store: Arc<MessageStore>,
     faults: Faults,
     authority: Option<String>,
+    max_waiting: usize,
 }
+
+/// How many clients may wait for a message at the same time.
+pub const MAX_WAITING: usize = 1024;
 
 /// Why there is no inbox.
 pub enum Refused {
@@ -66,7 +76,35 @@ impl Web {
         }
         let listener = TcpListener::bind(&addresses[..]).map_err(Refused::Bind)?;
         let address = listener.local_addr().map_err(Refused::Bind)?;
-        Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new(), authority: None })
+        Ok(Web {
+            listener,
+            address,
+            is_public,
+            names,
+            store: Arc::default(),
+            faults: Faults::new(),
+            authority: None,
+            max_waiting: MAX_WAITING,
+        })
+    }
+
+    /// Keeps as many messages as there is room for, in memory.
+    pub fn keep(self, room: Room) -> Web {
+        Web { store: Arc::new(MessageStore::new(room)), ..self }
+    }
+
+    /// Keeps as many messages as there is room for in a folder, with those that are there.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or another process does.
+    #[cfg(unix)]
+    pub fn keep_in(self, folder: &Path, room: Room) -> std::io::Result<Web> {
+        Ok(Web { store: Arc::new(MessageStore::open(room, folder)?), ..self })
+    }
+
+    /// Lets no more than so many clients wait for a message. By default and at most [`MAX_WAITING`].
+    pub fn waiting(self, max_waiting: usize) -> Web {
+        Web { max_waiting, ..self }
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
@@ -82,8 +120,7 @@ impl Web {
 
     /// Takes every message for which there is room.
     pub fn handler(&self) -> impl Handler + 'static {
-        let store = self.store.clone();
-        move |mail: Envelope| store.push(mail)
+        Intake::new(self.store.clone())
     }
 
     /// Lets the inbox be looked at. Gives its address for a browser.
@@ -95,11 +132,10 @@ impl Web {
             guard: Guard::new(self.address, self.is_public, self.names),
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
-            waiting: 0.into(),
             server: server.handle(),
             authority: self.authority,
         };
-        accept_loop::start("inbox", self.listener, Arc::new(api))?;
+        accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)
     }
 }

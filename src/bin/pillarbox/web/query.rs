@@ -1,5 +1,13 @@
 //! The query of a request's target: each parameter is known, comes once and has a value.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::digits::parse_digits;
+
+/// In seconds, how long a request may wait.
+const MAX_WAIT: f64 = 300.0;
+
 /// The parameters of a request.
 pub struct Query(Vec<(String, String)>);
 
@@ -28,6 +36,28 @@ impl Query {
 
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A whole number.
+    pub fn number(&self, name: &str, range: RangeInclusive<usize>) -> Result<Option<usize>, String> {
+        let Some(text) = self.value(name) else { return Ok(None) };
+        let number = parse_digits(text).filter(|number| range.contains(number));
+        let (least, most) = (range.start(), range.end());
+        number.map(Some).ok_or_else(|| format!("{name}: expected a number from {least} to {most}"))
+    }
+
+    /// A message's id.
+    pub fn id(&self, name: &str) -> Result<Option<u64>, String> {
+        let Some(text) = self.value(name) else { return Ok(None) };
+        parse_digits(text).map(Some).ok_or_else(|| format!("{name}: expected an id"))
+    }
+
+    /// How long to wait.
+    pub fn seconds(&self, name: &str, usual: f64) -> Result<Duration, String> {
+        let Some(text) = self.value(name) else { return Ok(Duration::from_secs_f64(usual)) };
+        let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=MAX_WAIT).contains(seconds));
+        let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        time.ok_or_else(|| format!("{name}: expected a number of seconds, at most {MAX_WAIT}"))
     }
 }
 

@@ -20,16 +20,19 @@ const DELETE: Method = Method("DELETE", &[]);
 const LIST: Method = Method("GET", &["to", "from", "subject", "search", "limit", "before"]);
 const NEXT: Method = Method("GET", &["to", "from", "subject", "search", "after", "timeout"]);
 const WAIT: Method = Method("GET", &["to", "from", "subject", "search", "count", "after", "timeout"]);
+const CHANGES: Method = Method("GET", &["after", "timeout"]);
 const DELETE_ALL: Method = Method("DELETE", &["to", "from", "subject", "search"]);
 
 pub const ROUTES: &[Route] = &[
     Route { path: "/api/messages", methods: &[LIST, DELETE_ALL] },
     Route { path: "/api/messages/{id}", methods: &[GET, DELETE] },
+    Route { path: "/api/messages/{id}/read", methods: &[PUT, DELETE] },
     Route { path: "/api/messages/{id}/source", methods: &[GET] },
     Route { path: "/api/messages/{id}/html", methods: &[GET] },
     Route { path: "/api/messages/{id}/attachments/{index}", methods: &[GET] },
     Route { path: "/api/next", methods: &[NEXT] },
     Route { path: "/api/wait", methods: &[WAIT] },
+    Route { path: "/api/changes", methods: &[CHANGES] },
     Route { path: "/api/faults", methods: &[GET, PUT, DELETE] },
     Route { path: "/api/server", methods: &[GET] },
     Route { path: "/api/openapi.json", methods: &[GET] },

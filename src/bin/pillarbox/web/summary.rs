@@ -2,6 +2,7 @@
 
 use pillarbox::Envelope;
 use pillarbox::mime::{Limits, Message};
+use serde::{Deserialize, Serialize};
 
 use super::document::Document;
 use super::facts::Facts;
@@ -23,12 +24,13 @@ const MAX_ADDRESSES: usize = 1000;
 const MAX_SNIPPET: usize = 240;
 
 /// What a list shows of a message, and what a search looks at.
+#[derive(Serialize, Deserialize)]
 pub struct Summary {
     pub facts: Facts,
     pub snippet: String,
     // Without case, each field's own part behind that of the one before.
     searched: String,
-    ends: [usize; FIELDS],
+    ends: [usize; COUNT],
 }
 
 /// A field that can be searched by itself, in the order in which they are kept.
@@ -44,7 +46,7 @@ pub enum Field {
     Text,
 }
 
-const FIELDS: usize = 8;
+const COUNT: usize = 8;
 
 /// Before each address in what is searched; it occurs in no text.
 pub const ADDRESS: char = '\u{1}';
@@ -55,7 +57,7 @@ impl Summary {
         let mail = envelope.parsed_within(&bodies_up_to(MAX_SEARCHED)).ok();
         let mut facts = Facts::of(envelope, mail.as_ref(), MAX_LISTED);
         // A list shows none of these: what it misses of them is told by the message itself.
-        facts.cut.retain(|missing| !matches!(missing.field, "text" | "html"));
+        facts.cut.retain(|missing| !matches!(&*missing.field, "text" | "html"));
         let text = mail.as_ref().and_then(Message::text).unwrap_or_default();
         let document = mail.as_ref().and_then(Message::html).map(Document::of);
         let shown = document.as_ref().map_or("", |document| &document.text);
@@ -71,7 +73,8 @@ impl Summary {
     /// What a search in these fields looks at, and all that lies between them.
     pub fn searched(&self, first: Field, last: Field) -> &str {
         let begin = (first as usize).checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.searched[begin..self.ends[last as usize]]
+        // It may have been read from a file that something else has written.
+        self.searched.get(begin..self.ends[last as usize]).unwrap_or_default()
     }
 }
 
@@ -82,7 +85,7 @@ fn searched(
     facts: &Facts,
     text: &str,
     shown: &str,
-) -> (String, [usize; FIELDS]) {
+) -> (String, [usize; COUNT]) {
     let mut searched = Searched::default();
     searched.add(mail.and_then(Message::subject).unwrap_or_default());
     searched.end(Field::Subject);
@@ -112,7 +115,7 @@ fn searched(
 #[derive(Default)]
 struct Searched {
     text: String,
-    ends: [usize; FIELDS],
+    ends: [usize; COUNT],
 }
 
 impl Searched {

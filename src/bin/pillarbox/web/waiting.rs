@@ -1,30 +1,22 @@
 //! Requests that wait for messages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
 use super::answers::{bad, busy, json, json_with, reserve, unreadable};
 use super::filter::Filter;
 use super::mail::{self, MAX_SHORT};
-use super::messages::{id, number, whole};
+use super::messages::whole;
 use super::query::Query;
-use super::store::MessageStore;
+use super::store::{MessageStore, StoredMessage};
 use crate::http::connection::{Body, HttpConnection, Response};
 use crate::http::memory::MemoryReservation;
 
-/// How many requests may wait for messages.
-const MAX_WAITING: usize = 64;
-
-/// How long they wait, in seconds.
+/// How many seconds they wait by default.
 const NEXT_TIMEOUT: f64 = 30.0;
 const WAIT_TIMEOUT: f64 = 10.0;
-const MAX_TIMEOUT: f64 = 300.0;
-
-/// How often it is looked whether who waits is still there.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// How many messages an answer to `/api/wait` has, and how many others it tells about that did not match.
 const MAX_WAITED: usize = 100;
@@ -37,51 +29,43 @@ const MAX_ANSWER: usize = 32 * 1024 * 1024;
 pub struct Waiting<'a> {
     pub store: &'a MessageStore,
     pub room: &'a Arc<MemoryReservation>,
-    pub count: &'a AtomicUsize,
 }
 
 impl Waiting<'_> {
     /// The oldest message behind `after` that matches.
     pub fn next(&self, query: &Query, client: &HttpConnection) -> Result<Response, Response> {
         let filter = Filter::of(query).map_err(bad)?;
-        let deadline = deadline(query, NEXT_TIMEOUT)?;
-        let last = self.store.last();
+        let deadline = Instant::now() + query.seconds("timeout", NEXT_TIMEOUT).map_err(bad)?;
+        let last = self.store.counts().last_id;
         // A greater one was given by a server that was here before.
-        let mut after = id(query, "after")?.unwrap_or(last).min(last);
-        let _permit = WaitPermit::take(self.count, client)?;
-        while let Some(found) = self.following(after, deadline, client) {
-            if filter.matches(&found.summary, false) {
-                return Ok(json(&mail::listed(&found)));
-            }
-            after = found.id;
-        }
-        Ok(Response::empty(204))
+        let after = query.id("after").map_err(bad)?.unwrap_or(last).min(last);
+        may_wait(client)?;
+        let mut search = Search { store: self.store, filter, after, change: self.store.last_change() };
+        let found = client.wait(deadline, |until| search.more(1, until).pop());
+        Ok(found.map_or_else(|| Response::empty(204), |message| json(&mail::listed(&message))))
     }
 
     /// All messages behind `after` that match, once there are enough.
     pub fn wait(&self, query: &Query, client: &HttpConnection) -> Result<Response, Response> {
         let filter = Filter::of(query).map_err(bad)?;
-        let deadline = deadline(query, WAIT_TIMEOUT)?;
-        let count = number(query, "count", 1..=MAX_WAITED)?.unwrap_or(1);
-        let begin = id(query, "after")?.unwrap_or(0).min(self.store.last());
-        let mut matching = Vec::new();
-        let mut after = begin;
-        let permit = WaitPermit::take(self.count, client)?;
-        loop {
-            // With those that came together with the last that was needed.
-            let until = if matching.len() < count { deadline } else { Instant::now() };
-            let Some(found) = self.following(after, until, client).filter(|_| matching.len() <= MAX_WAITED) else {
-                break;
-            };
-            after = found.id;
-            if filter.matches(&found.summary, false) {
-                matching.push(found.id);
+        let deadline = Instant::now() + query.seconds("timeout", WAIT_TIMEOUT).map_err(bad)?;
+        let count = query.number("count", 1..=MAX_WAITED).map_err(bad)?.unwrap_or(1);
+        let begin = query.id("after").map_err(bad)?.unwrap_or(0).min(self.store.counts().last_id);
+        may_wait(client)?;
+        let mut search = Search { store: self.store, filter, after: begin, change: self.store.last_change() };
+        let mut matching: Vec<u64> = Vec::new();
+        let enough = client.wait(deadline, |until| {
+            let more = search.more(MAX_WAITED + 1 - matching.len(), until);
+            matching.extend(more.iter().map(|message| message.id));
+            if matching.len() >= count {
+                // Some may have been deleted meanwhile.
+                matching.retain(|id| self.store.get(*id).is_some());
             }
-        }
-        drop(permit);
-        match matching.len() < count {
-            true => self.nothing(&matching, count, begin, client),
-            false => self.whole(&matching, client),
+            (matching.len() >= count).then_some(())
+        });
+        match enough {
+            Some(()) => self.whole(&matching, client),
+            None => self.nothing(matching.len(), count, begin, client),
         }
     }
 
@@ -117,69 +101,43 @@ impl Waiting<'_> {
     }
 
     /// So that a failing test explains itself: not 408, which some clients repeat by themselves.
-    fn nothing(
-        &self,
-        matching: &[u64],
-        count: usize,
-        begin: u64,
-        client: &HttpConnection,
-    ) -> Result<Response, Response> {
-        let behind: Vec<_> = self.store.all().into_iter().take_while(|message| message.id > begin).collect();
+    fn nothing(&self, matched: usize, count: usize, begin: u64, client: &HttpConnection) -> Result<Response, Response> {
+        let newest = self.store.page(None, MAX_ARRIVED + 1, &|message| message.id > begin);
         let room = reserve(self.room, MAX_ARRIVED as u64 * MAX_SHORT, client)?;
-        let arrived: Vec<_> = behind.iter().take(MAX_ARRIVED).map(|message| mail::listed(message)).collect();
-        let (matched, came) = (matching.len(), behind.len());
-        let error = format!("{matched} of {count} messages matched in time, of {came} that arrived");
-        let text = json!({ "error": error, "arrived": arrived, "more": came > arrived.len() }).to_string();
+        let arrived: Vec<_> = newest.iter().take(MAX_ARRIVED).map(|message| mail::listed(message)).collect();
+        let has_more = newest.len() > arrived.len();
+        let came = if has_more { format!("more than {MAX_ARRIVED}") } else { arrived.len().to_string() };
+        let error = format!("{matched} of {count} messages matched in time; {came} arrived");
+        let text = json!({ "error": error, "arrived": arrived, "more": has_more }).to_string();
         let mut response = json_with(room, text.into_bytes());
         response.status = 404;
         Ok(response)
     }
-
-    /// The oldest message behind this one, if one comes in time and the client does not go.
-    fn following(
-        &self,
-        after: u64,
-        deadline: Instant,
-        client: &HttpConnection,
-    ) -> Option<Arc<super::store::StoredMessage>> {
-        loop {
-            if let Some(message) = self.store.next(after, deadline.min(Instant::now() + LOOK)) {
-                return Some(message);
-            }
-            if Instant::now() >= deadline || !client.is_open() {
-                return None;
-            }
-        }
-    }
 }
 
-fn deadline(query: &Query, usual: f64) -> Result<Instant, Response> {
-    let seconds = match query.value("timeout") {
-        None => usual,
-        Some(text) => {
-            let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=MAX_TIMEOUT).contains(seconds));
-            seconds.ok_or_else(|| bad(format!("timeout: expected a number of seconds, at most {MAX_TIMEOUT}")))?
-        }
-    };
-    Ok(Instant::now() + Duration::from_secs_f64(seconds))
+fn may_wait(client: &HttpConnection) -> Result<(), Response> {
+    if client.may_wait() { Ok(()) } else { Err(Response::error(503, "too many wait for messages")) }
 }
 
-/// One of the permits for those who wait.
-struct WaitPermit<'a>(&'a AtomicUsize);
-
-impl WaitPermit<'_> {
-    fn take<'a>(waiting: &'a AtomicUsize, client: &HttpConnection) -> Result<WaitPermit<'a>, Response> {
-        let permit = WaitPermit(waiting);
-        let is_free = waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING;
-        match is_free && client.may_wait() {
-            true => Ok(permit),
-            false => Err(Response::error(503, "too many wait for messages")),
-        }
-    }
+/// A search that goes on with what arrives, and looks at each message once.
+struct Search<'a> {
+    store: &'a MessageStore,
+    filter: Filter,
+    after: u64,
+    change: u64,
 }
 
-impl Drop for WaitPermit<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl Search<'_> {
+    /// Some of the next that match, the oldest first. Waits for a change if there are none, and gives what came with it the next
+    /// time.
+    fn more(&mut self, most: usize, until: Instant) -> Vec<Arc<StoredMessage>> {
+        let last = self.store.counts().last_id;
+        let found = self.store.behind(self.after, most, &|message| self.filter.matches(message));
+        let seen = if found.len() < most { last } else { 0 };
+        self.after = self.after.max(seen).max(found.last().map_or(0, |message| message.id));
+        if found.is_empty() {
+            self.change = self.store.wait_change(self.change, until);
+        }
+        found
     }
 }
