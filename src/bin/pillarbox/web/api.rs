@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::answers::{absent, bad, json};
 use super::changes::{self, Others};
 use super::guard::Guard;
+use super::release::{self, Release};
 use super::routes::{self, ROUTES};
 use super::rules::Rules;
 use super::store::{Counts, MessageStore, Room, WhenFull};
@@ -37,6 +38,7 @@ pub struct Api {
     pub server: ServerHandle,
     /// Who signed the server's certificate, if it was made at the start: PEM.
     pub authority: Option<String>,
+    pub release: Option<Release>,
 }
 
 impl Service for Api {
@@ -97,6 +99,11 @@ impl Api {
             (_, ["api", "messages", id, rest @ ..]) => {
                 let message = parse_digits(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
                 match rest {
+                    ["release"] => {
+                        let release = self.release.as_ref().ok_or_else(release::unavailable)?;
+                        let to = release::recipients(&request.body)?;
+                        Ok(json(&release.send(&message, to, &self.room, client)?.json()))
+                    }
                     ["source"] => Ok(messages::source(message)),
                     ["html"] => messages::frame(&message, &self.room, client),
                     ["attachments", index] => messages::attachment(&message, index, &self.room, client),

@@ -25,7 +25,9 @@ mod mail;
 mod markup;
 mod messages;
 mod openapi;
+mod pattern;
 mod query;
+mod release;
 mod routes;
 mod rules;
 mod store;
@@ -37,6 +39,8 @@ mod waiting;
 use api::Api;
 use guard::Guard;
 use intake::Intake;
+pub use pattern::Pattern;
+use release::Release;
 use rules::Rules;
 use store::MessageStore;
 pub use store::{Room, WhenFull};
@@ -54,6 +58,7 @@ pub struct Web {
     faults: Faults,
     authority: Option<String>,
     max_waiting: usize,
+    release: Option<Release>,
 }
 
 /// How many clients may wait for a message at the same time.
@@ -85,6 +90,7 @@ impl Web {
             faults: Faults::new(),
             authority: None,
             max_waiting: MAX_WAITING,
+            release: None,
         })
     }
 
@@ -105,6 +111,11 @@ impl Web {
     /// Lets no more than so many clients wait for a message. By default and at most [`MAX_WAITING`].
     pub fn waiting(self, max_waiting: usize) -> Web {
         Web { max_waiting, ..self }
+    }
+
+    /// Lets messages be sent on to a server, for recipients that one of the patterns allows.
+    pub fn release(self, server: &str, patterns: Vec<Pattern>) -> Web {
+        Web { release: Some(Release::new(server, patterns)), ..self }
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
@@ -134,6 +145,7 @@ impl Web {
             room: Arc::default(),
             server: server.handle(),
             authority: self.authority,
+            release: self.release,
         };
         accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)
