@@ -1,6 +1,7 @@
 //! What is answered to which request.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pillarbox::ServerHandle;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::answers::{absent, bad, json};
 use super::changes::{self, Others};
 use super::guard::Guard;
+use super::mailpit::{self, Mailpit};
 use super::release::{self, Release};
 use super::routes::{self, ROUTES};
 use super::rules::Rules;
@@ -39,6 +41,8 @@ pub struct Api {
     /// Who signed the server's certificate, if it was made at the start: PEM.
     pub authority: Option<String>,
     pub release: Option<Release>,
+    /// When it was started.
+    pub begun: Instant,
 }
 
 impl Service for Api {
@@ -70,6 +74,11 @@ impl Api {
         if metrics::is_known(&request.path) {
             let is_read = matches!(&*request.method, "GET" | "HEAD");
             return if is_read { Ok(metrics::page(request, &self.server)) } else { Err(routes::not_allowed(&["GET"])) };
+        }
+        if mailpit::has(&request.path) {
+            let release = self.release.as_ref();
+            let Api { store, room, rules, server, begun, .. } = self;
+            return Mailpit { store, room, rules, release, server, begun: *begun }.answer(request, client);
         }
         let query = &routes::check(ROUTES, request)?;
         let path: Vec<&str> = request.path[1..].split('/').collect();
