@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "cli", unix))]
 
+mod mailpit;
 #[path = "../support/mod.rs"]
 mod support;
 mod web_inbox;
