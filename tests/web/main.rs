@@ -10,3 +10,4 @@ mod web_inbox_api;
 mod web_inbox_browser;
 mod web_inbox_guards;
 mod web_inbox_hostile;
+mod web_inbox_openapi;
