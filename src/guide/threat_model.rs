@@ -205,8 +205,8 @@
 //!   `--inbox-dir` the octets are those of the files, and what is known of the messages takes at most 256 MiB of memory.
 //!   A message that is gone counts until the last visitor has read it. Visitors may keep as many octets of such
 //!   messages as the inbox holds, at least 64 MiB; beyond that those who have read for longest are cut off, and with
-//!   twice as many mail is refused until they have noticed. Messages on their way and large answers come on top: at
-//!   most 64 MiB and 256 MiB.
+//!   twice as many mail is refused until they have noticed. Messages on their way and answers come on top: at most
+//!   64 MiB and 320 MiB.
 //! - **Push mail out.** Whoever may send mail can fill the inbox, so that older messages go. The page and `/api/changes`
 //!   tell how many went.
 //!
