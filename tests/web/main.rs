@@ -11,3 +11,6 @@ mod web_inbox_browser;
 mod web_inbox_guards;
 mod web_inbox_hostile;
 mod web_inbox_openapi;
+mod web_inbox_release;
+mod web_inbox_store;
+mod web_inbox_waiting;
