@@ -1,13 +1,10 @@
 //! Clients made for Mailpit: the npm package mailpit-api, run by node.
-//!
-//! It is looked for in the folder that `PILLARBOX_MAILPIT` names; then in `target/mailpit`, where .ci/run installs it.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::web::{Answer, Inbox, deliver};
-use crate::support::{missing, program, run};
+use crate::support::{run, runners};
 use serde_json::{Value, json};
 
 const FILES: &str = "From: =?utf-8?q?J=C3=BCrgen?= <j@example.org>\r\nTo: ann@example.org\r\nSubject: Files\r\n\
@@ -17,20 +14,9 @@ const FILES: &str = "From: =?utf-8?q?J=C3=BCrgen?= <j@example.org>\r\nTo: ann@ex
     <p>See <img src=\"cid:dot@example.org\">\r\n\r\n--b\r\nContent-Type: image/png\r\nContent-ID: <dot@example.org>\r\n\r\nimage\r\n\
     --b\r\nContent-Type: text/plain; name=a.txt\r\nContent-Disposition: attachment\r\n\r\nhello\r\n--b--\r\n";
 
-/// Where the package is, if it is installed.
-fn modules() -> Option<PathBuf> {
-    let folder = env::var_os("PILLARBOX_MAILPIT").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/mailpit"));
-    if !folder.join("node_modules/mailpit-api").exists() {
-        missing("the npm package mailpit-api is not installed");
-        return None;
-    }
-    Some(folder)
-}
-
 #[test]
 fn its_client_from_npm_works_unchanged() {
-    let (Some(node), Some(modules)) = (program("node"), modules()) else { return };
+    let Some((node, modules)) = runners::node("mailpit") else { return };
     let next = Inbox::start();
     let to = next.server.endpoint.clone();
     let inbox = Inbox::start_with(&["--release-to", &to, "--release-pattern", "*@example.org"]);

@@ -3,6 +3,7 @@
 #![cfg(all(feature = "cli", unix))]
 
 mod mailpit;
+mod runners;
 #[path = "../support/mod.rs"]
 mod support;
 mod web_inbox;

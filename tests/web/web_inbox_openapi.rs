@@ -1,17 +1,13 @@
 //! `/api/openapi.json` is true: every path, method, parameter and status in it is tried, each answer is valid by its schema, and the
 //! server has nothing besides.
 //!
-//! Schemas are checked by Python's openapi-spec-validator, in the environment that `PILLARBOX_OPENAPI` names; then in
-//! `target/openapi`, where .ci/run installs it.
+//! Schemas are checked by Python's openapi-spec-validator.
 
 use std::collections::BTreeSet;
-use std::env;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::missing;
-use crate::support::run;
 use crate::support::web::{Answer, Inbox, deliver};
+use crate::support::{run, runners};
 use serde_json::{Value, json};
 
 const SCRIPT: &str = "
@@ -27,17 +23,6 @@ for check in asked['checks']:
     assert not problems, (check['what'], problems)
 print(len(asked['checks']), 'are valid')
 ";
-
-fn python() -> Option<PathBuf> {
-    let folder = env::var_os("PILLARBOX_OPENAPI").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/openapi"));
-    let python = folder.join("bin/python3");
-    if !python.exists() {
-        missing("the Python package openapi-spec-validator is not installed");
-        return None;
-    }
-    Some(python)
-}
 
 const HTML: &str = "From: Ann <a@example.org>\r\nTo: b@example.org, c@example.org\r\nSubject: one\r\nMessage-ID: <1@example.org>\r\n\
     Date: Fri, 27 Nov 2026 04:00:00 +0100\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n\
@@ -123,7 +108,7 @@ fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
 
 #[test]
 fn the_description_is_true() {
-    let Some(python) = python() else { return };
+    let Some(python) = runners::python() else { return };
     let next = Inbox::start();
     let to = next.server.endpoint.clone();
     let folder = tempfile::tempdir().expect("a folder");
