@@ -11,7 +11,7 @@ use serde_json::json;
 use super::guard::Guard;
 use super::rules::Rules;
 use super::store::{MessageStore, StoredMessage};
-use super::{download, html, mail, query};
+use super::{assets, content, download, mail, query};
 use crate::digits::parse_digits;
 use crate::http::accept_loop::Service;
 use crate::http::connection::{Body, HttpConnection, Request, Response};
@@ -34,10 +34,6 @@ const MAX_WORDS: usize = 16;
 /// In octets, what a list takes first, and what one message in it takes while it is written: recipients, subject and sender
 /// are cut, and each of their octets may become six.
 const LISTED: u64 = 256 * 1024;
-
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// For what is no page: whatever a browser takes it for, it can do nothing.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
@@ -76,12 +72,13 @@ impl Api {
     fn route(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
         let path: Vec<&str> = request.path[1..].split('/').collect();
         let allowed = match path[..] {
-            [""] | ["app.js" | "faults.js" | "message.js" | "page.js" | "app.css" | "icon.svg"] => "GET, HEAD",
+            [file] if assets::is_known(file) => "GET, HEAD",
             _ if metrics::is_known(&request.path) => "GET, HEAD",
             ["ca.pem"] => "GET, HEAD",
             ["api", "server" | "next"] => "GET, HEAD",
             ["api", "messages"] | ["api", "messages", _] => "GET, HEAD, DELETE",
-            ["api", "messages", _, "source" | "html"] | ["api", "messages", _, "attachments", _] => "GET, HEAD",
+            ["away"] | ["api", "messages", _, "source" | "html"] | ["api", "messages", _, "attachments", _] => "GET, HEAD",
+            ["api", "messages", _, "attachments", _, "html" | "message"] => "GET, HEAD",
             ["api", "faults"] => "GET, HEAD, PUT, DELETE",
             _ => return Err(absent("page")),
         };
@@ -117,8 +114,10 @@ impl Api {
                 let message = parse_digits(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
                 match rest {
                     ["source"] => Ok(source(message)),
-                    ["html"] => self.html(&message, client),
-                    ["attachments", index] => self.attachment(&message, index, client),
+                    ["html"] => content::html(self, &message, None, request, client),
+                    ["attachments", name] => content::attachment(self, &message, name, client),
+                    ["attachments", name, "html"] => content::html(self, &message, Some(name), request, client),
+                    ["attachments", name, _] => content::nested(self, &message, name, client),
                     _ => self.message(&message, client),
                 }
             }
@@ -130,7 +129,8 @@ impl Api {
                 }
                 None => Err(absent("certificate that was made by --self-signed")),
             },
-            (_, [file]) => Ok(page(file)),
+            (_, ["away"]) => content::away(request),
+            (_, [file]) => assets::file(file).ok_or_else(|| absent("page")),
             _ => Err(absent("page")),
         }
     }
@@ -160,25 +160,6 @@ impl Api {
         let room = self.reserve(3 * message.envelope.content().len() + mail::MAX_COMPLETE, client)?;
         let complete = mail::complete(message).map_err(unreadable)?;
         Ok(json_with(room, complete.to_string().into_bytes()))
-    }
-
-    fn html(&self, message: &StoredMessage, client: &HttpConnection) -> Result<Response, Response> {
-        let mut room = self.reserve(2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
-        let frame = html::frame(&message.envelope).map_err(unreadable)?.ok_or_else(|| absent("body in HTML"))?;
-        room.shrink(frame.len() as u64);
-        let response = Response::new(200, "text/html; charset=utf-8", Body::Octets(frame.into_bytes(), Some(room)));
-        Ok(response.with("Content-Security-Policy", html::POLICY))
-    }
-
-    fn attachment(&self, message: &StoredMessage, index: &str, client: &HttpConnection) -> Result<Response, Response> {
-        let index: usize = parse_digits(index).ok_or_else(|| absent("attachment"))?;
-        let mut room = self.reserve(2 * message.envelope.content().len(), client)?;
-        let mail = mail::without_bodies(&message.envelope).map_err(unreadable)?;
-        let part = mail.attachments().get(index).ok_or_else(|| absent("attachment"))?;
-        let octets = part.bytes().map_err(unreadable)?;
-        room.shrink(octets.len() as u64);
-        let response = Response::new(200, download::harmless(part.content_type()), Body::Octets(octets, Some(room)));
-        Ok(response.with("Content-Disposition", download::disposition(&download::name(part, index))))
     }
 
     fn next(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
@@ -213,7 +194,7 @@ impl Api {
     }
 
     /// Reserves memory for an answer. A request that has to wait for it counts as one of those that wait.
-    fn reserve(&self, octets: u64, client: &HttpConnection) -> Result<Reserved, Response> {
+    pub fn reserve(&self, octets: u64, client: &HttpConnection) -> Result<Reserved, Response> {
         if let Some(reserved) = self.room.try_reserve(octets) {
             return Ok(reserved);
         }
@@ -240,19 +221,6 @@ impl Drop for WaitPermit<'_> {
     }
 }
 
-fn page(file: &str) -> Response {
-    let (kind, text) = match file {
-        "app.js" => ("text/javascript; charset=utf-8", include_str!("page/app.js")),
-        "faults.js" => ("text/javascript; charset=utf-8", include_str!("page/faults.js")),
-        "message.js" => ("text/javascript; charset=utf-8", include_str!("page/message.js")),
-        "page.js" => ("text/javascript; charset=utf-8", include_str!("page/page.js")),
-        "app.css" => ("text/css; charset=utf-8", include_str!("page/app.css")),
-        "icon.svg" => ("image/svg+xml", include_str!("page/icon.svg")),
-        _ => ("text/html; charset=utf-8", include_str!("page/index.html")),
-    };
-    Response::new(200, kind, Body::Fixed(text)).with("Content-Security-Policy", PAGE_POLICY)
-}
-
 fn source(message: Arc<StoredMessage>) -> Response {
     let name = format!("message-{}.eml", message.id);
     Response::new(200, "message/rfc822", Body::Stored(message))
@@ -263,16 +231,16 @@ fn busy() -> Response {
     Response::error(503, "too many large answers at once")
 }
 
-fn json_with(mut room: Reserved, text: Vec<u8>) -> Response {
+pub fn json_with(mut room: Reserved, text: Vec<u8>) -> Response {
     room.shrink(text.capacity() as u64);
     Response::new(200, "application/json", Body::Octets(text, Some(room)))
 }
 
-fn absent(what: &str) -> Response {
+pub fn absent(what: &str) -> Response {
     Response::error(404, format!("there is no such {what}"))
 }
 
-fn unreadable(e: impl std::error::Error) -> Response {
+pub fn unreadable(e: impl std::error::Error) -> Response {
     let cause = e.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     Response::error(500, format!("{e}{cause}"))
 }

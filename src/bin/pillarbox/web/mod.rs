@@ -8,11 +8,16 @@ use pillarbox::testing::Faults;
 use pillarbox::{Builder, Envelope, Handler, Server};
 
 mod api;
+mod assets;
+mod away;
+mod content;
 mod download;
 mod guard;
 mod html;
 mod mail;
 mod markup;
+mod nested;
+mod picture;
 mod query;
 mod rules;
 mod store;

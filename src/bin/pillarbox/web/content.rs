@@ -1,0 +1,79 @@
+//! What a message says, as a browser is to see it: its HTML, its attachments, and messages within it.
+
+use pillarbox::mime::{Message, MimeError};
+
+use super::api::{Api, absent, json_with, unreadable};
+use super::html::{self, View};
+use super::store::StoredMessage;
+use super::{away, download, mail, nested, query};
+use crate::http::connection::{Body, HttpConnection, Request, Response};
+
+/// The HTML of a message, or of one that is attached to it.
+pub fn html(
+    api: &Api,
+    message: &StoredMessage,
+    attached: Option<&str>,
+    request: &Request,
+    client: &HttpConnection,
+) -> Result<Response, Response> {
+    let view = View {
+        with_images: query::value(&request.query, "images").as_deref() == Some("load"),
+        is_framed: query::value(&request.query, "frame").as_deref() == Some("page"),
+    };
+    let mut room = api.reserve(2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
+    let mail = message.envelope.parsed_within(&html::limits()).map_err(unreadable)?;
+    let frame = match attached {
+        None => html::frame(&mail),
+        Some(name) => html::frame(&within(&mail, name)?),
+    };
+    let frame = frame.map_err(unreadable)?.ok_or_else(|| absent("body in HTML"))?;
+    room.shrink(frame.len() as u64);
+    let response = Response::new(200, "text/html; charset=utf-8", Body::Octets(frame.into_bytes(), Some(room)));
+    Ok(response.with("Content-Security-Policy", view.policy()))
+}
+
+/// What a message that is attached says.
+pub fn nested(
+    api: &Api,
+    message: &StoredMessage,
+    name: &str,
+    client: &HttpConnection,
+) -> Result<Response, Response> {
+    let room = api.reserve(3 * message.envelope.content().len() + mail::MAX_COMPLETE, client)?;
+    let mail = message.envelope.parsed_within(&nested::limits()).map_err(unreadable)?;
+    let told = nested::told(&within(&mail, name)?).map_err(unreadable)?;
+    Ok(json_with(room, told.to_string().into_bytes()))
+}
+
+/// An attachment, to be stored.
+pub fn attachment(
+    api: &Api,
+    message: &StoredMessage,
+    name: &str,
+    client: &HttpConnection,
+) -> Result<Response, Response> {
+    let mut room = api.reserve(2 * message.envelope.content().len(), client)?;
+    let mail = mail::without_bodies(&message.envelope).map_err(unreadable)?;
+    let part = nested::attachment(&mail, name).map_err(unreadable)?.ok_or_else(|| absent("attachment"))?;
+    let octets = part.bytes().map_err(unreadable)?;
+    room.shrink(octets.len() as u64);
+    let response = Response::new(200, &download::harmless(&part), Body::Octets(octets, Some(room)));
+    Ok(response.with("Content-Disposition", download::disposition(&download::name(&part, name))))
+}
+
+/// The page on the way to where a link leads.
+pub fn away(request: &Request) -> Result<Response, Response> {
+    let address = query::value(&request.query, "to").unwrap_or_default();
+    let page = away::page(&address).ok_or_else(|| Response::error(400, "to: expected the address of a web page"))?;
+    let response = Response::new(200, "text/html; charset=utf-8", Body::Octets(page.into_bytes(), None));
+    Ok(response.with("Content-Security-Policy", away::POLICY))
+}
+
+fn within(mail: &Message, name: &str) -> Result<Message, Response> {
+    let part = nested::attachment(mail, name).map_err(unreadable)?.ok_or_else(|| absent("attachment"))?;
+    match part.message() {
+        Ok(Some(message)) => Ok(message),
+        Ok(None) | Err(MimeError::TooDeep) => Err(absent("message in this one")),
+        Err(e) => Err(unreadable(e)),
+    }
+}
