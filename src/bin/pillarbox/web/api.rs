@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use pillarbox::ServerHandle;
 use serde_json::json;
 
+use super::connections::{self, Connections};
 use super::guard::Guard;
 use super::rules::Rules;
 use super::store::{MessageStore, StoredMessage};
@@ -47,6 +48,7 @@ pub struct Api {
     pub room: Arc<MemoryReservation>,
     pub waiting: AtomicUsize,
     pub server: ServerHandle,
+    pub connections: Arc<Connections>,
     /// Who signed the server's certificate, if it was made at the start: PEM.
     pub authority: Option<String>,
 }
@@ -75,7 +77,7 @@ impl Api {
             [file] if assets::is_known(file) => "GET, HEAD",
             _ if metrics::is_known(&request.path) => "GET, HEAD",
             ["ca.pem"] => "GET, HEAD",
-            ["api", "server" | "next"] => "GET, HEAD",
+            ["api", "server" | "next" | "connections"] | ["api", "connections", _] => "GET, HEAD",
             ["api", "messages"] | ["api", "messages", _] => "GET, HEAD, DELETE",
             ["away"] | ["api", "messages", _, "source" | "html"] | ["api", "messages", _, "attachments", _] => "GET, HEAD",
             ["api", "messages", _, "attachments", _, "html" | "message"] => "GET, HEAD",
@@ -107,6 +109,8 @@ impl Api {
                 let about = json!({ "smtp": self.endpoints, "version": env!("CARGO_PKG_VERSION"), "refused": refused });
                 Ok(Response::json(&about, None))
             }
+            (_, ["api", "connections"]) => connections::list(self, request),
+            (_, ["api", "connections", id]) => connections::one(self, id),
             (_, ["api", "faults"]) => Ok(Response::json(self.rules.lock().show(), None)),
             (_, ["api", "next"]) => self.next(request, client),
             (_, ["api", "messages"]) => self.list(request, client),

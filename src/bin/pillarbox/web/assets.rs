@@ -11,14 +11,30 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
 /// By name, with type and content. The one without a name is the page.
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 23] = [
     ("", HTML, include_str!("page/index.html")),
     ("app.css", STYLE, include_str!("page/app.css")),
     ("app.js", SCRIPT, include_str!("page/app.js")),
+    ("attachments.js", SCRIPT, include_str!("page/attachments.js")),
+    ("body.js", SCRIPT, include_str!("page/body.js")),
+    ("calendar.js", SCRIPT, include_str!("page/calendar.js")),
+    ("connections.css", STYLE, include_str!("page/connections.css")),
+    ("connections.js", SCRIPT, include_str!("page/connections.js")),
+    ("deletion.js", SCRIPT, include_str!("page/deletion.js")),
+    ("dialogs.js", SCRIPT, include_str!("page/dialogs.js")),
+    ("empty.js", SCRIPT, include_str!("page/empty.js")),
     ("faults.js", SCRIPT, include_str!("page/faults.js")),
+    ("follow.js", SCRIPT, include_str!("page/follow.js")),
     ("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+    ("inbox.js", SCRIPT, include_str!("page/inbox.js")),
+    ("list.css", STYLE, include_str!("page/list.css")),
+    ("message.css", STYLE, include_str!("page/message.css")),
     ("message.js", SCRIPT, include_str!("page/message.js")),
     ("page.js", SCRIPT, include_str!("page/page.js")),
+    ("remote.js", SCRIPT, include_str!("page/remote.js")),
+    ("scheme.js", SCRIPT, include_str!("page/scheme.js")),
+    ("selection.js", SCRIPT, include_str!("page/selection.js")),
+    ("text.js", SCRIPT, include_str!("page/text.js")),
 ];
 
 pub fn is_known(name: &str) -> bool {

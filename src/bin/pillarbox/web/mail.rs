@@ -109,7 +109,7 @@ fn parts(mail: &Message, levels: usize, room: &mut usize) -> Value {
     Value::Array(all)
 }
 
-fn said(entry: &Entry) -> Value {
+pub fn said(entry: &Entry) -> Value {
     let octets = entry.octets.strip_suffix(b"\r\n").unwrap_or(&entry.octets);
     let lines = octets.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut lines: Vec<_> = lines.map(|line| Escaped::new(line).to_string()).collect();
@@ -128,7 +128,7 @@ fn said(entry: &Entry) -> Value {
 }
 
 /// RFC 3339, in UTC, with milliseconds.
-fn timestamp(time: SystemTime) -> String {
+pub fn timestamp(time: SystemTime) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let millis = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
     // As in `Sun, 06 Nov 1994 08:49:37 GMT`, each part of which has a fixed length.

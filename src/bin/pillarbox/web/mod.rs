@@ -10,6 +10,7 @@ use pillarbox::{Builder, Envelope, Handler, Server};
 mod api;
 mod assets;
 mod away;
+mod connections;
 mod content;
 mod download;
 mod guard;
@@ -24,6 +25,7 @@ mod store;
 mod summary;
 
 use api::Api;
+use connections::Connections;
 use guard::Guard;
 use rules::Rules;
 use store::MessageStore;
@@ -39,6 +41,7 @@ pub struct Web {
     names: Vec<String>,
     store: Arc<MessageStore>,
     faults: Faults,
+    connections: Arc<Connections>,
     authority: Option<String>,
 }
 
@@ -59,7 +62,7 @@ impl Web {
         }
         let listener = TcpListener::bind(&addresses[..]).map_err(Refused::Bind)?;
         let address = listener.local_addr().map_err(Refused::Bind)?;
-        Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new(), authority: None })
+        Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new(), connections: Arc::default(), authority: None })
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
@@ -70,7 +73,7 @@ impl Web {
     /// What the server of the messages needs beside its other settings.
     pub fn prepare(&self, builder: Builder) -> Builder {
         // The budgets are for messages on their way: those in the inbox count there.
-        builder.transcripts(true).faults(self.faults.clone())
+        builder.transcripts(true).faults(self.faults.clone()).observer(self.connections.clone())
     }
 
     /// Takes every message for which there is room.
@@ -89,6 +92,7 @@ impl Web {
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
             waiting: 0.into(),
+            connections: self.connections,
             server: server.handle(),
             authority: self.authority,
         };
