@@ -97,7 +97,7 @@ impl Api {
                 Ok(Response::empty(204))
             }
             ("DELETE", ["api", "messages"]) => {
-                self.store.clear();
+                self.store.delete_where(&|_| true);
                 Ok(Response::empty(204))
             }
             ("DELETE", ["api", "messages", id]) => match parse_digits(id).is_some_and(|id| self.store.delete(id)) {
@@ -105,7 +105,7 @@ impl Api {
                 false => Err(absent("message")),
             },
             (_, ["api", "server"]) => {
-                let refused = self.store.refused();
+                let refused = self.store.counts().refused;
                 let about = json!({ "smtp": self.endpoints, "version": env!("CARGO_PKG_VERSION"), "refused": refused });
                 Ok(Response::json(&about, None))
             }
@@ -147,7 +147,7 @@ impl Api {
         }
         let mut room = self.reserve(LISTED, client)?;
         let mut text = b"[".to_vec();
-        for message in self.store.all().iter().filter(|message| message.summary.has(&words)) {
+        for message in self.store.page(None, usize::MAX, &|message| message.summary.has(&words)).iter() {
             if text.len() > 1 {
                 text.push(b',');
             }
@@ -174,7 +174,8 @@ impl Api {
                 seconds.ok_or_else(|| Response::error(400, "timeout: expected a number of seconds"))?
             }
         };
-        let last = self.store.last();
+        let mut change = self.store.last_change();
+        let last = self.store.counts().last_id;
         let after = match query::value(&request.query, "after") {
             None => last,
             // A greater one was given by a server that was here before.
@@ -188,12 +189,13 @@ impl Api {
             return Err(Response::error(503, "too many wait for the next message"));
         }
         loop {
-            if let Some(message) = self.store.next(after, deadline.min(Instant::now() + LOOK)) {
-                return Ok(Response::json(&mail::listed(&message), None));
+            if let Some(message) = self.store.behind(after, 1, &|_| true).first() {
+                return Ok(Response::json(&mail::listed(message), None));
             }
             if Instant::now() >= deadline || !client.is_open() {
                 return Ok(Response::empty(204));
             }
+            change = self.store.wait_change(change, deadline.min(Instant::now() + LOOK));
         }
     }
 

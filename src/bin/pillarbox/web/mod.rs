@@ -29,6 +29,7 @@ use connections::Connections;
 use guard::Guard;
 use rules::Rules;
 use store::MessageStore;
+pub use store::{Room, WhenFull};
 
 use crate::http;
 use crate::http::accept_loop;
@@ -63,6 +64,11 @@ impl Web {
         let listener = TcpListener::bind(&addresses[..]).map_err(Refused::Bind)?;
         let address = listener.local_addr().map_err(Refused::Bind)?;
         Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new(), connections: Arc::default(), authority: None })
+    }
+
+    /// Keeps as many messages as there is room for.
+    pub fn keep(self, room: Room) -> Web {
+        Web { store: Arc::new(MessageStore::new(room)), ..self }
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.

@@ -2,6 +2,7 @@
 
 use pillarbox::Envelope;
 use pillarbox::mime::{Limits, html_to_text};
+use serde::{Deserialize, Serialize};
 
 /// How many parts are told about, those of messages within the message among them.
 pub const MAX_PARTS: usize = 2000;
@@ -13,6 +14,7 @@ const MAX_SEARCHED: usize = 64 * 1024;
 const MAX_LINE: usize = 1000;
 
 /// What a list shows of a message, and what a search looks at.
+#[derive(Serialize, Deserialize)]
 pub struct Summary {
     pub subject: String,
     pub from: String,
