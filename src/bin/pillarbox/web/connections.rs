@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::api::{Api, absent};
 use super::mail::{said, timestamp};
 use super::query;
+use super::store::StoredMessage;
 use crate::digits::parse_digits;
 use crate::http::connection::{Request, Response};
 
@@ -356,14 +357,13 @@ fn open(api: &Api) -> HashMap<u64, Transcript> {
 
 /// The messages that came on these connections and are still there, the newest first.
 fn messages(api: &Api, connections: &BTreeSet<u64>) -> HashMap<u64, Vec<u64>> {
+    let connection_of = |message: &StoredMessage| message.envelope.transcript().map(Transcript::connection_id);
+    let is_of_one = |message: &StoredMessage| connection_of(message).is_some_and(|id| connections.contains(&id));
     let mut found: HashMap<u64, Vec<u64>> = HashMap::new();
-    for message in api.store.all() {
-        let connection = message.envelope.transcript().map(Transcript::connection_id);
-        if let Some(connection) = connection.filter(|connection| connections.contains(connection)) {
-            let ids = found.entry(connection).or_default();
-            if ids.len() < MAX_MESSAGES {
-                ids.push(message.id);
-            }
+    for message in api.store.page(None, usize::MAX, &is_of_one) {
+        let ids = found.entry(connection_of(&message).unwrap_or_default()).or_default();
+        if ids.len() < MAX_MESSAGES {
+            ids.push(message.id);
         }
     }
     found

@@ -61,10 +61,6 @@ function apply(change) {
     apply.faults = change.faults;
     read('/api/faults').then((rules) => faults.count(rules), () => { /* The next change tells. */ });
   }
-  if (apply.connections !== change.connections) {
-    apply.connections = change.connections;
-    connections.refresh();
-  }
 }
 
 // ---- Choosing and opening a message

@@ -1,10 +1,10 @@
 // The connections of the server, also those that brought no message: what was asked, what was refused, which faults came in.
 
 import { conversation } from './message.js';
-import { $, button, complain, counted, line, make, read, time } from './page.js';
+import { $, button, complain, counted, line, make, pause, read, time } from './page.js';
 
-/** Between two looks, in milliseconds, while there is something new. */
-const BREATH = 500;
+/** Between two looks, in milliseconds. */
+const LOOK = 1500;
 
 const KINDS = { login: 'Login', refused: 'Refused', fault: 'Fault', lost: 'Lost', handshake: 'TLS handshake', client: 'Client' };
 
@@ -12,6 +12,8 @@ let opened = null;
 let next = null;
 /** Those that are shown, the newest first. */
 let all = [];
+/** A number that is another one once something has changed. */
+let change = null;
 /** What leads to a message. */
 let follow = () => {};
 
@@ -40,6 +42,8 @@ function show() {
 async function load() {
   try {
     const answer = await read('/api/connections');
+    if (answer.change === change) return;
+    change = answer.change;
     const oldest = answer.connections.at(-1);
     const older = oldest && all.length > answer.connections.length ? all.filter(({ id }) => Number(id) < Number(oldest.id)) : [];
     if (older.length === 0) next = answer.next;
@@ -100,16 +104,21 @@ function back() {
   opened = null;
 }
 
-/** Something has happened on a connection. */
-export function refresh() {
-  if (!isShown() || refresh.due) return;
-  refresh.due = setTimeout(async () => {
-    await load();
-    const shown = all.find(({ id }) => id === opened);
-    if (shown && (shown.ended === null || refresh.wasOpen === opened)) await open(opened);
-    refresh.wasOpen = shown?.ended === null ? opened : null;
-    refresh.due = null;
-  }, BREATH);
+/** Looks again and again, while it is seen. */
+async function watch() {
+  if (watch.isOn) return;
+  watch.isOn = true;
+  while (isShown()) {
+    if (!document.hidden) {
+      const before = change;
+      await load();
+      const shown = all.find(({ id }) => id === opened);
+      if (shown && before !== change && (shown.ended === null || watch.open === opened)) await open(opened);
+      watch.open = shown?.ended === null ? opened : null;
+    }
+    await pause(LOOK);
+  }
+  watch.isOn = false;
 }
 
 export async function enter() {
@@ -118,7 +127,8 @@ export async function enter() {
   $('open-connections').setAttribute('aria-pressed', 'true');
   document.body.classList.add('has-connections');
   document.body.classList.remove('is-reading');
-  await load();
+  change = null;
+  await watch();
 }
 
 export function exit() {
