@@ -36,7 +36,7 @@ mod web;
 use accounts::Accounts;
 use causes::explain;
 use certificate::Certificate;
-use descriptors::possible_connections;
+use descriptors::{possible_connections, possible_waiting};
 use listeners::Listeners;
 use logins::Logins;
 use options::{Arguments, Class, usage};
@@ -100,7 +100,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         // There is one: else that was an error of usage.
         Class::Inbox => {
             let Some(web) = web else { return Ok(()) };
-            return show(web.keep(arguments.inbox.room()), builder, listeners, renewable, metrics);
+            return show(keep(web, &arguments)?, builder, listeners, renewable, metrics);
         }
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
@@ -157,6 +157,17 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
     }
 }
 
+/// Gives the web inbox its messages.
+fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
+    let room = arguments.inbox.room();
+    let web = web.waiting(possible_waiting(arguments.limits.max_connections));
+    #[cfg(unix)]
+    if let Some(folder) = &arguments.inbox.inbox_dir {
+        return web.keep_in(folder, room).map_err(|e| format!("cannot keep messages in {}: {e}", folder.display()));
+    }
+    Ok(web.keep(room))
+}
+
 /// Binds where those who watch the server ask.
 fn bind_http(place: &str) -> Result<TcpListener, String> {
     http::bind(place).map_err(|source| explain(&Error::Bind { address: place.to_owned(), source }))
@@ -187,6 +198,14 @@ fn descriptors_of_programs(arguments: &Arguments) -> u64 {
 #[cfg(not(unix))]
 fn descriptors_of_programs(_: &Arguments) -> u64 {
     0
+}
+
+/// How many descriptors are for other things than connections.
+fn other_descriptors(arguments: &Arguments) -> u64 {
+    match arguments.class {
+        Class::Inbox => (http::clients::MAX_CLIENTS + possible_waiting(arguments.limits.max_connections)) as u64,
+        _ => descriptors_of_programs(arguments),
+    }
 }
 
 /// The programs of the class Pipe, for whoever ends the process.
@@ -239,7 +258,7 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         .require_tls(arguments.tls.require_tls)
         .require_auth(arguments.logins.require_auth)
         .max_recipients(arguments.limits.max_recipients)
-        .max_connections(possible_connections(arguments.limits.max_connections, descriptors_of_programs(arguments)))
+        .max_connections(possible_connections(arguments.limits.max_connections, other_descriptors(arguments)))
         .max_connections_per_address(arguments.limits.max_per_address)
         .xclient(arguments.xclient.iter().copied())
         .xforward(arguments.xforward.iter().copied());

@@ -1,33 +1,27 @@
 //! What is answered to which request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pillarbox::ServerHandle;
 use serde_json::json;
 
+use super::changes::Others;
 use super::connections::{self, Connections};
 use super::guard::Guard;
 use super::rules::Rules;
 use super::store::{MessageStore, StoredMessage};
-use super::{assets, content, download, mail, query};
+use super::{assets, changes, content, download, mail, query};
 use crate::digits::parse_digits;
 use crate::http::accept_loop::Service;
 use crate::http::connection::{Body, HttpConnection, Request, Response};
 use crate::http::memory::{MemoryReservation, Reserved};
 use crate::metrics;
 
-/// How many requests may wait for the next message.
-const MAX_WAITING: usize = 64;
-
 /// How long they wait, by default and at most.
 const WAIT: f64 = 30.0;
 const MAX_WAIT: f64 = 300.0;
-
-/// How often it is looked whether who waits is still there.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// How many words a search may have.
 const MAX_WORDS: usize = 16;
@@ -46,7 +40,6 @@ pub struct Api {
     /// Where mail is taken.
     pub endpoints: Vec<String>,
     pub room: Arc<MemoryReservation>,
-    pub waiting: AtomicUsize,
     pub server: ServerHandle,
     pub connections: Arc<Connections>,
     /// Who signed the server's certificate, if it was made at the start: PEM.
@@ -77,7 +70,8 @@ impl Api {
             [file] if assets::is_known(file) => "GET, HEAD",
             _ if metrics::is_known(&request.path) => "GET, HEAD",
             ["ca.pem"] => "GET, HEAD",
-            ["api", "server" | "next" | "connections"] | ["api", "connections", _] => "GET, HEAD",
+            ["api", "server" | "next" | "changes" | "connections"] | ["api", "connections", _] => "GET, HEAD",
+            ["api", "messages", _, "read"] => "PUT, DELETE",
             ["api", "messages"] | ["api", "messages", _] => "GET, HEAD, DELETE",
             ["away"] | ["api", "messages", _, "source" | "html"] | ["api", "messages", _, "attachments", _] => "GET, HEAD",
             ["api", "messages", _, "attachments", _, "html" | "message"] => "GET, HEAD",
@@ -88,6 +82,12 @@ impl Api {
             return Err(Response::error(405, format!("the methods are {allowed}")).with("Allow", allowed));
         }
         match (request.method.as_str(), &path[..]) {
+            (method, ["api", "messages", id, "read"]) => {
+                match parse_digits(id).is_some_and(|id| self.store.set_read(id, method == "PUT")) {
+                    true => Ok(Response::empty(204)),
+                    false => Err(absent("message")),
+                }
+            }
             ("PUT", _) => {
                 self.rules.lock().replace(&request.body).map_err(|problem| Response::error(400, problem))?;
                 Ok(Response::empty(204))
@@ -113,6 +113,7 @@ impl Api {
             (_, ["api", "connections", id]) => connections::one(self, id),
             (_, ["api", "faults"]) => Ok(Response::json(self.rules.lock().show(), None)),
             (_, ["api", "next"]) => self.next(request, client),
+            (_, ["api", "changes"]) => changes::answer(&self.store, &|| self.others(), request, client),
             (_, ["api", "messages"]) => self.list(request, client),
             (_, ["api", "messages", id, rest @ ..]) => {
                 let message = parse_digits(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
@@ -184,19 +185,21 @@ impl Api {
             }
         };
         let deadline = Instant::now() + Duration::from_secs_f64(wait.min(MAX_WAIT));
-        let _place = WaitPermit::take(&self.waiting)?;
         if !client.may_wait() {
             return Err(Response::error(503, "too many wait for the next message"));
         }
-        loop {
-            if let Some(message) = self.store.behind(after, 1, &|_| true).first() {
-                return Ok(Response::json(&mail::listed(message), None));
+        let found = client.wait(deadline, |until| {
+            let found = self.store.behind(after, 1, &|_| true).pop();
+            if found.is_none() {
+                change = self.store.wait_change(change, until);
             }
-            if Instant::now() >= deadline || !client.is_open() {
-                return Ok(Response::empty(204));
-            }
-            change = self.store.wait_change(change, deadline.min(Instant::now() + LOOK));
-        }
+            found
+        });
+        Ok(found.map_or_else(|| Response::empty(204), |message| Response::json(&mail::listed(&message), None)))
+    }
+
+    fn others(&self) -> Others {
+        Others { connections: self.connections.changes(), faults: self.rules.lock().changes() }
     }
 
     /// Reserves memory for an answer. A request that has to wait for it counts as one of those that wait.
@@ -205,25 +208,6 @@ impl Api {
             return Ok(reserved);
         }
         if client.may_wait() { self.room.reserve(octets).ok_or_else(busy) } else { Err(busy()) }
-    }
-}
-
-/// One of the places for those who wait.
-struct WaitPermit<'a>(&'a AtomicUsize);
-
-impl WaitPermit<'_> {
-    fn take(waiting: &AtomicUsize) -> Result<WaitPermit<'_>, Response> {
-        let place = WaitPermit(waiting);
-        match waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING {
-            true => Ok(place),
-            false => Err(Response::error(503, "too many wait for the next message")),
-        }
-    }
-}
-
-impl Drop for WaitPermit<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

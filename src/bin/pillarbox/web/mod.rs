@@ -1,20 +1,24 @@
 //! The web inbox: messages, to be looked at in a browser or by a test in any language.
 
 use std::net::{SocketAddr, TcpListener};
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pillarbox::testing::Faults;
-use pillarbox::{Builder, Envelope, Handler, Server};
+use pillarbox::{Builder, Handler, Server};
 
 mod api;
 mod assets;
 mod away;
+mod changes;
 mod connections;
 mod content;
 mod download;
 mod guard;
 mod html;
+mod intake;
 mod mail;
 mod markup;
 mod nested;
@@ -27,6 +31,7 @@ mod summary;
 use api::Api;
 use connections::Connections;
 use guard::Guard;
+use intake::Intake;
 use rules::Rules;
 use store::MessageStore;
 pub use store::{Room, WhenFull};
@@ -44,7 +49,11 @@ pub struct Web {
     faults: Faults,
     connections: Arc<Connections>,
     authority: Option<String>,
+    max_waiting: usize,
 }
+
+/// How many clients may wait for a message at the same time.
+pub const MAX_WAITING: usize = 1024;
 
 /// Why there is no inbox.
 pub enum Refused {
@@ -63,12 +72,36 @@ impl Web {
         }
         let listener = TcpListener::bind(&addresses[..]).map_err(Refused::Bind)?;
         let address = listener.local_addr().map_err(Refused::Bind)?;
-        Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new(), connections: Arc::default(), authority: None })
+        Ok(Web {
+            listener,
+            address,
+            is_public,
+            names,
+            store: Arc::default(),
+            faults: Faults::new(),
+            connections: Arc::default(),
+            authority: None,
+            max_waiting: MAX_WAITING,
+        })
     }
 
-    /// Keeps as many messages as there is room for.
+    /// Keeps as many messages as there is room for, in memory.
     pub fn keep(self, room: Room) -> Web {
         Web { store: Arc::new(MessageStore::new(room)), ..self }
+    }
+
+    /// Keeps as many messages as there is room for in a folder, with those that are there.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or another process does.
+    #[cfg(unix)]
+    pub fn keep_in(self, folder: &Path, room: Room) -> std::io::Result<Web> {
+        Ok(Web { store: Arc::new(MessageStore::open(room, folder)?), ..self })
+    }
+
+    /// Lets no more than so many clients wait for a message. By default and at most [`MAX_WAITING`].
+    pub fn waiting(self, max_waiting: usize) -> Web {
+        Web { max_waiting, ..self }
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
@@ -84,8 +117,7 @@ impl Web {
 
     /// Takes every message for which there is room.
     pub fn handler(&self) -> impl Handler + 'static {
-        let store = self.store.clone();
-        move |mail: Envelope| store.push(mail)
+        Intake::new(self.store.clone())
     }
 
     /// Lets the inbox be looked at. Gives its address for a browser.
@@ -97,12 +129,11 @@ impl Web {
             guard: Guard::new(self.address, self.is_public, self.names),
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
-            waiting: 0.into(),
             connections: self.connections,
             server: server.handle(),
             authority: self.authority,
         };
-        accept_loop::start("inbox", self.listener, Arc::new(api))?;
+        accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)
     }
 }

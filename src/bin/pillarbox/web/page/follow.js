@@ -34,7 +34,7 @@ export function follow({ reload, apply, tell }) {
     if (known !== after) return null;
     if (change.reset) {
       await begin(signal);
-    } else if (change.change !== after) {
+    } else {
       known = change.change;
       apply(change);
     }

@@ -67,44 +67,64 @@ impl Kept {
 
     /// Makes room for a message. Those that go are in `gone`, to be dropped without the lock. `held` are the octets of all
     /// messages that are still there.
+    ///
+    /// # Errors
+    /// If there can be none.
     pub fn make_room(&mut self, cost: Cost, room: &Room, held: u64, gone: &mut Vec<Shared>) -> Result<(), Full> {
-        let fits = match room.when_full {
-            WhenFull::Refuse => self.has_room(cost, room, held),
-            WhenFull::DropOldest => self.drop_oldest(cost, room, held, gone),
-        };
-        if !fits {
-            self.refused += 1;
-            return Err(Full);
+        self.admit(cost, room, held)?;
+        if room.when_full == WhenFull::DropOldest {
+            while !self.fits(cost, room) && self.drop_oldest(gone) {}
         }
         Ok(())
     }
 
-    fn has_room(&self, cost: Cost, room: &Room, held: u64) -> bool {
-        self.messages.len() < room.messages
-            && (held == 0 || held.saturating_add(cost.octets) <= room.octets)
-            && (self.messages.is_empty() || self.cost.index + cost.index <= MAX_INDEX)
+    /// Whether there can be room for a message.
+    ///
+    /// # Errors
+    /// If there can be none, which is counted.
+    pub fn admit(&mut self, cost: Cost, room: &Room, held: u64) -> Result<(), Full> {
+        // One that is larger than the room can be there alone.
+        let has_room = match room.when_full {
+            WhenFull::Refuse => {
+                self.messages.len() < room.messages
+                    && (held == 0 || held.saturating_add(cost.octets) <= room.octets)
+                    && (self.messages.is_empty() || self.cost.index + cost.index <= MAX_INDEX)
+            }
+            WhenFull::DropOldest => {
+                let is_larger = cost.octets > room.octets || cost.index > MAX_INDEX;
+                self.has_readers_cut_off(room, held) && (self.messages.is_empty() || !is_larger)
+            }
+        };
+        if has_room {
+            return Ok(());
+        }
+        self.refused += 1;
+        Err(Full)
     }
 
-    fn drop_oldest(&mut self, cost: Cost, room: &Room, held: u64, gone: &mut Vec<Shared>) -> bool {
+    fn fits(&self, cost: Cost, room: &Room) -> bool {
+        self.messages.len() < room.messages
+            && self.cost.octets.saturating_add(cost.octets) <= room.octets
+            && self.cost.index + cost.index <= MAX_INDEX
+    }
+
+    /// Whether there was one.
+    fn drop_oldest(&mut self, gone: &mut Vec<Shared>) -> bool {
+        let Some(oldest) = self.messages.pop_front() else { return false };
+        self.dropped += 1;
+        self.is_gone(&oldest);
+        gone.push(oldest);
+        true
+    }
+
+    /// Sees to it that those who read what is gone give back what is beyond their part; whether that is near enough.
+    fn has_readers_cut_off(&mut self, room: &Room, held: u64) -> bool {
         let for_readers = room.octets.max(FOR_READERS);
         let by_readers = held.saturating_sub(self.cost.octets);
         if by_readers > for_readers {
             self.cut_off(by_readers - for_readers);
         }
-        // One that is larger than the room can be there alone, but nothing goes for it.
-        if by_readers / 2 > for_readers || cost.octets > room.octets && !self.messages.is_empty() {
-            return false;
-        }
-        while self.messages.len() >= room.messages
-            || self.cost.octets + cost.octets > room.octets
-            || self.cost.index + cost.index > MAX_INDEX
-        {
-            let Some(oldest) = self.messages.pop_front() else { break };
-            self.dropped += 1;
-            self.is_gone(&oldest);
-            gone.push(oldest);
-        }
-        true
+        by_readers / 2 <= for_readers
     }
 
     /// Has as many octets be given back by those who read what is gone.
@@ -119,19 +139,25 @@ impl Kept {
         }
     }
 
-    /// Adds a message, which has the greatest id.
+    /// Adds a message that has arrived, which has the greatest id.
     pub fn push(&mut self, message: Shared) {
+        self.log.push(Change::Arrived(message.id));
+        self.add(message);
+    }
+
+    /// Adds a message, which has the greatest id.
+    fn add(&mut self, message: Shared) {
         self.last = message.id;
         self.cost.octets += message.cost.octets;
         self.cost.index += message.cost.index;
         self.unread += usize::from(!message.is_read());
-        self.log.push(Change::Arrived(message.id));
         self.messages.push_back(message);
     }
 
-    /// Ids go on behind this one.
-    pub fn begin_behind(&mut self, id: u64) {
-        self.last = self.last.max(id);
+    /// Begins with messages that were there before, by growing id, and goes on behind the id `last`.
+    pub fn restore(&mut self, messages: Vec<Shared>, last: u64, dropped: u64) {
+        messages.into_iter().for_each(|message| self.add(message));
+        (self.last, self.dropped) = (last, dropped);
     }
 
     pub fn get(&self, id: u64) -> Option<&Shared> {
@@ -177,14 +203,8 @@ impl Kept {
     /// Takes those out that are older than the room has them.
     pub fn expire(&mut self, room: &Room, now: SystemTime) -> Vec<Shared> {
         let mut gone = Vec::new();
-        let Some(oldest) = room.time.and_then(|time| now.checked_sub(time)) else { return gone };
-        while self.oldest().is_some_and(|received| received < oldest)
-            && let Some(message) = self.messages.pop_front()
-        {
-            self.dropped += 1;
-            self.is_gone(&message);
-            gone.push(message);
-        }
+        let Some(begin) = room.time.and_then(|time| now.checked_sub(time)) else { return gone };
+        while self.oldest().is_some_and(|received| received < begin) && self.drop_oldest(&mut gone) {}
         gone
     }
 

@@ -30,7 +30,7 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
-    /// Counts its octets in `held` for as long as it is there.
+    /// Counts its octets in `held` for as long as it is there, which may be longer than it is kept.
     pub(super) fn new(
         id: u64,
         envelope: Envelope,
@@ -68,6 +68,12 @@ impl Cost {
         let is_on_disk = content.memory_octets() == 0 && !content.is_empty();
         let on_disk = if is_on_disk { content.len() + OF_A_DESCRIPTOR } else { 0 };
         Cost { octets: on_disk + known(envelope, summary), index: 0 }
+    }
+
+    /// Of a message in a file of so many octets.
+    #[cfg(unix)]
+    pub fn in_file(octets: u64, envelope: &Envelope, summary: &Summary) -> Cost {
+        Cost { octets, index: known(envelope, summary) }
     }
 }
 

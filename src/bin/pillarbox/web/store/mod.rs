@@ -1,11 +1,23 @@
 //! The messages, and waiting for the next.
 
+#[cfg(unix)]
+mod batches;
+#[cfg(unix)]
+mod disk;
+#[cfg(unix)]
+mod entry;
+#[cfg(unix)]
+mod folder;
 mod kept;
 mod log;
 mod message;
 mod room;
 
 use std::collections::BTreeSet;
+#[cfg(unix)]
+use std::io;
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -13,8 +25,10 @@ use std::time::{Instant, SystemTime};
 use parking_lot::{Condvar, Mutex};
 use pillarbox::{Envelope, Reply};
 
+#[cfg(unix)]
+use disk::{Disk, Published};
 pub use kept::Counts;
-use kept::{Kept, Shared};
+use kept::{Full, Kept, Shared};
 pub use log::Change;
 use message::Cost;
 pub use message::StoredMessage;
@@ -32,6 +46,9 @@ pub struct MessageStore {
     held: Arc<AtomicU64>,
     kept: Mutex<Kept>,
     changed: Condvar,
+    // None if they are in memory.
+    #[cfg(unix)]
+    disk: Option<Disk>,
 }
 
 impl Default for MessageStore {
@@ -50,7 +67,36 @@ pub struct Changes {
 
 impl MessageStore {
     pub fn new(room: Room) -> MessageStore {
-        MessageStore { room, held: Arc::default(), kept: Mutex::default(), changed: Condvar::new() }
+        MessageStore {
+            room,
+            held: Arc::default(),
+            kept: Mutex::default(),
+            changed: Condvar::new(),
+            #[cfg(unix)]
+            disk: None,
+        }
+    }
+
+    /// Keeps messages in a folder, with those that are there.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or another process does.
+    #[cfg(unix)]
+    pub fn open(room: Room, path: &Path) -> io::Result<MessageStore> {
+        let mut store = MessageStore::new(room);
+        let (disk, restored) = Disk::open(path, &store.room, &store.held)?;
+        store.kept.get_mut().restore(restored.messages, restored.last, restored.dropped);
+        store.disk = Some(disk);
+        store.expire();
+        Ok(store)
+    }
+
+    /// Whether storing a message waits for a disk.
+    pub fn is_on_disk(&self) -> bool {
+        #[cfg(unix)]
+        return self.disk.is_some();
+        #[cfg(not(unix))]
+        false
     }
 
     /// How much there can be.
@@ -62,12 +108,17 @@ impl MessageStore {
     /// If there is no room: what its client is told, which may try again.
     pub fn push(&self, mut envelope: Envelope) -> Result<(), Reply> {
         let summary = Summary::of(&envelope);
+        #[cfg(unix)]
+        if let Some(disk) = &self.disk {
+            // Before it is written, which may be much.
+            let least = Cost { octets: envelope.content().len(), index: 0 };
+            self.kept.lock().admit(least, &self.room, self.held.load(Ordering::Relaxed))?;
+            return disk.push(envelope, summary, |published| self.take(disk, published));
+        }
         let cost = Cost::in_memory(&envelope, &summary);
         let mut gone = Vec::new();
         let mut kept = self.kept.lock();
-        if kept.make_room(cost, &self.room, self.held.load(Ordering::Relaxed), &mut gone).is_err() {
-            return Err(full());
-        }
+        kept.make_room(cost, &self.room, self.held.load(Ordering::Relaxed), &mut gone)?;
         // From here on it counts here.
         envelope.leave_budgets();
         let id = kept.counts().last_id + 1;
@@ -75,6 +126,29 @@ impl MessageStore {
         drop(kept);
         self.changed.notify_all();
         Ok(())
+    }
+
+    /// Takes messages that have arrived together, and are on disk.
+    #[cfg(unix)]
+    fn take(&self, disk: &Disk, published: Vec<io::Result<Published>>) -> Vec<Result<(), Reply>> {
+        let (mut gone, mut refused) = (Vec::new(), Vec::new());
+        let mut kept = self.kept.lock();
+        let outcomes = published.into_iter().map(|published| {
+            let Published { id, envelope, summary, octets } = published?;
+            let cost = Cost::in_file(octets, &envelope, &summary);
+            if let Err(full) = kept.make_room(cost, &self.room, self.held.load(Ordering::Relaxed), &mut gone) {
+                refused.push((id, false));
+                return Err(full.into());
+            }
+            kept.push(Arc::new(StoredMessage::new(id, envelope, summary, cost, &self.held)));
+            Ok(())
+        });
+        let outcomes = outcomes.collect();
+        let last = kept.counts().last_id;
+        drop(kept);
+        self.changed.notify_all();
+        disk.remove(of_files(&gone).chain(refused), last);
+        outcomes
     }
 
     pub fn get(&self, id: u64) -> Option<Shared> {
@@ -149,25 +223,39 @@ impl MessageStore {
 
     fn delete_all(&self, ids: &BTreeSet<u64>) -> usize {
         let gone = self.kept.lock().delete(ids);
-        if !gone.is_empty() {
-            self.changed.notify_all();
-        }
+        self.are_gone(&gone);
         gone.len()
+    }
+
+    /// Messages were taken out.
+    fn are_gone(&self, gone: &[Shared]) {
+        if gone.is_empty() {
+            return;
+        }
+        self.changed.notify_all();
+        #[cfg(unix)]
+        if let Some(disk) = &self.disk {
+            disk.delete(of_files(gone), self.counts().last_id);
+        }
     }
 
     /// Removes what is older than the room has it.
     pub fn expire(&self) {
         let gone = self.kept.lock().expire(&self.room, SystemTime::now());
-        if !gone.is_empty() {
-            self.changed.notify_all();
-        }
+        self.are_gone(&gone);
     }
 
     /// Whether it is there.
     pub fn set_read(&self, id: u64, is_read: bool) -> bool {
+        #[cfg(unix)]
+        let marking = self.disk.as_ref().map(Disk::marking);
         let changes = self.kept.lock().set_read(id, is_read);
         if changes == Some(true) {
             self.changed.notify_all();
+            #[cfg(unix)]
+            if let Some(marking) = &marking {
+                marking.mark_read(id, is_read);
+            }
         }
         changes.is_some()
     }
@@ -175,6 +263,12 @@ impl MessageStore {
     pub fn counts(&self) -> Counts {
         self.kept.lock().counts()
     }
+}
+
+/// The ids of messages, and whether they were read.
+#[cfg(unix)]
+fn of_files(messages: &[Shared]) -> impl Iterator<Item = (u64, bool)> + '_ {
+    messages.iter().map(|message| (message.id, message.is_read()))
 }
 
 /// Those of the messages in each piece that a filter wants, up to a number of them, until a piece is empty.
@@ -195,8 +289,10 @@ fn collect(
     found
 }
 
-fn full() -> Reply {
-    Reply::new(452, "4.3.1", "The inbox is full")
+impl From<Full> for Reply {
+    fn from(Full: Full) -> Reply {
+        Reply::new(452, "4.3.1", "The inbox is full")
+    }
 }
 
 #[cfg(test)]
