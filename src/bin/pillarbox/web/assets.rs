@@ -37,10 +37,7 @@ const FILES: [(&str, &str, &str); 23] = [
     ("text.js", SCRIPT, include_str!("page/text.js")),
 ];
 
-pub fn is_known(name: &str) -> bool {
-    FILES.iter().any(|(file, ..)| *file == name)
-}
-
+/// A file of the page, if there is one of this name.
 pub fn file(name: &str) -> Option<Response> {
     let (_, kind, text) = FILES.iter().find(|(file, ..)| *file == name)?;
     Some(Response::new(200, kind, Body::Fixed(text)).with("Content-Security-Policy", POLICY))

@@ -1,18 +1,19 @@
 //! What has changed in the inbox, for a page that looks on.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::answers::bad;
+use super::mail;
+use super::query::Query;
 use super::store::{Change, Counts, MessageStore};
-use super::{mail, query};
 use crate::digits::parse_digits;
-use crate::http::connection::{HttpConnection, Request, Response};
+use crate::http::connection::{HttpConnection, Response};
 
-/// How long a request waits, by default and at most.
+/// How many seconds a request waits by default.
 const WAIT: f64 = 25.0;
-const MAX_WAIT: f64 = 300.0;
 
 /// How many changes are told at once, and how many messages among them.
 const MAX_CHANGES: usize = 2000;
@@ -31,17 +32,14 @@ pub struct Others {
 pub fn answer(
     store: &MessageStore,
     others: &dyn Fn() -> Others,
-    request: &Request,
+    query: &Query,
     client: &HttpConnection,
 ) -> Result<Response, Response> {
-    let after = query::value(&request.query, "after")
-        .map(|number| parse_digits::<u64>(&number).ok_or_else(|| bad("after: expected the number of a change")))
+    let after = query
+        .value("after")
+        .map(|number| parse_digits::<u64>(number).ok_or_else(|| bad("after: expected the number of a change")))
         .transpose()?;
-    let wait = query::value(&request.query, "timeout").map(|text| {
-        let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds >= 0.0);
-        seconds.ok_or_else(|| bad("timeout: expected a number of seconds"))
-    });
-    let wait = Duration::from_secs_f64(wait.transpose()?.unwrap_or(WAIT).min(MAX_WAIT));
+    let wait = query.seconds("timeout", WAIT).map_err(bad)?;
     let Some(after) = after else {
         return Ok(Response::json(&since(store, others(), store.last_change()), None));
     };
@@ -126,8 +124,4 @@ impl Told {
 
 fn ids(ids: &BTreeSet<u64>) -> Vec<String> {
     ids.iter().map(u64::to_string).collect()
-}
-
-fn bad(problem: &str) -> Response {
-    Response::error(400, problem)
 }

@@ -12,12 +12,14 @@ use pillarbox::testing::{Direction, Entry, Transcript};
 use pillarbox::{Context, Escaped, ObservedMessage, Observer, Reply};
 use serde_json::{Value, json};
 
-use super::api::{Api, absent};
-use super::mail::{said, timestamp};
-use super::query;
+use super::answers::{absent, bad};
+use super::api::Api;
+use super::mail::said;
+use super::query::Query;
 use super::store::StoredMessage;
+use super::timestamp::timestamp;
 use crate::digits::parse_digits;
-use crate::http::connection::{Request, Response};
+use crate::http::connection::Response;
 
 /// How many are remembered.
 const MAX_CONNECTIONS: usize = 1000;
@@ -293,17 +295,10 @@ impl Connection {
 }
 
 /// The newest connections, or those before or after one.
-pub fn list(api: &Api, request: &Request) -> Result<Response, Response> {
-    let number = |name: &str| match query::value(&request.query, name) {
-        None => Ok(None),
-        Some(text) => match parse_digits::<u64>(&text) {
-            Some(number) => Ok(Some(number)),
-            None => Err(Response::error(400, format!("{name}: expected a number"))),
-        },
-    };
-    let after = number("after")?.map_or(0, |after| after.saturating_add(1));
-    let before = number("before")?.unwrap_or(u64::MAX);
-    let limit = number("limit")?.map_or(LISTED, |limit| usize::try_from(limit).unwrap_or(LISTED).min(LISTED));
+pub fn list(api: &Api, query: &Query) -> Result<Response, Response> {
+    let after = query.id("after").map_err(bad)?.map_or(0, |after| after.saturating_add(1));
+    let before = query.id("before").map_err(bad)?.unwrap_or(u64::MAX);
+    let limit = query.number("limit", 1..=LISTED).map_err(bad)?.unwrap_or(LISTED);
     let change = api.connections.changes();
     // Before the lock: it takes one of each.
     let open = open(api);

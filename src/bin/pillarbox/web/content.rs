@@ -1,26 +1,30 @@
 //! What a message says, as a browser is to see it: its HTML, its attachments, and messages within it.
 
+use std::sync::Arc;
+
 use pillarbox::mime::{Message, MimeError};
 
-use super::api::{Api, absent, json_with, unreadable};
+use super::answers::{absent, bad, json_with, reserve, unreadable};
 use super::html::{self, View};
+use super::query::Query;
 use super::store::StoredMessage;
-use super::{away, download, mail, nested, query};
-use crate::http::connection::{Body, HttpConnection, Request, Response};
+use super::{away, download, mail, messages, nested};
+use crate::http::connection::{Body, HttpConnection, Response};
+use crate::http::memory::MemoryReservation;
 
 /// The HTML of a message, or of one that is attached to it.
 pub fn html(
-    api: &Api,
     message: &StoredMessage,
     attached: Option<&str>,
-    request: &Request,
+    query: &Query,
+    room: &Arc<MemoryReservation>,
     client: &HttpConnection,
 ) -> Result<Response, Response> {
     let view = View {
-        with_images: query::value(&request.query, "images").as_deref() == Some("load"),
-        is_framed: query::value(&request.query, "frame").as_deref() == Some("page"),
+        with_images: query.value("images") == Some("load"),
+        is_framed: query.value("frame") == Some("page"),
     };
-    let mut room = api.reserve(2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
+    let mut room = reserve(room, 2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
     let mail = message.envelope.parsed_within(&html::limits()).map_err(unreadable)?;
     let frame = match attached {
         None => html::frame(&mail),
@@ -34,12 +38,12 @@ pub fn html(
 
 /// What a message that is attached says.
 pub fn nested(
-    api: &Api,
     message: &StoredMessage,
     name: &str,
+    room: &Arc<MemoryReservation>,
     client: &HttpConnection,
 ) -> Result<Response, Response> {
-    let room = api.reserve(3 * message.envelope.content().len() + mail::MAX_COMPLETE, client)?;
+    let room = reserve(room, messages::whole(message), client)?;
     let mail = message.envelope.parsed_within(&nested::limits()).map_err(unreadable)?;
     let told = nested::told(&within(&mail, name)?).map_err(unreadable)?;
     Ok(json_with(room, told.to_string().into_bytes()))
@@ -47,12 +51,12 @@ pub fn nested(
 
 /// An attachment, to be stored.
 pub fn attachment(
-    api: &Api,
     message: &StoredMessage,
     name: &str,
+    room: &Arc<MemoryReservation>,
     client: &HttpConnection,
 ) -> Result<Response, Response> {
-    let mut room = api.reserve(2 * message.envelope.content().len(), client)?;
+    let mut room = reserve(room, 2 * message.envelope.content().len(), client)?;
     let mail = mail::without_bodies(&message.envelope).map_err(unreadable)?;
     let part = nested::attachment(&mail, name).map_err(unreadable)?.ok_or_else(|| absent("attachment"))?;
     let octets = part.bytes().map_err(unreadable)?;
@@ -62,9 +66,9 @@ pub fn attachment(
 }
 
 /// The page on the way to where a link leads.
-pub fn away(request: &Request) -> Result<Response, Response> {
-    let address = query::value(&request.query, "to").unwrap_or_default();
-    let page = away::page(&address).ok_or_else(|| Response::error(400, "to: expected the address of a web page"))?;
+pub fn away(query: &Query) -> Result<Response, Response> {
+    let address = query.value("to").unwrap_or_default();
+    let page = away::page(address).ok_or_else(|| bad("to: expected the address of a web page"))?;
     let response = Response::new(200, "text/html; charset=utf-8", Body::Octets(page.into_bytes(), None));
     Ok(response.with("Content-Security-Policy", away::POLICY))
 }
