@@ -11,7 +11,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
 /// By name, with type and content. The one without a name is the page.
-const FILES: [(&str, &str, &str); 23] = [
+const FILES: [(&str, &str, &str); 22] = [
     ("", HTML, include_str!("page/index.html")),
     ("app.css", STYLE, include_str!("page/app.css")),
     ("app.js", SCRIPT, include_str!("page/app.js")),
@@ -32,7 +32,6 @@ const FILES: [(&str, &str, &str); 23] = [
     ("message.js", SCRIPT, include_str!("page/message.js")),
     ("page.js", SCRIPT, include_str!("page/page.js")),
     ("remote.js", SCRIPT, include_str!("page/remote.js")),
-    ("scheme.js", SCRIPT, include_str!("page/scheme.js")),
     ("selection.js", SCRIPT, include_str!("page/selection.js")),
     ("text.js", SCRIPT, include_str!("page/text.js")),
 ];

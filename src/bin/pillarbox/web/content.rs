@@ -7,6 +7,7 @@ use pillarbox::mime::{Message, MimeError};
 use super::answers::{absent, bad, json_with, reserve, unreadable};
 use super::html::{self, View};
 use super::query::Query;
+use super::scheme::Scheme;
 use super::store::StoredMessage;
 use super::{away, download, mail, messages, nested};
 use crate::http::connection::{Body, HttpConnection, Response};
@@ -23,12 +24,13 @@ pub fn html(
     let view = View {
         with_images: query.value("images") == Some("load"),
         is_framed: query.value("frame") == Some("page"),
+        scheme: query.value("scheme").and_then(Scheme::named),
     };
     let mut room = reserve(room, 2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
     let mail = message.envelope.parsed_within(&html::limits()).map_err(unreadable)?;
     let frame = match attached {
-        None => html::frame(&mail),
-        Some(name) => html::frame(&within(&mail, name)?),
+        None => html::frame(&mail, view.scheme),
+        Some(name) => html::frame(&within(&mail, name)?, view.scheme),
     };
     let frame = frame.map_err(unreadable)?.ok_or_else(|| absent("body in HTML"))?;
     room.shrink(frame.len() as u64);

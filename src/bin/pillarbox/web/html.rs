@@ -12,6 +12,7 @@ use base64ct::{Base64, Encoding};
 use pillarbox::mime::{Limits, Message, MimeError};
 
 use super::markup::{self, Piece, Pieces};
+use super::scheme::Scheme;
 use super::{away, picture, query};
 
 /// How a frame is shown.
@@ -19,24 +20,28 @@ use super::{away, picture, query};
 pub struct View {
     /// Pictures may be loaded from elsewhere.
     pub with_images: bool,
-    /// It is a part of the page, which follows what is clicked and pressed in it. By itself it has an origin of its own.
+    /// It is a part of the page, which follows what is clicked and pressed in it.
     pub is_framed: bool,
+    /// Which colours the reader prefers; else it is the browser that says.
+    pub scheme: Option<Scheme>,
 }
 
 impl View {
     /// What the frame may do: show styles, and pictures that are in it. Scripts may run nowhere.
     pub fn policy(self) -> String {
         let images = if self.with_images { "data: http: https:" } else { "data:" };
-        let sandbox = if self.is_framed { SANDBOX } else { "sandbox" };
+        let sandbox = match (self.is_framed, self.with_images) {
+            (false, _) => "sandbox",
+            (true, false) => "sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox",
+            // Of its own origin it tells nobody where it is shown: for pictures of styles, browsers ask no policy for that.
+            (true, true) => "sandbox allow-popups allow-popups-to-escape-sandbox",
+        };
         format!(
             "default-src 'none'; style-src 'unsafe-inline'; img-src {images}; font-src data:; base-uri 'none'; \
              form-action 'none'; frame-src 'none'; script-src 'none'; frame-ancestors 'self'; {sandbox}"
         )
     }
 }
-
-/// Of a frame in the page. What its links open is no longer in it.
-const SANDBOX: &str = "sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox";
 
 /// In octets, of the body that is shown.
 const MAX_BODY: usize = 4 * 1024 * 1024;
@@ -84,12 +89,12 @@ pub fn limits() -> Limits {
 }
 
 /// The frame's content, if the message is in HTML at all.
-pub fn frame(mail: &Message) -> Result<Option<String>, MimeError> {
+pub fn frame(mail: &Message, scheme: Option<Scheme>) -> Result<Option<String>, MimeError> {
     let Some(html) = mail.html() else { return Ok(None) };
     let mut frame = String::with_capacity(html.len());
     let mut images = Images { mail, urls: HashMap::new(), room: MAX_IMAGES };
     for document in documents(mail, html)? {
-        render(&document, &mut images, &mut frame)?;
+        render(&document, scheme, &mut images, &mut frame)?;
     }
     frame += STYLE;
     Ok(Some(frame))
@@ -106,7 +111,13 @@ fn documents(mail: &Message, html: &str) -> Result<Vec<String>, MimeError> {
     parts.into_iter().map(|part| part.text().map_err(MimeError::Io)).collect()
 }
 
-fn render(html: &str, images: &mut Images<'_>, frame: &mut String) -> Result<(), MimeError> {
+fn render(
+    html: &str,
+    scheme: Option<Scheme>,
+    images: &mut Images<'_>,
+    frame: &mut String,
+) -> Result<(), MimeError> {
+    let styled = |markup: &str| scheme.map_or_else(|| markup.to_owned(), |scheme| scheme.apply(markup));
     let mut pieces = Pieces::of(html);
     let mut is_in_tag = false;
     let mut closing = "";
@@ -114,14 +125,14 @@ fn render(html: &str, images: &mut Images<'_>, frame: &mut String) -> Result<(),
         let is_last = pieces.is_at_end() && !pieces.is_odd();
         match piece {
             Piece::Text(text) => *frame += text,
-            Piece::Tag(tag) => add_tag(tag, images, frame)?,
+            Piece::Tag(tag) => add_tag(&styled(tag), scheme, images, frame)?,
             Piece::Markup(markup) => {
                 if is_last {
                     closing = markup::closing(markup).unwrap_or_default();
                     is_in_tag = markup::closing(markup).is_none();
                 }
                 if !is_in_tag {
-                    add(&leading_nowhere(markup), images, frame)?;
+                    add(&leading_nowhere(&styled(markup)), images, frame)?;
                 }
             }
         }
@@ -131,12 +142,19 @@ fn render(html: &str, images: &mut Images<'_>, frame: &mut String) -> Result<(),
 }
 
 /// Adds the tag that begins an element of HTML.
-fn add_tag(tag: &str, images: &mut Images<'_>, frame: &mut String) -> Result<(), MimeError> {
+fn add_tag(
+    tag: &str,
+    scheme: Option<Scheme>,
+    images: &mut Images<'_>,
+    frame: &mut String,
+) -> Result<(), MimeError> {
     let is_one_of = |names: &[&str], name: &str| names.iter().any(|other| other.eq_ignore_ascii_case(name));
     let name = markup::name(tag);
     if name.eq_ignore_ascii_case("meta")
         && let Some(colours) = colours(tag)
     {
+        let is_for_both = colours.contains("light") && colours.contains("dark");
+        let colours = scheme.filter(|_| is_for_both).map_or(colours, |scheme| scheme.name());
         *frame += &format!("<meta name=\"color-scheme\" content=\"{colours}\">");
         return Ok(());
     }

@@ -34,6 +34,7 @@ mod picture;
 mod query;
 mod routes;
 mod rules;
+mod scheme;
 mod store;
 mod summary;
 mod text;

@@ -14,7 +14,7 @@ pub struct Route {
 pub struct Method(pub &'static str, pub &'static [&'static str]);
 
 const GET: Method = Method("GET", &[]);
-const HTML: Method = Method("GET", &["images", "frame"]);
+const HTML: Method = Method("GET", &["images", "frame", "scheme"]);
 const PUT: Method = Method("PUT", &[]);
 const DELETE: Method = Method("DELETE", &[]);
 

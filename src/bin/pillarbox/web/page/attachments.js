@@ -36,7 +36,7 @@ function message(path, signal) {
     const [text, ...note] = mail.text === null ? [] : cut(mail.text);
     place.replaceChildren(make('h3', {}, line(mail.subject) || '(no subject)'),
       make('dl', { class: 'facts' }, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)])),
-      ...mail.has_html ? [make('div', { class: 'html' }, ...body(path))] : [],
+      ...mail.has_html ? [make('div', { class: 'html' }, ...body(path, signal))] : [],
       ...mail.text !== null && !mail.has_html ? [make('pre', { tabindex: 0 }, ...linked(text)), ...note] : [],
       ...mail.attachments.length > 0 ? [attachments(mail.attachments, (index) => `${path}.${index}`, signal)] : []);
   }, complain);

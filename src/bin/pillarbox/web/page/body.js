@@ -4,10 +4,11 @@
 import { leave } from './dialogs.js';
 import { button, counted, make } from './page.js';
 import { countRemote } from './remote.js';
-import { prefer } from './scheme.js';
 
-/** What a frame may do: let this page look into it, and have links open tabs of their own. Scripts run nowhere in it. */
-const RIGHTS = 'allow-same-origin allow-popups allow-popups-to-escape-sandbox';
+/** What a frame may do: have links open tabs of their own, and let this page look into it, unless it loads pictures: then it is
+ *  of an origin that tells nobody where it is. Scripts run nowhere in it. */
+const RIGHTS = 'allow-popups allow-popups-to-escape-sandbox';
+const SEEN = 'allow-same-origin';
 
 /** How all messages are shown, as it was chosen last. */
 const chosen = { width: 'desktop', scheme: matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light' };
@@ -28,13 +29,16 @@ function target(event) {
   return address?.startsWith('/away?') ? new URLSearchParams(address.slice('/away?'.length)).get('to') : null;
 }
 
-/** The part of the page that shows the HTML of a message, or of one within it, whose paths begin with `base`. */
-export function body(base) {
+/** The part of the page that shows the HTML of a message, or of one within it, whose paths begin with `base`: until `signal`. */
+export function body(base, signal) {
   // Attributes first: src starts it.
-  const frame = make('iframe', { sandbox: RIGHTS, referrerpolicy: 'no-referrer', title: 'HTML body' });
+  const frame = make('iframe', { referrerpolicy: 'no-referrer', title: 'HTML body' });
   const blocked = make('p', { class: 'blocked', role: 'status', hidden: true });
   const stage = make('div', { class: 'stage' }, frame);
-  const show = () => { frame.src = `${base}/html?frame=page${loaded.has(base) ? '&images=load' : ''}`; };
+  const show = () => {
+    frame.setAttribute('sandbox', loaded.has(base) ? RIGHTS : `${RIGHTS} ${SEEN}`);
+    frame.src = `${base}/html?frame=page&scheme=${chosen.scheme}${loaded.has(base) ? '&images=load' : ''}`;
+  };
 
   function count(document) {
     const remote = loaded.has(base) ? 0 : countRemote(document);
@@ -61,9 +65,13 @@ export function body(base) {
     listen(window, 'keydown', (event) => {
       if (!/^(input|textarea|select)$/.test(event.target.localName)) press(event);
     });
-    prefer(frame, document, chosen.scheme);
     count(document);
   });
+  // Whoever clicks into one that this page does not see goes on with its keys here.
+  addEventListener('blur', () => {
+    if (!frame.isConnected || document.activeElement !== frame || frame.contentDocument || !frame.matches(':hover')) return;
+    setTimeout(() => frame.closest('[tabindex]')?.focus());
+  }, { signal });
 
   function choice(name, label, values) {
     const buttons = Object.entries(values).map(([value, text]) => button(text, () => {
@@ -72,7 +80,7 @@ export function body(base) {
         one.setAttribute('aria-pressed', String(other === value));
       }
       stage.dataset.width = chosen.width;
-      if (frame.contentDocument?.documentElement) prefer(frame, frame.contentDocument, chosen.scheme);
+      if (name === 'scheme') show();
     }, { 'aria-pressed': String(chosen[name] === value), 'data-choice': value }));
     return make('div', { class: 'choice', role: 'group', 'aria-label': label }, ...buttons);
   }

@@ -7,10 +7,13 @@ import { leave } from './dialogs.js';
 import { $, complain, counted, line, make, named, pathOf, size, some, time } from './page.js';
 import { cut, later, linked } from './text.js';
 
+/** Links but those to another place in the message. */
+const outward = (mail) => mail.links.filter(({ url }) => !url.startsWith('#'));
+
 export const TABS = [
   ['html', 'HTML', (mail) => mail.html !== null],
   ['text', 'Text', (mail) => mail.text !== null],
-  ['links', 'Links', (mail) => mail.links.length + mail.codes.length > 0, (mail) => mail.links.length],
+  ['links', 'Links', (mail) => outward(mail).length + mail.codes.length > 0, (mail) => outward(mail).length],
   ['markup', 'HTML source', (mail) => mail.html !== null],
   ['headers', 'Headers', () => true],
   ['source', 'Source', () => true],
@@ -108,14 +111,14 @@ function link({ url, text, source }) {
 }
 
 const panels = {
-  html: (mail, base) => body(base),
+  html: (mail, base, signal) => body(base, signal),
   text(mail) {
     const [text, ...note] = cut(mail.text);
     return [make('pre', {}, ...linked(text)), ...note];
   },
   links: (mail) => [
     ...mail.codes.length > 0 ? [make('p', { class: 'codes' }, 'Codes: ', ...mail.codes.map((code) => make('code', {}, line(code))))] : [],
-    make('ul', {}, ...mail.links.map(link))],
+    make('ul', {}, ...outward(mail).map(link))],
   markup(mail) {
     const [html, ...note] = cut(mail.html);
     return [make('pre', {}, html), ...note];
