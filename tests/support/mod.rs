@@ -14,6 +14,8 @@ pub mod exim;
 pub mod logged;
 #[cfg(unix)]
 pub mod mailman;
+#[cfg(target_os = "linux")]
+pub mod netns;
 #[cfg(feature = "tls")]
 pub mod nonconforming;
 #[cfg(unix)]

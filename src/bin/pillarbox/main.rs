@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 mod accounts;
+mod any_login;
 mod causes;
 mod certificate;
 mod descriptors;
@@ -48,6 +49,7 @@ const GRACE: Duration = Duration::from_secs(15);
 fn main() -> ExitCode {
     let arguments = Arguments::read();
     start_log(arguments.debug);
+    options::warn_of_unknown_variables();
     let done = match arguments.generate {
         Some(what) => {
             what.write(options::command(), &mut std::io::stdout().lock()).map_err(|e| format!("cannot print it: {e}"))
@@ -70,10 +72,12 @@ fn run(arguments: Arguments) -> Result<(), String> {
         _ => None,
     };
     #[cfg(unix)]
-    match (arguments.class, arguments.program.is_empty()) {
-        (Class::Pipe, true) => usage(ErrorKind::MissingRequiredArgument, "-c Pipe needs -- PROGRAM"),
-        (Class::Pipe, false) | (_, true) => {}
-        (_, false) => usage(ErrorKind::ArgumentConflict, "-- PROGRAM is for -c Pipe"),
+    if arguments.class == Class::Pipe && arguments.program.is_empty() {
+        usage(ErrorKind::MissingRequiredArgument, "-c Pipe needs -- PROGRAM");
+    }
+    if arguments.logins.accept_any_login && matches!(arguments.class, Class::PureProxy | Class::MailmanProxy) {
+        let problem = "--accept-any-login would make an open relay of it: clients that have logged in may relay";
+        usage(ErrorKind::ArgumentConflict, problem);
     }
     // It may be a file that only root can read.
     let accounts = arguments.logins.users.as_deref().map(Accounts::read).transpose()?;
@@ -141,12 +145,10 @@ impl Renewable {
 
 /// The web inbox, if it is that which was asked for.
 fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
-    let place = match (arguments.class, &arguments.inbox.http) {
-        (Class::Inbox, None) => usage(ErrorKind::MissingRequiredArgument, "-c Inbox needs --http ADDR"),
-        (Class::Inbox, Some(place)) => place,
-        (_, Some(_)) => usage(ErrorKind::ArgumentConflict, "--http is for -c Inbox"),
-        (_, None) => return Ok(None),
-    };
+    if arguments.class != Class::Inbox {
+        return Ok(None);
+    }
+    let place = &arguments.inbox.http;
     match Web::bind(place, arguments.inbox.http_public, arguments.inbox.http_host.clone()) {
         Ok(web) => Ok(Some(web)),
         Err(Refused::Public(address)) => usage(
@@ -161,6 +163,10 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
 fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
     let room = arguments.inbox.room();
     let web = web.waiting(possible_waiting(arguments.limits.max_connections));
+    let web = match &arguments.inbox.release_to {
+        Some(server) => web.release(server, arguments.inbox.release_pattern.clone()),
+        None => web,
+    };
     #[cfg(unix)]
     if let Some(folder) = &arguments.inbox.inbox_dir {
         return web.keep_in(folder, room).map_err(|e| format!("cannot keep messages in {}: {e}", folder.display()));
@@ -252,11 +258,12 @@ fn proxy(arguments: &Arguments) -> handlers::Proxy {
 fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>) -> Builder {
     let mut builder = Server::builder()
         .data_size_limit(arguments.size)
-        .smtputf8(arguments.smtputf8)
+        .smtputf8(arguments.smtputf8 || arguments.class == Class::Inbox)
         .lmtp(arguments.lmtp)
         .ignore_unknown_parameters(arguments.ignore_unknown_parameters)
         .require_tls(arguments.tls.require_tls)
         .require_auth(arguments.logins.require_auth)
+        .clear_text_auth(arguments.logins.clear_text_auth)
         .max_recipients(arguments.limits.max_recipients)
         .max_connections(possible_connections(arguments.limits.max_connections, other_descriptors(arguments)))
         .max_connections_per_address(arguments.limits.max_per_address)
@@ -275,6 +282,9 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         builder = builder.tls(tls);
     }
     let users = accounts.map(|accounts| accounts.users.clone());
+    if arguments.logins.accept_any_login {
+        builder = any_login::accept(builder);
+    }
     let logins = Logins { users, by_certificate: arguments.logins.client_ca.is_some() };
     if logins.users.is_some() || logins.by_certificate {
         builder = builder.authenticator(logins);

@@ -10,6 +10,7 @@ use super::answers::{absent, bad, json};
 use super::changes::{self, Others};
 use super::connections::{self, Connections};
 use super::guard::Guard;
+use super::release::{self, Release};
 use super::routes::{self, ROUTES};
 use super::rules::Rules;
 use super::store::{Counts, MessageStore, Room, WhenFull};
@@ -35,6 +36,7 @@ pub struct Api {
     pub connections: Arc<Connections>,
     /// Who signed the server's certificate, if it was made at the start: PEM.
     pub authority: Option<String>,
+    pub release: Option<Release>,
 }
 
 impl Service for Api {
@@ -95,6 +97,11 @@ impl Api {
             (_, ["api", "messages", id, rest @ ..]) => {
                 let message = parse_digits(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
                 match rest {
+                    ["release"] => {
+                        let release = self.release.as_ref().ok_or_else(release::unavailable)?;
+                        let to = release::recipients(&request.body)?;
+                        Ok(json(&release.send(&message, to, &self.room, client)?.json()))
+                    }
                     ["source"] => Ok(messages::source(message)),
                     ["html"] => content::html(&message, None, query, &self.room, client),
                     ["attachments", name] => content::attachment(&message, name, &self.room, client),

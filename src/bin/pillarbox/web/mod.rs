@@ -30,8 +30,10 @@ mod markup;
 mod messages;
 mod nested;
 mod openapi;
+mod pattern;
 mod picture;
 mod query;
+mod release;
 mod routes;
 mod rules;
 mod scheme;
@@ -45,6 +47,8 @@ use api::Api;
 use connections::Connections;
 use guard::Guard;
 use intake::Intake;
+pub use pattern::Pattern;
+use release::Release;
 use rules::Rules;
 use store::MessageStore;
 pub use store::{Room, WhenFull};
@@ -63,6 +67,7 @@ pub struct Web {
     connections: Arc<Connections>,
     authority: Option<String>,
     max_waiting: usize,
+    release: Option<Release>,
 }
 
 /// How many clients may wait for a message at the same time.
@@ -95,6 +100,7 @@ impl Web {
             connections: Arc::default(),
             authority: None,
             max_waiting: MAX_WAITING,
+            release: None,
         })
     }
 
@@ -115,6 +121,11 @@ impl Web {
     /// Lets no more than so many clients wait for a message. By default and at most [`MAX_WAITING`].
     pub fn waiting(self, max_waiting: usize) -> Web {
         Web { max_waiting, ..self }
+    }
+
+    /// Lets messages be sent on to a server, for recipients that one of the patterns allows.
+    pub fn release(self, server: &str, patterns: Vec<Pattern>) -> Web {
+        Web { release: Some(Release::new(server, patterns)), ..self }
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
@@ -145,6 +156,7 @@ impl Web {
             connections: self.connections,
             server: server.handle(),
             authority: self.authority,
+            release: self.release,
         };
         accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)

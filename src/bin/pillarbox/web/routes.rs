@@ -28,6 +28,7 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/api/messages", methods: &[LIST, DELETE_ALL] },
     Route { path: "/api/messages/{id}", methods: &[GET, DELETE] },
     Route { path: "/api/messages/{id}/read", methods: &[PUT, DELETE] },
+    Route { path: "/api/messages/{id}/release", methods: &[Method("POST", &[])] },
     Route { path: "/api/messages/{id}/source", methods: &[GET] },
     Route { path: "/api/messages/{id}/html", methods: &[HTML] },
     Route { path: "/api/messages/{id}/attachments/{index}", methods: &[GET] },
