@@ -147,6 +147,7 @@ impl Web {
     /// Lets the inbox be looked at. Gives its address for a browser.
     pub fn start(self, server: &Server) -> std::io::Result<String> {
         let url = format!("http://{}/", self.address);
+        self.store.start_expiry()?;
         let api = Api {
             store: self.store,
             rules: Mutex::new(Rules::new(self.faults)),

@@ -308,3 +308,116 @@ fn time(nanoseconds: u64) -> io::Result<SystemTime> {
 fn invalid(problem: impl Into<String>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, problem.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::summary::Field;
+
+    fn written(mail: &Envelope) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.mail");
+        write(File::create(&path).unwrap(), mail, &Summary::of(mail)).unwrap();
+        (folder, path)
+    }
+
+    /// All that is searched.
+    fn all_of(summary: &Summary) -> &str {
+        summary.searched(Field::Subject, Field::Text)
+    }
+
+    /// One of which all is known that there can be.
+    fn rich() -> Envelope {
+        let all: Vec<u8> = (0..=255).collect();
+        let mut content = Entry::new(Duration::new(1, 5), Direction::Client, all.clone());
+        (content.is_content, content.omitted) = (true, 9);
+        let event = Entry::new(Duration::ZERO, Direction::Event, "TLS");
+        let reply = Entry::new(Duration::MAX, Direction::Server, "250 OK");
+        let began = SystemTime::UNIX_EPOCH + Duration::from_nanos(7);
+        let mut tls = TlsInfo::default();
+        (tls.version, tls.client_certificate) = (Some("TLSv1.3".to_owned()), Some(all.clone()));
+        Envelope::builder()
+            .received_at(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_795_424_400_123_456_789))
+            .peer("[fe80::1%3]:9".parse().unwrap())
+            .local("unix:/run/a b\u{fc}.sock".parse().unwrap())
+            .hostname("mx.example")
+            .helo("(what a name)")
+            .protocol("UTF8LMTPSA".parse().unwrap())
+            .tls(tls)
+            .identity("b\u{fc}b")
+            .xforward("NAME=host.example ADDR=::1 IDENT=x+2By SOURCE=LOCAL")
+            .mail_from("\"a, \\\" b\"@gr\u{fc}n.example")
+            .mail_options("BODY=BINARYMIME SIZE=12 RET=HDRS ENVID=a+2Bb XOWN=x SMTPUTF8")
+            .recipient_with("b\u{fc}b@[IPv6:::1]", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2B@example.org")
+            .recipient("Postmaster")
+            .transcript(Transcript::new(3, "192.0.2.1:9", began, vec![event, content, reply], 2))
+            .content(all)
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn all_of_a_message_comes_back() {
+        for mail in [rich(), Envelope::builder().recipient("a@b.example").build().unwrap()] {
+            let (_folder, path) = written(&mail);
+            let back = read(&path).unwrap();
+            // Debug shows all fields but for the content and what was said.
+            assert_eq!(format!("{:?}", back.envelope), format!("{mail:?}"));
+            assert_eq!(back.envelope.bytes().unwrap(), mail.bytes().unwrap());
+            assert_eq!(all_of(&back.summary), all_of(&Summary::of(&mail)));
+            let said = |mail: &Envelope| mail.transcript().map(|said| (said.entries().to_vec(), said.to_string()));
+            let expected = said(&mail).map(|(mut entries, _)| {
+                // In nanoseconds there is an end.
+                entries.iter_mut().for_each(|entry| entry.at = entry.at.min(Duration::from_nanos(u64::MAX)));
+                entries
+            });
+            assert_eq!(said(&back.envelope).map(|(entries, _)| entries), expected);
+            check(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_another_version_has_made_of_a_message_is_made_anew() {
+        let (_folder, path) = written(&rich());
+        let octets = std::fs::read(&path).unwrap();
+        let version = format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));
+        let at = memchr::memmem::find(&octets, version.as_bytes()).unwrap();
+        let mut other = octets.clone();
+        other[at + version.len() - 2] = b'x';
+        // And in a way that shows.
+        let searched = memchr::memmem::rfind(&octets, b"postmaster").unwrap();
+        other[searched] = b'_';
+        std::fs::write(&path, other).unwrap();
+        assert!(all_of(&read(&path).unwrap().summary).contains("postmaster"));
+    }
+
+    #[test]
+    fn no_file_makes_it_panic_and_half_a_one_is_none() {
+        let (_folder, path) = written(&rich());
+        let octets = std::fs::read(&path).unwrap();
+        let size = octets.len();
+        for cut in [0, 1, FORMAT.len(), 30, size / 2, size - 1] {
+            std::fs::write(&path, &octets[..cut]).unwrap();
+            assert!(read(&path).is_err() && check(&path).is_err(), "{cut}");
+        }
+        std::fs::write(&path, [&octets[..], b"x"].concat()).unwrap();
+        assert!(read(&path).is_err());
+        // What is behind the octets that are known is content.
+        for at in 0..size - 256 {
+            for octet in [b'\n', b'9', b'"', 0xff] {
+                let mut other = octets.clone();
+                other[at] = octet;
+                std::fs::write(&path, other).unwrap();
+                if let Ok(read) = read(&path) {
+                    let _ = read.envelope.bytes();
+                }
+            }
+        }
+        for line in
+            ["", "1", "1 2", "0 0 0 0", "+1 0 0", "18446744073709551615 0 1", "99999999999 0 0", " 1 1 1", "1 1 1 "]
+        {
+            std::fs::write(&path, format!("{FORMAT} {line}\n{{}}")).unwrap();
+            assert!(read(&path).is_err(), "{line}");
+        }
+    }
+}

@@ -14,13 +14,13 @@ mod message;
 mod room;
 
 use std::collections::BTreeSet;
-#[cfg(unix)]
 use std::io;
 #[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 use pillarbox::{Envelope, Reply};
@@ -38,6 +38,10 @@ use super::summary::Summary;
 
 /// How many messages are looked at without the lock.
 const PIECE: usize = 256;
+
+/// How long nothing is removed whose time is over.
+const MIN_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The messages. When there is no room for another, the oldest go, or it is refused.
 pub struct MessageStore {
@@ -237,6 +241,25 @@ impl MessageStore {
         if let Some(disk) = &self.disk {
             disk.delete(of_files(gone), self.counts().last_id);
         }
+    }
+
+    /// Removes messages when their time is over, if they have one, for as long as the process lives.
+    ///
+    /// # Errors
+    /// If there is no thread.
+    pub fn start_expiry(self: &Arc<MessageStore>) -> io::Result<()> {
+        let Some(time) = self.room.time else { return Ok(()) };
+        let store = self.clone();
+        let expire = move || {
+            loop {
+                store.expire();
+                let oldest = store.kept.lock().oldest().unwrap_or_else(SystemTime::now);
+                let left = (oldest + time).duration_since(SystemTime::now()).unwrap_or_default();
+                // The clock may be set meanwhile.
+                thread::sleep(left.clamp(MIN_PAUSE, MAX_PAUSE));
+            }
+        };
+        thread::Builder::new().name("inbox-expiry".to_owned()).spawn(expire).map(drop)
     }
 
     /// Removes what is older than the room has it.

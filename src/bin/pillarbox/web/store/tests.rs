@@ -2,7 +2,6 @@ use super::*;
 use crate::http::response::Stored as _;
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
