@@ -40,7 +40,9 @@ pub fn link(address: &str) -> String {
     let mut link = "/away?to=".to_owned();
     for b in address.bytes() {
         match b {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' => link.push(char::from(b)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' => {
+                link.push(char::from(b))
+            }
             // Writing to a string cannot fail.
             b => drop(write!(link, "%{b:02X}")),
         }
@@ -95,7 +97,10 @@ mod tests {
     fn a_link_and_its_page() {
         assert_eq!(link("https://a.example/?b=\"c d\"#e"), "/away?to=https://a.example/%3Fb%3D%22c%20d%22%23e");
         let page = page("https://a.example/\"><script>&amp;").expect("it may be followed");
-        assert!(!page.contains("<script>") && page.contains("https://a.example/&quot;&gt;&lt;script&gt;&amp;amp;"), "{page}");
+        assert!(
+            !page.contains("<script>") && page.contains("https://a.example/&quot;&gt;&lt;script&gt;&amp;amp;"),
+            "{page}"
+        );
         assert!(super::page("javascript:alert(1)").is_none());
     }
 }

@@ -268,9 +268,7 @@ impl Connection {
     }
 
     fn told(&self, id: u64, facts: &Facts, messages: &[u64], most: usize) -> Value {
-        let told = |event: &Event| {
-            json!({ "at": event.at.as_millis() as f64 / 1000.0, "kind": event.kind, "text": event.text })
-        };
+        let told = |event: &Event| json!({ "at": event.at.as_millis() as f64 / 1000.0, "kind": event.kind, "text": event.text });
         let handshake = self.handshake.iter().map(|text| json!({ "at": null, "kind": "handshake", "text": text }));
         let outcome = self.outcome(facts);
         json!({
@@ -331,8 +329,7 @@ pub fn one(api: &Api, id: &str) -> Result<Response, Response> {
     let live = transcript.filter(|_| connection.ended.is_none()).map(facts);
     let messages = delivered.get(&id).map_or(&[] as &[u64], Vec::as_slice);
     let mut told = connection.told(id, live.as_ref().unwrap_or(&connection.said.facts), messages, MAX_EVENTS);
-    told["conversation"] =
-        transcript.map_or(Value::Null, |transcript| transcript.entries().iter().map(said).collect());
+    told["conversation"] = transcript.map_or(Value::Null, |transcript| transcript.entries().iter().map(said).collect());
     told["omitted"] = transcript.map_or(0, Transcript::omitted).into();
     Ok(Response::json(&told, None))
 }

@@ -111,12 +111,7 @@ fn documents(mail: &Message, html: &str) -> Result<Vec<String>, MimeError> {
     parts.into_iter().map(|part| part.text().map_err(MimeError::Io)).collect()
 }
 
-fn render(
-    html: &str,
-    scheme: Option<Scheme>,
-    images: &mut Images<'_>,
-    frame: &mut String,
-) -> Result<(), MimeError> {
+fn render(html: &str, scheme: Option<Scheme>, images: &mut Images<'_>, frame: &mut String) -> Result<(), MimeError> {
     let styled = |markup: &str| scheme.map_or_else(|| markup.to_owned(), |scheme| scheme.apply(markup));
     let mut pieces = Pieces::of(html);
     let mut is_in_tag = false;
@@ -142,12 +137,7 @@ fn render(
 }
 
 /// Adds the tag that begins an element of HTML.
-fn add_tag(
-    tag: &str,
-    scheme: Option<Scheme>,
-    images: &mut Images<'_>,
-    frame: &mut String,
-) -> Result<(), MimeError> {
+fn add_tag(tag: &str, scheme: Option<Scheme>, images: &mut Images<'_>, frame: &mut String) -> Result<(), MimeError> {
     let is_one_of = |names: &[&str], name: &str| names.iter().any(|other| other.eq_ignore_ascii_case(name));
     let name = markup::name(tag);
     if name.eq_ignore_ascii_case("meta")

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::answers::{bad, busy, json_with, reserve, unreadable};
+use super::download;
 use super::filter::Filter;
 use super::mail::{self, MAX_SHORT};
 use super::query::Query;
 use super::store::{Counts, MessageStore, StoredMessage};
-use super::download;
 use crate::http::connection::{Body, HttpConnection, Response};
 use crate::http::memory::MemoryReservation;
 
