@@ -3,6 +3,8 @@
 #![allow(dead_code, unused_imports, reason = "each program of tests uses its part")]
 
 #[cfg(all(feature = "cli", unix))]
+pub mod axe;
+#[cfg(all(feature = "cli", unix))]
 pub mod browser;
 pub mod client;
 #[cfg(feature = "cli")]
@@ -18,6 +20,8 @@ pub mod mailman;
 pub mod netns;
 #[cfg(feature = "tls")]
 pub mod nonconforming;
+#[cfg(all(feature = "cli", unix))]
+pub mod page;
 #[cfg(unix)]
 pub mod postfix;
 #[cfg(unix)]

@@ -12,8 +12,12 @@ use pillarbox::{Builder, Handler, Server};
 
 mod answers;
 mod api;
+mod assets;
+mod away;
 mod changes;
 mod codes;
+mod connections;
+mod content;
 mod document;
 mod download;
 mod facts;
@@ -26,12 +30,15 @@ mod mail;
 mod mailpit;
 mod markup;
 mod messages;
+mod nested;
 mod openapi;
 mod pattern;
+mod picture;
 mod query;
 mod release;
 mod routes;
 mod rules;
+mod scheme;
 mod store;
 mod summary;
 mod text;
@@ -39,6 +46,7 @@ mod timestamp;
 mod waiting;
 
 use api::Api;
+use connections::Connections;
 use guard::Guard;
 use intake::Intake;
 pub use pattern::Pattern;
@@ -58,6 +66,7 @@ pub struct Web {
     names: Vec<String>,
     store: Arc<MessageStore>,
     faults: Faults,
+    connections: Arc<Connections>,
     authority: Option<String>,
     max_waiting: usize,
     release: Option<Release>,
@@ -90,6 +99,7 @@ impl Web {
             names,
             store: Arc::default(),
             faults: Faults::new(),
+            connections: Arc::default(),
             authority: None,
             max_waiting: MAX_WAITING,
             release: None,
@@ -128,7 +138,7 @@ impl Web {
     /// What the server of the messages needs beside its other settings.
     pub fn prepare(&self, builder: Builder) -> Builder {
         // The budgets are for messages on their way: those in the inbox count there.
-        builder.transcripts(true).faults(self.faults.clone())
+        builder.transcripts(true).faults(self.faults.clone()).observer(self.connections.clone())
     }
 
     /// Takes every message for which there is room.
@@ -146,6 +156,7 @@ impl Web {
             guard: Guard::new(self.address, self.is_public, self.names),
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
+            connections: self.connections,
             server: server.handle(),
             authority: self.authority,
             release: self.release,
