@@ -8,3 +8,4 @@ mod web_inbox;
 mod web_inbox_browser;
 mod web_inbox_guards;
 mod web_inbox_hostile;
+mod web_inbox_password;

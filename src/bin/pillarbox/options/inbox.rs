@@ -1,5 +1,7 @@
 //! The options of the class Inbox.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::class;
@@ -12,9 +14,13 @@ pub struct InboxOptions {
     #[arg(long, value_name = "ADDR", default_value = "localhost:8026", value_parser = parse_tcp)]
     pub http: String,
 
-    /// Let other machines reach it; there is no password
+    /// Let other machines reach it
     #[arg(long)]
     pub http_public: bool,
+
+    /// Ask for a password of a file of USER:SECRET; SIGHUP reloads it
+    #[arg(long, value_name = "FILE")]
+    pub http_users: Option<PathBuf>,
 
     /// Other names under which it is reached, as through a proxy
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_name)]

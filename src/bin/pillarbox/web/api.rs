@@ -9,6 +9,7 @@ use pillarbox::ServerHandle;
 use serde_json::json;
 
 use super::guard::Guard;
+use super::password::Passwords;
 use super::rules::Rules;
 use super::store::{MessageStore, StoredMessage};
 use super::{download, html, mail, query};
@@ -46,6 +47,8 @@ pub struct Api {
     pub store: Arc<MessageStore>,
     pub rules: Mutex<Rules>,
     pub guard: Guard,
+    /// Who may look, if not everybody may.
+    pub passwords: Option<Arc<Passwords>>,
     /// Where mail is taken.
     pub endpoints: Vec<String>,
     pub room: Arc<MemoryReservation>,
@@ -57,7 +60,8 @@ pub struct Api {
 
 impl Service for Api {
     fn answer(&self, request: &Request, client: &HttpConnection) -> Response {
-        let answer = self.guard.check(request).and_then(|()| self.route(request, client));
+        let answer = self.guard.check(request).and_then(|()| self.check_password(request, client));
+        let answer = answer.and_then(|()| self.route(request, client));
         let mut response = answer.unwrap_or_else(|refusal| refusal);
         if !response.fields.iter().any(|(name, _)| *name == "Content-Security-Policy") {
             response = response.with("Content-Security-Policy", POLICY);
@@ -73,6 +77,14 @@ impl Service for Api {
 }
 
 impl Api {
+    /// Whoever asks only whether the server works, as a container's health check, needs no password.
+    fn check_password(&self, request: &Request, client: &HttpConnection) -> Result<(), Response> {
+        match &self.passwords {
+            Some(passwords) if !metrics::is_health(&request.path) => passwords.check(request, client),
+            _ => Ok(()),
+        }
+    }
+
     fn route(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
         let path: Vec<&str> = request.path[1..].split('/').collect();
         let allowed = match path[..] {

@@ -13,6 +13,7 @@ mod guard;
 mod html;
 mod mail;
 mod markup;
+mod password;
 mod query;
 mod rules;
 mod store;
@@ -20,6 +21,7 @@ mod summary;
 
 use api::Api;
 use guard::Guard;
+pub use password::Passwords;
 use rules::Rules;
 use store::MessageStore;
 
@@ -35,6 +37,7 @@ pub struct Web {
     store: Arc<MessageStore>,
     faults: Faults,
     authority: Option<String>,
+    passwords: Option<Arc<Passwords>>,
 }
 
 /// Why there is no inbox.
@@ -54,12 +57,31 @@ impl Web {
         }
         let listener = TcpListener::bind(&addresses[..]).map_err(Refused::Bind)?;
         let address = listener.local_addr().map_err(Refused::Bind)?;
-        Ok(Web { listener, address, is_public, names, store: Arc::default(), faults: Faults::new(), authority: None })
+        Ok(Web {
+            listener,
+            address,
+            is_public,
+            names,
+            store: Arc::default(),
+            faults: Faults::new(),
+            authority: None,
+            passwords: None,
+        })
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
     pub fn authority(self, authority: Option<String>) -> Web {
         Web { authority, ..self }
+    }
+
+    /// With the users who may look.
+    pub fn passwords(self, passwords: Option<Arc<Passwords>>) -> Web {
+        Web { passwords, ..self }
+    }
+
+    /// Whether everybody who reaches this machine may look.
+    pub fn is_open(&self) -> bool {
+        self.passwords.is_none() && !self.address.ip().to_canonical().is_loopback()
     }
 
     /// What the server of the messages needs beside its other settings.
@@ -81,6 +103,7 @@ impl Web {
             store: self.store,
             rules: Mutex::new(Rules::new(self.faults)),
             guard: Guard::new(self.address, self.is_public, self.names),
+            passwords: self.passwords,
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
             waiting: 0.into(),
