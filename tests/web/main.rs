@@ -9,3 +9,5 @@ mod web_inbox_browser;
 mod web_inbox_guards;
 mod web_inbox_hostile;
 mod web_inbox_password;
+mod web_inbox_store;
+mod web_inbox_waiting;

@@ -39,7 +39,7 @@ mod web;
 use accounts::Accounts;
 use causes::explain;
 use certificate::Certificate;
-use descriptors::possible_connections;
+use descriptors::{possible_connections, possible_waiting};
 use listeners::Listeners;
 use logins::Logins;
 use options::{Arguments, Class, usage};
@@ -104,7 +104,10 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let handler: Box<dyn Handler> = match arguments.class {
         Class::Debugging => Box::new(handlers::Debugging::stdout()),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, renewable, metrics)),
+        Class::Inbox => {
+            let Some(web) = web else { return Ok(()) };
+            return show(keep(web, &arguments)?, builder, listeners, renewable, metrics);
+        }
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
@@ -167,6 +170,17 @@ fn read_passwords(file: &Path) -> Result<Arc<Passwords>, String> {
     Accounts::read(file).and_then(Passwords::new).map(Arc::new)
 }
 
+/// Gives the web inbox its messages.
+fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
+    let room = arguments.inbox.room();
+    let web = web.waiting(possible_waiting(arguments.limits.max_connections));
+    #[cfg(unix)]
+    if let Some(folder) = &arguments.inbox.inbox_dir {
+        return web.keep_in(folder, room).map_err(|e| format!("cannot keep messages in {}: {e}", folder.display()));
+    }
+    Ok(web.keep(room))
+}
+
 /// Binds where those who watch the server ask.
 fn bind_http(place: &str) -> Result<TcpListener, String> {
     http::bind(place).map_err(|source| explain(&Error::Bind { address: place.to_owned(), source }))
@@ -197,6 +211,14 @@ fn descriptors_of_programs(arguments: &Arguments) -> u64 {
 #[cfg(not(unix))]
 fn descriptors_of_programs(_: &Arguments) -> u64 {
     0
+}
+
+/// How many descriptors are for other things than connections.
+fn other_descriptors(arguments: &Arguments) -> u64 {
+    match arguments.class {
+        Class::Inbox => (http::clients::MAX_CLIENTS + possible_waiting(arguments.limits.max_connections)) as u64,
+        _ => descriptors_of_programs(arguments),
+    }
 }
 
 /// The programs of the class Pipe, for whoever ends the process.
@@ -250,7 +272,7 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         .require_auth(arguments.logins.require_auth)
         .clear_text_auth(arguments.logins.clear_text_auth)
         .max_recipients(arguments.limits.max_recipients)
-        .max_connections(possible_connections(arguments.limits.max_connections, descriptors_of_programs(arguments)))
+        .max_connections(possible_connections(arguments.limits.max_connections, other_descriptors(arguments)))
         .max_connections_per_address(arguments.limits.max_per_address)
         .xclient(arguments.xclient.iter().copied())
         .xforward(arguments.xforward.iter().copied());

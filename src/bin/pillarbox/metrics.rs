@@ -21,7 +21,7 @@ struct Metrics(ServerHandle);
 /// If there is no thread.
 pub fn start(listener: TcpListener, server: ServerHandle) -> io::Result<String> {
     let url = format!("http://{}/metrics", listener.local_addr()?);
-    accept_loop::start("metrics", listener, Arc::new(Metrics(server)))?;
+    accept_loop::start("metrics", listener, 0, Arc::new(Metrics(server)))?;
     Ok(url)
 }
 

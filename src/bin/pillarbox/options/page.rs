@@ -37,6 +37,14 @@ Counters of connections, messages, refusals and more, as OpenMetrics, or as Prom
 .TP
 /readyz
 The same, and 503 once a shutdown has begun.
+.SH WHAT THE CLASS INBOX KEEPS
+At most \-\-keep messages and \-\-keep\-octets octets: of their contents with what is known of them, or with \-\-inbox\-dir of
+the files. When there is no room for a message, the oldest go; with \-\-when\-full refuse the message is refused with 452 4.3.1 until
+some are deleted. One that is larger than all of the room is refused while there are others.
+.PP
+With \-\-inbox\-dir each message is a file ID.mail, made for the server's user alone, and on disk before the message is accepted.
+What is known of the messages is in memory: at most 256 MiB. The folder is for one process at a time. Files that are no messages, or are
+damaged, are named in the log and left alone.
 .SH THE PROGRAM OF THE CLASS PIPE
 It gets the message on its stdin, and the envelope as variables: PILLARBOX_SENDER, PILLARBOX_RECIPIENTS (one a line),
 PILLARBOX_PEER, PILLARBOX_HELO, PILLARBOX_PROTOCOL, PILLARBOX_IDENTITY, PILLARBOX_TLS, PILLARBOX_ID, PILLARBOX_SIZE and others. Of the

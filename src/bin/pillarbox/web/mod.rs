@@ -1,29 +1,47 @@
 //! The web inbox: messages, to be looked at in a browser or by a test in any language.
 
 use std::net::{SocketAddr, TcpListener};
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pillarbox::testing::Faults;
-use pillarbox::{Builder, Envelope, Handler, Server};
+use pillarbox::{Builder, Handler, Server};
 
+mod answers;
 mod api;
+mod changes;
+mod codes;
+mod document;
 mod download;
+mod facts;
+mod filter;
 mod guard;
 mod html;
+mod intake;
+mod links;
 mod mail;
 mod markup;
+mod messages;
+mod openapi;
 mod password;
 mod query;
+mod routes;
 mod rules;
 mod store;
 mod summary;
+mod text;
+mod timestamp;
+mod waiting;
 
 use api::Api;
 use guard::Guard;
+use intake::Intake;
 pub use password::Passwords;
 use rules::Rules;
 use store::MessageStore;
+pub use store::{Room, WhenFull};
 
 use crate::http;
 use crate::http::accept_loop;
@@ -38,7 +56,11 @@ pub struct Web {
     faults: Faults,
     authority: Option<String>,
     passwords: Option<Arc<Passwords>>,
+    max_waiting: usize,
 }
+
+/// How many clients may wait for a message at the same time.
+pub const MAX_WAITING: usize = 1024;
 
 /// Why there is no inbox.
 pub enum Refused {
@@ -66,7 +88,27 @@ impl Web {
             faults: Faults::new(),
             authority: None,
             passwords: None,
+            max_waiting: MAX_WAITING,
         })
+    }
+
+    /// Keeps as many messages as there is room for, in memory.
+    pub fn keep(self, room: Room) -> Web {
+        Web { store: Arc::new(MessageStore::new(room)), ..self }
+    }
+
+    /// Keeps as many messages as there is room for in a folder, with those that are there.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, or another process does.
+    #[cfg(unix)]
+    pub fn keep_in(self, folder: &Path, room: Room) -> std::io::Result<Web> {
+        Ok(Web { store: Arc::new(MessageStore::open(room, folder)?), ..self })
+    }
+
+    /// Lets no more than so many clients wait for a message. By default and at most [`MAX_WAITING`].
+    pub fn waiting(self, max_waiting: usize) -> Web {
+        Web { max_waiting, ..self }
     }
 
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
@@ -92,13 +134,13 @@ impl Web {
 
     /// Takes every message for which there is room.
     pub fn handler(&self) -> impl Handler + 'static {
-        let store = self.store.clone();
-        move |mail: Envelope| store.push(mail)
+        Intake::new(self.store.clone())
     }
 
     /// Lets the inbox be looked at. Gives its address for a browser.
     pub fn start(self, server: &Server) -> std::io::Result<String> {
         let url = format!("http://{}/", self.address);
+        self.store.start_expiry()?;
         let api = Api {
             store: self.store,
             rules: Mutex::new(Rules::new(self.faults)),
@@ -106,11 +148,10 @@ impl Web {
             passwords: self.passwords,
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
-            waiting: 0.into(),
             server: server.handle(),
             authority: self.authority,
         };
-        accept_loop::start("inbox", self.listener, Arc::new(api))?;
+        accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)
     }
 }
