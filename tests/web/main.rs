@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 mod web_inbox;
+mod web_inbox_api;
 mod web_inbox_browser;
 mod web_inbox_guards;
 mod web_inbox_hostile;

@@ -174,6 +174,10 @@ fn read_passwords(file: &Path) -> Result<Arc<Passwords>, String> {
 fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
     let room = arguments.inbox.room();
     let web = web.waiting(possible_waiting(arguments.limits.max_connections));
+    let web = match &arguments.inbox.release_to {
+        Some(server) => web.release(server, arguments.inbox.release_pattern.clone()),
+        None => web,
+    };
     #[cfg(unix)]
     if let Some(folder) = &arguments.inbox.inbox_dir {
         return web.keep_in(folder, room).map_err(|e| format!("cannot keep messages in {}: {e}", folder.display()));

@@ -8,7 +8,7 @@ use clap::Args;
 use super::class;
 use super::named::Named;
 use crate::values::{parse_name, parse_octets, parse_positive, parse_tcp, parse_time};
-use crate::web::{Room, WhenFull};
+use crate::web::{Pattern, Room, WhenFull};
 
 #[derive(Args)]
 #[command(next_help_heading = class::INBOX)]
@@ -44,6 +44,14 @@ pub struct InboxOptions {
     /// When full: drop-oldest (default), or refuse further messages
     #[arg(long, value_name = "WHAT", hide_possible_values = true, value_parser = WHEN_FULL)]
     pub when_full: Option<WhenFull>,
+
+    /// Let messages be sent on to this server: HOST:PORT
+    #[arg(long, value_name = "ADDR", requires = "release_pattern", value_parser = parse_tcp)]
+    pub release_to: Option<String>,
+
+    /// Only to these recipients, as *@example.org; repeatable
+    #[arg(long, value_name = "PATTERN", requires = "release_to", value_delimiter = ',', value_parser = Pattern::parse)]
+    pub release_pattern: Vec<Pattern>,
 
     /// Keep the messages in this folder, also over a restart
     #[cfg(unix)]

@@ -8,22 +8,20 @@ use serde_json::{Value, json};
 
 use super::answers::{absent, bad, json};
 use super::changes::{self, Others};
+use super::connections::{self, Connections};
 use super::guard::Guard;
 use super::password::Passwords;
+use super::release::{self, Release};
 use super::routes::{self, ROUTES};
 use super::rules::Rules;
 use super::store::{Counts, MessageStore, Room, WhenFull};
 use super::waiting::Waiting;
-use super::{messages, openapi};
+use super::{assets, content, messages, openapi};
 use crate::digits::parse_digits;
 use crate::http::accept_loop::Service;
 use crate::http::connection::{Body, HttpConnection, Request, Response};
 use crate::http::memory::MemoryReservation;
 use crate::metrics;
-
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// For what is no page: whatever a browser takes it for, it can do nothing.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
@@ -38,8 +36,10 @@ pub struct Api {
     pub endpoints: Vec<String>,
     pub room: Arc<MemoryReservation>,
     pub server: ServerHandle,
+    pub connections: Arc<Connections>,
     /// Who signed the server's certificate, if it was made at the start: PEM.
     pub authority: Option<String>,
+    pub release: Option<Release>,
 }
 
 impl Service for Api {
@@ -70,7 +70,7 @@ impl Api {
     }
 
     fn route(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
-        if let Some(page) = page(&request.path) {
+        if let Some(page) = assets::file(&request.path[1..]) {
             return if matches!(&*request.method, "GET" | "HEAD") {
                 Ok(page)
             } else {
@@ -109,12 +109,22 @@ impl Api {
             (_, ["api", "messages", id, rest @ ..]) => {
                 let message = parse_digits(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
                 match rest {
+                    ["release"] => {
+                        let release = self.release.as_ref().ok_or_else(release::unavailable)?;
+                        let to = release::recipients(&request.body)?;
+                        Ok(json(&release.send(&message, to, &self.room, client)?.json()))
+                    }
                     ["source"] => Ok(messages::source(message)),
-                    ["html"] => messages::frame(&message, &self.room, client),
-                    ["attachments", index] => messages::attachment(&message, index, &self.room, client),
+                    ["html"] => content::html(&message, None, query, &self.room, client),
+                    ["attachments", name] => content::attachment(&message, name, &self.room, client),
+                    ["attachments", name, "html"] => content::html(&message, Some(name), query, &self.room, client),
+                    ["attachments", name, "message"] => content::nested(&message, name, &self.room, client),
                     _ => messages::message(&message, &self.room, client),
                 }
             }
+            (_, ["api", "connections"]) => connections::list(self, query),
+            (_, ["api", "connections", id]) => connections::one(self, id),
+            (_, ["away"]) => content::away(query),
             (_, ["api", "next"]) => waiting.next(query, client),
             (_, ["api", "wait"]) => waiting.wait(query, client),
             (_, ["api", "changes"]) => changes::answer(&self.store, &|| self.others(), query, client),
@@ -131,7 +141,7 @@ impl Api {
     }
 
     fn others(&self) -> Others {
-        Others { connections: 0, faults: self.rules.lock().changes() }
+        Others { connections: self.connections.changes(), faults: self.rules.lock().changes() }
     }
 
     fn about(&self) -> Value {
@@ -154,19 +164,4 @@ impl Api {
             },
         })
     }
-}
-
-/// A file of the page, if it is one. What its address has behind a question mark is its own affair.
-fn page(path: &str) -> Option<Response> {
-    let (kind, text) = match path {
-        "/" => ("text/html; charset=utf-8", include_str!("page/index.html")),
-        "/app.js" => ("text/javascript; charset=utf-8", include_str!("page/app.js")),
-        "/faults.js" => ("text/javascript; charset=utf-8", include_str!("page/faults.js")),
-        "/message.js" => ("text/javascript; charset=utf-8", include_str!("page/message.js")),
-        "/page.js" => ("text/javascript; charset=utf-8", include_str!("page/page.js")),
-        "/app.css" => ("text/css; charset=utf-8", include_str!("page/app.css")),
-        "/icon.svg" => ("image/svg+xml", include_str!("page/icon.svg")),
-        _ => return None,
-    };
-    Some(Response::new(200, kind, Body::Fixed(text)).with("Content-Security-Policy", PAGE_POLICY))
 }

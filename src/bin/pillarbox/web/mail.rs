@@ -136,7 +136,7 @@ impl Parts {
     }
 }
 
-fn said(entry: &Entry) -> Value {
+pub fn said(entry: &Entry) -> Value {
     let octets = entry.octets.strip_suffix(b"\r\n").unwrap_or(&entry.octets);
     let lines = octets.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut lines: Vec<_> = lines.map(|line| Escaped::new(line).to_string()).collect();

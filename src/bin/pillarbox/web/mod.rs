@@ -11,8 +11,12 @@ use pillarbox::{Builder, Handler, Server};
 
 mod answers;
 mod api;
+mod assets;
+mod away;
 mod changes;
 mod codes;
+mod connections;
+mod content;
 mod document;
 mod download;
 mod facts;
@@ -24,11 +28,16 @@ mod links;
 mod mail;
 mod markup;
 mod messages;
+mod nested;
 mod openapi;
 mod password;
+mod pattern;
+mod picture;
 mod query;
+mod release;
 mod routes;
 mod rules;
+mod scheme;
 mod store;
 mod summary;
 mod text;
@@ -36,9 +45,12 @@ mod timestamp;
 mod waiting;
 
 use api::Api;
+use connections::Connections;
 use guard::Guard;
 use intake::Intake;
 pub use password::Passwords;
+pub use pattern::Pattern;
+use release::Release;
 use rules::Rules;
 use store::MessageStore;
 pub use store::{Room, WhenFull};
@@ -54,9 +66,11 @@ pub struct Web {
     names: Vec<String>,
     store: Arc<MessageStore>,
     faults: Faults,
+    connections: Arc<Connections>,
     authority: Option<String>,
     passwords: Option<Arc<Passwords>>,
     max_waiting: usize,
+    release: Option<Release>,
 }
 
 /// How many clients may wait for a message at the same time.
@@ -86,9 +100,11 @@ impl Web {
             names,
             store: Arc::default(),
             faults: Faults::new(),
+            connections: Arc::default(),
             authority: None,
             passwords: None,
             max_waiting: MAX_WAITING,
+            release: None,
         })
     }
 
@@ -111,6 +127,11 @@ impl Web {
         Web { max_waiting, ..self }
     }
 
+    /// Lets messages be sent on to a server, for recipients that one of the patterns allows.
+    pub fn release(self, server: &str, patterns: Vec<Pattern>) -> Web {
+        Web { release: Some(Release::new(server, patterns)), ..self }
+    }
+
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
     pub fn authority(self, authority: Option<String>) -> Web {
         Web { authority, ..self }
@@ -129,7 +150,7 @@ impl Web {
     /// What the server of the messages needs beside its other settings.
     pub fn prepare(&self, builder: Builder) -> Builder {
         // The budgets are for messages on their way: those in the inbox count there.
-        builder.transcripts(true).faults(self.faults.clone())
+        builder.transcripts(true).faults(self.faults.clone()).observer(self.connections.clone())
     }
 
     /// Takes every message for which there is room.
@@ -148,8 +169,10 @@ impl Web {
             passwords: self.passwords,
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
+            connections: self.connections,
             server: server.handle(),
             authority: self.authority,
+            release: self.release,
         };
         accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)
