@@ -54,6 +54,20 @@ fn messages_are_printed() {
     );
 }
 
+/// Under smtpd, SIZE was announced only with `-s`, so clients did not declare it otherwise.
+#[test]
+fn the_declared_size_is_printed_if_a_limit_was_given() {
+    for (options, line) in [(&[][..], "Subject: x"), (&["-s", "5000"], "mail options: ['SIZE=100']")] {
+        let mut server = Running::start(&[&["-n"], options, &["127.0.0.1:0"]].concat());
+        let mut client = Client::ehlo(server.address());
+        client.expect("MAIL FROM:<a@client.example> size=100", "250");
+        client.expect("RCPT TO:<b@example.org>", "250");
+        client.expect("DATA", "354");
+        client.expect("Subject: x\r\n.", "250");
+        assert_eq!(server.printed()[1], line);
+    }
+}
+
 #[test]
 fn ipv6_and_names() {
     for address in ["[::1]:0", "localhost:0", ":0"] {

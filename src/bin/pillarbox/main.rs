@@ -102,7 +102,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let builder = builder(&arguments, tls, accounts.as_ref());
     let renewable = Renewable { certificates, accounts, passwords };
     let handler: Box<dyn Handler> = match arguments.class {
-        Class::Debugging => Box::new(handlers::Debugging::stdout()),
+        // Under smtpd's command line a server announced SIZE, and clients declared it, only if it was given a limit.
+        Class::Debugging => Box::new(handlers::Debugging::stdout().size_option(arguments.size.is_some())),
         // There is one: else that was an error of usage.
         Class::Inbox => {
             let Some(web) = web else { return Ok(()) };
@@ -268,7 +269,6 @@ fn proxy(arguments: &Arguments) -> handlers::Proxy {
 
 fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>) -> Builder {
     let mut builder = Server::builder()
-        .data_size_limit(arguments.size)
         .smtputf8(arguments.smtputf8 || arguments.class == Class::Inbox)
         .lmtp(arguments.lmtp)
         .ignore_unknown_parameters(arguments.ignore_unknown_parameters)
@@ -280,6 +280,9 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         .max_connections_per_address(arguments.limits.max_per_address)
         .xclient(arguments.xclient.iter().copied())
         .xforward(arguments.xforward.iter().copied());
+    if let Some(size) = arguments.size {
+        builder = builder.data_size_limit(size);
+    }
     if let Some(timeout) = arguments.limits.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
     }

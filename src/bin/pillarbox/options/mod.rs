@@ -81,9 +81,9 @@ pub struct Arguments {
     #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,
 
-    /// Largest message, in octets; 0 is unlimited
-    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 33_554_432, value_parser = parse_size)]
-    pub size: u64,
+    /// Largest message, in octets; 0 is unlimited [default: 33554432]
+    #[arg(short = 's', long, value_name = "BYTES", value_parser = parse_size)]
+    pub size: Option<u64>,
 
     /// Offer SMTPUTF8
     #[arg(short = 'u', long)]
