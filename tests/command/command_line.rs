@@ -599,6 +599,11 @@ fn version_and_help() {
     let is_option = |line: &str| line.trim_start().starts_with('-') && line.len() <= 100;
     let is_heading = |line: &str| line.is_empty() || line.ends_with(':') && !line.starts_with(' ');
     assert!(options.lines().all(|line| is_option(line) || is_heading(line)), "{options}");
+    assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+    // What most people want to know fits a screen.
+    let (code, short, _) = ended(&mut command(&["-h"]));
+    assert!(code == Some(0) && short.lines().count() < 60 && short.contains("--help shows all"), "{short}");
+    assert!(short.contains("-c, --class") && !short.contains("--xclient") && text.contains("--xclient"), "{short}");
 }
 
 #[test]
