@@ -19,6 +19,7 @@ mod web_inbox_browser_looks;
 mod web_inbox_guards;
 mod web_inbox_hostile;
 mod web_inbox_openapi;
+mod web_inbox_password;
 mod web_inbox_release;
 mod web_inbox_store;
 mod web_inbox_waiting;

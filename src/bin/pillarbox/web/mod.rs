@@ -32,6 +32,7 @@ mod markup;
 mod messages;
 mod nested;
 mod openapi;
+mod password;
 mod pattern;
 mod picture;
 mod query;
@@ -49,6 +50,7 @@ use api::Api;
 use connections::Connections;
 use guard::Guard;
 use intake::Intake;
+pub use password::Passwords;
 pub use pattern::Pattern;
 use release::Release;
 use rules::Rules;
@@ -68,6 +70,7 @@ pub struct Web {
     faults: Faults,
     connections: Arc<Connections>,
     authority: Option<String>,
+    passwords: Option<Arc<Passwords>>,
     max_waiting: usize,
     release: Option<Release>,
 }
@@ -101,6 +104,7 @@ impl Web {
             faults: Faults::new(),
             connections: Arc::default(),
             authority: None,
+            passwords: None,
             max_waiting: MAX_WAITING,
             release: None,
         })
@@ -135,6 +139,16 @@ impl Web {
         Web { authority, ..self }
     }
 
+    /// With the users who may look.
+    pub fn passwords(self, passwords: Option<Arc<Passwords>>) -> Web {
+        Web { passwords, ..self }
+    }
+
+    /// Whether everybody who reaches this machine may look.
+    pub fn is_open(&self) -> bool {
+        self.passwords.is_none() && !self.address.ip().to_canonical().is_loopback()
+    }
+
     /// What the server of the messages needs beside its other settings.
     pub fn prepare(&self, builder: Builder) -> Builder {
         // The budgets are for messages on their way: those in the inbox count there.
@@ -154,6 +168,7 @@ impl Web {
             store: self.store,
             rules: Mutex::new(Rules::new(self.faults)),
             guard: Guard::new(self.address, self.is_public, self.names),
+            passwords: self.passwords,
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
             connections: self.connections,

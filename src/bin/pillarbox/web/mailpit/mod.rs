@@ -14,15 +14,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answers::{absent, bad, busy, json, json_with, reserve, unreadable};
-use super::download;
 use super::filter::{self, Filter};
 use super::mail::{MAX_SHORT, bodies, without_bodies};
-use super::messages::{frame, whole};
+use super::messages::whole;
 use super::query::Query;
 use super::release::{Release, unavailable};
 use super::routes::{self, Method, Route};
 use super::rules::Rules;
 use super::store::{MessageStore, StoredMessage};
+use super::{content, download};
 use crate::digits::parse_digits;
 use crate::http::connection::{Body, HttpConnection, Request, Response};
 use crate::http::memory::MemoryReservation;
@@ -228,14 +228,14 @@ impl Mailpit<'_> {
         room.shrink(octets.len() as u64);
         // Its own type, which clients ask for: it is stored and not shown, and the policy of all answers lets it do nothing.
         let response = Response::new(200, part.content_type(), Body::Octets(octets, Some(room)));
-        Ok(response.with("Content-Disposition", download::disposition(&download::name(part, index))))
+        Ok(response.with("Content-Disposition", download::disposition(&download::name(part, &index.to_string()))))
     }
 
     /// `/view/ID.html` and `/view/ID.txt`.
     fn view(&self, request: &Request, query: &Query, client: &HttpConnection) -> Result<Response, Response> {
         let name = request.path.rsplit('/').next().unwrap_or_default();
         match name.rsplit_once('.') {
-            Some((id, "html")) => frame(&*self.find(id, query)?, self.room, client),
+            Some((id, "html")) => content::html(&*self.find(id, query)?, None, &Query::default(), self.room, client),
             Some((id, "txt")) => {
                 let message = self.find(id, query)?;
                 let room = reserve(self.room, whole(&message), client)?;
