@@ -1,8 +1,8 @@
 //! The web inbox: those who wait for what comes, and what they are told.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::client::PATIENCE;
 use crate::support::missing;
@@ -46,14 +46,22 @@ fn wait_until_all_wait(inbox: &Inbox) {
     }
 }
 
+/// Whether this process may have so many file descriptors. The server sees to its own.
+fn has_descriptors(count: u64) -> bool {
+    let (allowed, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    if most < count {
+        missing("too few file descriptors are allowed here");
+        return false;
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, allowed.max(count), most).expect("it is allowed");
+    true
+}
+
 #[test]
 fn a_thousand_wait_and_the_page_is_there() {
-    let (allowed, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
-    if most < 4096 {
-        return missing("too few file descriptors are allowed here");
+    if !has_descriptors(4096) {
+        return;
     }
-    // The server sees to its own.
-    setrlimit(Resource::RLIMIT_NOFILE, allowed.max(4096), most).expect("it is allowed");
     let inbox = Inbox::start();
     inbox.receive(subject("before"));
     let change = inbox.get("/api/changes").json()["change"].clone();
@@ -82,6 +90,25 @@ fn a_thousand_wait_and_the_page_is_there() {
     }
     // Their places are given back.
     assert_eq!(inbox.get("/api/next?timeout=0").status, 204);
+}
+
+#[test]
+fn clients_by_the_thousand_that_say_nothing() {
+    if !has_descriptors(4096) {
+        return;
+    }
+    let inbox = Inbox::start();
+    let mut first = inbox.connect();
+    let idle: Vec<_> = (0..1300).map(|_| inbox.connect()).collect();
+    let begun = Instant::now();
+    assert!(inbox.ids().is_empty());
+    // Sooner than the server gives up any of the others, which it does after half a minute.
+    assert!(begun.elapsed() < Duration::from_secs(29), "{:?}", begun.elapsed());
+    // The one that has waited longest has made room.
+    assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)));
+    let threads = status(&inbox, "Threads:");
+    assert!(threads < 1300, "{threads} threads");
+    drop(idle);
 }
 
 #[test]
