@@ -327,6 +327,12 @@ impl Record {
         said.octets += more;
     }
 
+    /// All that was said so far.
+    pub fn whole(&self) -> Option<Transcript> {
+        let recording = self.0.as_ref()?;
+        Some(recording.transcript(&recording.said.lock(), 0))
+    }
+
     /// What was said since the message before, or since the connection began.
     pub fn of_message(&self) -> Option<Transcript> {
         let recording = self.0.as_ref()?;

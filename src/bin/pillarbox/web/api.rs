@@ -1,6 +1,7 @@
 //! What is answered to which request.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pillarbox::ServerHandle;
@@ -8,21 +9,21 @@ use serde_json::{Value, json};
 
 use super::answers::{absent, bad, json};
 use super::changes::{self, Others};
+use super::connections::{self, Connections, Sources};
 use super::guard::Guard;
+use super::mailpit::{self, Mailpit};
+use super::password::Passwords;
+use super::release::{self, Release};
 use super::routes::{self, ROUTES};
 use super::rules::Rules;
 use super::store::{Counts, MessageStore, Room, WhenFull};
 use super::waiting::Waiting;
-use super::{messages, openapi};
+use super::{assets, content, messages, openapi};
 use crate::digits::parse_digits;
 use crate::http::accept_loop::Service;
 use crate::http::connection::{Body, HttpConnection, Request, Response};
 use crate::http::memory::MemoryReservation;
 use crate::metrics;
-
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// For what is no page: whatever a browser takes it for, it can do nothing.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
@@ -31,17 +32,24 @@ pub struct Api {
     pub store: Arc<MessageStore>,
     pub rules: Mutex<Rules>,
     pub guard: Guard,
+    /// Who may look, if not everybody may.
+    pub passwords: Option<Arc<Passwords>>,
     /// Where mail is taken.
     pub endpoints: Vec<String>,
     pub room: Arc<MemoryReservation>,
     pub server: ServerHandle,
+    pub connections: Arc<Connections>,
     /// Who signed the server's certificate, if it was made at the start: PEM.
     pub authority: Option<String>,
+    pub release: Option<Release>,
+    /// When it was started.
+    pub begun: Instant,
 }
 
 impl Service for Api {
     fn answer(&self, request: &Request, client: &HttpConnection) -> Response {
-        let answer = self.guard.check(request).and_then(|()| self.route(request, client));
+        let answer = self.guard.check(request).and_then(|()| self.check_password(request, client));
+        let answer = answer.and_then(|()| self.route(request, client));
         let mut response = answer.unwrap_or_else(|refusal| refusal);
         if !response.fields.iter().any(|(name, _)| *name == "Content-Security-Policy") {
             response = response.with("Content-Security-Policy", POLICY);
@@ -57,8 +65,16 @@ impl Service for Api {
 }
 
 impl Api {
+    /// Whoever asks only whether the server works, as a container's health check, needs no password.
+    fn check_password(&self, request: &Request, client: &HttpConnection) -> Result<(), Response> {
+        match &self.passwords {
+            Some(passwords) if !metrics::is_health(&request.path) => passwords.check(request, client),
+            _ => Ok(()),
+        }
+    }
+
     fn route(&self, request: &Request, client: &HttpConnection) -> Result<Response, Response> {
-        if let Some(page) = page(&request.path) {
+        if let Some(page) = assets::file(&request.path[1..]) {
             return if matches!(&*request.method, "GET" | "HEAD") {
                 Ok(page)
             } else {
@@ -68,6 +84,11 @@ impl Api {
         if metrics::is_known(&request.path) {
             let is_read = matches!(&*request.method, "GET" | "HEAD");
             return if is_read { Ok(metrics::page(request, &self.server)) } else { Err(routes::not_allowed(&["GET"])) };
+        }
+        if mailpit::has(&request.path) {
+            let release = self.release.as_ref();
+            let Api { store, room, rules, server, begun, .. } = self;
+            return Mailpit { store, room, rules, release, server, begun: *begun }.answer(request, client);
         }
         let query = &routes::check(ROUTES, request)?;
         let path: Vec<&str> = request.path[1..].split('/').collect();
@@ -97,12 +118,22 @@ impl Api {
             (_, ["api", "messages", id, rest @ ..]) => {
                 let message = parse_digits(id).and_then(|id| self.store.get(id)).ok_or_else(|| absent("message"))?;
                 match rest {
+                    ["release"] => {
+                        let release = self.release.as_ref().ok_or_else(release::unavailable)?;
+                        let to = release::recipients(&request.body)?;
+                        Ok(json(&release.send(&message, to, &self.room, client)?.json()))
+                    }
                     ["source"] => Ok(messages::source(message)),
-                    ["html"] => messages::frame(&message, &self.room, client),
-                    ["attachments", index] => messages::attachment(&message, index, &self.room, client),
+                    ["html"] => content::html(&message, None, query, &self.room, client),
+                    ["attachments", name] => content::attachment(&message, name, &self.room, client),
+                    ["attachments", name, "html"] => content::html(&message, Some(name), query, &self.room, client),
+                    ["attachments", name, "message"] => content::nested(&message, name, &self.room, client),
                     _ => messages::message(&message, &self.room, client),
                 }
             }
+            (_, ["api", "connections"]) => connections::list(&self.connected(), query),
+            (_, ["api", "connections", id]) => connections::one(&self.connected(), id),
+            (_, ["away"]) => content::away(query),
             (_, ["api", "next"]) => waiting.next(query, client),
             (_, ["api", "wait"]) => waiting.wait(query, client),
             (_, ["api", "changes"]) => changes::answer(&self.store, &|| self.others(), query, client),
@@ -118,8 +149,12 @@ impl Api {
         }
     }
 
+    fn connected(&self) -> Sources<'_> {
+        Sources { connections: &self.connections, store: &self.store, server: &self.server }
+    }
+
     fn others(&self) -> Others {
-        Others { connections: 0, faults: self.rules.lock().changes() }
+        Others { connections: self.connections.changes(), faults: self.rules.lock().changes() }
     }
 
     fn about(&self) -> Value {
@@ -142,19 +177,4 @@ impl Api {
             },
         })
     }
-}
-
-/// A file of the page, if it is one. What its address has behind a question mark is its own affair.
-fn page(path: &str) -> Option<Response> {
-    let (kind, text) = match path {
-        "/" => ("text/html; charset=utf-8", include_str!("page/index.html")),
-        "/app.js" => ("text/javascript; charset=utf-8", include_str!("page/app.js")),
-        "/faults.js" => ("text/javascript; charset=utf-8", include_str!("page/faults.js")),
-        "/message.js" => ("text/javascript; charset=utf-8", include_str!("page/message.js")),
-        "/page.js" => ("text/javascript; charset=utf-8", include_str!("page/page.js")),
-        "/app.css" => ("text/css; charset=utf-8", include_str!("page/app.css")),
-        "/icon.svg" => ("image/svg+xml", include_str!("page/icon.svg")),
-        _ => return None,
-    };
-    Some(Response::new(200, kind, Body::Fixed(text)).with("Content-Security-Policy", PAGE_POLICY))
 }

@@ -61,10 +61,11 @@ impl Guard {
     }
 }
 
-/// A browser shows the page by itself, and not within another one.
+/// A browser shows the page by itself, and not within another one; or that which a link in a message leads to, whose frame is of
+/// an origin of its own.
 fn is_visit(request: &Request) -> Result<bool, Response> {
     Ok(request.method == "GET"
-        && request.path == "/"
+        && matches!(&*request.path, "/" | "/away")
         && request.field("Sec-Fetch-Mode")? == Some("navigate")
         && request.field("Sec-Fetch-Dest")? == Some("document"))
 }

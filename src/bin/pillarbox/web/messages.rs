@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::answers::{absent, bad, busy, json_with, reserve, unreadable};
+use super::answers::{bad, busy, json_with, reserve, unreadable};
+use super::download;
 use super::filter::Filter;
 use super::mail::{self, MAX_SHORT};
 use super::query::Query;
 use super::store::{Counts, MessageStore, StoredMessage};
-use super::{download, html};
-use crate::digits::parse_digits;
 use crate::http::connection::{Body, HttpConnection, Response};
 use crate::http::memory::MemoryReservation;
 
@@ -76,34 +75,6 @@ pub fn message(
 /// In octets, what a message takes while all there is to know about it is written.
 pub fn whole(message: &StoredMessage) -> u64 {
     3 * message.envelope.content().len() + mail::MAX_COMPLETE
-}
-
-pub fn frame(
-    message: &StoredMessage,
-    room: &Arc<MemoryReservation>,
-    client: &HttpConnection,
-) -> Result<Response, Response> {
-    let mut room = reserve(room, 2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
-    let frame = html::frame(&message.envelope).map_err(unreadable)?.ok_or_else(|| absent("body in HTML"))?;
-    room.shrink(frame.len() as u64);
-    let response = Response::new(200, "text/html; charset=utf-8", Body::Octets(frame.into_bytes(), Some(room)));
-    Ok(response.with("Content-Security-Policy", html::POLICY))
-}
-
-pub fn attachment(
-    message: &StoredMessage,
-    index: &str,
-    room: &Arc<MemoryReservation>,
-    client: &HttpConnection,
-) -> Result<Response, Response> {
-    let index: usize = parse_digits(index).ok_or_else(|| absent("attachment"))?;
-    let mut room = reserve(room, 2 * message.envelope.content().len(), client)?;
-    let mail = mail::without_bodies(&message.envelope).map_err(unreadable)?;
-    let part = mail.attachments().get(index).ok_or_else(|| absent("attachment"))?;
-    let octets = part.bytes().map_err(unreadable)?;
-    room.shrink(octets.len() as u64);
-    let response = Response::new(200, download::harmless(part.content_type()), Body::Octets(octets, Some(room)));
-    Ok(response.with("Content-Disposition", download::disposition(&download::name(part, index))))
 }
 
 pub fn source(message: Arc<StoredMessage>) -> Response {

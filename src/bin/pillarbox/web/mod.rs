@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 #[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pillarbox::testing::Faults;
@@ -11,8 +12,12 @@ use pillarbox::{Builder, Handler, Server};
 
 mod answers;
 mod api;
+mod assets;
+mod away;
 mod changes;
 mod codes;
+mod connections;
+mod content;
 mod document;
 mod download;
 mod facts;
@@ -22,12 +27,19 @@ mod html;
 mod intake;
 mod links;
 mod mail;
+mod mailpit;
 mod markup;
 mod messages;
+mod nested;
 mod openapi;
+mod password;
+mod pattern;
+mod picture;
 mod query;
+mod release;
 mod routes;
 mod rules;
+mod scheme;
 mod store;
 mod summary;
 mod text;
@@ -35,8 +47,12 @@ mod timestamp;
 mod waiting;
 
 use api::Api;
+use connections::Connections;
 use guard::Guard;
 use intake::Intake;
+pub use password::Passwords;
+pub use pattern::Pattern;
+use release::Release;
 use rules::Rules;
 use store::MessageStore;
 pub use store::{Room, WhenFull};
@@ -52,8 +68,11 @@ pub struct Web {
     names: Vec<String>,
     store: Arc<MessageStore>,
     faults: Faults,
+    connections: Arc<Connections>,
     authority: Option<String>,
+    passwords: Option<Arc<Passwords>>,
     max_waiting: usize,
+    release: Option<Release>,
 }
 
 /// How many clients may wait for a message at the same time.
@@ -83,8 +102,11 @@ impl Web {
             names,
             store: Arc::default(),
             faults: Faults::new(),
+            connections: Arc::default(),
             authority: None,
+            passwords: None,
             max_waiting: MAX_WAITING,
+            release: None,
         })
     }
 
@@ -107,15 +129,30 @@ impl Web {
         Web { max_waiting, ..self }
     }
 
+    /// Lets messages be sent on to a server, for recipients that one of the patterns allows.
+    pub fn release(self, server: &str, patterns: Vec<Pattern>) -> Web {
+        Web { release: Some(Release::new(server, patterns)), ..self }
+    }
+
     /// With the authority of the server's certificate, in PEM, for whoever is to trust it.
     pub fn authority(self, authority: Option<String>) -> Web {
         Web { authority, ..self }
     }
 
+    /// With the users who may look.
+    pub fn passwords(self, passwords: Option<Arc<Passwords>>) -> Web {
+        Web { passwords, ..self }
+    }
+
+    /// Whether everybody who reaches this machine may look.
+    pub fn is_open(&self) -> bool {
+        self.passwords.is_none() && !self.address.ip().to_canonical().is_loopback()
+    }
+
     /// What the server of the messages needs beside its other settings.
     pub fn prepare(&self, builder: Builder) -> Builder {
         // The budgets are for messages on their way: those in the inbox count there.
-        builder.transcripts(true).faults(self.faults.clone())
+        builder.transcripts(true).faults(self.faults.clone()).observer(self.connections.clone())
     }
 
     /// Takes every message for which there is room.
@@ -131,10 +168,14 @@ impl Web {
             store: self.store,
             rules: Mutex::new(Rules::new(self.faults)),
             guard: Guard::new(self.address, self.is_public, self.names),
+            passwords: self.passwords,
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
+            connections: self.connections,
             server: server.handle(),
             authority: self.authority,
+            release: self.release,
+            begun: Instant::now(),
         };
         accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)

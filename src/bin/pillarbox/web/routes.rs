@@ -14,6 +14,7 @@ pub struct Route {
 pub struct Method(pub &'static str, pub &'static [&'static str]);
 
 const GET: Method = Method("GET", &[]);
+const HTML: Method = Method("GET", &["images", "frame", "scheme"]);
 const PUT: Method = Method("PUT", &[]);
 const DELETE: Method = Method("DELETE", &[]);
 
@@ -27,9 +28,15 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/api/messages", methods: &[LIST, DELETE_ALL] },
     Route { path: "/api/messages/{id}", methods: &[GET, DELETE] },
     Route { path: "/api/messages/{id}/read", methods: &[PUT, DELETE] },
+    Route { path: "/api/messages/{id}/release", methods: &[Method("POST", &[])] },
     Route { path: "/api/messages/{id}/source", methods: &[GET] },
-    Route { path: "/api/messages/{id}/html", methods: &[GET] },
+    Route { path: "/api/messages/{id}/html", methods: &[HTML] },
     Route { path: "/api/messages/{id}/attachments/{index}", methods: &[GET] },
+    Route { path: "/api/messages/{id}/attachments/{index}/html", methods: &[HTML] },
+    Route { path: "/api/messages/{id}/attachments/{index}/message", methods: &[GET] },
+    Route { path: "/api/connections", methods: &[Method("GET", &["after", "before", "limit"])] },
+    Route { path: "/api/connections/{id}", methods: &[GET] },
+    Route { path: "/away", methods: &[Method("GET", &["to"])] },
     Route { path: "/api/next", methods: &[NEXT] },
     Route { path: "/api/wait", methods: &[WAIT] },
     Route { path: "/api/changes", methods: &[CHANGES] },
