@@ -30,6 +30,8 @@ mod programs;
 pub mod prometheus;
 #[cfg(all(feature = "redis", unix))]
 pub mod redis;
+#[cfg(unix)]
+pub mod runners;
 pub mod scripted;
 pub mod skip;
 #[cfg(feature = "tls")]

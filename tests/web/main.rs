@@ -2,6 +2,8 @@
 
 #![cfg(all(feature = "cli", unix))]
 
+mod mailpit;
+mod runners;
 #[path = "../support/mod.rs"]
 mod support;
 mod web_inbox;
@@ -16,5 +18,8 @@ mod web_inbox_browser_list;
 mod web_inbox_browser_looks;
 mod web_inbox_guards;
 mod web_inbox_hostile;
+mod web_inbox_openapi;
+mod web_inbox_password;
+mod web_inbox_release;
 mod web_inbox_store;
 mod web_inbox_waiting;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 #[cfg(unix)]
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,7 +43,7 @@ use descriptors::{possible_connections, possible_waiting};
 use listeners::Listeners;
 use logins::Logins;
 use options::{Arguments, Class, usage};
-use web::{Refused, Web};
+use web::{Passwords, Refused, Web};
 
 /// How long a shutdown lets messages in progress finish.
 const GRACE: Duration = Duration::from_secs(15);
@@ -81,16 +83,16 @@ fn run(arguments: Arguments) -> Result<(), String> {
     }
     // It may be a file that only root can read.
     let accounts = arguments.logins.users.as_deref().map(Accounts::read).transpose()?;
+    let passwords = arguments.inbox.http_users.as_deref().map(read_passwords).transpose()?;
     let Listeners { listeners, tls, certificates, authority } = listeners::open(&arguments)?;
-    let web = inbox(&arguments)?.map(|web| web.authority(authority));
+    let web = inbox(&arguments)?.map(|web| web.authority(authority).passwords(passwords.clone()));
     let metrics = arguments.metrics.as_deref().map(bind_http).transpose()?;
     if !arguments.nosetuid {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
         certificates.iter().try_for_each(Certificate::check_that_it_can_be_renewed)?;
-        if let Some(accounts) = &accounts {
-            accounts.warn_unless_it_can_be_read_again();
-        }
+        let all = accounts.iter().chain(passwords.iter().map(|passwords| passwords.accounts()));
+        all.for_each(Accounts::warn_unless_it_can_be_read_again);
     }
     // Listeners may share the files.
     let problems: BTreeSet<String> = certificates.iter().flat_map(Certificate::problems).collect();
@@ -98,9 +100,10 @@ fn run(arguments: Arguments) -> Result<(), String> {
     certificate::watch(certificates.clone()).map_err(|e| format!("cannot start a thread: {e}"))?;
     // Made only now: it belongs to the user that will write to it.
     let builder = builder(&arguments, tls, accounts.as_ref());
-    let renewable = Renewable { certificates, accounts };
+    let renewable = Renewable { certificates, accounts, passwords };
     let handler: Box<dyn Handler> = match arguments.class {
-        Class::Debugging => Box::new(handlers::Debugging::stdout()),
+        // Under smtpd's command line a server announced SIZE, and clients declared it, only if it was given a limit.
+        Class::Debugging => Box::new(handlers::Debugging::stdout().size_option(arguments.size.is_some())),
         // There is one: else that was an error of usage.
         Class::Inbox => {
             let Some(web) = web else { return Ok(()) };
@@ -128,17 +131,21 @@ fn run(arguments: Arguments) -> Result<(), String> {
 struct Renewable {
     certificates: Vec<Certificate>,
     accounts: Option<Accounts>,
+    passwords: Option<Arc<Passwords>>,
 }
 
 impl Renewable {
     fn is_any(&self) -> bool {
-        !self.certificates.is_empty() || self.accounts.is_some()
+        !self.certificates.is_empty() || self.accounts.is_some() || self.passwords.is_some()
     }
 
     fn renew(&self) {
         self.certificates.iter().for_each(Certificate::renew);
         if let Some(accounts) = &self.accounts {
             accounts.reload();
+        }
+        if let Some(passwords) = &self.passwords {
+            passwords.reload();
         }
     }
 }
@@ -157,6 +164,11 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
         ),
         Err(Refused::Bind(source)) => Err(explain(&Error::Bind { address: place.clone(), source })),
     }
+}
+
+/// The users of the web inbox.
+fn read_passwords(file: &Path) -> Result<Arc<Passwords>, String> {
+    Accounts::read(file).and_then(Passwords::new).map(Arc::new)
 }
 
 /// Gives the web inbox its messages.
@@ -257,7 +269,6 @@ fn proxy(arguments: &Arguments) -> handlers::Proxy {
 
 fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>) -> Builder {
     let mut builder = Server::builder()
-        .data_size_limit(arguments.size)
         .smtputf8(arguments.smtputf8 || arguments.class == Class::Inbox)
         .lmtp(arguments.lmtp)
         .ignore_unknown_parameters(arguments.ignore_unknown_parameters)
@@ -269,6 +280,9 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         .max_connections_per_address(arguments.limits.max_per_address)
         .xclient(arguments.xclient.iter().copied())
         .xforward(arguments.xforward.iter().copied());
+    if let Some(size) = arguments.size {
+        builder = builder.data_size_limit(size);
+    }
     if let Some(timeout) = arguments.limits.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
     }
@@ -303,9 +317,15 @@ fn show(
     metrics: Option<TcpListener>,
 ) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
+    let is_open = web.is_open();
     serve(builder, listeners, renewable, handler, metrics, |server| {
         let url = web.start(server).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
+        if is_open {
+            log::warn!(
+                "everybody who reaches the inbox can read and delete its mail: --http-users asks for a password"
+            );
+        }
         Ok(())
     })
 }

@@ -43,6 +43,11 @@ pub fn is_known(path: &str) -> bool {
     ["/metrics", "/livez", "/readyz"].contains(&path)
 }
 
+/// Whether a page says only whether the server works, and nothing of what it does.
+pub fn is_health(path: &str) -> bool {
+    ["/livez", "/readyz"].contains(&path)
+}
+
 /// The page at a path that is known.
 pub fn page(request: &Request, server: &ServerHandle) -> Response {
     match &*request.path {

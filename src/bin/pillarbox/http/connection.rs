@@ -1,7 +1,7 @@
 //! HTTP/1.1 on one connection: requests that are small and come in time, and answers that are read in time.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::clients::ConnectionPermit;
@@ -51,6 +51,11 @@ impl<'a> HttpConnection<'a> {
     /// Asks to wait for something on our side before there is an answer; false if too many do that, or read slowly.
     pub fn may_wait(&self) -> bool {
         self.permit.is_held()
+    }
+
+    /// Where the client is; unspecified if it has gone.
+    pub fn address(&self) -> IpAddr {
+        self.stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
     }
 
     /// Waits until `look` finds something, which is asked again and again for as long as the client is there. It may take until

@@ -1,6 +1,5 @@
 //! The options of the class Inbox.
 
-#[cfg(unix)]
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,15 +13,20 @@ use crate::web::{Pattern, Room, WhenFull};
 #[derive(Args)]
 #[command(next_help_heading = class::INBOX)]
 pub struct InboxOptions {
-    /// Serve it here, as web page and JSON: HOST:PORT
-    #[arg(long, value_name = "ADDR", default_value = "localhost:8026", value_parser = parse_tcp)]
+    /// Serve page and API here: HOST:PORT [default: localhost:8026]
+    #[arg(long, value_name = "ADDR", default_value = "localhost:8026", hide_default_value = true)]
+    #[arg(value_parser = parse_tcp)]
     pub http: String,
 
-    /// Let other machines reach it; there is no password
+    /// Let other machines reach them
     #[arg(long)]
     pub http_public: bool,
 
-    /// Other names under which it is reached, as through a proxy
+    /// Ask for a password of a file of USER:SECRET; SIGHUP reloads it
+    #[arg(long, value_name = "FILE")]
+    pub http_users: Option<PathBuf>,
+
+    /// Other names under which they are reached, as through a proxy
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_name)]
     pub http_host: Vec<String>,
 

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 #[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pillarbox::testing::Faults;
@@ -26,10 +27,12 @@ mod html;
 mod intake;
 mod links;
 mod mail;
+mod mailpit;
 mod markup;
 mod messages;
 mod nested;
 mod openapi;
+mod password;
 mod pattern;
 mod picture;
 mod query;
@@ -47,6 +50,7 @@ use api::Api;
 use connections::Connections;
 use guard::Guard;
 use intake::Intake;
+pub use password::Passwords;
 pub use pattern::Pattern;
 use release::Release;
 use rules::Rules;
@@ -66,6 +70,7 @@ pub struct Web {
     faults: Faults,
     connections: Arc<Connections>,
     authority: Option<String>,
+    passwords: Option<Arc<Passwords>>,
     max_waiting: usize,
     release: Option<Release>,
 }
@@ -99,6 +104,7 @@ impl Web {
             faults: Faults::new(),
             connections: Arc::default(),
             authority: None,
+            passwords: None,
             max_waiting: MAX_WAITING,
             release: None,
         })
@@ -133,6 +139,16 @@ impl Web {
         Web { authority, ..self }
     }
 
+    /// With the users who may look.
+    pub fn passwords(self, passwords: Option<Arc<Passwords>>) -> Web {
+        Web { passwords, ..self }
+    }
+
+    /// Whether everybody who reaches this machine may look.
+    pub fn is_open(&self) -> bool {
+        self.passwords.is_none() && !self.address.ip().to_canonical().is_loopback()
+    }
+
     /// What the server of the messages needs beside its other settings.
     pub fn prepare(&self, builder: Builder) -> Builder {
         // The budgets are for messages on their way: those in the inbox count there.
@@ -152,12 +168,14 @@ impl Web {
             store: self.store,
             rules: Mutex::new(Rules::new(self.faults)),
             guard: Guard::new(self.address, self.is_public, self.names),
+            passwords: self.passwords,
             endpoints: server.local_endpoints().iter().map(ToString::to_string).collect(),
             room: Arc::default(),
             connections: self.connections,
             server: server.handle(),
             authority: self.authority,
             release: self.release,
+            begun: Instant::now(),
         };
         accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)

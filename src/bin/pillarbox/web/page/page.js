@@ -52,7 +52,8 @@ export function some(texts, most) {
 }
 
 export async function ask(path, options = {}) {
-  const answer = await fetch(path, { referrerPolicy: 'no-referrer', cache: 'no-store', ...options });
+  // Not relative to the page's own address, which may have a name and a password in it.
+  const answer = await fetch(new URL(path, location.origin), { referrerPolicy: 'no-referrer', cache: 'no-store', ...options });
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
   throw Object.assign(new Error(said.error ?? `${answer.status} ${answer.statusText}`), { status: answer.status });
