@@ -3,6 +3,8 @@
 #![allow(dead_code, unused_imports, reason = "each program of tests uses its part")]
 
 #[cfg(all(feature = "cli", unix))]
+pub mod axe;
+#[cfg(all(feature = "cli", unix))]
 pub mod browser;
 pub mod client;
 #[cfg(feature = "cli")]
@@ -18,6 +20,8 @@ pub mod mailman;
 pub mod netns;
 #[cfg(feature = "tls")]
 pub mod nonconforming;
+#[cfg(all(feature = "cli", unix))]
+pub mod page;
 #[cfg(unix)]
 pub mod postfix;
 #[cfg(unix)]
@@ -26,6 +30,8 @@ mod programs;
 pub mod prometheus;
 #[cfg(all(feature = "redis", unix))]
 pub mod redis;
+#[cfg(unix)]
+pub mod runners;
 pub mod scripted;
 pub mod skip;
 #[cfg(feature = "tls")]

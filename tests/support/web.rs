@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -61,6 +63,16 @@ impl Inbox {
             all.extend(more);
         }
         all
+    }
+
+    /// Waits until these messages are there and no others, the newest first.
+    #[track_caller]
+    pub fn wait_for_ids(&self, ids: &[&str]) {
+        let begun = Instant::now();
+        while self.ids() != ids {
+            assert!(begun.elapsed() < PATIENCE, "{:?}, not {ids:?}", self.ids());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Of the messages that a request brings.

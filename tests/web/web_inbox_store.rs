@@ -134,8 +134,11 @@ fn messages_go_after_their_time() {
         }
         let told = inbox.get(&format!("/api/changes?after={change}")).json();
         assert_eq!(told["deleted"], json!(["1"]));
+        // The files go after that.
+        while files(folder.path()).iter().any(|name| name != "last-id" && name != "lock") {
+            assert!(Instant::now() < deadline);
+        }
     }
-    assert_eq!(files(folder.path()), ["last-id", "lock"]);
     // Also those whose time is over while nobody is there.
     let inbox = inbox_in(folder.path(), &[]);
     assert_eq!(inbox.receive(subject("old")), "2");
@@ -167,7 +170,7 @@ fn a_message_that_went_can_be_read_to_its_end() {
 fn what_cannot_be_asked_for() {
     for (arguments, problem) in [
         (&["--keep", "0"][..], "above 0"),
-        (&["--keep", "-1"], "unexpected argument"),
+        (&["--keep", "-1"], "'-1'"),
         (&["--keep-octets", "0"], "above 0"),
         (&["--keep-octets", "1G"], "in digits only"),
         (&["--keep-for", "0s"], "such as 12h"),

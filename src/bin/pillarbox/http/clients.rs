@@ -49,8 +49,6 @@ enum Doing {
     Answering,
     /// It waits on our side: for a message, or for memory.
     Held,
-    /// It has waited, and is answered at once.
-    Released,
     /// It is sent an answer that it does not take at once, and took something of it then.
     Sending(Instant),
 }
@@ -73,9 +71,10 @@ impl Clients {
     /// # Errors
     /// The stream, if there is none.
     pub fn take(self: &Arc<Clients>, stream: TcpStream) -> Result<ConnectionPermit, TcpStream> {
+        // Those who come together to be held are no reason to send each other away before their requests are read.
+        let most = MAX_CLIENTS + self.max_held;
         let mut places = self.places.lock();
-        let others = places.clients.len() - places.held;
-        if others >= MAX_CLIENTS && !places.make_room() || places.threads >= 2 * MAX_CLIENTS + self.max_held {
+        if places.clients.len() >= most && !places.make_room() || places.threads >= most + MAX_CLIENTS {
             return Err(stream);
         }
         let stream = Arc::new(stream);
@@ -129,8 +128,7 @@ impl Places {
 
     fn count(&mut self, doing: Doing, change: impl Fn(usize) -> usize) {
         match doing {
-            // Those who are released together are no reason to send others away.
-            Doing::Held | Doing::Released => self.held = change(self.held),
+            Doing::Held => self.held = change(self.held),
             Doing::Sending(_) => self.sending = change(self.sending),
             Doing::Waiting(_) | Doing::Answering => {}
         }
@@ -153,9 +151,7 @@ impl ConnectionPermit {
 
     /// A request is answered.
     pub fn is_answered(&self) {
-        let mut places = self.clients.places.lock();
-        let was_held = matches!(places.doing(self.number), Some(Doing::Held | Doing::Released));
-        places.does(self.number, if was_held { Doing::Released } else { Doing::Answering });
+        self.does(Doing::Answering);
     }
 
     /// The client took octets of a slow answer.
@@ -177,7 +173,7 @@ impl ConnectionPermit {
     /// The answer takes as long as something on our side; false if that are too many.
     pub fn is_held(&self) -> bool {
         let mut places = self.clients.places.lock();
-        let is_one = matches!(places.doing(self.number), Some(Doing::Held | Doing::Released));
+        let is_one = matches!(places.doing(self.number), Some(Doing::Held));
         if !is_one && places.held >= self.clients.max_held {
             return false;
         }
@@ -225,7 +221,7 @@ mod tests {
     #[test]
     fn who_waits_longest_makes_room_and_who_is_answered_does_not() {
         let clients = clients();
-        let mut all: Vec<_> = (0..MAX_CLIENTS).map(|_| client(&clients).unwrap()).collect();
+        let mut all: Vec<_> = (0..MAX_CLIENTS + MAX_HELD).map(|_| client(&clients).unwrap()).collect();
         all[0].0.is_answered();
         let new = client(&clients).expect("the second makes room");
         assert!(!is_sent_away(&mut all[0].1) && is_sent_away(&mut all[1].1) && !is_sent_away(&mut all[2].1));
@@ -255,11 +251,9 @@ mod tests {
         assert!(is_sent_away(&mut others[0].1) && !is_sent_away(&mut others[1].1));
         others[1].0.is_answered();
         assert!(others[MAX_SENDING + 1].0.is_slow());
-        // Who is held makes room for nobody, also once it is answered; another may be held when it asks for more.
+        // Who is held makes room for nobody, and for others who are to be once it is answered.
         held[0].0.is_answered();
-        assert!(!others[1].0.is_held());
-        held[0].0.waits();
-        assert!(others[1].0.is_held());
+        assert!(others[1].0.is_held() && !held[0].0.is_held());
         assert!(held.iter_mut().all(|(_, ours)| !is_sent_away(ours)));
         drop((held, others));
         let places = clients.places.lock();

@@ -1,6 +1,7 @@
 //! What is answered to which request.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pillarbox::ServerHandle;
@@ -8,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::answers::{absent, bad, json};
 use super::changes::{self, Others};
-use super::connections::{self, Connections};
+use super::connections::{self, Connections, Sources};
 use super::guard::Guard;
+use super::mailpit::{self, Mailpit};
 use super::password::Passwords;
 use super::release::{self, Release};
 use super::routes::{self, ROUTES};
@@ -40,6 +42,8 @@ pub struct Api {
     /// Who signed the server's certificate, if it was made at the start: PEM.
     pub authority: Option<String>,
     pub release: Option<Release>,
+    /// When it was started.
+    pub begun: Instant,
 }
 
 impl Service for Api {
@@ -80,6 +84,11 @@ impl Api {
         if metrics::is_known(&request.path) {
             let is_read = matches!(&*request.method, "GET" | "HEAD");
             return if is_read { Ok(metrics::page(request, &self.server)) } else { Err(routes::not_allowed(&["GET"])) };
+        }
+        if mailpit::has(&request.path) {
+            let release = self.release.as_ref();
+            let Api { store, room, rules, server, begun, .. } = self;
+            return Mailpit { store, room, rules, release, server, begun: *begun }.answer(request, client);
         }
         let query = &routes::check(ROUTES, request)?;
         let path: Vec<&str> = request.path[1..].split('/').collect();
@@ -122,8 +131,8 @@ impl Api {
                     _ => messages::message(&message, &self.room, client),
                 }
             }
-            (_, ["api", "connections"]) => connections::list(self, query),
-            (_, ["api", "connections", id]) => connections::one(self, id),
+            (_, ["api", "connections"]) => connections::list(&self.connected(), query),
+            (_, ["api", "connections", id]) => connections::one(&self.connected(), id),
             (_, ["away"]) => content::away(query),
             (_, ["api", "next"]) => waiting.next(query, client),
             (_, ["api", "wait"]) => waiting.wait(query, client),
@@ -138,6 +147,10 @@ impl Api {
                 None => Err(absent("certificate that was made by --self-signed")),
             },
         }
+    }
+
+    fn connected(&self) -> Sources<'_> {
+        Sources { connections: &self.connections, store: &self.store, server: &self.server }
     }
 
     fn others(&self) -> Others {

@@ -9,14 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use pillarbox::testing::{Direction, Entry, Transcript};
-use pillarbox::{Context, Escaped, ObservedMessage, Observer, Reply};
+use pillarbox::{Context, Escaped, ObservedMessage, Observer, Reply, ServerHandle};
 use serde_json::{Value, json};
 
 use super::answers::{absent, bad};
-use super::api::Api;
 use super::mail::said;
 use super::query::Query;
-use super::store::StoredMessage;
+use super::store::{MessageStore, StoredMessage};
 use super::timestamp::timestamp;
 use crate::digits::parse_digits;
 use crate::http::connection::Response;
@@ -37,6 +36,13 @@ const LISTED: usize = 100;
 
 /// How many messages of each.
 const MAX_MESSAGES: usize = 100;
+
+/// What the answers are made of.
+pub struct Sources<'a> {
+    pub connections: &'a Connections,
+    pub store: &'a MessageStore,
+    pub server: &'a ServerHandle,
+}
 
 /// What is known of the connections.
 #[derive(Default)]
@@ -293,17 +299,17 @@ impl Connection {
 }
 
 /// The newest connections, or those before or after one.
-pub fn list(api: &Api, query: &Query) -> Result<Response, Response> {
+pub fn list(sources: &Sources<'_>, query: &Query) -> Result<Response, Response> {
     let after = query.id("after").map_err(bad)?.map_or(0, |after| after.saturating_add(1));
     let before = query.id("before").map_err(bad)?.unwrap_or(u64::MAX);
     let limit = query.number("limit", 1..=LISTED).map_err(bad)?.unwrap_or(LISTED);
-    let change = api.connections.changes();
+    let change = sources.connections.changes();
     // Before the lock: it takes one of each.
-    let open = open(api);
-    let kept = api.connections.kept.lock();
+    let open = open(sources);
+    let kept = sources.connections.kept.lock();
     let range = if after < before { kept.all.range(after..before) } else { kept.all.range(0..0) };
     let listed: Vec<_> = range.rev().take(limit).collect();
-    let delivered = messages(api, &listed.iter().map(|(id, _)| **id).collect());
+    let delivered = messages(sources, &listed.iter().map(|(id, _)| **id).collect());
     let told = listed.iter().map(|(id, connection)| {
         let facts = open.get(id).filter(|_| connection.ended.is_none()).map(facts);
         let messages = delivered.get(id).map_or(&[] as &[u64], Vec::as_slice);
@@ -319,11 +325,11 @@ pub fn list(api: &Api, query: &Query) -> Result<Response, Response> {
 }
 
 /// One, with what both sides said.
-pub fn one(api: &Api, id: &str) -> Result<Response, Response> {
+pub fn one(sources: &Sources<'_>, id: &str) -> Result<Response, Response> {
     let id = parse_digits::<u64>(id).ok_or_else(|| absent("connection"))?;
-    let open = open(api);
-    let delivered = messages(api, &BTreeSet::from([id]));
-    let kept = api.connections.kept.lock();
+    let open = open(sources);
+    let delivered = messages(sources, &BTreeSet::from([id]));
+    let kept = sources.connections.kept.lock();
     let connection = kept.all.get(&id).ok_or_else(|| absent("connection"))?;
     let transcript = connection.said.transcript.as_ref().or_else(|| open.get(&id));
     let live = transcript.filter(|_| connection.ended.is_none()).map(facts);
@@ -335,24 +341,24 @@ pub fn one(api: &Api, id: &str) -> Result<Response, Response> {
 }
 
 /// What was said on those of the last connections that may be open.
-fn open(api: &Api) -> HashMap<u64, Transcript> {
+fn open(sources: &Sources<'_>) -> HashMap<u64, Transcript> {
     let open: BTreeSet<u64> = {
-        let kept = api.connections.kept.lock();
+        let kept = sources.connections.kept.lock();
         kept.all.iter().filter(|(_, connection)| connection.ended.is_none()).map(|(id, _)| *id).collect()
     };
     if open.is_empty() {
         return HashMap::new();
     }
-    let said = api.server.transcripts().into_iter().map(|transcript| (transcript.connection_id(), transcript));
+    let said = sources.server.transcripts().into_iter().map(|transcript| (transcript.connection_id(), transcript));
     said.filter(|(id, _)| open.contains(id)).collect()
 }
 
 /// The messages that came on these connections and are still there, the newest first.
-fn messages(api: &Api, connections: &BTreeSet<u64>) -> HashMap<u64, Vec<u64>> {
+fn messages(sources: &Sources<'_>, connections: &BTreeSet<u64>) -> HashMap<u64, Vec<u64>> {
     let connection_of = |message: &StoredMessage| message.envelope.transcript().map(Transcript::connection_id);
     let is_of_one = |message: &StoredMessage| connection_of(message).is_some_and(|id| connections.contains(&id));
     let mut found: HashMap<u64, Vec<u64>> = HashMap::new();
-    for message in api.store.page(None, usize::MAX, &is_of_one) {
+    for message in sources.store.page(None, usize::MAX, &is_of_one) {
         let ids = found.entry(connection_of(&message).unwrap_or_default()).or_default();
         if ids.len() < MAX_MESSAGES {
             ids.push(message.id);

@@ -22,9 +22,9 @@ pub fn html(
     client: &HttpConnection,
 ) -> Result<Response, Response> {
     let view = View {
-        with_images: query.value("images") == Some("load"),
-        is_framed: query.value("frame") == Some("page"),
-        scheme: query.value("scheme").and_then(Scheme::named),
+        with_images: query.word("images", &["load"]).map_err(bad)?.is_some(),
+        is_framed: query.word("frame", &["page"]).map_err(bad)?.is_some(),
+        scheme: query.word("scheme", &["light", "dark"]).map_err(bad)?.and_then(Scheme::named),
     };
     let mut room = reserve(room, 2 * message.envelope.content().len() + html::MAX_FRAME, client)?;
     let mail = message.envelope.parsed_within(&html::limits()).map_err(unreadable)?;

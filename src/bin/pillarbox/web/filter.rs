@@ -14,11 +14,12 @@ const MAX_WORDS: usize = 16;
 const MAX_VALUE: usize = 1000;
 
 /// The fields of a search.
-const FIELDS: [(&str, RangeInclusive<Field>); 7] = [
+const FIELDS: [(&str, RangeInclusive<Field>); 8] = [
     ("from", Field::From..=Field::From),
     ("to", Field::To..=Field::Bcc),
     ("cc", Field::Cc..=Field::Cc),
     ("bcc", Field::Bcc..=Field::Bcc),
+    ("addressed", Field::From..=Field::ReplyTo),
     ("reply-to", Field::ReplyTo..=Field::ReplyTo),
     ("subject", Field::Subject..=Field::Subject),
     ("message-id", Field::MessageId..=Field::MessageId),
@@ -176,6 +177,14 @@ fn terms(search: &str) -> Vec<Term> {
         rest = behind.trim_start();
     }
     terms
+}
+
+/// Whether a word of a search begins with this, a minus before it or not.
+pub fn begins_a_word(search: &str, begin: &str) -> bool {
+    terms(search).iter().any(|Term { field, text, .. }| {
+        let word = if field.is_empty() { text.clone() } else { format!("{field}:{text}") };
+        word.get(..begin.len()).is_some_and(|found| found.eq_ignore_ascii_case(begin))
+    })
 }
 
 /// The name of a field that a word begins with. Any other colon is one of the word's characters, as in `12:30`.

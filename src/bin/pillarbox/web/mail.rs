@@ -20,7 +20,7 @@ const MAX_TEXT: usize = 1024 * 1024;
 const MAX_MESSAGES: usize = 3;
 
 /// How many recipients, addresses and attachments are told about.
-const MAX_ENTRIES: usize = 10_000;
+pub const MAX_ENTRIES: usize = 10_000;
 
 /// In octets, the most that a message takes in a list.
 pub const MAX_SHORT: u64 = most_octets(MAX_LISTED);
@@ -51,10 +51,15 @@ pub fn without_bodies(envelope: &Envelope) -> Result<Message, MimeError> {
     envelope.parsed_within(&bodies_up_to(0))
 }
 
+/// A message with as much of its bodies as is shown.
+pub fn bodies(envelope: &Envelope) -> Result<Message, MimeError> {
+    envelope.parsed_within(&bodies_up_to(MAX_TEXT))
+}
+
 /// All there is to know.
 pub fn complete(message: &StoredMessage) -> Result<Value, MimeError> {
     let envelope = &message.envelope;
-    let mail = envelope.parsed_within(&bodies_up_to(MAX_TEXT))?;
+    let mail = bodies(envelope)?;
     let mut facts = Facts::of(envelope, Some(&mail), MAX_ENTRIES);
     let document = mail.html().map(Document::of);
     let links = Links::of(mail.text(), document.as_ref());

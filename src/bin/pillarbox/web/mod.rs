@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 #[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use pillarbox::testing::Faults;
@@ -26,6 +27,7 @@ mod html;
 mod intake;
 mod links;
 mod mail;
+mod mailpit;
 mod markup;
 mod messages;
 mod nested;
@@ -173,6 +175,7 @@ impl Web {
             server: server.handle(),
             authority: self.authority,
             release: self.release,
+            begun: Instant::now(),
         };
         accept_loop::start("inbox", self.listener, self.max_waiting, Arc::new(api))?;
         Ok(url)

@@ -9,6 +9,7 @@ use crate::digits::parse_digits;
 const MAX_WAIT: f64 = 300.0;
 
 /// The parameters of a request.
+#[derive(Default)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -44,6 +45,13 @@ impl Query {
         let number = parse_digits(text).filter(|number| range.contains(number));
         let (least, most) = (range.start(), range.end());
         number.map(Some).ok_or_else(|| format!("{name}: expected a number from {least} to {most}"))
+    }
+
+    /// One of some words.
+    pub fn word<'a>(&self, name: &str, words: &[&'a str]) -> Result<Option<&'a str>, String> {
+        let Some(text) = self.value(name) else { return Ok(None) };
+        let word = words.iter().find(|word| **word == text);
+        word.map(|word| Some(*word)).ok_or_else(|| format!("{name}: expected {}", words.join(" or ")))
     }
 
     /// A message's id.

@@ -82,8 +82,7 @@ impl Disk {
         Marking { folder: &self.folder, _alone: self.marking.lock() }
     }
 
-    /// Removes messages, of which `last` is the greatest id that there was. With the next message it is on disk that they are
-    /// gone.
+    /// Removes messages, of which `last` is the greatest id that there was.
     pub fn remove(&self, gone: impl Iterator<Item = (u64, bool)>, last: u64) {
         self.folder.remove(gone, last);
     }

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use parking_lot::Mutex;
 use pillarbox::{Envelope, Escaped};
@@ -26,6 +27,10 @@ use crate::web::summary::Summary;
 
 /// How many files are named that are not what they should be.
 const MAX_NAMED: usize = 10;
+
+/// How many threads remove many files, each of which may wait for the disk, and how many each of them removes at least.
+const REMOVERS: usize = 16;
+const MIN_REMOVED: usize = 32;
 
 /// The greatest id that a file can have at the start.
 const MAX_ID: u64 = 1 << 53;
@@ -196,12 +201,27 @@ impl Folder {
         {
             log::warn!("{}: ids may come again: {e}", self.path.display());
         }
-        for (id, is_read) in ids {
-            if let Err(e) = fs::remove_file(self.file(id, MESSAGE)) {
+        let all: Vec<(u64, bool)> = ids.into_iter().collect();
+        thread::scope(|scope| {
+            let mut parts = all.chunks(all.len().div_ceil(REMOVERS).max(MIN_REMOVED));
+            let own = parts.next().unwrap_or_default();
+            for part in parts {
+                let remove = || self.remove_files(part);
+                if thread::Builder::new().spawn_scoped(scope, remove).is_err() {
+                    self.remove_files(part);
+                }
+            }
+            self.remove_files(own);
+        });
+    }
+
+    fn remove_files(&self, messages: &[(u64, bool)]) {
+        for (id, is_read) in messages {
+            if let Err(e) = fs::remove_file(self.file(*id, MESSAGE)) {
                 log::warn!("{}: cannot remove message {id}: {e}", self.path.display());
             }
-            if is_read {
-                let _ = fs::remove_file(self.file(id, READ));
+            if *is_read {
+                let _ = fs::remove_file(self.file(*id, READ));
             }
         }
     }

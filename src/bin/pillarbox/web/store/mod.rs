@@ -117,7 +117,11 @@ impl MessageStore {
             // Before it is written, which may be much.
             let least = Cost { octets: envelope.content().len(), index: 0 };
             self.kept.lock().admit(least, &self.room, self.held.load(Ordering::Relaxed))?;
-            return disk.push(envelope, summary, |published| self.take(disk, published));
+            let mut gone = Vec::new();
+            let outcome = disk.push(envelope, summary, |published| self.take(published, &mut gone));
+            // While others write theirs: with the next message it is on disk that they are gone.
+            disk.remove(gone.into_iter(), self.counts().last_id);
+            return outcome;
         }
         let cost = Cost::in_memory(&envelope, &summary);
         let mut gone = Vec::new();
@@ -132,26 +136,25 @@ impl MessageStore {
         Ok(())
     }
 
-    /// Takes messages that have arrived together, and are on disk.
+    /// Takes messages that have arrived together, and are on disk. The files of those that are not to be there are `gone`.
     #[cfg(unix)]
-    fn take(&self, disk: &Disk, published: Vec<io::Result<Published>>) -> Vec<Result<(), Reply>> {
-        let (mut gone, mut refused) = (Vec::new(), Vec::new());
+    fn take(&self, published: Vec<io::Result<Published>>, gone: &mut Vec<(u64, bool)>) -> Vec<Result<(), Reply>> {
+        let mut dropped = Vec::new();
         let mut kept = self.kept.lock();
         let outcomes = published.into_iter().map(|published| {
             let Published { id, envelope, summary, octets } = published?;
             let cost = Cost::in_file(octets, &envelope, &summary);
-            if let Err(full) = kept.make_room(cost, &self.room, self.held.load(Ordering::Relaxed), &mut gone) {
-                refused.push((id, false));
+            if let Err(full) = kept.make_room(cost, &self.room, self.held.load(Ordering::Relaxed), &mut dropped) {
+                gone.push((id, false));
                 return Err(full.into());
             }
             kept.push(Arc::new(StoredMessage::new(id, envelope, summary, cost, &self.held)));
             Ok(())
         });
         let outcomes = outcomes.collect();
-        let last = kept.counts().last_id;
         drop(kept);
         self.changed.notify_all();
-        disk.remove(of_files(&gone).chain(refused), last);
+        gone.extend(of_files(&dropped));
         outcomes
     }
 
