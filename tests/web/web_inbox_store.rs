@@ -446,7 +446,7 @@ fn memory_and_disk_stay_flat() {
         let before = memory(&inbox);
         send(tens);
         let more = memory(&inbox).saturating_sub(before);
-        // Were all of them there, it would be five times as much.
+        // Were all of them there, it would be twice as much at the least.
         assert!(more < 4000 + 2 * tens as u64, "{more} KiB more");
         assert_eq!(counts(&inbox)["dropped"], 10 * (tens + 10) - 50);
         if let Some(folder) = folder {
