@@ -191,11 +191,18 @@
 //!
 //! # Visitors of the web inbox
 //!
-//! `-c Inbox --http ADDR` is a tool for development: it has no password and no TLS. Anybody who can connect can read
-//! and delete all mail and script faults. So it listens on this machine alone, unless you give `--http-public`.
+//! `-c Inbox` is a tool for development: it has no TLS, and no password unless you give `--http-users`. Anybody who can connect, and
+//! knows the password if there is one, can read and delete all mail and script faults. So it listens on this machine alone, unless you
+//! give `--http-public`.
 //!
 //! - **Reach it from another site, through a browser.** `Host`, `Origin` and `Sec-Fetch-Site` are checked, so neither
-//!   another site nor a name that somebody has pointed here gets through.
+//!   another site nor a name that somebody has pointed here gets through. The machine's own host name is taken: whoever
+//!   decides in your network what it leads to could point it at an inbox.
+//! - **Guess a password.** Each client (for IPv6 each network of 64 bits) has ten wrong ones, and another every 5 s; one password is
+//!   checked at a time, and one that was right is not checked again (fixed). Only a digest of it, with a key of the process, is
+//!   remembered. Clients behind one proxy count as one. Without TLS in front of it, whoever listens reads the password.
+//! - **Log in as anybody.** With `--accept-any-login` an identity means nothing: it is for tests. Passwords that people use
+//!   elsewhere cross the network in clear.
 //! - **Use it up.** There may be 128 visitors at once; a request has 10 s and a head of 16 KiB (all fixed). An answer
 //!   that its visitor does not take at once needs one of 96 places, so that small answers, such as the page, always
 //!   have some. A visitor that takes nothing for 10 s is cut off, and after 1 s if somebody else needs the place. Beside

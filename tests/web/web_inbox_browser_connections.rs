@@ -57,7 +57,7 @@ fn every_connection_is_told() {
     assert_eq!((told["problem"].clone(), events(&told)), (json!(false), vec![]));
 
     // Nothing but a connection.
-    drop(TcpStream::connect(address).expect("it listens"));
+    drop(Client::connect(address));
     assert_eq!(newest(&inbox, 2)["outcome"], "no message");
 
     // Recipients and messages that are refused.

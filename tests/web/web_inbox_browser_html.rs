@@ -139,7 +139,7 @@ fn a_link_that_opens_a_tab_at_once_leads_to_a_page_that_asks() {
     browser.click_with(CONTROL, "#x");
     browser.enter(None);
     browser.go_to_other();
-    browser.wait("location.pathname === '/away' && document.getElementById('follow')");
+    browser.wait("location.pathname === '/away' && !!document.getElementById('follow')");
     let url = format!("http://{}/page?q=\"<b>", elsewhere.address);
     assert_eq!(browser.text(".address"), url);
     assert_eq!(
@@ -202,13 +202,13 @@ fn a_frame_with_pictures_from_elsewhere_is_of_nobody() {
     browser.click(".blocked button");
     browser.wait("document.querySelector('#panel iframe').contentDocument === null");
     browser.enter(Some("#panel iframe"));
-    browser.wait("document.readyState === 'complete' && document.getElementById('x')");
+    browser.wait("document.readyState === 'complete' && !!document.getElementById('x')");
     assert_eq!(browser.run("return origin;"), "null");
     browser.enter(None);
     // Its links lead to the page that asks.
     click_in_frame(&browser, "#x");
     browser.go_to_other();
-    browser.wait("location.pathname === '/away' && document.getElementById('follow')");
+    browser.wait("location.pathname === '/away' && !!document.getElementById('follow')");
     assert_eq!(browser.run("return opener;"), json!(null));
     browser.go_to_other();
     // And keys are the page's own again.
@@ -218,6 +218,9 @@ fn a_frame_with_pictures_from_elsewhere_is_of_nobody() {
     wait_for_subject(&browser, "another");
 }
 
+/// Whether the message with a field is in the frame.
+const HAS_FIELD: &str = "!!document.querySelector('#panel iframe')?.contentDocument?.getElementById('y')";
+
 #[test]
 fn keys_work_after_a_click_into_the_frame() {
     let inbox = Inbox::start();
@@ -226,18 +229,18 @@ fn keys_work_after_a_click_into_the_frame() {
     inbox.receive("Subject: newer\r\nContent-Type: text/html\r\n\r\n<p id=x>some text<input id=y>");
     wait_for_rows(&browser, 2);
     browser.click("#mail-2");
-    browser.wait("document.querySelector('#panel iframe')?.contentDocument?.getElementById('y')");
+    browser.wait(HAS_FIELD);
     click_in_frame(&browser, "#x");
     browser.press("j");
     wait_for_subject(&browser, "older");
     browser.press("k");
     wait_for_subject(&browser, "newer");
-    browser.wait("document.querySelector('#panel iframe')?.contentDocument?.getElementById('y')");
+    browser.wait(HAS_FIELD);
     click_in_frame(&browser, "#x");
     browser.press("5");
     browser.wait("document.getElementById('panel').className === 'headers'");
     browser.press("1");
-    browser.wait("document.querySelector('#panel iframe')?.contentDocument?.getElementById('y')");
+    browser.wait(HAS_FIELD);
     // What is written into the message is written there.
     click_in_frame(&browser, "#y");
     browser.press("jf");

@@ -53,7 +53,7 @@ const MAX_IMAGES: usize = 32 * 1024 * 1024;
 const MAX_REFERENCE: usize = 1000;
 
 /// In octets, the most that a frame takes beside the message.
-pub const MAX_FRAME: u64 = (6 * MAX_BODY + 2 * MAX_IMAGES) as u64;
+pub const MAX_FRAME: u64 = (8 * MAX_BODY + 2 * MAX_IMAGES) as u64;
 
 /// Elements for which a browser connects to their host, or looks up its name, before it asks the policy whether it may load
 /// them. The fourth is that of a frame set too; the last two can give an element of SVG a link that it does not have.
@@ -84,7 +84,8 @@ const NOTHING: &str = "data:,";
 /// The limits within which a message is read for its frame.
 pub fn limits() -> Limits {
     let mut limits = Limits::default();
-    (limits.text, limits.html) = (0, MAX_BODY);
+    // Parts in HTML that are read one by one are texts.
+    (limits.text, limits.html) = (MAX_BODY, MAX_BODY);
     limits
 }
 

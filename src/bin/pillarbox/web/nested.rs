@@ -2,7 +2,7 @@
 //!
 //! An attachment is named by its number; one of a message that is itself attached by both, as in `2.0`, however deep.
 
-use pillarbox::mime::{Message, MimeError, Part};
+use pillarbox::mime::{Address, Limits, Message, MimeError, Part};
 use serde_json::{Value, json};
 
 use super::html;
@@ -31,7 +31,7 @@ pub fn attachment(mail: &Message, name: &str) -> Result<Option<Part>, MimeError>
 }
 
 /// The limits within which a message is read whose attachments may be messages that are shown.
-pub fn limits() -> pillarbox::mime::Limits {
+pub fn limits() -> Limits {
     let mut limits = html::limits();
     limits.text = MAX_TEXT;
     limits
@@ -62,7 +62,7 @@ pub fn told(mail: &Message) -> Result<Value, MimeError> {
     }))
 }
 
-fn addresses(all: &[pillarbox::mime::Address]) -> Vec<Value> {
+fn addresses(all: &[Address]) -> Vec<Value> {
     let told = all.iter().take(MAX_ADDRESSES);
     told.map(|address| json!({ "name": address.name(), "address": address.address() })).collect()
 }

@@ -14,6 +14,8 @@ let next = null;
 let all = [];
 /** A number that is another one once something has changed. */
 let change = null;
+/** Those that were open when they were last shown. */
+const openOnes = new Set();
 /** What leads to a message. */
 let follow = () => {};
 
@@ -75,6 +77,8 @@ async function open(id) {
   try {
     const connection = await read(`/api/connections/${encodeURIComponent(id)}`);
     if (opened !== id) return;
+    if (connection.ended) openOnes.delete(id);
+    else openOnes.add(id);
     const { begun, ended, client, listener, tls, helo, identity, outcome, events, messages } = connection;
     const facts = [['Client', `${line(client)}${helo ? ` as ${line(helo)}` : ''}`], ['Listener', line(listener)],
       ['TLS', tls ? 'yes' : 'no'], ['Login', line(identity)], ['Began', time(begun, true)], ['Ended', ended ? time(ended, true) : 'it is open']];
@@ -113,8 +117,7 @@ async function watch() {
       const before = change;
       await load();
       const shown = all.find(({ id }) => id === opened);
-      if (shown && before !== change && (shown.ended === null || watch.open === opened)) await open(opened);
-      watch.open = shown?.ended === null ? opened : null;
+      if (shown && before !== change && openOnes.has(opened)) await open(opened);
     }
     await pause(LOOK);
   }

@@ -32,7 +32,7 @@ function facts(mail) {
   const addresses = (list) => some(list.map(named), 20);
   const date = mail.date ? time(mail.date, true) : null;
   return entries([['From', mail.from ? named(mail.from) : `${line(mail.mail_from) || '<>'} (no From)`],
-    ['To', mail.to.length > 0 ? addresses(mail.to) : some(mail.rcpt_to, 20)], ['Cc', addresses(mail.cc)], ['Bcc', some(mail.bcc, 20)],
+    ['To', addresses(mail.to)], ['Cc', addresses(mail.cc)], ['Bcc', some(mail.bcc, 20)],
     ['Reply-To', addresses(mail.reply_to)], ['Date', date], ...mail.cut.map((what) => ['Not all', line(what.problem ?? what)])]);
 }
 
