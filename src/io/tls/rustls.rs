@@ -214,7 +214,31 @@ impl Tls {
         Tls::rustls().certificate(certificates, key)?.build()
     }
 
-    /// TLS by a configuration of rustls.
+    /// TLS by a configuration of rustls, for what [`Tls::rustls`] has no setting for: other versions and suites, a resolver or
+    /// verifier of your own, or another [`CryptoProvider`].
+    ///
+    /// pillarbox's own provider is ring, which builds in a sixth of the time of aws-lc-rs. A full handshake with an RSA key of
+    /// 2048 bits takes aws-lc-rs three fifths of the processor time: it signs by the processor's vector instructions where it
+    /// has them (AVX-512 IFMA), and ring by general code. With an ECDSA key, and where sessions are resumed, there is little
+    /// between them. So use an ECDSA certificate if you can choose, and aws-lc-rs if it has to be RSA and handshakes are many:
+    ///
+    /// ```ignore
+    /// // rustls = { version = "0.23", features = ["aws_lc_rs"] }
+    /// use rustls::{ServerConfig, crypto::aws_lc_rs, server::NoServerSessionStorage};
+    ///
+    /// let mut config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_no_client_auth()
+    ///     .with_single_cert(chain, key)?;
+    /// // As Tls::rustls has it: sessions are resumed by tickets, which need no memory here.
+    /// config.session_storage = Arc::new(NoServerSessionStorage {});
+    /// config.ticketer = aws_lc_rs::Ticketer::new()?;
+    /// config.send_tls13_tickets = 1;
+    /// let tls = Tls::from_rustls(config.into());
+    /// ```
+    ///
+    /// A configuration as rustls makes it keeps 256 sessions in memory, sends two tickets for each full handshake, and resumes
+    /// a session of TLS 1.3 once.
     pub fn from_rustls(config: Arc<ServerConfig>) -> Tls {
         Tls::new(RustlsAcceptor(config))
     }
