@@ -194,6 +194,10 @@ pub struct Arguments {
     #[arg(long, value_name = "PEM")]
     pub client_ca: Option<PathBuf>,
 
+    /// Refuse certificates of clients that the authorities of --client-ca have revoked: a list of each of them
+    #[arg(long, value_name = "PEM", requires = "client_ca")]
+    pub client_crl: Option<PathBuf>,
+
     /// Refuse mail from clients that have not authenticated
     #[arg(long, requires = "logins")]
     pub require_auth: bool,
