@@ -12,7 +12,6 @@ use parking_lot::{Condvar, Mutex};
 #[derive(Default)]
 pub(super) struct GroupFlush {
     state: Mutex<FlushState>,
-    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -25,6 +24,8 @@ struct FlushState {
 #[derive(Default)]
 struct Flush {
     outcome: Mutex<Option<Outcome>>,
+    // That it may begin, for one who waits for it; that it has ended, for all.
+    changed: Condvar,
 }
 
 /// What an `io::Error` says, for all who waited for it.
@@ -53,7 +54,7 @@ impl GroupFlush {
             if !state.is_running {
                 break;
             }
-            self.changed.wait(&mut state);
+            own.changed.wait(&mut state);
         }
         state.is_running = true;
         state.next = Arc::default();
@@ -76,8 +77,14 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let failed = Outcome(Err((None, io::ErrorKind::Other)));
         self.flush.outcome.lock().get_or_insert(failed);
-        self.group.state.lock().is_running = false;
-        self.group.changed.notify_all();
+        let next = {
+            let mut state = self.group.state.lock();
+            state.is_running = false;
+            state.next.clone()
+        };
+        self.flush.changed.notify_all();
+        // One begins it; the others would only wait again.
+        next.changed.notify_one();
     }
 }
 
