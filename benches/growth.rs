@@ -115,7 +115,7 @@ mod growth {
             // What is done for the first time takes longer.
             self.send(&server, 10 * few, 1)?;
             let mut costs = [0.0; 2];
-            let first = usize::from(RandomState::new().hash_one(few) % 2 == 0);
+            let first = (RandomState::new().hash_one(few) & 1) as usize;
             for which in [first, 1 - first] {
                 let times = self.times * if which == 0 { 10 } else { 1 };
                 let whole = server.cost(|server| self.send(server, sizes[which], times))?;

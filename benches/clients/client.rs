@@ -1,6 +1,5 @@
 //! The clients: libraries that send several messages in one process, and programs that send one each.
 
-use std::env;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,8 +26,11 @@ enum How {
     /// seconds each has taken.
     Script { command: Vec<String>, is_kept: bool },
     /// A program that sends one message.
-    Program(fn(SocketAddr, &Path) -> Command),
+    Program(Send),
 }
+
+/// How a program sends the message of a file to a server.
+type Send = fn(SocketAddr, &Path) -> Command;
 
 /// A message's text, in memory and in a file.
 pub struct Octets {
@@ -143,7 +145,7 @@ pub fn installed(scratch: &Path) -> Outcome<Vec<Client>> {
     } else {
         println!("nodemailer: not measured, since node is not installed or does not find it (NODE_PATH)");
     }
-    let programs: [(_, _, fn(SocketAddr, &Path) -> Command); 3] = [
+    let programs: [(_, _, Send); 3] = [
         ("msmtp", "msmtp, a process each", msmtp),
         ("curl", "curl, a process each", curl),
         ("swaks", "swaks, a process each", swaks),
@@ -160,10 +162,6 @@ pub fn installed(scratch: &Path) -> Outcome<Vec<Client>> {
 
 fn answers(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
-    // Go's compiler wants a home for what it keeps.
-    if program == "go" && env::var_os("HOME").is_none() {
-        command.env("GOCACHE", env::temp_dir().join("go-cache"));
-    }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

@@ -138,6 +138,29 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_passed_over_or_served_by_a_flush_from_before() {
+        let group = GroupFlush::default();
+        let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let before = begun.load(Ordering::SeqCst);
+                        let flush = || {
+                            let own = begun.fetch_add(1, Ordering::SeqCst) + 1;
+                            thread::yield_now();
+                            ended.store(own, Ordering::SeqCst);
+                            Ok(())
+                        };
+                        group.wait(flush).unwrap();
+                        assert!(ended.load(Ordering::SeqCst) > before);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
     fn a_panic_leaves_nobody_waiting() {
         let group = GroupFlush::default();
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| group.wait(|| panic!("on purpose"))));
