@@ -194,7 +194,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PEM")]
     pub client_ca: Option<PathBuf>,
 
-    /// Refuse certificates of clients that the authorities of --client-ca have revoked: a list of each of them
+    /// Refuse certificates that these lists of the authorities revoke
     #[arg(long, value_name = "PEM", requires = "client_ca")]
     pub client_crl: Option<PathBuf>,
 
@@ -261,14 +261,17 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificates, their keys, the authorities of clients and the file of users again, if there are any; else it ends it.
-Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys and authorities that change are
-read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
+Reads the certificates, their keys, the authorities of clients, their revocation lists and the file of users again, if there are
+any; else it ends it. Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys, authorities
+and lists that change are read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
 these files, and the start fails otherwise; of users that nobody cannot read it warns.
 .SH CLIENT CERTIFICATES
 With \-\-client\-ca clients are asked for a certificate, except by listeners with no\-auth. One that no authority in the file
 signed ends the handshake; without any a client may connect. AUTH EXTERNAL makes a client the first e\-mail address of its certificate's
 subjectAltName, else the first DNS name there, else the common name of its subject; an authorization identity must be the same.
+.P
+With \-\-client\-crl certificates that are revoked end the handshake too. The file has a list (PEM, BEGIN X509 CRL) of each authority in
+a client's chain: a client of whom no list speaks is refused, and so are all clients of an authority whose list has expired.
 .SH ENVIRONMENT
 .TP
 RUST_LOG
