@@ -270,7 +270,7 @@ With \-\-client\-ca clients are asked for a certificate, except by listeners wit
 signed ends the handshake; without any a client may connect. AUTH EXTERNAL makes a client the first e\-mail address of its certificate's
 subjectAltName, else the first DNS name there, else the common name of its subject; an authorization identity must be the same.
 .P
-With \-\-client\-crl certificates that are revoked end the handshake too. The file has a list (PEM, BEGIN X509 CRL) of each authority in
+With \-\-client\-crl certificates that are revoked end the handshake too. The file has a list (PEM, of version 2) of each authority in
 a client's chain: a client of whom no list speaks is refused, and so are all clients of an authority whose list has expired.
 .SH ENVIRONMENT
 .TP

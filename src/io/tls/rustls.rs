@@ -66,7 +66,9 @@ impl Display for RustlsError {
             RustlsError::Rustls(_) => "the certificate and key cannot be used",
             RustlsError::Roots(_) => "the roots of client certificates cannot be used",
             RustlsError::NoRevocationList => "no revocation list is in it: nothing begins with BEGIN X509 CRL",
-            RustlsError::RevocationList(_) => "the revocation lists of client certificates cannot be used",
+            RustlsError::RevocationList(_) => {
+                "the revocation lists of client certificates cannot be used; each has to be whole, and of version 2"
+            }
         })
     }
 }
@@ -161,8 +163,8 @@ impl RustlsBuilder {
         Ok(self)
     }
 
-    /// Refuses client certificates that these PEM lists revoke (CRLs, RFC 5280 section 5). Lists of several calls add up.
-    /// Default: none, and no certificate is revoked.
+    /// Refuses client certificates that these PEM lists revoke (CRLs, RFC 5280 section 5): whole lists of version 2, and no
+    /// deltas. Lists of several calls add up. Default: none, and no certificate is revoked.
     ///
     /// With any list, each authority in a client's chain needs one that has not expired: certificates that none speaks of end
     /// the handshake, as revoked ones do. To use newer lists, [replace](Tls::replace) the TLS; then no client resumes a session
