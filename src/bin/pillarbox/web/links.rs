@@ -189,6 +189,16 @@ mod tests {
             "x:",
             "@a:",
             "&amp;",
+            "a.b:",
+            "x://[",
+            "a:b://",
+            "http://-",
+            "[a://",
+            "'a://'",
+            "http://a:",
+            "<p a=\"",
+            "<!--",
+            "<a href=\"",
         ] {
             let text = piece.repeat(1024 * 1024 / piece.len());
             Links::of(Some(&text), Some(&Document::of(&text)));
