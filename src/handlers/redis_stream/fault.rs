@@ -125,7 +125,7 @@ fn unconnected(e: &io::Error) -> &'static str {
 fn insecure(e: &io::Error) -> &'static str {
     let text = e.to_string().to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if e.kind() == ErrorKind::TimedOut {
+    if e.kind() == ErrorKind::TimedOut || says(&["timed out"]) {
         "the TLS handshake takes too long: Redis hangs, or does not speak TLS there"
     } else if says(&[
         "unknownissuer",
@@ -149,6 +149,7 @@ fn insecure(e: &io::Error) -> &'static str {
         "certificaterequired",
         "handshake failure",
         "handshakefailure",
+        "after the handshake",
         "bad certificate",
     ]) {
         "Redis asks for a certificate of this client, or does not take the one that it gets"

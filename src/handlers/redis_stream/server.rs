@@ -173,11 +173,24 @@ impl RedisServer {
         match fault {
             #[cfg(feature = "_tls")]
             Fault::Unanswered(e) if self.security.is_some() && is_alert(&e) => Fault::Insecure(e),
+            // Its alert may be lost with the connection.
+            #[cfg(feature = "_tls")]
+            Fault::Unanswered(e) if self.security.is_some() && is_end(&e) => {
+                Fault::Insecure(io::Error::new(e.kind(), "Redis ended the connection after the handshake"))
+            }
             Fault::Unanswered(e) if e.kind() == ErrorKind::InvalidData => Fault::Unanswered(e),
             Fault::Unanswered(e) => Fault::Unconnected(e),
             fault => fault,
         }
     }
+}
+
+#[cfg(feature = "_tls")]
+fn is_end(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted
+    )
 }
 
 /// Whether it comes from TLS itself.
