@@ -603,7 +603,7 @@ impl Run<'_> {
     }
 
     /// Leaves out the recipients that earlier attempts have settled.
-    fn recall_settled(&self, connection: &mut Connection, ready: &mut Vec<Ready>) -> Result<(), Fault> {
+    fn recall_settled(&self, connection: &mut Connection, ready: &mut [Ready]) -> Result<(), Fault> {
         let ids: Vec<&str> =
             ready.iter().filter(|ready| ready.attempts > 1).map(|ready| ready.entry.as_str()).collect();
         if ids.is_empty() {
