@@ -12,6 +12,7 @@ use crate::syntax::escaped::Escaped;
 
 mod once;
 mod queue;
+mod record;
 mod run;
 mod state;
 mod task;
