@@ -63,6 +63,23 @@ some are deleted. One that is larger than all of the room is refused while there
 With \-\-inbox\-dir each message is a file ID.mail, made for the server's user alone, and on disk before the message is accepted.
 What is known of the messages is in memory: at most 256 MiB. The folder is for one process at a time. Files that are no messages, or are
 damaged, are named in the log and left alone.
+.SH THE API OF THE CLASS INBOX
+At \-\-http, for tests in any language. /api/openapi.json describes it whole. Clients made for Mailpit find their paths at /api/v1/.
+.TP
+GET /api/wait?to=ADDR&from=ADDR&subject=TEXT&search=WORDS&count=1&after=ID&timeout=10
+The messages that match, whole, once there are so many; those that are there already count. 404 with what did arrive if too few come.
+.TP
+GET /api/messages, DELETE /api/messages
+List or delete messages, by the same to, from, subject and search. /api/messages/ID is one of them, /api/messages/ID/source its octets.
+.TP
+POST /api/messages/ID/release
+Sends a message on to the server that \-\-release\-to names, to {"to": ["ann@example.org"]}, if \-\-release\-pattern allows each
+recipient: an address in which * stands for any characters. The answer has the reply for each. Without these options it is refused.
+.TP
+PUT /api/faults
+Rules by which the SMTP server misbehaves.
+.PP
+An unknown path, method or parameter is an error that names what there is.
 .SH THE PROGRAM OF THE CLASS PIPE
 It gets the message on its stdin, and the envelope as variables: PILLARBOX_SENDER, PILLARBOX_RECIPIENTS (one a line),
 PILLARBOX_PEER, PILLARBOX_HELO, PILLARBOX_PROTOCOL, PILLARBOX_IDENTITY, PILLARBOX_TLS, PILLARBOX_ID, PILLARBOX_SIZE and others. Of the

@@ -36,6 +36,7 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/api/messages/{id}/attachments/{index}/message", methods: &[GET] },
     Route { path: "/api/connections", methods: &[Method("GET", &["after", "before", "limit"])] },
     Route { path: "/api/connections/{id}", methods: &[GET] },
+    Route { path: "/away", methods: &[Method("GET", &["to"])] },
     Route { path: "/api/next", methods: &[NEXT] },
     Route { path: "/api/wait", methods: &[WAIT] },
     Route { path: "/api/changes", methods: &[CHANGES] },
@@ -59,7 +60,20 @@ pub fn check(routes: &[Route], request: &Request) -> Result<Query, Response> {
     let Some(Method(_, parameters)) = route.methods.iter().find(|Method(name, _)| *name == wanted) else {
         return Err(not_allowed(&route.methods.iter().map(|Method(name, _)| *name).collect::<Vec<_>>()));
     };
+    // What was meant to select messages, say, must not be overlooked.
+    if !request.body.is_empty() && !takes_body(&request.method, route.path) {
+        return Err(Response::error(400, "no body is expected here"));
+    }
     Query::parse(&request.query, parameters).map_err(|problem| Response::error(400, problem))
+}
+
+fn takes_body(method: &str, path: &str) -> bool {
+    match path {
+        "/api/faults" | "/api/v1/chaos" => method == "PUT",
+        "/api/v1/messages" => matches!(method, "PUT" | "DELETE"),
+        "/api/messages/{id}/release" | "/api/v1/message/{id}/release" => method == "POST",
+        _ => false,
+    }
 }
 
 /// The answer to a method that is none of these.
