@@ -11,14 +11,17 @@ SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
 .TP
 SIGHUP
-Reads the certificates, their keys, the authorities of clients and the files of users again, if there are any; else it ends it.
-Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys and authorities that change are
-read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
+Reads the certificates, their keys, the authorities of clients, their revocation lists and the files of users again, if there
+are any; else it ends it. Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys, authorities
+and lists that change are read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
 these files, and the start fails otherwise; of users that nobody cannot read it warns.
 .SH CLIENT CERTIFICATES
 With \-\-client\-ca clients are asked for a certificate, except by listeners with no\-auth. One that no authority in the file
 signed ends the handshake; without any a client may connect. AUTH EXTERNAL makes a client the first e\-mail address of its certificate's
 subjectAltName, else the first DNS name there, else the common name of its subject; an authorization identity must be the same.
+.P
+With \-\-client\-crl certificates that are revoked end the handshake too. The file has a list (PEM, of version 2) of each authority in
+a client's chain: a client of whom no list speaks is refused, and so are all clients of an authority whose list has expired.
 .SH LOGINS FOR TESTS
 With \-\-accept\-any\-login a client may log in by PLAIN, LOGIN, CRAM\-MD5, XOAUTH2 or OAUTHBEARER, also without TLS, and whatever
 it sends is right; an empty name becomes anonymous. SCRAM is not offered: there the server must know the password too. No identity means
