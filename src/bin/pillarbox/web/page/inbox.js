@@ -57,7 +57,8 @@ function makeRow(mail) {
 function insert(mail, isNew = false) {
   if (mails.has(mail.id) || gone.has(mail.id) || held.has(mail.id)) return;
   const id = Number(mail.id);
-  let before = list.firstElementChild;
+  const isLast = Number(list.lastElementChild?.dataset.id ?? Infinity) > id;
+  let before = isLast ? null : list.firstElementChild;
   while (before && Number(before.dataset.id) > id) before = before.nextElementSibling;
   const row = makeRow(mail);
   if (isNew) row.classList.add('new');
