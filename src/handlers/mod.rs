@@ -11,6 +11,8 @@
 //! | [`Pipe`] (on Unix) | runs a program, in any language | the program exits with status 0 |
 //! | `RedisStream` (feature `redis`) | puts it into a Redis stream, for workers | Redis has it |
 //!
+//! A `RedisWorker` (feature `redis`) takes the messages off that stream and gives them to any of these.
+//!
 //! A handler of your own is any type that implements [`Handler`](crate::Handler), or a closure that takes an
 //! [`Envelope`](crate::Envelope).
 
@@ -35,7 +37,11 @@ pub use maildir::quota::{Quota, QuotaError};
 #[cfg(unix)]
 pub use pipe::Pipe;
 #[cfg(feature = "redis")]
-pub use redis_stream::{RedisEntryError, RedisStream, RedisUrlError};
+pub use redis_stream::{
+    RedisEntryError, RedisFault, RedisStream, RedisUrlError, RedisWorker, RedisWorkerHandle, RedisWorkerStats,
+};
+#[cfg(all(feature = "redis", feature = "_tls"))]
+pub use redis_stream::{RedisTls, RedisTlsError};
 pub use relay::mailman::Mailman;
 pub use relay::proxy::Proxy;
 pub use sink::Sink;

@@ -15,6 +15,8 @@ mod pipe;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(all(feature = "redis", unix))]
+mod redis_stranded;
+#[cfg(all(feature = "redis", unix))]
 mod redis_worker;
 #[cfg(all(feature = "redis", unix))]
 mod scaling_out;

@@ -3,6 +3,8 @@
 #![allow(dead_code, unused_imports, reason = "each program of tests uses its part")]
 
 #[cfg(all(feature = "cli", unix))]
+pub mod axe;
+#[cfg(all(feature = "cli", unix))]
 pub mod browser;
 pub mod client;
 #[cfg(feature = "cli")]
@@ -14,8 +16,12 @@ pub mod exim;
 pub mod logged;
 #[cfg(unix)]
 pub mod mailman;
+#[cfg(target_os = "linux")]
+pub mod netns;
 #[cfg(feature = "tls")]
 pub mod nonconforming;
+#[cfg(all(feature = "cli", unix))]
+pub mod page;
 #[cfg(unix)]
 pub mod postfix;
 #[cfg(unix)]
@@ -24,6 +30,8 @@ mod programs;
 pub mod prometheus;
 #[cfg(all(feature = "redis", unix))]
 pub mod redis;
+#[cfg(unix)]
+pub mod runners;
 pub mod scripted;
 pub mod skip;
 #[cfg(feature = "tls")]

@@ -1,12 +1,10 @@
 //! The listeners that the command line asks for, each with its policy and certificate.
 
-use std::path::Path;
-
 use clap::error::ErrorKind;
 use pillarbox::{Listener, Tls};
 
 use crate::causes::explain;
-use crate::certificate::{Certificate, Source};
+use crate::certificate::{Certificate, Clients, Source};
 use crate::listen::{Listen, PASSED_IN};
 use crate::options::{Arguments, usage};
 use crate::passed_in::PassedIn;
@@ -35,20 +33,20 @@ pub fn open(arguments: &Arguments) -> Result<Listeners, String> {
         usage(ErrorKind::ArgumentConflict, "--socket-mode is for unix:PATH");
     }
     let mut certificates = Vec::new();
-    let has_certificate = |listen: &Listen| listen.cert.is_some() || arguments.has_certificate();
-    if arguments.client_ca.is_some() && !asked.iter().any(has_certificate) {
+    let has_certificate = |listen: &Listen| listen.cert.is_some() || arguments.tls.has_certificate();
+    if arguments.logins.client_ca.is_some() && !asked.iter().any(has_certificate) {
         usage(
             ErrorKind::MissingRequiredArgument,
             "--client-ca needs a certificate: --tls-cert and --tls-key, or --self-signed",
         );
     }
-    if arguments.tls_cert.len() != arguments.tls_key.len() {
+    if arguments.tls.tls_cert.len() != arguments.tls.tls_key.len() {
         usage(ErrorKind::WrongNumberOfValues, "each --tls-cert needs its --tls-key, in the same order");
     }
-    let pairs: Vec<_> = arguments.tls_cert.iter().cloned().zip(arguments.tls_key.iter().cloned()).collect();
+    let pairs: Vec<_> = arguments.tls.tls_cert.iter().cloned().zip(arguments.tls.tls_key.iter().cloned()).collect();
     let mut source = (!pairs.is_empty()).then_some(Source::Files(pairs));
     let mut authority = None;
-    if let Some(file) = &arguments.self_signed {
+    if let Some(file) = &arguments.tls.self_signed {
         let made = SelfSigned::make(arguments.hostname.as_deref())?;
         if let Some(file) = file {
             made.write_authority(file)?;
@@ -56,18 +54,18 @@ pub fn open(arguments: &Arguments) -> Result<Listeners, String> {
         let (cert, key) = made.certificate;
         (source, authority) = (Some(Source::Made(cert, key)), Some(made.authority));
     }
-    let client_ca = arguments.client_ca.as_deref();
-    let tls = source.clone().map(|source| read(source, client_ca, &mut certificates)).transpose()?;
+    let clients = arguments.logins.client_ca.clone().map(|ca| Clients { ca, crl: arguments.logins.client_crl.clone() });
+    let tls = source.clone().map(|source| read(source, clients.clone(), &mut certificates)).transpose()?;
     let mut passed_in = PassedIn::from_env();
     let mut listeners = Vec::new();
     for listen in &asked {
         let listener = listener(listen, arguments, &mut passed_in)?;
         // Clients that cannot authenticate are not asked who they are: other servers come with certificates of anybody's.
-        let own_ca = client_ca.filter(|_| !listen.no_auth);
+        let own_clients = clients.clone().filter(|_| !listen.no_auth);
         let own = listen.cert.clone().zip(listen.key.clone()).map(|pair| Source::Files(vec![pair]));
-        let own = own.or_else(|| source.clone().filter(|_| own_ca != client_ca));
+        let own = own.or_else(|| source.clone().filter(|_| own_clients != clients));
         let listener = match own {
-            Some(own) => listener.tls(read(own, own_ca, &mut certificates)?),
+            Some(own) => listener.tls(read(own, own_clients, &mut certificates)?),
             None => listener,
         };
         listeners.push(listener.bind().map_err(|e| explain(&e))?);
@@ -84,24 +82,29 @@ fn asked(arguments: &Arguments) -> Vec<Listen> {
 /// What cannot be, with the words of the command line.
 fn check(listen: &Listen, arguments: &Arguments) {
     let refuse = |problem: &str| usage(ErrorKind::ArgumentConflict, &format!("{}: {problem}", listen.address));
-    let has_certificate = listen.cert.is_some() || arguments.has_certificate();
+    let has_certificate = listen.cert.is_some() || arguments.tls.has_certificate();
     let tls = [
         (listen.tls, "tls"),
         (listen.require_tls, "require-tls"),
-        (arguments.smtps, "--smtps"),
-        (arguments.require_tls, "--require-tls"),
+        (arguments.tls.smtps, "--smtps"),
+        (arguments.tls.require_tls, "--require-tls"),
     ];
     if let Some((_, word)) = tls.into_iter().find(|(is_given, _)| *is_given && !has_certificate) {
         let problem = "needs a certificate: --tls-cert and --tls-key or --self-signed for all listeners, or cert= and key= for one";
         refuse(&format!("{word} {problem}"));
     }
-    if listen.require_auth && arguments.users.is_none() && arguments.client_ca.is_none() {
-        refuse("require-auth needs --users or --client-ca");
+    if listen.require_auth && !arguments.logins.are_any() {
+        refuse("require-auth needs --users, --client-ca or --accept-any-login");
+    }
+    if (listen.lmtp || arguments.lmtp) && listen.address.ends_with(":25") && !listen.address.starts_with("unix:") {
+        refuse(
+            "LMTP must not be spoken at port 25 (RFC 2033 section 5): servers that send mail there speak SMTP; choose another port, such as 24",
+        );
     }
 }
 
-fn read(source: Source, client_ca: Option<&Path>, certificates: &mut Vec<Certificate>) -> Result<Tls, String> {
-    let certificate = Certificate::read(source, client_ca.map(Path::to_owned))?;
+fn read(source: Source, clients: Option<Clients>, certificates: &mut Vec<Certificate>) -> Result<Tls, String> {
+    let certificate = Certificate::read(source, clients)?;
     let tls = certificate.tls.clone();
     certificates.push(certificate);
     Ok(tls)
@@ -112,7 +115,7 @@ fn listener(listen: &Listen, arguments: &Arguments, passed_in: &mut PassedIn) ->
         Some(name) => passed_in.take(name)?,
         None => Listener::from(&*listen.address),
     };
-    if listen.tls || arguments.smtps {
+    if listen.tls || arguments.tls.smtps {
         listener = listener.implicit_tls();
     }
     if listen.require_tls {

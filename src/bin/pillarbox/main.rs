@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 #[cfg(unix)]
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +18,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 mod accounts;
+mod any_login;
 mod causes;
 mod certificate;
 mod descriptors;
@@ -36,11 +39,11 @@ mod web;
 use accounts::Accounts;
 use causes::explain;
 use certificate::Certificate;
-use descriptors::possible_connections;
+use descriptors::{possible_connections, possible_waiting};
 use listeners::Listeners;
 use logins::Logins;
 use options::{Arguments, Class, usage};
-use web::{Refused, Web};
+use web::{Passwords, Refused, Web};
 
 /// How long a shutdown lets messages in progress finish.
 const GRACE: Duration = Duration::from_secs(15);
@@ -48,8 +51,11 @@ const GRACE: Duration = Duration::from_secs(15);
 fn main() -> ExitCode {
     let arguments = Arguments::read();
     start_log(arguments.debug);
+    options::warn_of_unknown_variables();
     let done = match arguments.generate {
-        Some(what) => what.write(&mut std::io::stdout().lock()).map_err(|e| format!("cannot print it: {e}")),
+        Some(what) => {
+            what.write(options::command(), &mut std::io::stdout().lock()).map_err(|e| format!("cannot print it: {e}"))
+        }
         None => run(arguments),
     };
     match done {
@@ -68,23 +74,25 @@ fn run(arguments: Arguments) -> Result<(), String> {
         _ => None,
     };
     #[cfg(unix)]
-    match (arguments.class, arguments.program.is_empty()) {
-        (Class::Pipe, true) => usage(ErrorKind::MissingRequiredArgument, "-c Pipe needs -- PROGRAM"),
-        (Class::Pipe, false) | (_, true) => {}
-        (_, false) => usage(ErrorKind::ArgumentConflict, "-- PROGRAM is for -c Pipe"),
+    if arguments.class == Class::Pipe && arguments.program.is_empty() {
+        usage(ErrorKind::MissingRequiredArgument, "-c Pipe needs -- PROGRAM");
+    }
+    if arguments.logins.accept_any_login && matches!(arguments.class, Class::PureProxy | Class::MailmanProxy) {
+        let problem = "--accept-any-login would make an open relay of it: clients that have logged in may relay";
+        usage(ErrorKind::ArgumentConflict, problem);
     }
     // It may be a file that only root can read.
-    let accounts = arguments.users.as_deref().map(Accounts::read).transpose()?;
+    let accounts = arguments.logins.users.as_deref().map(Accounts::read).transpose()?;
+    let passwords = arguments.inbox.http_users.as_deref().map(read_passwords).transpose()?;
     let Listeners { listeners, tls, certificates, authority } = listeners::open(&arguments)?;
-    let web = inbox(&arguments)?.map(|web| web.authority(authority));
+    let web = inbox(&arguments)?.map(|web| web.authority(authority).passwords(passwords.clone()));
     let metrics = arguments.metrics.as_deref().map(bind_http).transpose()?;
     if !arguments.nosetuid {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
         certificates.iter().try_for_each(Certificate::check_that_it_can_be_renewed)?;
-        if let Some(accounts) = &accounts {
-            accounts.warn_unless_it_can_be_read_again();
-        }
+        let all = accounts.iter().chain(passwords.iter().map(|passwords| passwords.accounts()));
+        all.for_each(Accounts::warn_unless_it_can_be_read_again);
     }
     // Listeners may share the files.
     let problems: BTreeSet<String> = certificates.iter().flat_map(Certificate::problems).collect();
@@ -92,11 +100,15 @@ fn run(arguments: Arguments) -> Result<(), String> {
     certificate::watch(certificates.clone()).map_err(|e| format!("cannot start a thread: {e}"))?;
     // Made only now: it belongs to the user that will write to it.
     let builder = builder(&arguments, tls, accounts.as_ref());
-    let renewable = Renewable { certificates, accounts };
+    let renewable = Renewable { certificates, accounts, passwords };
     let handler: Box<dyn Handler> = match arguments.class {
-        Class::Debugging => Box::new(handlers::Debugging::stdout()),
+        // Under smtpd's command line a server announced SIZE, and clients declared it, only if it was given a limit.
+        Class::Debugging => Box::new(handlers::Debugging::stdout().size_option(arguments.size.is_some())),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, renewable, metrics)),
+        Class::Inbox => {
+            let Some(web) = web else { return Ok(()) };
+            return show(keep(web, &arguments)?, builder, listeners, renewable, metrics);
+        }
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
             let folder = folder.unwrap_or_default();
@@ -108,7 +120,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         Class::Pipe => return run_for_each(pipe(&arguments)?, builder, listeners, renewable, metrics),
         Class::PureProxy => Box::new(proxy(&arguments)),
         Class::MailmanProxy => {
-            let lists = upstream(&arguments.mailman, &arguments);
+            let lists = upstream(&arguments.relay.mailman, &arguments);
             Box::new(handlers::Mailman::at(lists, proxy(&arguments)))
         }
     };
@@ -119,11 +131,12 @@ fn run(arguments: Arguments) -> Result<(), String> {
 struct Renewable {
     certificates: Vec<Certificate>,
     accounts: Option<Accounts>,
+    passwords: Option<Arc<Passwords>>,
 }
 
 impl Renewable {
     fn is_any(&self) -> bool {
-        !self.certificates.is_empty() || self.accounts.is_some()
+        !self.certificates.is_empty() || self.accounts.is_some() || self.passwords.is_some()
     }
 
     fn renew(&self) {
@@ -131,25 +144,49 @@ impl Renewable {
         if let Some(accounts) = &self.accounts {
             accounts.reload();
         }
+        if let Some(passwords) = &self.passwords {
+            passwords.reload();
+        }
     }
 }
 
 /// The web inbox, if it is that which was asked for.
 fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
-    let place = match (arguments.class, &arguments.http) {
-        (Class::Inbox, None) => usage(ErrorKind::MissingRequiredArgument, "-c Inbox needs --http ADDR"),
-        (Class::Inbox, Some(place)) => place,
-        (_, Some(_)) => usage(ErrorKind::ArgumentConflict, "--http is for -c Inbox"),
-        (_, None) => return Ok(None),
-    };
-    match Web::bind(place, arguments.http_public, arguments.http_host.clone()) {
+    if arguments.class != Class::Inbox {
+        return Ok(None);
+    }
+    let place = &arguments.inbox.http;
+    match Web::bind(place, arguments.inbox.http_public, arguments.inbox.http_host.clone()) {
         Ok(web) => Ok(Some(web)),
         Err(Refused::Public(address)) => usage(
             ErrorKind::ValueValidation,
             &format!("everybody who reaches {address} could read the mail: --http-public allows that"),
         ),
-        Err(Refused::Bind(source)) => Err(explain(&Error::Bind { address: place.clone(), source })),
+        Err(Refused::Bind(source)) => {
+            let problem = explain(&Error::Bind { address: place.clone(), source });
+            Err(format!("{problem}: --http says where page and API are"))
+        }
     }
+}
+
+/// The users of the web inbox.
+fn read_passwords(file: &Path) -> Result<Arc<Passwords>, String> {
+    Accounts::read(file).and_then(Passwords::new).map(Arc::new)
+}
+
+/// Gives the web inbox its messages.
+fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
+    let room = arguments.inbox.room();
+    let web = web.waiting(possible_waiting(arguments.limits.max_connections));
+    let web = match &arguments.inbox.release_to {
+        Some(server) => web.release(server, arguments.inbox.release_pattern.clone()),
+        None => web,
+    };
+    #[cfg(unix)]
+    if let Some(folder) = &arguments.inbox.inbox_dir {
+        return web.keep_in(folder, room).map_err(|e| format!("cannot keep messages in {}: {e}", folder.display()));
+    }
+    Ok(web.keep(room))
 }
 
 /// Binds where those who watch the server ask.
@@ -163,10 +200,10 @@ fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
     let [program, own @ ..] = &arguments.program[..] else { return Err("no program".to_owned()) };
     let pipe = handlers::Pipe::new(program)
         .args(own)
-        .lf(arguments.lf)
-        .timeout(arguments.pipe_timeout)
-        .processes(arguments.pipe_processes)
-        .each_recipient(arguments.pipe_each);
+        .lf(arguments.pipe.lf)
+        .timeout(arguments.pipe.pipe_timeout)
+        .processes(arguments.pipe.pipe_processes)
+        .each_recipient(arguments.pipe.pipe_each);
     pipe.check().map_err(|e| format!("cannot run {}: {e}", Escaped::new(program.as_encoded_bytes())))?;
     Ok(pipe)
 }
@@ -174,7 +211,7 @@ fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
 #[cfg(unix)]
 fn descriptors_of_programs(arguments: &Arguments) -> u64 {
     match arguments.class {
-        Class::Pipe => (arguments.pipe_processes as u64).saturating_mul(descriptors::OF_A_PROGRAM),
+        Class::Pipe => (arguments.pipe.pipe_processes as u64).saturating_mul(descriptors::OF_A_PROGRAM),
         _ => 0,
     }
 }
@@ -182,6 +219,14 @@ fn descriptors_of_programs(arguments: &Arguments) -> u64 {
 #[cfg(not(unix))]
 fn descriptors_of_programs(_: &Arguments) -> u64 {
     0
+}
+
+/// How many descriptors are for other things than connections.
+fn other_descriptors(arguments: &Arguments) -> u64 {
+    match arguments.class {
+        Class::Inbox => (http::clients::MAX_CLIENTS + possible_waiting(arguments.limits.max_connections)) as u64,
+        _ => descriptors_of_programs(arguments),
+    }
 }
 
 /// The programs of the class Pipe, for whoever ends the process.
@@ -210,35 +255,38 @@ fn lock_programs() -> MutexGuard<'static, Option<handlers::Pipe>> {
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
     let upstream = Upstream::from(address).rustls();
-    match arguments.upstream_timeout {
+    match arguments.relay.upstream_timeout {
         Some(timeout) => upstream.timeout(timeout),
         None => upstream,
     }
 }
 
 fn proxy(arguments: &Arguments) -> handlers::Proxy {
-    handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.upstream_tls))
-        .x_peer(!arguments.no_x_peer)
+    handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.relay.upstream_tls))
+        .x_peer(!arguments.relay.no_x_peer)
         .xforward(!arguments.xforward.is_empty())
-        .from_networks(arguments.relay_networks.iter().copied())
-        .to_domains(&arguments.relay_domains)
-        .open_relay(arguments.open_relay)
+        .from_networks(arguments.relay.relay_networks.iter().copied())
+        .to_domains(&arguments.relay.relay_domains)
+        .open_relay(arguments.relay.open_relay)
 }
 
 fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>) -> Builder {
     let mut builder = Server::builder()
-        .data_size_limit(arguments.size)
-        .smtputf8(arguments.smtputf8)
+        .smtputf8(arguments.smtputf8 || arguments.class == Class::Inbox)
         .lmtp(arguments.lmtp)
         .ignore_unknown_parameters(arguments.ignore_unknown_parameters)
-        .require_tls(arguments.require_tls)
-        .require_auth(arguments.require_auth)
-        .max_recipients(arguments.max_recipients)
-        .max_connections(possible_connections(arguments.max_connections, descriptors_of_programs(arguments)))
-        .max_connections_per_address(arguments.max_per_address)
+        .require_tls(arguments.tls.require_tls)
+        .require_auth(arguments.logins.require_auth)
+        .clear_text_auth(arguments.logins.clear_text_auth)
+        .max_recipients(arguments.limits.max_recipients)
+        .max_connections(possible_connections(arguments.limits.max_connections, other_descriptors(arguments)))
+        .max_connections_per_address(arguments.limits.max_per_address)
         .xclient(arguments.xclient.iter().copied())
         .xforward(arguments.xforward.iter().copied());
-    if let Some(timeout) = arguments.timeout {
+    if let Some(size) = arguments.size {
+        builder = builder.data_size_limit(size);
+    }
+    if let Some(timeout) = arguments.limits.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
     }
     if let Some(proxies) = &arguments.proxy_protocol {
@@ -251,7 +299,10 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         builder = builder.tls(tls);
     }
     let users = accounts.map(|accounts| accounts.users.clone());
-    let logins = Logins { users, by_certificate: arguments.client_ca.is_some() };
+    if arguments.logins.accept_any_login {
+        builder = any_login::accept(builder);
+    }
+    let logins = Logins { users, by_certificate: arguments.logins.client_ca.is_some() };
     if logins.users.is_some() || logins.by_certificate {
         builder = builder.authenticator(logins);
     }
@@ -269,9 +320,15 @@ fn show(
     metrics: Option<TcpListener>,
 ) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
+    let is_open = web.is_open();
     serve(builder, listeners, renewable, handler, metrics, |server| {
         let url = web.start(server).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
+        if is_open {
+            log::warn!(
+                "everybody who reaches the inbox can read and delete its mail: --http-users asks for a password"
+            );
+        }
         Ok(())
     })
 }

@@ -21,7 +21,7 @@ struct Metrics(ServerHandle);
 /// If there is no thread.
 pub fn start(listener: TcpListener, server: ServerHandle) -> io::Result<String> {
     let url = format!("http://{}/metrics", listener.local_addr()?);
-    accept_loop::start("metrics", listener, Arc::new(Metrics(server)))?;
+    accept_loop::start("metrics", listener, 0, Arc::new(Metrics(server)))?;
     Ok(url)
 }
 
@@ -41,6 +41,11 @@ impl Service for Metrics {
 /// Whether [`page`] has something at a path.
 pub fn is_known(path: &str) -> bool {
     ["/metrics", "/livez", "/readyz"].contains(&path)
+}
+
+/// Whether a page says only whether the server works, and nothing of what it does.
+pub fn is_health(path: &str) -> bool {
+    ["/livez", "/readyz"].contains(&path)
 }
 
 /// The page at a path that is known.

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::connection::Connection;
+use super::fault::{AddError, Fault};
 use crate::config::MAX_AUTH_LINE;
 use crate::content::Content;
 use crate::envelope::tls_info::TlsInfo;
@@ -18,8 +20,11 @@ use crate::syntax::number;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
 use crate::syntax::xforward::Xforward;
 
-/// What [`fields`] makes and [`read`] understands.
+/// What [`fields`] makes.
 const VERSION: &str = "1";
+/// What [`read`] understands: also the next, which only adds what a reader may ignore. So those who read can be upgraded after
+/// those who write, and before.
+const READABLE: [&str; 2] = [VERSION, "2"];
 
 // In octets: what a server that writes entries can have received.
 /// The longest argument of HELO.
@@ -78,36 +83,78 @@ fn netstring(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(format!("{}:{text},", text.len()).as_bytes());
 }
 
-/// A command of Redis's protocol whose last arguments are the fields of a message: `words`, then names and values in
-/// turn.
+/// A command of Redis's protocol whose last arguments are the fields of a message, names and values in turn.
 ///
-/// The content is in memory once, as a part of it; redis's own [`Cmd`](redis::Cmd) would have it there three times.
-pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
-    // An authenticator may have made it of anything; nobody could read the entry.
-    if mail.identity.as_ref().is_some_and(|identity| !is_identity(identity)) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the identity is empty, too long or has control characters",
-        ));
+/// A small content is copied into it; a large one is written from where it is, and never whole in memory.
+pub(super) struct Command<'a> {
+    head: Vec<u8>,
+    rest: Option<&'a Content>,
+    tail: &'a [u8],
+}
+
+/// In octets: up to which one write for all costs less than two.
+const MAX_COPIED: u64 = 64 * 1024;
+
+impl Command<'_> {
+    /// `words`, then the fields; and behind it another command, or none.
+    pub fn new<'a>(words: &[Vec<u8>], mail: &'a Envelope, tail: &'a [u8]) -> io::Result<Command<'a>> {
+        // An authenticator may have made it of anything; nobody could read the entry.
+        if mail.identity.as_ref().is_some_and(|identity| !is_identity(identity)) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the identity is empty, too long or has control characters",
+            ));
+        }
+        let fields = fields(mail);
+        let length = mail.content.len();
+        let is_copied = length <= MAX_COPIED;
+        let mut head = Vec::with_capacity(1024 + if is_copied { usize::try_from(length).unwrap_or(0) } else { 0 });
+        head.extend_from_slice(format!("*{}\r\n", words.len() + 2 * fields.len() + 2).as_bytes());
+        words.iter().for_each(|word| bulk(&mut head, word));
+        for (name, value) in &fields {
+            bulk(&mut head, name.as_bytes());
+            bulk(&mut head, value);
+        }
+        bulk(&mut head, b"content");
+        head.extend_from_slice(format!("${length}\r\n").as_bytes());
+        if !is_copied {
+            return Ok(Command { head, rest: Some(&mail.content), tail });
+        }
+        let copied = mail.content.reader().take(length).read_to_end(&mut head)?;
+        // Redis would take what follows for content.
+        if copied as u64 != length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        head.extend_from_slice(b"\r\n");
+        head.extend_from_slice(tail);
+        Ok(Command { head, rest: None, tail })
     }
-    let fields = fields(mail);
-    let length = mail.content.len();
-    let mut out = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1024);
-    out.extend_from_slice(format!("*{}\r\n", words.len() + 2 * fields.len() + 2).as_bytes());
-    words.iter().for_each(|word| bulk(&mut out, word));
-    for (name, value) in &fields {
-        bulk(&mut out, name.as_bytes());
-        bulk(&mut out, value);
+
+    /// Whether another answer follows its own.
+    pub fn asks_for_length(&self) -> bool {
+        !self.tail.is_empty()
     }
-    bulk(&mut out, b"content");
-    out.extend_from_slice(format!("${length}\r\n").as_bytes());
-    let copied = mail.content.reader().take(length).read_to_end(&mut out)?;
-    // Redis would take what follows for content.
-    if copied as u64 != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+
+    /// Writes it. On any error the connection is of no use any more.
+    pub fn write(&self, connection: &mut Connection, within: Duration) -> Result<(), AddError> {
+        connection.begin_write(within);
+        let unanswered = |e| AddError::from(Fault::Unanswered(e));
+        connection.go_on_writing(&self.head).map_err(unanswered)?;
+        let Some(content) = self.rest else { return Ok(()) };
+        let (mut reader, mut left) = (content.reader(), content.len());
+        while left > 0 {
+            let octets = reader.fill_buf().map_err(AddError::Unreadable)?;
+            let octets = &octets[..octets.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            if octets.is_empty() {
+                return Err(AddError::Unreadable(io::ErrorKind::UnexpectedEof.into()));
+            }
+            connection.go_on_writing(octets).map_err(unanswered)?;
+            let taken = octets.len();
+            reader.consume(taken);
+            left -= taken as u64;
+        }
+        connection.go_on_writing(&[b"\r\n", self.tail].concat()).map_err(unanswered)
     }
-    out.extend_from_slice(b"\r\n");
-    Ok(out)
 }
 
 /// Whether it is safe in a header or a log, and has at most `max` octets.
@@ -129,7 +176,7 @@ pub enum RedisEntryError {
     Missing(&'static str),
     /// A field has an invalid value; its name.
     Invalid(&'static str),
-    /// The entry has another format, of a later version of this crate; its number.
+    /// The entry has another format, of a much later version of this crate; its number.
     Version(String),
 }
 
@@ -138,7 +185,7 @@ impl Display for RedisEntryError {
         match self {
             RedisEntryError::Missing(name) => write!(f, "the entry has no field {name}"),
             RedisEntryError::Invalid(name) => write!(f, "the entry's field {name} has a bad value"),
-            RedisEntryError::Version(version) => write!(f, "the entry's format is {version:?}, not {VERSION:?}"),
+            RedisEntryError::Version(version) => write!(f, "the entry's format is {version:?}, not 1 or 2"),
         }
     }
 }
@@ -155,7 +202,7 @@ where
         fields.into_iter().map(|(name, value)| (name.as_ref().to_vec(), value.into())).collect();
     let mut fields = Fields(fields);
     let version = fields.text("version")?;
-    if version != VERSION {
+    if !READABLE.contains(&version.as_str()) {
         return Err(RedisEntryError::Version(version));
     }
     let received_at = fields
@@ -201,6 +248,23 @@ fn read_recipients(mut text: &str, offered: Offered<'_>, smtputf8: bool) -> Opti
         recipients.push(Recipient::new(path, RcptParameters::parse(options, offered, smtputf8).ok()?));
     }
     Some(recipients).filter(|recipients| !recipients.is_empty())
+}
+
+/// The field of recipients with some of them alone, by their places; nothing if it is no such field.
+pub(super) fn select_recipients(field: &[u8], places: &[usize]) -> Option<Vec<u8>> {
+    let mut text = str::from_utf8(field).ok()?;
+    let mut out = Vec::new();
+    for place in 0.. {
+        if text.is_empty() {
+            break;
+        }
+        let (path, options) = (read_netstring(&mut text)?, read_netstring(&mut text)?);
+        if places.contains(&place) {
+            netstring(&mut out, path);
+            netstring(&mut out, options);
+        }
+    }
+    Some(out)
 }
 
 fn read_netstring<'a>(text: &mut &'a str) -> Option<&'a str> {
@@ -333,7 +397,7 @@ mod tests {
     }
 
     fn entry(mail: &Envelope) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let arguments = arguments(&command(&[b"XADD"], mail).unwrap());
+        let arguments = arguments(&Command::new(&[b"XADD".to_vec()], mail, b"").unwrap().head);
         arguments[1..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
     }
 
@@ -398,8 +462,27 @@ mod tests {
         for identity in ["", "bob\n", "b\u{85}"] {
             let mut mail = envelope(b"");
             mail.identity = Some(identity.into());
-            assert!(command(&[b"XADD"], &mail).is_err(), "{identity:?}");
+            assert!(Command::new(&[b"XADD".to_vec()], &mail, b"").is_err(), "{identity:?}");
         }
+    }
+
+    #[test]
+    fn some_recipients_of_an_entry() {
+        let entry = entry(&envelope(b"x"));
+        let (_, field) = entry.iter().find(|(name, _)| name == b"recipients").unwrap();
+        let of = |places: &[usize]| {
+            let selected = select_recipients(field, places).unwrap();
+            let changed = entry.iter().map(|(name, value)| match &name[..] {
+                b"recipients" => (name.clone(), selected.clone()),
+                _ => (name.clone(), value.clone()),
+            });
+            read(changed).unwrap().recipients
+        };
+        let all = envelope(b"").recipients;
+        assert_eq!(of(&[0, 1, 2]), all);
+        assert_eq!(of(&[2, 0]), [all[0].clone(), all[2].clone()]);
+        assert_eq!(select_recipients(field, &[]), Some(vec![]));
+        assert_eq!(select_recipients(b"3:a@b", &[0]), None);
     }
 
     #[test]
@@ -467,8 +550,11 @@ mod tests {
             );
             assert_eq!(read(changed).err(), Some(expected), "{}", bad.escape_ascii());
         }
-        let newer = whole.iter().cloned().chain([(b"version".to_vec(), b"2".to_vec())]);
-        assert_eq!(read(newer).err(), Some(RedisEntryError::Version("2".into())));
+        let of_version = |version: &str| whole.iter().cloned().chain([(b"version".to_vec(), version.into())]);
+        assert!(read(of_version("2").chain([(b"what_is_new".to_vec(), b"\xff".to_vec())])).is_ok());
+        for later in ["3", "12", "1.1", ""] {
+            assert_eq!(read(of_version(later)).err(), Some(RedisEntryError::Version(later.into())));
+        }
     }
 
     proptest! {

@@ -1,32 +1,50 @@
 //! A handler that puts messages into a Redis stream, for workers on any machine to take.
 
 use std::fmt::{self, Debug, Display, Formatter};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
-use crate::stats::outage::Outage;
+use crate::session::SessionFactory;
 use crate::syntax::escaped::Escaped;
 use crate::syntax::reply::Reply;
 
+mod condition;
+mod connection;
 mod entry;
+mod fault;
 mod link;
+mod scripts;
+mod server;
 mod settings;
+#[cfg(feature = "_tls")]
+mod tls;
+mod worker;
 
 pub use entry::RedisEntryError;
-use link::{ADD, AddError, Links};
+use fault::AddError;
+pub use fault::RedisFault;
+use server::RedisServer;
+pub use server::RedisUrlError;
 use settings::Settings;
+#[cfg(feature = "_tls")]
+pub use tls::{RedisTls, RedisTlsError};
+pub use worker::{RedisWorker, RedisWorkerHandle, RedisWorkerStats};
 
 use super::delivery_pool::{Answer, DeliveryPool};
+use condition::Shared;
 
 /// Redis serves one command at a time. What is gained beyond a few is that it flushes once for all who wait.
 const MAX_SENDERS: usize = 16;
 
+/// An entry that waits for replicas for much longer has lost its receiver.
+const MAX_REPLICATION: Duration = Duration::from_secs(60);
+
 /// Puts each message into a Redis stream, and accepts it when Redis has it.
 ///
-/// Several servers on several machines may share a stream. Workers take the messages off, to store or relay them:
+/// Several servers on several machines may share a stream. A [`RedisWorker`] takes the messages off, to store or relay them:
 /// [`scaling_out`](crate::guide::scaling_out) shows the whole setup, and what is lost when a part fails. It needs Redis
 /// 6.2 or later, or Valkey.
 ///
@@ -39,8 +57,10 @@ const MAX_SENDERS: usize = 16;
 ///
 /// If anything fails, the client gets a 4xx and keeps its copy: `452 4.3.1` if the stream is at its
 /// [capacity](RedisStream::capacity) or Redis is at its `maxmemory`; `451 4.3.0` if Redis is down, hangs, refuses
-/// the password, is a replica, has a full disk, or for any other reason. The log has one line when this begins, with
-/// what to do about it, and one when it ends. No entry is ever trimmed, because that would lose accepted mail.
+/// the password, is a replica, has a full disk, or for any other reason. While this lasts, clients get it at MAIL or DATA, before
+/// they send a content, and Redis is asked each second until it takes messages again. The log has one line when this begins, with
+/// what to do about it, and one when it ends; what comes and goes has one of each in a minute. No entry is ever trimmed, because
+/// that would lose accepted mail.
 ///
 /// If Redis takes a message and its answer is lost, the client gets a 451 and sends the message again: it arrives twice,
 /// as two messages with an id each. This handler itself tries again only if Redis certainly did nothing.
@@ -50,8 +70,12 @@ const MAX_SENDERS: usize = 16;
 /// It connects when there is a message, and again after a connection breaks, so you can start the server before Redis.
 /// Messages that arrive at the same time use up to 16 connections, and one more for each of the server's
 /// [`consumers`](crate::Builder::consumers): with `appendfsync always` Redis flushes once for all that wait.
-/// A whole message is in memory while it is sent: at most 17 times [`data_size_limit`](crate::Builder::data_size_limit)
-/// with one consumer. That limit must not exceed Redis's `proto-max-bulk-len`, 512 MiB by default.
+/// A message of up to 64 KiB is copied once for that; of a larger one no copy is made. [`data_size_limit`](crate::Builder::data_size_limit)
+/// must not exceed Redis's `proto-max-bulk-len`, 512 MiB by default.
+///
+/// The user of the URL needs the rights to `EVAL`, `XADD`, `XLEN` and `PING`, to the stream's key, and with
+/// [`wait_replicas`](RedisStream::wait_replicas) also to `WAIT`, `XRANGE`, `XDEL` and `TIME`, and to the key with `:unconfirmed` behind it.
+/// [`capacity_octets`](RedisStream::capacity_octets) needs `MEMORY`.
 ///
 /// # An entry
 ///
@@ -72,8 +96,14 @@ const MAX_SENDERS: usize = 16;
 /// | `xforward` | where the message came from before its client, in the form of [XFORWARD](crate::Xforward): `ADDR=192.0.2.1 HELO=client.example` |
 /// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), if they are known |
 ///
-/// [`read`](RedisStream::read) makes an [`Envelope`] of an entry. It does not know the server's own extensions, so a
-/// [`Proxy`](crate::handlers::Proxy) that is given such an envelope drops their parameters. Later versions may add fields.
+/// [`read`](RedisStream::read) makes an [`Envelope`] of an entry, and [`RedisWorker`] gives it to a handler. Neither knows the
+/// server's own extensions, so a [`Proxy`](crate::handlers::Proxy) that is given such an envelope drops their parameters.
+///
+/// # Versions
+///
+/// A reader ignores fields that it does not know, and reads version `1` and `2`: a version differs from the one before only by what
+/// a reader of that may ignore. So upgrade the workers first, then the servers; one version apart the order does not matter. A worker
+/// leaves an entry of a later version to later workers: see [`RedisWorker`].
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::RedisStream};
@@ -90,29 +120,22 @@ pub struct RedisStream {
     senders: DeliveryPool<RedisStream>,
 }
 
-#[derive(Default)]
-struct Shared {
-    links: Links,
-    outage: Outage,
-}
-
 impl RedisStream {
     /// A stream in the Redis at this URL: `redis://[[user]:password@]host[:port][/database]`, or
-    /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` also `rediss://`, for a
-    /// certificate that the system trusts. Percent-encode everything in a user or password that is not a letter, a
+    /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` or `rustls` also `rediss://`, for a
+    /// certificate that the system trusts, or that [`tls`](RedisStream::tls) has. Percent-encode everything in a user or password that is not a letter, a
     /// digit or one of `-._~`. It does not connect yet.
     ///
     /// # Errors
     /// [`RedisUrlError`] if the URL is invalid.
     pub fn new(url: &str) -> Result<RedisStream, RedisUrlError> {
-        let client = redis::Client::open(url).map_err(|e| RedisUrlError(e.to_string()))?;
         let settings = Settings {
-            client,
+            server: RedisServer::new(url)?,
             key: "pillarbox".to_owned(),
             capacity: 100_000,
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(30),
+            capacity_octets: None,
             replicas: None,
+            add: OnceLock::new(),
         };
         let senders = DeliveryPool::new(MAX_SENDERS);
         Ok(RedisStream { settings: Arc::new(settings), shared: Arc::default(), senders })
@@ -120,7 +143,7 @@ impl RedisStream {
 
     /// The stream's key. Default: `pillarbox`.
     pub fn stream(mut self, key: impl Into<String>) -> RedisStream {
-        Arc::make_mut(&mut self.settings).key = key.into();
+        self.set().key = key.into();
         self
     }
 
@@ -129,35 +152,57 @@ impl RedisStream {
     ///
     /// A worker must delete an entry when it is done with it (XDEL), not only acknowledge it.
     pub fn capacity(mut self, entries: u64) -> RedisStream {
-        Arc::make_mut(&mut self.settings).capacity = entries;
+        self.set().capacity = entries;
+        self
+    }
+
+    /// About how many octets of Redis's memory the stream may take; a message that would exceed it gets `452 4.3.1`. Redis
+    /// estimates this by its oldest hundred entries (`MEMORY USAGE`). Default: unlimited, but for Redis's own `maxmemory`.
+    pub fn capacity_octets(mut self, octets: u64) -> RedisStream {
+        self.set().capacity_octets = Some(octets);
+        self
+    }
+
+    /// Certificates for a `rediss://` URL. Default: those that the system trusts.
+    #[cfg(feature = "_tls")]
+    pub fn tls(mut self, tls: RedisTls) -> RedisStream {
+        self.set().server.set_tls(tls);
         self
     }
 
     /// How long connecting may take in total, including name resolution, TLS and login. Default: 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> RedisStream {
-        Arc::make_mut(&mut self.settings).connect_timeout = timeout.max(Duration::from_millis(1));
+        self.set().server.connect_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
     /// How long Redis may be silent while it reads and while it answers. Then the client gets `451 4.3.0`, and the
     /// connection is closed, so that no late answer is taken for another one's. Default: 30 s.
     pub fn response_timeout(mut self, timeout: Duration) -> RedisStream {
-        Arc::make_mut(&mut self.settings).response_timeout = timeout.max(Duration::from_millis(1));
+        self.set().server.response_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// Accepts a message only when this many replicas have it too. After the timeout it answers `451 4.3.0` and removes
-    /// the entry. Default: it does not wait.
+    /// Accepts a message only when this many replicas have it too; after the timeout the client gets `451 4.3.0`. Default: it does
+    /// not wait, and pays nothing for this.
+    ///
+    /// A message is first added to another key, the stream's and `:unconfirmed`, and moved into the stream in one step once the
+    /// replicas have it: so no worker sees a message that its client was refused. If too few replicas answered the last time, they
+    /// are counted before anything is added. This writes each message twice. An entry whose receiver was killed in between, or
+    /// whose move a failover has lost after it was acknowledged, is found by a worker or another receiver after five minutes, and moved.
+    /// A refused message is delivered only if the connection breaks before it can be taken out, and does not come back within
+    /// these five minutes. The timeout is at most 60 s.
     ///
     /// The replicas then have it in memory, and on disk only if they flush as well. A failover may still choose a
     /// replica that does not have it: see [`scaling_out`](crate::guide::scaling_out).
     pub fn wait_replicas(mut self, replicas: usize, timeout: Duration) -> RedisStream {
-        Arc::make_mut(&mut self.settings).replicas = Some((replicas, timeout)).filter(|(replicas, _)| *replicas > 0);
+        let timeout = timeout.min(MAX_REPLICATION);
+        self.set().replicas = Some((replicas, timeout)).filter(|(replicas, _)| *replicas > 0);
         self
     }
 
     /// Makes an envelope of an entry's fields, in any order. A worker can give it to a handler such as
-    /// [`Maildir`](super::Maildir) or [`Proxy`](super::Proxy).
+    /// [`Maildir`](super::Maildir) or [`Proxy`](super::Proxy); [`RedisWorker`] is one that does.
     ///
     /// Everything is as it was received, except [`values`](Envelope::values), the [`transcript`](Envelope::transcript)
     /// and the channel bindings of TLS, which are not in the stream. Unknown fields are ignored.
@@ -173,11 +218,28 @@ impl RedisStream {
         entry::read(fields)
     }
 
+    /// Asks Redis whether it would take a message now: what a readiness check may do. It connects if need be, adds nothing, and
+    /// takes at most [`connect_timeout`](RedisStream::connect_timeout) and [`response_timeout`](RedisStream::response_timeout).
+    /// While it would not, clients are refused at MAIL, and Redis is asked each second until it would.
+    ///
+    /// # Errors
+    /// [`RedisFault`], with what to do about it.
+    pub fn check(&self) -> Result<(), RedisFault> {
+        let probed = self.shared.probe(&self.settings, &|| self.to_string());
+        probed.map_err(|error| {
+            self.shared.fails(&error, &self.settings, &|| self.to_string());
+            RedisFault(error)
+        })
+    }
+
+    fn set(&mut self) -> &mut Settings {
+        let settings = Arc::make_mut(&mut self.settings);
+        settings.add = OnceLock::new();
+        settings
+    }
+
     fn add(&self, mail: &Envelope) -> Result<(), AddError> {
-        let Settings { key, capacity, .. } = &*self.settings;
-        let words: [&[u8]; 5] = [b"EVAL", ADD, b"1", key.as_bytes(), &capacity.to_string().into_bytes()];
-        let command = entry::command(&words, mail).map_err(AddError::Unreadable)?;
-        self.shared.links.add(&self.settings, &command)
+        self.shared.links.add(&self.settings, mail)
     }
 }
 
@@ -185,16 +247,11 @@ impl Answer for RedisStream {
     fn answer(&self, mail: &Envelope) -> Response {
         match self.add(mail) {
             Ok(()) => {
-                if self.shared.outage.ends() {
-                    log::warn!("{self} takes messages again");
-                }
+                self.shared.works(&|| self.to_string());
                 Reply::ok()
             }
             Err(e) => {
-                if self.shared.outage.begins(e.advice()) {
-                    let why = e.to_string();
-                    log::error!("cannot put messages into {self}: {}; {}", Escaped::new(why.as_bytes()), e.advice());
-                }
+                self.shared.fails(&e, &self.settings, &|| self.to_string());
                 if e.is_lack_of_room() { Reply::NO_STORAGE } else { Reply::NOT_STORED }
             }
         }
@@ -210,40 +267,32 @@ impl Handler for RedisStream {
     fn process_delivery(&mut self, delivery: Delivery) {
         self.senders.process(self.clone(), delivery);
     }
+
+    /// Refuses mail before its content while none can be taken.
+    fn session(&self) -> Option<SessionFactory> {
+        Some(condition::gate(&self.shared))
+    }
 }
 
 impl Display for RedisStream {
     /// The stream and its server, without user and password.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let place = self.settings.client.get_connection_info().addr().to_string();
-        let key = self.settings.key.as_bytes();
-        write!(f, "the stream {} at {}", Escaped::new(key), Escaped::new(place.as_bytes()))
+        write!(f, "the stream {} at {}", Escaped::new(self.settings.key.as_bytes()), self.settings.server)
     }
 }
 
 impl Debug for RedisStream {
     /// Without user and password.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Settings { client, key, capacity, connect_timeout, response_timeout, replicas } = &*self.settings;
+        let Settings { server, key, capacity, capacity_octets, replicas, add: _ } = &*self.settings;
         f.debug_struct("RedisStream")
-            .field("at", &client.get_connection_info().addr().to_string())
+            .field("at", &server.place())
             .field("key", key)
             .field("capacity", capacity)
-            .field("connect_timeout", connect_timeout)
-            .field("response_timeout", response_timeout)
+            .field("capacity_octets", capacity_octets)
+            .field("connect_timeout", &server.connect_timeout)
+            .field("response_timeout", &server.response_timeout)
             .field("replicas", replicas)
             .finish_non_exhaustive()
     }
 }
-
-/// Why a URL of Redis is invalid. It does not repeat the URL, which may contain a password.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RedisUrlError(String);
-
-impl Display for RedisUrlError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for RedisUrlError {}
