@@ -59,7 +59,10 @@
 //! - The health check sends EHLO, after a PROXY header of its own, so it finds a process that hangs as well as one that is
 //!   gone. It does not check Redis: while Redis fails, clients get a 4xx from each process.
 //! - Sessions take seconds or minutes, so `leastconn` spreads them better than `roundrobin` does.
-//! - HAProxy itself is one process on one machine. Run two, at two addresses, with an MX record each.
+//! - HAProxy itself is one process on one machine. Run two, at two addresses, with an MX record each. A server's `maxconn`
+//!   times the number of HAProxies must stay some twenty below [`max_connections`](Builder::max_connections): a health check
+//!   is a connection too, and a full process that refuses it would be marked DOWN although it works.
+//! - `on-marked-down shutdown-sessions` disconnects the clients of a process that hangs, so that they try again elsewhere.
 //!
 //! # MX and SRV records
 //!

@@ -51,9 +51,13 @@ impl Server {
         self.address
     }
 
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().try_into().expect("a process id")), signal).expect("it runs");
+    }
+
     /// SIGTERM, and its end.
     fn end(mut self) {
-        kill(Pid::from_raw(self.process.id().try_into().expect("a process id")), Signal::SIGTERM).expect("it runs");
+        self.signal(Signal::SIGTERM);
         assert!(self.process.wait().expect("our own child").success());
     }
 }
@@ -74,7 +78,10 @@ struct HaProxy {
 
 impl HaProxy {
     fn start(program: &Path, servers: [SocketAddr; 2]) -> HaProxy {
-        let documented = include_str!("../../examples/haproxy.cfg");
+        HaProxy::start_with(program, servers, include_str!("../../examples/haproxy.cfg"))
+    }
+
+    fn start_with(program: &Path, servers: [SocketAddr; 2], documented: &str) -> HaProxy {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let global = format!("global\n stats socket {}\n", folder.path().join("stats").display());
         // It takes no port 0: one that was free a moment ago has to do, and another if somebody was faster.
@@ -108,6 +115,11 @@ impl HaProxy {
 
     /// Whether it sends clients to a server, and what came of the last health check: `UP` and `L7OK`.
     fn is(&self, server: &str, status: &str, check: &str) -> bool {
+        self.value(server, "status") == status && self.value(server, "check_status") == check
+    }
+
+    /// What its table says of a server.
+    fn value(&self, server: &str, column: &str) -> String {
         let mut stats = UnixStream::connect(self.folder.path().join("stats")).expect("haproxy runs");
         stats.write_all(b"show stat\n").expect("haproxy reads");
         let mut table = String::new();
@@ -115,8 +127,7 @@ impl HaProxy {
         let mut rows = table.lines().map(|line| line.trim_start_matches("# ").split(',').collect::<Vec<_>>());
         let names = rows.next().expect("a head");
         let row = rows.find(|row| row.get(1) == Some(&server)).expect("the server");
-        let value = |name: &str| row[names.iter().position(|n| *n == name).expect("a column")];
-        value("status") == status && value("check_status") == check
+        row[names.iter().position(|name| *name == column).expect("a column")].to_owned()
     }
 }
 
@@ -227,6 +238,84 @@ fn a_process_behind_haproxy_is_killed_and_its_messages_are_not() {
     });
     second.end();
     assert_all_there(&acknowledged.into_inner(), &redis.messages(KEY));
+}
+
+/// The documentation's configuration with fewer connections: `each` for a server, and as much room as it leaves.
+fn smaller(each: usize) -> (String, usize) {
+    let documented = include_str!("../../examples/haproxy.cfg");
+    let limits: Vec<usize> =
+        documented.split("maxconn ").skip(1).map_while(|rest| rest.split_whitespace().next()?.parse().ok()).collect();
+    let [all, server] = limits[..] else { panic!("two limits: {limits:?}") };
+    assert_eq!(all, 2 * server);
+    // Two HAProxies, and what a process takes by default.
+    let room = 1000 - 2 * server;
+    let config = documented.replace(&format!("maxconn {all}\n"), &format!("maxconn {}\n", 2 * each));
+    (config.replace(&format!("maxconn {server} "), &format!("maxconn {each} ")), room)
+}
+
+#[test]
+fn full_processes_pass_the_checks_of_two_haproxies() {
+    const EACH: usize = 40;
+    let Some(haproxy) = support::program("haproxy") else { return };
+    let (config, room) = smaller(EACH);
+    let servers = [(); 2].map(|()| {
+        pillarbox::Server::builder()
+            .max_connections(2 * EACH + room)
+            .proxy_protocol(pillarbox::Network::loopback())
+            .serve("127.0.0.1:0", pillarbox::handlers::Sink)
+            .expect("a free port")
+    });
+    let addresses = servers.each_ref().map(pillarbox::Server::local_addr);
+    let proxies = [(); 2].map(|()| HaProxy::start_with(&haproxy, addresses, &config));
+    for proxy in &proxies {
+        for name in ["mx1", "mx2"] {
+            wait_until("no check succeeds", || proxy.is(name, "UP", "L7OK"));
+        }
+    }
+    let clients: Vec<Client> = (0..4 * EACH).map(|number| Client::ehlo(proxies[number % 2].address)).collect();
+    for server in &servers {
+        let before = server.stats().connections;
+        wait_until("there are no checks", || server.stats().connections >= before + 4);
+        assert!(server.stats().open_connections >= 2 * EACH as u64);
+        assert_eq!(server.stats().refused_connections_by.too_many, 0);
+    }
+    for proxy in &proxies {
+        for name in ["mx1", "mx2"] {
+            assert!(proxy.is(name, "UP", "L7OK"));
+            assert_eq!((proxy.value(name, "chkfail"), proxy.value(name, "scur")), ("0".into(), EACH.to_string()));
+        }
+    }
+    drop(clients);
+}
+
+#[test]
+fn clients_of_a_process_that_hangs_are_let_go() {
+    let Some(haproxy) = support::program("haproxy") else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
+    let options = ["--proxy", "127.0.0.1/32"];
+    let Some(first) = Server::start(ANY.into(), &redis, &options) else { return };
+    let Some(second) = Server::start(ANY.into(), &redis, &options) else { return };
+    let haproxy = HaProxy::start(&haproxy, [first.address, second.address]);
+    for name in ["mx1", "mx2"] {
+        wait_until("no check succeeds", || haproxy.is(name, "UP", "L7OK"));
+    }
+    // The servers take turns.
+    let mut clients = [(); 2].map(|()| Client::ehlo(haproxy.address));
+    wait_until("one has no client", || ["mx1", "mx2"].iter().all(|name| haproxy.value(name, "scur") == "1"));
+    first.signal(Signal::SIGSTOP);
+    wait_until("it is not seen", || haproxy.value("mx1", "status") == "DOWN");
+    let replies: Vec<String> = clients
+        .iter_mut()
+        .map(|client| {
+            // The one that is let go may see a reset.
+            if client.try_send("NOOP\r\n") { client.reply() } else { "<closed>".to_owned() }
+        })
+        .collect();
+    assert_eq!(replies.iter().filter(|reply| *reply == "<closed>").count(), 1, "{replies:?}");
+    assert_eq!(replies.iter().filter(|reply| reply.starts_with("250 ")).count(), 1, "{replies:?}");
+    first.signal(Signal::SIGCONT);
+    wait_until("its return is not seen", || haproxy.is("mx1", "UP", "L7OK"));
+    [first, second].into_iter().for_each(Server::end);
 }
 
 #[test]

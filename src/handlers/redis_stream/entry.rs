@@ -78,18 +78,29 @@ fn netstring(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(format!("{}:{text},", text.len()).as_bytes());
 }
 
+/// All fields of a message, its content last: see [`RedisStream::entry`](super::RedisStream::entry).
+pub(super) fn entry(mail: &Envelope) -> io::Result<Vec<(&'static str, Vec<u8>)>> {
+    check(mail)?;
+    let mut entry: Vec<_> = fields(mail).into_iter().map(|(name, value)| (name, value.into_owned())).collect();
+    entry.push(("content", mail.bytes()?.into_owned()));
+    Ok(entry)
+}
+
+/// Whether somebody could read the entry: an authenticator may have made the identity of anything.
+fn check(mail: &Envelope) -> io::Result<()> {
+    if mail.identity.as_ref().is_none_or(|identity| is_identity(identity)) {
+        return Ok(());
+    }
+    let problem = "the identity is empty, too long or has control characters";
+    Err(io::Error::new(io::ErrorKind::InvalidData, problem))
+}
+
 /// A command of Redis's protocol whose last arguments are the fields of a message: `words`, then names and values in
 /// turn.
 ///
 /// The content is in memory once, as a part of it; redis's own [`Cmd`](redis::Cmd) would have it there three times.
 pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
-    // An authenticator may have made it of anything; nobody could read the entry.
-    if mail.identity.as_ref().is_some_and(|identity| !is_identity(identity)) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the identity is empty, too long or has control characters",
-        ));
-    }
+    check(mail)?;
     let fields = fields(mail);
     let length = mail.content.len();
     let mut out = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1024);
@@ -335,6 +346,17 @@ mod tests {
     fn entry(mail: &Envelope) -> Vec<(Vec<u8>, Vec<u8>)> {
         let arguments = arguments(&command(&[b"XADD"], mail).unwrap());
         arguments[1..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+    }
+
+    #[test]
+    fn the_public_entry_is_what_goes_to_redis() {
+        let mail = envelope(b"a\0\xff\r\n$3\r\n");
+        let own: Vec<(Vec<u8>, Vec<u8>)> =
+            super::entry(&mail).unwrap().into_iter().map(|(name, value)| (name.into(), value)).collect();
+        assert_eq!(own, entry(&mail));
+        let mut mail = envelope(b"");
+        mail.identity = Some("bob\n".into());
+        assert_eq!(super::entry(&mail).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -173,6 +173,30 @@ impl RedisStream {
         entry::read(fields)
     }
 
+    /// The fields of an entry with this message, the content last, as [`read`](RedisStream::read) takes them and as
+    /// [`entry_format`](crate::guide::entry_format) documents them. A handler for another broker can carry them, so that
+    /// programs that read either need to know one format. `examples/nats/` is such a handler.
+    ///
+    /// # Errors
+    /// If the content was spooled and cannot be read;
+    /// [`InvalidData`](std::io::ErrorKind::InvalidData) if an [`Authenticator`](crate::Authenticator) has made an identity that is
+    /// empty, too long or has control characters, which no reader would take.
+    ///
+    /// ```
+    /// use pillarbox::Envelope;
+    /// use pillarbox::handlers::RedisStream;
+    ///
+    /// let mail = Envelope::builder().recipient("bob@example.org").content("Subject: hello\r\n\r\nHello!\r\n").build()?;
+    /// let entry = RedisStream::entry(&mail)?;
+    /// assert_eq!(entry[0], ("version", b"1".to_vec()));
+    /// let same = RedisStream::read(entry)?;
+    /// assert_eq!((same.id(), same.bytes()?), (mail.id(), mail.bytes()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn entry(mail: &Envelope) -> std::io::Result<Vec<(&'static str, Vec<u8>)>> {
+        entry::entry(mail)
+    }
+
     fn add(&self, mail: &Envelope) -> Result<(), AddError> {
         let Settings { key, capacity, .. } = &*self.settings;
         let words: [&[u8]; 5] = [b"EVAL", ADD, b"1", key.as_bytes(), &capacity.to_string().into_bytes()];
