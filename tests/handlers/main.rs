@@ -10,8 +10,12 @@ mod mailboxes;
 mod maildir;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod maildir_faults;
+#[cfg(all(feature = "redis", unix))]
+mod nats;
 #[cfg(unix)]
 mod pipe;
+#[cfg(all(feature = "redis", unix))]
+mod python_worker;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(all(feature = "redis", unix))]

@@ -14,6 +14,8 @@ pub mod exim;
 pub mod logged;
 #[cfg(unix)]
 pub mod mailman;
+#[cfg(all(feature = "redis", unix))]
+pub mod nats;
 #[cfg(feature = "tls")]
 pub mod nonconforming;
 #[cfg(unix)]
@@ -24,6 +26,8 @@ mod programs;
 pub mod prometheus;
 #[cfg(all(feature = "redis", unix))]
 pub mod redis;
+#[cfg(all(feature = "redis", unix))]
+pub mod redis_py;
 pub mod scripted;
 pub mod skip;
 #[cfg(feature = "tls")]
