@@ -120,6 +120,27 @@
 //! Redis for its role. pillarbox drops a connection to a primary that has become a replica, and sends the message on a new
 //! one.
 //!
+//! ### A failover by hand, with two Redis and HAProxy
+//!
+//! Both have [the settings above](#redis) and `min-replicas-to-write 1`, the second also `replicaof 192.0.2.21 6379`. Each machine
+//! with a pillarbox or a worker runs an HAProxy with `examples/deploy/haproxy-redis.cfg`, and uses `redis://127.0.0.1:6380`
+//! with [`wait_replicas(1, ...)`](handlers::RedisStream::wait_replicas). When the first one is gone for good, or for too long:
+//!
+//! 1. Make sure that it stays off: stop its service, or its machine.
+//! 2. Promote the second: `redis-cli -h 192.0.2.22 REPLICAOF NO ONE`, then `CONFIG REWRITE`. Within two seconds HAProxy sends all
+//!    to it. Workers go on; clients get a 451, because there is one copy of a message, and you ask for two.
+//! 3. Write `replicaof 192.0.2.22 6379` into the first one's configuration, or a new machine's, **before** you start it. When it has
+//!    caught up, mail is accepted again. If you cannot wait for it, set `min-replicas-to-write` to 0 and start the processes without
+//!    `wait_replicas`.
+//!
+//! If you forget step 3, there are two primaries. Both refuse mail, because neither has a replica: that is what
+//! `min-replicas-to-write` is for. Sentinel does the three steps by itself; the configuration of HAProxy stays as it is.
+//! The tests do them with two real Redis and this file, under load, and count what was acknowledged:
+//!
+//! ```text
+#![doc = include_str!("../../examples/deploy/haproxy-redis.cfg")]
+//! ```
+//!
 //! ## Cluster
 //!
 //! A stream is one key, a key is in one slot, and a slot is on one node: a Cluster makes one stream neither larger nor faster.
@@ -134,27 +155,35 @@
 //! another worker claims them. So one entry may be handled twice: its `id` identifies it, and
 //! [`Maildir::once`](handlers::Maildir::once) stores it once.
 //!
+//! [`entry_format`](crate::guide::entry_format) says what an entry has, for workers in other languages, and in which order to
+//! upgrade.
+//!
+//! ## Once
+//!
 //! If a client sends a message twice, because it cannot know that the first copy arrived, these are two messages with two
-//! ids, as with any mail server.
+//! ids, as with any mail server. Two entries with one id are one message. In one shared Maildir that keeps its files,
+//! [`Maildir::once`](handlers::Maildir::once) stores it exactly once. Elsewhere (several Maildirs, readers that move mail away, a
+//! relay, a program) a worker that is killed at the wrong moment delivers it twice.
 //!
 //! # What is lost when what fails
 //!
-//! | what fails | acknowledged messages that are lost | what clients see |
-//! |---|---|---|
-//! | a pillarbox process, or its machine | none | connections end; the others are there |
-//! | HAProxy, or its machine | none | connections end; the other MX is there |
-//! | a worker | none: it or another handles its entries again | nothing |
-//! | all workers | none | `452 4.3.1` once the stream is full |
-//! | Redis's process, `appendfsync always` | none | `451 4.3.0` until it is back |
-//! | Redis's process, `everysec` | up to two seconds' | the same |
-//! | Redis's process, no `appendonly` | all since the last snapshot | the same |
-//! | Redis's machine, back with its disk | as its process | the same |
-//! | Redis's machine for good, no replica | all that no worker had finished | the same |
-//! | the same, replicas, a failover | what had not reached the new primary: usually some milliseconds' | the same, until the URL leads to the new one |
-//! | the same, and `wait_replicas(n, ...)` | none, if the new primary is one of the n, and stayed up | the same |
-//! | primary and replicas at once (power) | none if the primary comes back as the primary, with its disk; else what was not on the new one's | the same |
-//! | a network between primary and replicas, no `wait_replicas` | all that the old primary acknowledged from then on, if it is replaced | nothing |
-//! | the same, and `wait_replicas` | none that a replica on the new primary's side has | `451 4.3.0` |
+//! | what fails | acknowledged messages that are lost | what clients see | what may come twice |
+//! |---|---|---|---|
+//! | a pillarbox process, or its machine | none | connections end; the others are there | messages that Redis had taken and whose 250 was not sent yet: they are sent again |
+//! | HAProxy, or its machine | none | connections end; the other MX is there | the same |
+//! | a worker | none: it or another handles its entries again | nothing | what it had delivered and not deleted yet, unless that is known as [once](#once) |
+//! | all workers | none | `452 4.3.1` once the stream is full | the same |
+//! | the next server (a worker that relays) | none: entries wait | `452 4.3.1` once the stream is full | what it had taken without an answer |
+//! | Redis's process, `appendfsync always` | none | `451 4.3.0` until it is back | messages that it had taken and not answered for; entries whose deletion was under way, as with a worker |
+//! | Redis's process, `everysec` | up to two seconds' | the same | also what was deleted in these two seconds: it is in the stream again |
+//! | Redis's process, no `appendonly` | all since the last snapshot | the same | all that was delivered since the last snapshot |
+//! | Redis's machine, back with its disk | as its process | the same | as its process |
+//! | Redis's machine for good, no replica | all that no worker had finished | the same | nothing |
+//! | the same, replicas, a failover | what had not reached the new primary: usually some milliseconds' | the same, until the URL leads to the new one | what was deleted and whose deletion had not reached it |
+//! | the same, and `wait_replicas(n, ...)` | none, if the new primary is one of the n, and stayed up | the same | the same |
+//! | primary and replicas at once (power) | none if the primary comes back as the primary, with its disk; else what was not on the new one's | the same | the same |
+//! | a network between primary and replicas, no `wait_replicas` | all that the old primary acknowledged from then on, if it is replaced | nothing | all that workers took off the old primary from then on |
+//! | the same, and `wait_replicas` | none that a replica on the new primary's side has | `451 4.3.0` | the same; and messages that were refused for want of replicas, if a worker was faster than their removal |
 //!
 //! A message that was not acknowledged is still at its client.
 

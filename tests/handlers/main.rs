@@ -3,6 +3,8 @@
 mod changed;
 #[cfg(all(feature = "cli", unix))]
 mod durability;
+#[cfg(all(feature = "redis", unix))]
+mod failover;
 mod handlers;
 #[cfg(unix)]
 mod mailboxes;

@@ -74,7 +74,10 @@ impl Api {
         self.writer.publish(&format!("$JS.API.STREAM.{what}.MAIL"), "_INBOX.test", json.as_bytes()).expect("it reads");
         loop {
             match self.reader.next().expect("an answer") {
-                Event::Message { payload, .. } => return String::from_utf8(payload).expect("text"),
+                Event::Message { subject, payload } => {
+                    assert_eq!(subject, "_INBOX.test");
+                    return String::from_utf8(payload).expect("text");
+                }
                 Event::Ping => self.writer.pong().expect("it reads"),
                 Event::Silence => panic!("no answer"),
             }

@@ -24,7 +24,8 @@ impl Worker {
         let mut command = python()?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/redis_worker.py");
         let url = format!("unix://{}", redis.socket().display());
-        command.arg(script).args([&*url, name]).arg(maildir).env("DEAD_AFTER", "1").stdin(Stdio::null());
+        command.arg(script).args([&*url, name]).arg(maildir).env("DEAD_AFTER", "1");
+        command.stdin(Stdio::null()).stderr(Stdio::null());
         Some(Worker(command.spawn().expect("python runs")))
     }
 

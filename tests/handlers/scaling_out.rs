@@ -2,11 +2,10 @@
 //! message is lost that was acknowledged.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -14,6 +13,7 @@ use std::time::Instant;
 use crate::support;
 use crate::support::client::{Client, PATIENCE};
 use crate::support::example;
+use crate::support::haproxy::HaProxy;
 use crate::support::redis::{Fields, Redis};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -63,75 +63,6 @@ impl Server {
 }
 
 impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// HAProxy in front of two servers, with the configuration of the documentation; it is killed with the value.
-struct HaProxy {
-    process: Child,
-    address: SocketAddr,
-    folder: tempfile::TempDir,
-}
-
-impl HaProxy {
-    fn start(program: &Path, servers: [SocketAddr; 2]) -> HaProxy {
-        HaProxy::start_with(program, servers, include_str!("../../examples/haproxy.cfg"))
-    }
-
-    fn start_with(program: &Path, servers: [SocketAddr; 2], documented: &str) -> HaProxy {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let global = format!("global\n stats socket {}\n", folder.path().join("stats").display());
-        // It takes no port 0: one that was free a moment ago has to do, and another if somebody was faster.
-        for _ in 0..20 {
-            let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-            let mut config = documented.to_owned();
-            for (theirs, ours) in [(":25", address), ("192.0.2.11:2525", servers[0]), ("192.0.2.12:2525", servers[1])] {
-                assert_eq!(documented.matches(&format!(" {theirs}\n")).count(), 1, "{theirs}");
-                config = config.replace(&format!(" {theirs}\n"), &format!(" {ours}\n"));
-            }
-            let mut process = Command::new(program)
-                .args(["-db", "-f", "/dev/stdin"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("haproxy starts");
-            process.stdin.take().expect("piped").write_all((global.clone() + &config).as_bytes()).expect("it reads");
-            let deadline = Instant::now() + PATIENCE;
-            while process.try_wait().expect("our own child").is_none() && Instant::now() < deadline {
-                if TcpStream::connect(address).is_ok() {
-                    return HaProxy { process, address, folder };
-                }
-                thread::yield_now();
-            }
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-        panic!("haproxy does not start");
-    }
-
-    /// Whether it sends clients to a server, and what came of the last health check: `UP` and `L7OK`.
-    fn is(&self, server: &str, status: &str, check: &str) -> bool {
-        self.value(server, "status") == status && self.value(server, "check_status") == check
-    }
-
-    /// What its table says of a server.
-    fn value(&self, server: &str, column: &str) -> String {
-        let mut stats = UnixStream::connect(self.folder.path().join("stats")).expect("haproxy runs");
-        stats.write_all(b"show stat\n").expect("haproxy reads");
-        let mut table = String::new();
-        stats.read_to_string(&mut table).expect("text");
-        let mut rows = table.lines().map(|line| line.trim_start_matches("# ").split(',').collect::<Vec<_>>());
-        let names = rows.next().expect("a head");
-        let row = rows.find(|row| row.get(1) == Some(&server)).expect("the server");
-        row[names.iter().position(|name| *name == column).expect("a column")].to_owned()
-    }
-}
-
-impl Drop for HaProxy {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -213,7 +144,7 @@ fn a_process_behind_haproxy_is_killed_and_its_messages_are_not() {
     let options = ["--proxy", "127.0.0.1/32"];
     let Some(first) = Server::start(ANY.into(), &redis, &options) else { return };
     let Some(second) = Server::start(ANY.into(), &redis, &options) else { return };
-    let haproxy = HaProxy::start(&haproxy, [first.address, second.address]);
+    let haproxy = start_haproxy(&haproxy, [first.address, second.address], DOCUMENTED);
 
     let (acknowledged, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -240,16 +171,23 @@ fn a_process_behind_haproxy_is_killed_and_its_messages_are_not() {
     assert_all_there(&acknowledged.into_inner(), &redis.messages(KEY));
 }
 
+const DOCUMENTED: &str = include_str!("../../examples/haproxy.cfg");
+
+/// HAProxy in front of two servers.
+fn start_haproxy(program: &Path, servers: [SocketAddr; 2], config: &str) -> HaProxy {
+    let places = [("192.0.2.11:2525", servers[0]), ("192.0.2.12:2525", servers[1])];
+    HaProxy::start(program, config, ":25", &places)
+}
+
 /// The documentation's configuration with fewer connections: `each` for a server, and as much room as it leaves.
 fn smaller(each: usize) -> (String, usize) {
-    let documented = include_str!("../../examples/haproxy.cfg");
     let limits: Vec<usize> =
-        documented.split("maxconn ").skip(1).map_while(|rest| rest.split_whitespace().next()?.parse().ok()).collect();
+        DOCUMENTED.split("maxconn ").skip(1).map_while(|rest| rest.split_whitespace().next()?.parse().ok()).collect();
     let [all, server] = limits[..] else { panic!("two limits: {limits:?}") };
     assert_eq!(all, 2 * server);
     // Two HAProxies, and what a process takes by default.
     let room = 1000 - 2 * server;
-    let config = documented.replace(&format!("maxconn {all}\n"), &format!("maxconn {}\n", 2 * each));
+    let config = DOCUMENTED.replace(&format!("maxconn {all}\n"), &format!("maxconn {}\n", 2 * each));
     (config.replace(&format!("maxconn {server} "), &format!("maxconn {each} ")), room)
 }
 
@@ -266,7 +204,7 @@ fn full_processes_pass_the_checks_of_two_haproxies() {
             .expect("a free port")
     });
     let addresses = servers.each_ref().map(pillarbox::Server::local_addr);
-    let proxies = [(); 2].map(|()| HaProxy::start_with(&haproxy, addresses, &config));
+    let proxies = [(); 2].map(|()| start_haproxy(&haproxy, addresses, &config));
     for proxy in &proxies {
         for name in ["mx1", "mx2"] {
             wait_until("no check succeeds", || proxy.is(name, "UP", "L7OK"));
@@ -295,7 +233,7 @@ fn clients_of_a_process_that_hangs_are_let_go() {
     let options = ["--proxy", "127.0.0.1/32"];
     let Some(first) = Server::start(ANY.into(), &redis, &options) else { return };
     let Some(second) = Server::start(ANY.into(), &redis, &options) else { return };
-    let haproxy = HaProxy::start(&haproxy, [first.address, second.address]);
+    let haproxy = start_haproxy(&haproxy, [first.address, second.address], DOCUMENTED);
     for name in ["mx1", "mx2"] {
         wait_until("no check succeeds", || haproxy.is(name, "UP", "L7OK"));
     }

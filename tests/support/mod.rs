@@ -11,6 +11,8 @@ pub mod command;
 pub mod disk;
 #[cfg(unix)]
 pub mod exim;
+#[cfg(unix)]
+pub mod haproxy;
 pub mod logged;
 #[cfg(unix)]
 pub mod mailman;

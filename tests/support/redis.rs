@@ -86,6 +86,12 @@ impl Redis {
         self.await_start();
     }
 
+    /// As [`restart`](Redis::restart), with these settings in addition.
+    pub fn restart_with(&mut self, settings: &[&str]) {
+        self.arguments.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        self.restart();
+    }
+
     /// It hangs, and its connections with it.
     pub fn hang(&self) {
         self.signal(Signal::SIGSTOP);
