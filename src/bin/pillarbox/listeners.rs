@@ -35,20 +35,20 @@ pub fn open(arguments: &Arguments) -> Result<Listeners, String> {
         usage(ErrorKind::ArgumentConflict, "--socket-mode is for unix:PATH");
     }
     let mut certificates = Vec::new();
-    let has_certificate = |listen: &Listen| listen.cert.is_some() || arguments.has_certificate();
-    if arguments.client_ca.is_some() && !asked.iter().any(has_certificate) {
+    let has_certificate = |listen: &Listen| listen.cert.is_some() || arguments.tls.has_certificate();
+    if arguments.logins.client_ca.is_some() && !asked.iter().any(has_certificate) {
         usage(
             ErrorKind::MissingRequiredArgument,
             "--client-ca needs a certificate: --tls-cert and --tls-key, or --self-signed",
         );
     }
-    if arguments.tls_cert.len() != arguments.tls_key.len() {
+    if arguments.tls.tls_cert.len() != arguments.tls.tls_key.len() {
         usage(ErrorKind::WrongNumberOfValues, "each --tls-cert needs its --tls-key, in the same order");
     }
-    let pairs: Vec<_> = arguments.tls_cert.iter().cloned().zip(arguments.tls_key.iter().cloned()).collect();
+    let pairs: Vec<_> = arguments.tls.tls_cert.iter().cloned().zip(arguments.tls.tls_key.iter().cloned()).collect();
     let mut source = (!pairs.is_empty()).then_some(Source::Files(pairs));
     let mut authority = None;
-    if let Some(file) = &arguments.self_signed {
+    if let Some(file) = &arguments.tls.self_signed {
         let made = SelfSigned::make(arguments.hostname.as_deref())?;
         if let Some(file) = file {
             made.write_authority(file)?;
@@ -56,7 +56,7 @@ pub fn open(arguments: &Arguments) -> Result<Listeners, String> {
         let (cert, key) = made.certificate;
         (source, authority) = (Some(Source::Made(cert, key)), Some(made.authority));
     }
-    let client_ca = arguments.client_ca.as_deref();
+    let client_ca = arguments.logins.client_ca.as_deref();
     let tls = source.clone().map(|source| read(source, client_ca, &mut certificates)).transpose()?;
     let mut passed_in = PassedIn::from_env();
     let mut listeners = Vec::new();
@@ -84,18 +84,18 @@ fn asked(arguments: &Arguments) -> Vec<Listen> {
 /// What cannot be, with the words of the command line.
 fn check(listen: &Listen, arguments: &Arguments) {
     let refuse = |problem: &str| usage(ErrorKind::ArgumentConflict, &format!("{}: {problem}", listen.address));
-    let has_certificate = listen.cert.is_some() || arguments.has_certificate();
+    let has_certificate = listen.cert.is_some() || arguments.tls.has_certificate();
     let tls = [
         (listen.tls, "tls"),
         (listen.require_tls, "require-tls"),
-        (arguments.smtps, "--smtps"),
-        (arguments.require_tls, "--require-tls"),
+        (arguments.tls.smtps, "--smtps"),
+        (arguments.tls.require_tls, "--require-tls"),
     ];
     if let Some((_, word)) = tls.into_iter().find(|(is_given, _)| *is_given && !has_certificate) {
         let problem = "needs a certificate: --tls-cert and --tls-key or --self-signed for all listeners, or cert= and key= for one";
         refuse(&format!("{word} {problem}"));
     }
-    if listen.require_auth && arguments.users.is_none() && arguments.client_ca.is_none() {
+    if listen.require_auth && arguments.logins.users.is_none() && arguments.logins.client_ca.is_none() {
         refuse("require-auth needs --users or --client-ca");
     }
 }
@@ -112,7 +112,7 @@ fn listener(listen: &Listen, arguments: &Arguments, passed_in: &mut PassedIn) ->
         Some(name) => passed_in.take(name)?,
         None => Listener::from(&*listen.address),
     };
-    if listen.tls || arguments.smtps {
+    if listen.tls || arguments.tls.smtps {
         listener = listener.implicit_tls();
     }
     if listen.require_tls {

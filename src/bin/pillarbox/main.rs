@@ -49,7 +49,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::read();
     start_log(arguments.debug);
     let done = match arguments.generate {
-        Some(what) => what.write(&mut std::io::stdout().lock()).map_err(|e| format!("cannot print it: {e}")),
+        Some(what) => {
+            what.write(options::command(), &mut std::io::stdout().lock()).map_err(|e| format!("cannot print it: {e}"))
+        }
         None => run(arguments),
     };
     match done {
@@ -74,7 +76,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         (_, false) => usage(ErrorKind::ArgumentConflict, "-- PROGRAM is for -c Pipe"),
     }
     // It may be a file that only root can read.
-    let accounts = arguments.users.as_deref().map(Accounts::read).transpose()?;
+    let accounts = arguments.logins.users.as_deref().map(Accounts::read).transpose()?;
     let Listeners { listeners, tls, certificates, authority } = listeners::open(&arguments)?;
     let web = inbox(&arguments)?.map(|web| web.authority(authority));
     let metrics = arguments.metrics.as_deref().map(bind_http).transpose()?;
@@ -108,7 +110,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
         Class::Pipe => return run_for_each(pipe(&arguments)?, builder, listeners, renewable, metrics),
         Class::PureProxy => Box::new(proxy(&arguments)),
         Class::MailmanProxy => {
-            let lists = upstream(&arguments.mailman, &arguments);
+            let lists = upstream(&arguments.relay.mailman, &arguments);
             Box::new(handlers::Mailman::at(lists, proxy(&arguments)))
         }
     };
@@ -136,13 +138,13 @@ impl Renewable {
 
 /// The web inbox, if it is that which was asked for.
 fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
-    let place = match (arguments.class, &arguments.http) {
+    let place = match (arguments.class, &arguments.inbox.http) {
         (Class::Inbox, None) => usage(ErrorKind::MissingRequiredArgument, "-c Inbox needs --http ADDR"),
         (Class::Inbox, Some(place)) => place,
         (_, Some(_)) => usage(ErrorKind::ArgumentConflict, "--http is for -c Inbox"),
         (_, None) => return Ok(None),
     };
-    match Web::bind(place, arguments.http_public, arguments.http_host.clone()) {
+    match Web::bind(place, arguments.inbox.http_public, arguments.inbox.http_host.clone()) {
         Ok(web) => Ok(Some(web)),
         Err(Refused::Public(address)) => usage(
             ErrorKind::ValueValidation,
@@ -163,10 +165,10 @@ fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
     let [program, own @ ..] = &arguments.program[..] else { return Err("no program".to_owned()) };
     let pipe = handlers::Pipe::new(program)
         .args(own)
-        .lf(arguments.lf)
-        .timeout(arguments.pipe_timeout)
-        .processes(arguments.pipe_processes)
-        .each_recipient(arguments.pipe_each);
+        .lf(arguments.pipe.lf)
+        .timeout(arguments.pipe.pipe_timeout)
+        .processes(arguments.pipe.pipe_processes)
+        .each_recipient(arguments.pipe.pipe_each);
     pipe.check().map_err(|e| format!("cannot run {}: {e}", Escaped::new(program.as_encoded_bytes())))?;
     Ok(pipe)
 }
@@ -174,7 +176,7 @@ fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
 #[cfg(unix)]
 fn descriptors_of_programs(arguments: &Arguments) -> u64 {
     match arguments.class {
-        Class::Pipe => (arguments.pipe_processes as u64).saturating_mul(descriptors::OF_A_PROGRAM),
+        Class::Pipe => (arguments.pipe.pipe_processes as u64).saturating_mul(descriptors::OF_A_PROGRAM),
         _ => 0,
     }
 }
@@ -210,19 +212,19 @@ fn lock_programs() -> MutexGuard<'static, Option<handlers::Pipe>> {
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
     let upstream = Upstream::from(address).rustls();
-    match arguments.upstream_timeout {
+    match arguments.relay.upstream_timeout {
         Some(timeout) => upstream.timeout(timeout),
         None => upstream,
     }
 }
 
 fn proxy(arguments: &Arguments) -> handlers::Proxy {
-    handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.upstream_tls))
-        .x_peer(!arguments.no_x_peer)
+    handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.relay.upstream_tls))
+        .x_peer(!arguments.relay.no_x_peer)
         .xforward(!arguments.xforward.is_empty())
-        .from_networks(arguments.relay_networks.iter().copied())
-        .to_domains(&arguments.relay_domains)
-        .open_relay(arguments.open_relay)
+        .from_networks(arguments.relay.relay_networks.iter().copied())
+        .to_domains(&arguments.relay.relay_domains)
+        .open_relay(arguments.relay.open_relay)
 }
 
 fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>) -> Builder {
@@ -231,14 +233,14 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         .smtputf8(arguments.smtputf8)
         .lmtp(arguments.lmtp)
         .ignore_unknown_parameters(arguments.ignore_unknown_parameters)
-        .require_tls(arguments.require_tls)
-        .require_auth(arguments.require_auth)
-        .max_recipients(arguments.max_recipients)
-        .max_connections(possible_connections(arguments.max_connections, descriptors_of_programs(arguments)))
-        .max_connections_per_address(arguments.max_per_address)
+        .require_tls(arguments.tls.require_tls)
+        .require_auth(arguments.logins.require_auth)
+        .max_recipients(arguments.limits.max_recipients)
+        .max_connections(possible_connections(arguments.limits.max_connections, descriptors_of_programs(arguments)))
+        .max_connections_per_address(arguments.limits.max_per_address)
         .xclient(arguments.xclient.iter().copied())
         .xforward(arguments.xforward.iter().copied());
-    if let Some(timeout) = arguments.timeout {
+    if let Some(timeout) = arguments.limits.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
     }
     if let Some(proxies) = &arguments.proxy_protocol {
@@ -251,7 +253,7 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         builder = builder.tls(tls);
     }
     let users = accounts.map(|accounts| accounts.users.clone());
-    let logins = Logins { users, by_certificate: arguments.client_ca.is_some() };
+    let logins = Logins { users, by_certificate: arguments.logins.client_ca.is_some() };
     if logins.users.is_some() || logins.by_certificate {
         builder = builder.authenticator(logins);
     }

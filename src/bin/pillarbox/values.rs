@@ -1,6 +1,7 @@
 //! Values that several options of the command line take: addresses, numbers, permissions.
 
 use std::net::SocketAddrV6;
+use std::time::Duration;
 
 #[cfg(unix)]
 use crate::digits::is_digits;
@@ -40,4 +41,24 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 pub fn parse_mode(text: &str) -> Result<u32, String> {
     let mode = is_digits(text).then(|| u32::from_str_radix(text, 8).ok()).flatten();
     mode.filter(|mode| *mode <= 0o777).ok_or_else(|| "expected permissions in octal, such as 660".to_owned())
+}
+
+/// A host's name without a port.
+pub fn parse_name(text: &str) -> Result<String, String> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    match !text.is_empty() && text.bytes().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err("expected a name without a port".to_owned()),
+    }
+}
+
+pub fn parse_positive(text: &str) -> Result<usize, String> {
+    parse_digits(text).filter(|n| *n > 0).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|time| *time >= Duration::from_millis(1))
+        .ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }

@@ -1,0 +1,181 @@
+//! The command line: options and their help.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgGroup, Parser};
+use pillarbox::Network;
+
+mod class;
+mod help;
+mod inbox;
+mod limits;
+mod logins;
+mod named;
+mod page;
+#[cfg(unix)]
+mod pipe;
+mod relay;
+mod tls;
+
+use class::CLASS;
+pub use class::Class;
+use help::{EXAMPLES, LISTENERS};
+use inbox::InboxOptions;
+use limits::LimitOptions;
+use logins::LoginOptions;
+use page::{Generated, parse_generated};
+#[cfg(unix)]
+use pipe::PipeOptions;
+use relay::{RelayOptions, parse_remote};
+use tls::TlsOptions;
+
+use crate::listen::Listen;
+#[cfg(unix)]
+use crate::values::parse_mode;
+use crate::values::{parse_size, parse_tcp};
+
+/// Receives mail by SMTP and prints, shows, stores, relays or discards it.
+#[derive(Parser)]
+#[command(name = "pillarbox", version, disable_version_flag = true, after_help = [LISTENERS, "\n\n", EXAMPLES].concat())]
+#[command(group = ArgGroup::new("authenticators").args(["users", "client_ca"]).multiple(true))]
+pub struct Arguments {
+    /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for a socket passed in; port 0 takes any free one
+    /// [default: localhost:8025, if there is no --listen]
+    #[arg(value_name = "LOCALADDR", value_parser = Listen::parse)]
+    pub local: Option<Listen>,
+
+    /// Where PureProxy and MailmanProxy relay to: HOST:PORT or unix:PATH; lmtp: in front selects LMTP
+    #[arg(value_name = "REMOTEADDR", default_value = "localhost:25", value_parser = parse_remote)]
+    pub remote: String,
+
+    /// The program that the class Pipe runs for each message, and its arguments
+    #[cfg(unix)]
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+
+    /// Listen here as well, with options of its own; repeatable
+    #[arg(short = 'l', long, value_name = "ADDR,OPTION,...", value_parser = Listen::parse)]
+    pub listen: Vec<Listen>,
+
+    /// Permissions of the socket at unix:PATH, as for chmod: 660
+    #[cfg(unix)]
+    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    pub socket_mode: Option<u32>,
+
+    /// Stay root instead of becoming the user nobody
+    #[arg(short = 'n', long)]
+    pub nosetuid: bool,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version)]
+    pub version: Option<bool>,
+
+    // Without commas, which would leave no room for the last.
+    /// DebuggingServer Inbox Maildir Pipe Sink PureProxy MailmanProxy
+    #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
+    #[arg(value_parser = CLASS, hide_possible_values = true)]
+    pub class: Class,
+
+    /// Largest message, in octets; 0 is unlimited
+    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 33_554_432, value_parser = parse_size)]
+    pub size: u64,
+
+    /// Offer SMTPUTF8
+    #[arg(short = 'u', long)]
+    pub smtputf8: bool,
+
+    /// Print the conversation on stderr
+    #[arg(short = 'd', long)]
+    pub debug: bool,
+
+    /// The server's name in its banner [default: the machine's]
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+
+    /// Speak LMTP
+    #[arg(long)]
+    pub lmtp: bool,
+
+    /// Ignore unknown parameters of MAIL and RCPT instead of refusing
+    #[arg(long)]
+    pub ignore_unknown_parameters: bool,
+
+    /// Serve /metrics, /livez and /readyz over HTTP here: HOST:PORT
+    #[arg(long, value_name = "ADDR", value_parser = parse_tcp)]
+    pub metrics: Option<String>,
+
+    #[command(flatten)]
+    pub inbox: InboxOptions,
+
+    /// The folder; created if missing
+    #[arg(long, value_name = "DIR", help_heading = class::MAILDIR)]
+    pub maildir: Option<PathBuf>,
+
+    #[cfg(unix)]
+    #[command(flatten)]
+    pub pipe: PipeOptions,
+
+    #[command(flatten)]
+    pub relay: RelayOptions,
+
+    #[command(flatten)]
+    pub tls: TlsOptions,
+
+    #[command(flatten)]
+    pub logins: LoginOptions,
+
+    #[command(flatten)]
+    pub limits: LimitOptions,
+
+    /// Expect a PROXY header from this machine, or from NETWORKS
+    #[arg(long, value_name = "NETWORKS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
+    #[arg(help_heading = "Trusted clients")]
+    pub proxy_protocol: Option<Vec<Network>>,
+
+    /// Accept XCLIENT from these networks
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', help_heading = "Trusted clients")]
+    pub xclient: Vec<Network>,
+
+    /// Accept XFORWARD from these networks; PureProxy passes it on
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', help_heading = "Trusted clients")]
+    pub xforward: Vec<Network>,
+
+    /// Print the manual page or a shell's completions: man, bash, elvish, fish, powershell, zsh
+    #[arg(long, value_name = "WHAT", hide = true, value_parser = parse_generated)]
+    pub generate: Option<Generated>,
+}
+
+impl Arguments {
+    /// The arguments of the process, which ends if they are invalid.
+    pub fn read() -> Arguments {
+        Arguments::parse_from(with_networks_joined(std::env::args_os()))
+    }
+}
+
+/// The command line as clap has it.
+pub fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
+pub fn usage(kind: ErrorKind, message: &str) -> ! {
+    command().error(kind, message).exit()
+}
+
+/// Lets `--proxy-protocol NETWORKS` be said without an equals sign: what follows it is an address to listen at unless it
+/// can only be a list of networks.
+fn with_networks_joined(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        let is_networks = |text: &str| text.split(',').all(|network| network.parse::<Network>().is_ok());
+        match joined.last_mut() {
+            Some(last) if *last == "--proxy-protocol" && argument.to_str().is_some_and(is_networks) => {
+                last.push("=");
+                last.push(argument);
+            }
+            _ => joined.push(argument),
+        }
+    }
+    joined
+}
