@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 #[cfg(unix)]
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -303,9 +304,10 @@ fn serve(
     when_it_listens(&server)?;
     let no_thread = |e| format!("cannot start a thread: {e}");
     if let Some(listener) = metrics {
-        tell(format_args!("metrics at {}", metrics::start(listener, server.handle()).map_err(no_thread)?));
+        tell(format_args!("metrics at {}", metrics::start(listener, Arc::new(server.handle())).map_err(no_thread)?));
     }
-    service_manager::watch(server.handle()).map_err(no_thread)?;
+    let handle = server.handle();
+    service_manager::watch(move || handle.is_responsive()).map_err(no_thread)?;
     service_manager::is_ready();
     // An error would mean that no signal can come any more.
     let _ = end.recv();
