@@ -35,7 +35,11 @@ pub use maildir::quota::{Quota, QuotaError};
 #[cfg(unix)]
 pub use pipe::Pipe;
 #[cfg(feature = "redis")]
-pub use redis_stream::{RedisEntryError, RedisStream, RedisUrlError};
+pub use redis_stream::{
+    RedisEntryError, RedisFault, RedisStream, RedisUrlError, RedisWorker, RedisWorkerHandle, RedisWorkerStats,
+};
+#[cfg(all(feature = "redis", feature = "_tls"))]
+pub use redis_stream::{RedisTls, RedisTlsError};
 pub use relay::mailman::Mailman;
 pub use relay::proxy::Proxy;
 pub use sink::Sink;

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 /// Looks a name up on a separate thread, one at a time however many wait for the answer: a resolver that hangs blocks
 /// that thread, and callers go on at their deadline.
 #[derive(Default, Debug)]
-pub(super) struct Resolver {
+pub(crate) struct Resolver {
     under_way: Mutex<Option<Arc<Question>>>,
 }
 

@@ -1,16 +1,12 @@
 //! Where mail is relayed to, and how a session there is established.
 
-use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-#[cfg(unix)]
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockAddr, Socket, Type};
-
 use super::client::{Client, ClientError, Patience, unwelcome};
 use super::resolver::Resolver;
+use super::target::Target;
 #[cfg(feature = "auth")]
 use crate::auth::{ClientExchange, Credentials, decode, encode};
 use crate::config::FOREVER;
@@ -89,14 +85,6 @@ pub enum UpstreamTls {
     Required,
     /// From the first octet, as on port 465 (RFC 8314), with a certificate that is valid for the server's name.
     Implicit,
-}
-
-#[derive(Clone, Debug)]
-enum Target {
-    Name(String, u16),
-    Address(SocketAddr),
-    #[cfg(unix)]
-    Path(PathBuf),
 }
 
 impl Upstream {
@@ -274,7 +262,7 @@ impl Upstream {
 
     /// A connection, on which nothing was said yet.
     pub(super) fn reach(&self, deadline: Instant) -> Result<Client, ClientError> {
-        let socket = self.reach_socket(deadline).map_err(ClientError::Connect)?;
+        let socket = self.target.connect(&self.resolver, deadline).map_err(ClientError::Connect)?;
         let timeout = self.patience.command.max(Duration::from_millis(1));
         let transport = Transport::new(socket, timeout, timeout).map_err(ClientError::Connect)?;
         Ok(Client {
@@ -286,33 +274,6 @@ impl Upstream {
             patience: self.patience,
             latest: Some(deadline),
         })
-    }
-
-    fn reach_socket(&self, deadline: Instant) -> io::Result<Socket> {
-        let addresses: Vec<SocketAddr> = match &self.target {
-            Target::Name(host, port) => self.resolver.look_up(host, *port, deadline)?,
-            Target::Address(address) => vec![*address],
-            #[cfg(unix)]
-            Target::Path(path) => {
-                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                socket.connect_timeout(&SockAddr::unix(path)?, left(deadline, 1)?)?;
-                return Ok(socket);
-            }
-        };
-        let mut last = io::Error::new(ErrorKind::NotFound, "no address");
-        for (tried, address) in addresses.iter().enumerate() {
-            // Each gets its share, so that one that never answers leaves time for the others.
-            let share = left(deadline, addresses.len() - tried)?;
-            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
-            match socket.connect_timeout(&SockAddr::from(*address), share) {
-                Ok(()) => {
-                    socket.set_tcp_nodelay(true)?;
-                    return Ok(socket);
-                }
-                Err(e) => last = e,
-            }
-        }
-        Err(last)
     }
 
     /// EHLO, and HELO where that is not understood; LHLO has no such fallback.
@@ -379,12 +340,6 @@ impl Client {
     fn is_local(&mut self) -> bool {
         self.input.stream_mut().transport().is_local()
     }
-}
-
-/// What is left up to a deadline, shared by so many.
-fn left(deadline: Instant, among: usize) -> io::Result<Duration> {
-    let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(among).unwrap_or(u32::MAX);
-    if share.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(share) }
 }
 
 impl From<&str> for Upstream {

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::connection::Connection;
+use super::fault::{AddError, Fault};
 use crate::config::MAX_AUTH_LINE;
 use crate::content::Content;
 use crate::envelope::tls_info::TlsInfo;
@@ -95,30 +97,65 @@ fn check(mail: &Envelope) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidData, problem))
 }
 
-/// A command of Redis's protocol whose last arguments are the fields of a message: `words`, then names and values in
-/// turn.
+/// A command of Redis's protocol whose last arguments are the fields of a message, names and values in turn.
 ///
-/// The content is in memory once, as a part of it; redis's own [`Cmd`](redis::Cmd) would have it there three times.
-pub(super) fn command(words: &[&[u8]], mail: &Envelope) -> io::Result<Vec<u8>> {
-    check(mail)?;
-    let fields = fields(mail);
-    let length = mail.content.len();
-    let mut out = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1024);
-    out.extend_from_slice(format!("*{}\r\n", words.len() + 2 * fields.len() + 2).as_bytes());
-    words.iter().for_each(|word| bulk(&mut out, word));
-    for (name, value) in &fields {
-        bulk(&mut out, name.as_bytes());
-        bulk(&mut out, value);
+/// A small content is copied into it; a large one is written from where it is, and never whole in memory.
+pub(super) struct Command<'a> {
+    head: Vec<u8>,
+    rest: Option<&'a Content>,
+}
+
+/// In octets: up to which one write for all costs less than two.
+const MAX_COPIED: u64 = 64 * 1024;
+
+impl Command<'_> {
+    /// `words`, then the fields.
+    pub fn new<'a>(words: &[Vec<u8>], mail: &'a Envelope) -> io::Result<Command<'a>> {
+        check(mail)?;
+        let fields = fields(mail);
+        let length = mail.content.len();
+        let is_copied = length <= MAX_COPIED;
+        let mut head = Vec::with_capacity(1024 + if is_copied { usize::try_from(length).unwrap_or(0) } else { 0 });
+        head.extend_from_slice(format!("*{}\r\n", words.len() + 2 * fields.len() + 2).as_bytes());
+        words.iter().for_each(|word| bulk(&mut head, word));
+        for (name, value) in &fields {
+            bulk(&mut head, name.as_bytes());
+            bulk(&mut head, value);
+        }
+        bulk(&mut head, b"content");
+        head.extend_from_slice(format!("${length}\r\n").as_bytes());
+        if !is_copied {
+            return Ok(Command { head, rest: Some(&mail.content) });
+        }
+        let copied = mail.content.reader().take(length).read_to_end(&mut head)?;
+        // Redis would take what follows for content.
+        if copied as u64 != length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        head.extend_from_slice(b"\r\n");
+        Ok(Command { head, rest: None })
     }
-    bulk(&mut out, b"content");
-    out.extend_from_slice(format!("${length}\r\n").as_bytes());
-    let copied = mail.content.reader().take(length).read_to_end(&mut out)?;
-    // Redis would take what follows for content.
-    if copied as u64 != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+
+    /// Writes it. On any error the connection is of no use any more.
+    pub fn write(&self, connection: &mut Connection, within: Duration) -> Result<(), AddError> {
+        connection.begin_write(within);
+        let unanswered = |e| AddError::from(Fault::Unanswered(e));
+        connection.go_on_writing(&self.head).map_err(unanswered)?;
+        let Some(content) = self.rest else { return Ok(()) };
+        let (mut reader, mut left) = (content.reader(), content.len());
+        while left > 0 {
+            let octets = reader.fill_buf().map_err(AddError::Unreadable)?;
+            let octets = &octets[..octets.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            if octets.is_empty() {
+                return Err(AddError::Unreadable(io::ErrorKind::UnexpectedEof.into()));
+            }
+            connection.go_on_writing(octets).map_err(unanswered)?;
+            let taken = octets.len();
+            reader.consume(taken);
+            left -= taken as u64;
+        }
+        connection.go_on_writing(b"\r\n").map_err(unanswered)
     }
-    out.extend_from_slice(b"\r\n");
-    Ok(out)
 }
 
 /// Whether it is safe in a header or a log, and has at most `max` octets.
@@ -344,7 +381,7 @@ mod tests {
     }
 
     fn entry(mail: &Envelope) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let arguments = arguments(&command(&[b"XADD"], mail).unwrap());
+        let arguments = arguments(&Command::new(&[b"XADD".to_vec()], mail).unwrap().head);
         arguments[1..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
     }
 
@@ -420,7 +457,7 @@ mod tests {
         for identity in ["", "bob\n", "b\u{85}"] {
             let mut mail = envelope(b"");
             mail.identity = Some(identity.into());
-            assert!(command(&[b"XADD"], &mail).is_err(), "{identity:?}");
+            assert!(Command::new(&[b"XADD".to_vec()], &mail).is_err(), "{identity:?}");
         }
     }
 

@@ -1,250 +1,238 @@
-//! Connections to Redis, and what is asked over them.
+//! The receiver's connections to Redis, and what is asked over them.
 
-use std::fmt::{self, Display, Formatter};
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
 use parking_lot::Mutex;
-use redis::{Cmd, ConnectionLike, ErrorKind, RedisError, RedisResult, Value};
+use redis::{Value, cmd};
 
+use super::connection::Connection;
+use super::entry;
+use super::fault::{AddError, Fault};
+use super::scripts;
 use super::settings::Settings;
+use crate::envelope::Envelope;
 
 /// After which a connection is asked whether it still is one: what has been asked of it before cannot be asked again, since
 /// nobody knows whether it was done.
 const FRESH: Duration = Duration::from_secs(1);
+/// How often entries are looked for that have lost their receiver.
+const RESCUE_EVERY: Duration = Duration::from_secs(60);
+/// Entries that were refused and could not be taken out again, to be tried again. There are more only if Redis fails all the time.
+const MAX_REVOKED: usize = 1000;
+/// In milliseconds: how long replicas have for a token, where it is known that they were missing.
+const TOKEN_WAIT: u64 = 1000;
 
-/// Threads that may be connecting. One whose time is over stays until the system gives it up.
-const MAX_CONNECTING: usize = 64;
-
-const NO_PASSWORD: &str = "Redis wants a password: it belongs into the URL";
-const BAD_PASSWORD: &str = "Redis does not know the user and password of the URL";
-
-/// Adds an entry unless there are too many, in one step, whoever else does so. It has no other way to fail once the entry
-/// is there.
-pub(super) const ADD: &[u8] = b"if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end \
-                                return redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))";
-
-/// Why a message is not, or may not be, in the stream.
-#[derive(Debug)]
-pub(super) enum AddError {
-    /// The stream has as many entries as it may.
-    Full,
-    /// Redis said no: nothing was done.
-    Refused(RedisError),
-    /// There was no connection: nothing was done.
-    Unconnected(RedisError),
-    /// There was no answer that can be understood. It may have been done.
-    Unanswered(RedisError),
-    /// Not enough replicas have it. It was taken out again, unless a worker was faster.
-    Unreplicated(String),
-    /// The message could not be read.
-    Unreadable(io::Error),
-}
-
-impl AddError {
-    /// What Redis's errors say by their first word, or in the middle of what a script's failure says.
-    fn says(&self, code: &str) -> bool {
-        let (AddError::Refused(e) | AddError::Unconnected(e)) = self else { return false };
-        e.code() == Some(code) || e.detail().is_some_and(|detail| detail.contains(code))
-    }
-
-    /// Whether there is no room, where another connection would not help.
-    pub fn is_lack_of_room(&self) -> bool {
-        matches!(self, AddError::Full) || self.says("OOM")
-    }
-
-    /// Whether this server is the wrong one: after a failover an old connection still leads to it.
-    fn leads_elsewhere(&self) -> bool {
-        ["READONLY", "MASTERDOWN", "MOVED", "CLUSTERDOWN"].iter().any(|code| self.says(code))
-    }
-
-    /// Whether the next answer on the same connection will be the next question's. Behind a protocol error Redis closes.
-    fn leaves_in_step(&self) -> bool {
-        matches!(self, AddError::Full | AddError::Refused(_)) && !self.leads_elsewhere() && !self.says("Protocol error")
-    }
-
-    /// What whoever runs it can do about it. Different troubles have different advice.
-    pub fn advice(&self) -> &'static str {
-        let by_code = [
-            ("OOM", "Redis is at its maxmemory: workers have to take messages off, or it has to be raised"),
-            ("READONLY", "this Redis is a replica: the URL has to lead to the primary"),
-            ("MISCONF", "Redis cannot write to its disk: its log says why"),
-            ("LOADING", "Redis has started and loads its data: this passes"),
-            ("NOREPLICAS", "Redis misses the replicas that its min-replicas-to-write asks for"),
-            ("MASTERDOWN", "this Redis is a replica without its primary"),
-            ("NOPERM", "the user needs the right to EVAL, XLEN, XADD, XDEL, WAIT and PING, and to the stream's key"),
-            ("NOAUTH", NO_PASSWORD),
-            // Whom it does not know it lets have ten arguments.
-            ("unauthenticated", NO_PASSWORD),
-            ("WRONGPASS", BAD_PASSWORD),
-            (
-                "MOVED",
-                "this node of a Redis Cluster does not have the stream: the URL has to lead to the one that does",
-            ),
-            ("CLUSTERDOWN", "the Redis Cluster does not serve this stream now"),
-            ("WRONGTYPE", "the key holds something else: the stream has to have another"),
-        ];
-        if let Some((_, advice)) = by_code.into_iter().find(|(code, _)| self.says(code)) {
-            return advice;
-        }
-        match self {
-            AddError::Full => "the stream is full: workers have to take messages off, or its capacity has to be raised",
-            AddError::Refused(_) => "Redis refuses it",
-            AddError::Unconnected(e) if e.kind() == ErrorKind::AuthenticationFailed => BAD_PASSWORD,
-            AddError::Unconnected(_) => "there is no connection to Redis: it has to run, and to listen there",
-            AddError::Unanswered(_) => "Redis does not answer: it hangs, is overloaded, or was stopped",
-            AddError::Unreplicated(_) => "replicas are down or slow",
-            AddError::Unreadable(_) => "what was spooled cannot be read",
-        }
-    }
-}
-
-impl Display for AddError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            AddError::Full => f.write_str("no room"),
-            AddError::Refused(e) | AddError::Unconnected(e) | AddError::Unanswered(e) => Display::fmt(e, f),
-            AddError::Unreplicated(why) => f.write_str(why),
-            AddError::Unreadable(e) => Display::fmt(e, f),
-        }
-    }
-}
-
-/// The connections that nobody uses now, and the making of new ones.
+/// The connections that nobody uses now, and what they have in common.
 #[derive(Default)]
 pub(super) struct Links {
-    idle: Mutex<Vec<Link>>,
-    connecting: Arc<AtomicUsize>,
+    idle: Mutex<Vec<Connection>>,
+    replication: Mutex<Replication>,
 }
 
-struct Link {
-    connection: redis::Connection,
-    used_at: Instant,
+/// What is known of entries that wait for replicas.
+#[derive(Default)]
+struct Replication {
+    // Whether replicas were missing at last.
+    is_in_doubt: bool,
+    revoked: Vec<Vec<u8>>,
+    rescued_at: Option<Instant>,
 }
 
 impl Links {
-    /// Puts a message, as a command that [`ADD`]s it, into the stream.
-    pub fn add(&self, settings: &Settings, command: &[u8]) -> Result<(), AddError> {
-        if let Some(mut link) = self.living(settings) {
-            match link.add(settings, command) {
+    /// Puts a message into the stream.
+    pub fn add(&self, settings: &Settings, mail: &Envelope) -> Result<(), AddError> {
+        let entry = entry::Command::new(&scripts::add(settings), mail).map_err(AddError::Unreadable)?;
+        if let Some(mut connection) = self.living(settings) {
+            match self.add_over(&mut connection, settings, &entry) {
                 // Certainly not done, as it says itself.
                 Err(trouble) if trouble.leads_elsewhere() => self.idle.lock().clear(),
-                outcome => return self.keep(link, outcome),
+                outcome => return self.keep(connection, outcome),
             }
         }
-        let mut link = self.connect(settings)?;
-        let outcome = link.add(settings, command);
-        self.keep(link, outcome)
+        let mut connection = settings.server.connect()?;
+        let outcome = self.add_over(&mut connection, settings, &entry);
+        self.keep(connection, outcome)
+    }
+
+    /// Whether an entry could be added now, without adding one.
+    pub fn probe(&self, settings: &Settings) -> Result<(), AddError> {
+        let mut connection = match self.living(settings) {
+            Some(connection) => connection,
+            None => settings.server.connect()?,
+        };
+        let outcome = self.probe_over(&mut connection, settings);
+        self.keep(connection, outcome)
+    }
+
+    fn probe_over(&self, connection: &mut Connection, settings: &Settings) -> Result<(), AddError> {
+        let within = settings.server.response_timeout;
+        let (mut write, mut length, mut more) = (cmd("XADD"), cmd("XLEN"), cmd("XLEN"));
+        // Redis asks whether it may write at all before it sees that nothing has such an id.
+        write.arg(&settings.key).arg("0-0").arg("probe").arg("");
+        length.arg(&settings.key);
+        more.arg(settings.unconfirmed());
+        let mut commands = vec![write, length];
+        commands.extend(settings.replicas.map(|_| more));
+        let mut answers = connection.ask_all(&commands, within)?.into_iter();
+        match answers.next().unwrap_or(Value::Nil).extract_error() {
+            Err(e)
+                if e.detail().is_some_and(|detail| detail.contains("0-0") || detail.contains("equal or smaller")) => {}
+            Err(e) => return Err(Fault::Refused(e).into()),
+            Ok(_) => return Err(Fault::odd("an odd answer to XADD").into()),
+        }
+        let mut entries = 0;
+        for answer in answers {
+            match answer.extract_error().map_err(Fault::Refused)? {
+                Value::Int(length) => entries += u64::try_from(length).unwrap_or(0),
+                _ => return Err(Fault::odd("an odd answer to XLEN").into()),
+            }
+        }
+        if entries >= settings.capacity {
+            return Err(AddError::Full);
+        }
+        if let Some(limit) = settings.capacity_octets {
+            let mut usage = cmd("MEMORY");
+            usage.arg("USAGE").arg(&settings.key).arg("SAMPLES").arg(100);
+            if let Value::Int(octets) = connection.ask(&usage, within)?
+                && u64::try_from(octets).is_ok_and(|octets| octets >= limit)
+            {
+                return Err(AddError::Full);
+            }
+        }
+        let is_in_doubt = self.replication.lock().is_in_doubt;
+        if let (Some((wanted, _)), true) = (settings.replicas, is_in_doubt) {
+            connection.ask(&scripts::token(settings), within)?;
+            self.wait(connection, settings, wanted, TOKEN_WAIT)?;
+        }
+        Ok(())
     }
 
     /// A connection that has nothing to do, if there is one that is more than a memory. It is asked at most once: where
     /// one is dead the others hardly live.
-    fn living(&self, settings: &Settings) -> Option<Link> {
-        let mut link = self.idle.lock().pop()?;
-        if link.used_at.elapsed() < FRESH || link.is_alive(settings) {
-            return Some(link);
+    fn living(&self, settings: &Settings) -> Option<Connection> {
+        let mut connection = self.idle.lock().pop()?;
+        let is_alive = connection.idle_time() < FRESH
+            || (connection.is_quiet() && connection.ask(&cmd("PING"), settings.server.connect_timeout).is_ok());
+        if is_alive {
+            return Some(connection);
         }
         self.idle.lock().clear();
         None
     }
 
     /// Keeps the connection unless an answer may still be under way on it: that would be taken for the next message's.
-    fn keep(&self, mut link: Link, outcome: Result<(), AddError>) -> Result<(), AddError> {
+    fn keep(&self, connection: Connection, outcome: Result<(), AddError>) -> Result<(), AddError> {
         if outcome.as_ref().err().is_none_or(AddError::leaves_in_step) {
-            link.used_at = Instant::now();
-            self.idle.lock().push(link);
+            self.idle.lock().push(connection);
         }
         outcome
     }
 
-    /// Connects on a thread of its own: neither looking up a name nor a TLS handshake has a limit in time.
-    fn connect(&self, settings: &Settings) -> Result<Link, AddError> {
-        let failed = |e: io::Error| AddError::Unconnected(e.into());
-        let attempt = Attempt(self.connecting.clone());
-        if self.connecting.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTING {
-            return Err(failed(io::Error::other("too many attempts to connect are under way")));
+    fn add_over(
+        &self,
+        connection: &mut Connection,
+        settings: &Settings,
+        entry: &entry::Command<'_>,
+    ) -> Result<(), AddError> {
+        if let Some((wanted, timeout)) = settings.replicas {
+            return self.add_replicated(connection, settings, entry, wanted, timeout);
         }
-        let (client, timeout) = (settings.client.clone(), settings.connect_timeout);
-        let (done, outcome) = bounded(1);
-        let connect = move || {
-            let connected = client.get_connection_with_timeout(timeout);
-            drop(attempt);
-            // Nobody may wait for it any more.
-            let _ = done.send(connected);
-        };
-        thread::Builder::new().name("pillarbox redis".to_owned()).spawn(connect).map_err(failed)?;
-        let connection = match outcome.recv_timeout(timeout) {
-            Ok(connected) => connected.map_err(AddError::Unconnected)?,
-            Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
-        };
-        let link = Link { connection, used_at: Instant::now() };
-        let limited = link.connection.set_write_timeout(Some(settings.response_timeout));
-        limited.and_then(|()| link.limit(settings.response_timeout)).map_err(AddError::Unconnected)?;
-        Ok(link)
+        Self::add_entry(connection, settings, entry).map(drop)
     }
-}
 
-/// One of the threads that are connecting.
-struct Attempt(Arc<AtomicUsize>);
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    /// The new entry's id.
+    fn add_entry(
+        connection: &mut Connection,
+        settings: &Settings,
+        entry: &entry::Command<'_>,
+    ) -> Result<Vec<u8>, AddError> {
+        let within = settings.server.response_timeout;
+        entry.write(connection, within)?;
+        match connection.read(within)?.extract_error().map_err(Fault::Refused)? {
+            Value::Nil => Err(AddError::Full),
+            Value::BulkString(entry) => Ok(entry),
+            _ => Err(Fault::odd("an odd answer to XADD").into()),
+        }
     }
-}
 
-impl Link {
-    fn add(&mut self, settings: &Settings, command: &[u8]) -> Result<(), AddError> {
-        let entry = match self.answer(command)? {
-            Value::Nil => return Err(AddError::Full),
-            Value::BulkString(entry) => entry,
-            _ => return Err(AddError::Unanswered((ErrorKind::UnexpectedReturnType, "an odd answer to XADD").into())),
-        };
-        let Some((replicas, timeout)) = settings.replicas else { return Ok(()) };
-        self.wait(settings, replicas, timeout).inspect_err(|trouble| {
+    /// Adds an entry where no worker looks, and moves it once replicas have it: so no worker has one that its client was
+    /// refused.
+    fn add_replicated(
+        &self,
+        connection: &mut Connection,
+        settings: &Settings,
+        entry: &entry::Command<'_>,
+        wanted: usize,
+        timeout: Duration,
+    ) -> Result<(), AddError> {
+        let within = settings.server.response_timeout;
+        self.tidy(connection, settings)?;
+        if self.replication.lock().is_in_doubt {
+            // Those that are connected are told at once.
+            self.wait(connection, settings, wanted, 1)?;
+        }
+        let entry = Self::add_entry(connection, settings, entry)?;
+        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+        let confirmed = self.wait(connection, settings, wanted, millis).and_then(|()| {
+            let moved = connection.ask(&scripts::confirm(settings, &entry), within)?;
+            match moved {
+                Value::Int(_) => Ok(()),
+                _ => Err(Fault::odd("an odd answer to EVAL").into()),
+            }
+        });
+        confirmed.inspect_err(|trouble: &AddError| {
             log::debug!("{trouble}: the entry is taken out again");
-            // The client will send it again: it should not be there twice, though that is better than never.
-            let _ = self.ask(redis::cmd("XDEL").arg(&settings.key).arg(entry));
+            let mut revoke = cmd("XDEL");
+            revoke.arg(settings.unconfirmed()).arg(&entry);
+            if !trouble.leaves_in_step() || connection.ask(&revoke, within).is_err() {
+                let mut replication = self.replication.lock();
+                if replication.revoked.len() < MAX_REVOKED {
+                    replication.revoked.push(entry);
+                }
+            }
         })
     }
 
-    /// Waits until replicas have what was written before.
-    fn wait(&mut self, settings: &Settings, replicas: usize, timeout: Duration) -> Result<(), AddError> {
-        let millis = timeout.as_millis().max(1);
-        self.limit(settings.response_timeout.saturating_add(timeout)).map_err(AddError::Unanswered)?;
-        let answer = self.ask(redis::cmd("WAIT").arg(replicas).arg(millis.to_string()));
-        self.limit(settings.response_timeout).map_err(AddError::Unanswered)?;
-        match answer {
-            Ok(Value::Int(got)) if usize::try_from(got).is_ok_and(|got| got >= replicas) => Ok(()),
-            Ok(Value::Int(got)) => Err(AddError::Unreplicated(format!("{got} of {replicas} replicas have it"))),
-            Ok(_) => Err(AddError::Unanswered((ErrorKind::UnexpectedReturnType, "an odd answer to WAIT").into())),
-            Err(AddError::Refused(e)) => Err(AddError::Unreplicated(e.to_string())),
-            Err(trouble) => Err(trouble),
+    /// Waits until replicas have what was written before over this connection.
+    fn wait(
+        &self,
+        connection: &mut Connection,
+        settings: &Settings,
+        wanted: usize,
+        millis: u64,
+    ) -> Result<(), AddError> {
+        let within = settings.server.response_timeout.saturating_add(Duration::from_millis(millis));
+        let got = match connection.ask(cmd("WAIT").arg(wanted).arg(millis), within)? {
+            Value::Int(got) => usize::try_from(got).unwrap_or(0),
+            _ => return Err(Fault::odd("an odd answer to WAIT").into()),
+        };
+        let is_enough = got >= wanted;
+        self.replication.lock().is_in_doubt = !is_enough;
+        if is_enough { Ok(()) } else { Err(AddError::Unreplicated { got, wanted }) }
+    }
+
+    /// Takes out what could not be taken out before, and has entries found that have lost their receiver.
+    fn tidy(&self, connection: &mut Connection, settings: &Settings) -> Result<(), Fault> {
+        let within = settings.server.response_timeout;
+        let (revoked, is_time) = {
+            let mut replication = self.replication.lock();
+            let is_time = replication.rescued_at.is_none_or(|at| at.elapsed() >= RESCUE_EVERY);
+            if is_time {
+                replication.rescued_at = Some(Instant::now());
+            }
+            (std::mem::take(&mut replication.revoked), is_time)
+        };
+        if !revoked.is_empty() {
+            let mut revoke = cmd("XDEL");
+            revoke.arg(settings.unconfirmed()).arg(&revoked);
+            if let Err(fault) = connection.ask(&revoke, within) {
+                self.replication.lock().revoked.extend(revoked);
+                return Err(fault);
+            }
         }
-    }
-
-    /// How long an answer may take.
-    fn limit(&self, timeout: Duration) -> RedisResult<()> {
-        self.connection.set_read_timeout(Some(timeout))
-    }
-
-    /// Whether it can be used, as far as can be known. It has no more time for that than a new one would.
-    fn is_alive(&mut self, settings: &Settings) -> bool {
-        self.limit(settings.connect_timeout).is_ok()
-            && self.ask(&redis::cmd("PING")).is_ok()
-            && self.limit(settings.response_timeout).is_ok()
-    }
-
-    fn ask(&mut self, command: &Cmd) -> Result<Value, AddError> {
-        self.answer(&command.get_packed_command())
-    }
-
-    fn answer(&mut self, command: &[u8]) -> Result<Value, AddError> {
-        let value = self.connection.req_packed_command(command).map_err(AddError::Unanswered)?;
-        value.extract_error().map_err(AddError::Refused)
+        if is_time {
+            connection.ask(&scripts::rescue(&settings.key), within)?;
+        }
+        Ok(())
     }
 }

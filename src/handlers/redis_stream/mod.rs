@@ -7,19 +7,34 @@ use std::time::Duration;
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
-use crate::stats::outage::Outage;
+use crate::session::SessionFactory;
 use crate::syntax::escaped::Escaped;
 use crate::syntax::reply::Reply;
 
+mod condition;
+mod connection;
 mod entry;
+mod fault;
 mod link;
+mod scripts;
+mod server;
 mod settings;
+#[cfg(feature = "_tls")]
+mod tls;
+mod worker;
 
 pub use entry::RedisEntryError;
-use link::{ADD, AddError, Links};
+use fault::AddError;
+pub use fault::RedisFault;
+use server::RedisServer;
+pub use server::RedisUrlError;
 use settings::Settings;
+#[cfg(feature = "_tls")]
+pub use tls::{RedisTls, RedisTlsError};
+pub use worker::{RedisWorker, RedisWorkerHandle, RedisWorkerStats};
 
 use super::delivery_pool::{Answer, DeliveryPool};
+use condition::Shared;
 
 /// Redis serves one command at a time. What is gained beyond a few is that it flushes once for all who wait.
 const MAX_SENDERS: usize = 16;
@@ -90,12 +105,6 @@ pub struct RedisStream {
     senders: DeliveryPool<RedisStream>,
 }
 
-#[derive(Default)]
-struct Shared {
-    links: Links,
-    outage: Outage,
-}
-
 impl RedisStream {
     /// A stream in the Redis at this URL: `redis://[[user]:password@]host[:port][/database]`, or
     /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` also `rediss://`, for a
@@ -105,13 +114,11 @@ impl RedisStream {
     /// # Errors
     /// [`RedisUrlError`] if the URL is invalid.
     pub fn new(url: &str) -> Result<RedisStream, RedisUrlError> {
-        let client = redis::Client::open(url).map_err(|e| RedisUrlError(e.to_string()))?;
         let settings = Settings {
-            client,
+            server: RedisServer::new(url)?,
             key: "pillarbox".to_owned(),
             capacity: 100_000,
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(30),
+            capacity_octets: None,
             replicas: None,
         };
         let senders = DeliveryPool::new(MAX_SENDERS);
@@ -120,7 +127,7 @@ impl RedisStream {
 
     /// The stream's key. Default: `pillarbox`.
     pub fn stream(mut self, key: impl Into<String>) -> RedisStream {
-        Arc::make_mut(&mut self.settings).key = key.into();
+        self.set().key = key.into();
         self
     }
 
@@ -129,20 +136,34 @@ impl RedisStream {
     ///
     /// A worker must delete an entry when it is done with it (XDEL), not only acknowledge it.
     pub fn capacity(mut self, entries: u64) -> RedisStream {
-        Arc::make_mut(&mut self.settings).capacity = entries;
+        self.set().capacity = entries;
+        self
+    }
+
+    /// About how many octets of Redis's memory the stream may take; a message that would exceed it gets `452 4.3.1`. Redis
+    /// estimates this by its oldest hundred entries (`MEMORY USAGE`). Default: unlimited, but for Redis's own `maxmemory`.
+    pub fn capacity_octets(mut self, octets: u64) -> RedisStream {
+        self.set().capacity_octets = Some(octets);
+        self
+    }
+
+    /// Certificates for a `rediss://` URL. Default: those that the system trusts.
+    #[cfg(feature = "_tls")]
+    pub fn tls(mut self, tls: RedisTls) -> RedisStream {
+        self.set().server.set_tls(tls);
         self
     }
 
     /// How long connecting may take in total, including name resolution, TLS and login. Default: 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> RedisStream {
-        Arc::make_mut(&mut self.settings).connect_timeout = timeout.max(Duration::from_millis(1));
+        self.set().server.connect_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
     /// How long Redis may be silent while it reads and while it answers. Then the client gets `451 4.3.0`, and the
     /// connection is closed, so that no late answer is taken for another one's. Default: 30 s.
     pub fn response_timeout(mut self, timeout: Duration) -> RedisStream {
-        Arc::make_mut(&mut self.settings).response_timeout = timeout.max(Duration::from_millis(1));
+        self.set().server.response_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
@@ -152,7 +173,7 @@ impl RedisStream {
     /// The replicas then have it in memory, and on disk only if they flush as well. A failover may still choose a
     /// replica that does not have it: see [`scaling_out`](crate::guide::scaling_out).
     pub fn wait_replicas(mut self, replicas: usize, timeout: Duration) -> RedisStream {
-        Arc::make_mut(&mut self.settings).replicas = Some((replicas, timeout)).filter(|(replicas, _)| *replicas > 0);
+        self.set().replicas = Some((replicas, timeout)).filter(|(replicas, _)| *replicas > 0);
         self
     }
 
@@ -197,11 +218,26 @@ impl RedisStream {
         entry::entry(mail)
     }
 
+    /// Asks Redis whether it would take a message now: what a readiness check may do. It connects if need be, adds nothing, and
+    /// takes at most [`connect_timeout`](RedisStream::connect_timeout) and [`response_timeout`](RedisStream::response_timeout).
+    /// While it would not, clients are refused at MAIL, and Redis is asked each second until it would.
+    ///
+    /// # Errors
+    /// [`RedisFault`], with what to do about it.
+    pub fn check(&self) -> Result<(), RedisFault> {
+        let probed = self.shared.probe(&self.settings, &|| self.to_string());
+        probed.map_err(|error| {
+            self.shared.fails(&error, &self.settings, &|| self.to_string());
+            RedisFault(error)
+        })
+    }
+
+    fn set(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+
     fn add(&self, mail: &Envelope) -> Result<(), AddError> {
-        let Settings { key, capacity, .. } = &*self.settings;
-        let words: [&[u8]; 5] = [b"EVAL", ADD, b"1", key.as_bytes(), &capacity.to_string().into_bytes()];
-        let command = entry::command(&words, mail).map_err(AddError::Unreadable)?;
-        self.shared.links.add(&self.settings, &command)
+        self.shared.links.add(&self.settings, mail)
     }
 }
 
@@ -209,16 +245,11 @@ impl Answer for RedisStream {
     fn answer(&self, mail: &Envelope) -> Response {
         match self.add(mail) {
             Ok(()) => {
-                if self.shared.outage.ends() {
-                    log::warn!("{self} takes messages again");
-                }
+                self.shared.works(&|| self.to_string());
                 Reply::ok()
             }
             Err(e) => {
-                if self.shared.outage.begins(e.advice()) {
-                    let why = e.to_string();
-                    log::error!("cannot put messages into {self}: {}; {}", Escaped::new(why.as_bytes()), e.advice());
-                }
+                self.shared.fails(&e, &self.settings, &|| self.to_string());
                 if e.is_lack_of_room() { Reply::NO_STORAGE } else { Reply::NOT_STORED }
             }
         }
@@ -234,40 +265,32 @@ impl Handler for RedisStream {
     fn process_delivery(&mut self, delivery: Delivery) {
         self.senders.process(self.clone(), delivery);
     }
+
+    /// Refuses mail before its content while none can be taken.
+    fn session(&self) -> Option<SessionFactory> {
+        Some(condition::gate(&self.shared))
+    }
 }
 
 impl Display for RedisStream {
     /// The stream and its server, without user and password.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let place = self.settings.client.get_connection_info().addr().to_string();
-        let key = self.settings.key.as_bytes();
-        write!(f, "the stream {} at {}", Escaped::new(key), Escaped::new(place.as_bytes()))
+        write!(f, "the stream {} at {}", Escaped::new(self.settings.key.as_bytes()), self.settings.server)
     }
 }
 
 impl Debug for RedisStream {
     /// Without user and password.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Settings { client, key, capacity, connect_timeout, response_timeout, replicas } = &*self.settings;
+        let Settings { server, key, capacity, capacity_octets, replicas } = &*self.settings;
         f.debug_struct("RedisStream")
-            .field("at", &client.get_connection_info().addr().to_string())
+            .field("at", &server.place())
             .field("key", key)
             .field("capacity", capacity)
-            .field("connect_timeout", connect_timeout)
-            .field("response_timeout", response_timeout)
+            .field("capacity_octets", capacity_octets)
+            .field("connect_timeout", &server.connect_timeout)
+            .field("response_timeout", &server.response_timeout)
             .field("replicas", replicas)
             .finish_non_exhaustive()
     }
 }
-
-/// Why a URL of Redis is invalid. It does not repeat the URL, which may contain a password.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RedisUrlError(String);
-
-impl Display for RedisUrlError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for RedisUrlError {}

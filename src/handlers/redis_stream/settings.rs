@@ -2,12 +2,25 @@
 
 use std::time::Duration;
 
+use super::server::RedisServer;
+
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub client: redis::Client,
+    pub server: RedisServer,
     pub key: String,
     pub capacity: u64,
-    pub connect_timeout: Duration,
-    pub response_timeout: Duration,
+    pub capacity_octets: Option<u64>,
     pub replicas: Option<(usize, Duration)>,
+}
+
+impl Settings {
+    /// Where entries are that replicas have not confirmed.
+    pub fn unconfirmed(&self) -> String {
+        unconfirmed(&self.key)
+    }
+}
+
+/// The key of the entries that replicas have not confirmed, to a stream's key.
+pub(super) fn unconfirmed(key: &str) -> String {
+    format!("{key}:unconfirmed")
 }

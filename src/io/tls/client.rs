@@ -80,6 +80,55 @@ impl TlsLibrary {
     }
 }
 
+/// What a client trusts and shows, in PEM.
+#[cfg(feature = "redis")]
+#[derive(Clone, Default)]
+pub(crate) struct ClientPem {
+    // The certificates that it trusts, in place of the system's.
+    pub roots: Option<Vec<u8>>,
+    // Its own certificate chain, and the key.
+    pub certificate: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+#[cfg(feature = "redis")]
+impl TlsLibrary {
+    /// A client that takes a certificate only if it is valid for the server's name and leads to what it trusts.
+    pub fn with_pem(self, pem: &ClientPem) -> Result<TlsClient, Box<dyn Error + Send + Sync>> {
+        Ok(match self {
+            #[cfg(feature = "tls")]
+            TlsLibrary::Native => {
+                let mut builder = native_tls::TlsConnector::builder();
+                if let Some(roots) = &pem.roots {
+                    // One that stands behind another would be overlooked.
+                    let roots = super::native_tls::certificates(roots)?;
+                    builder.disable_built_in_roots(true);
+                    roots.into_iter().for_each(|root| _ = builder.add_root_certificate(root));
+                }
+                if let Some((chain, key)) = &pem.certificate {
+                    builder.identity(super::native_tls::identity(chain, key)?);
+                }
+                TlsClient::Native(builder.build()?)
+            }
+            #[cfg(feature = "rustls")]
+            TlsLibrary::Rustls => {
+                let roots = match &pem.roots {
+                    Some(pem) => Arc::new(super::rustls::roots_from(pem)?),
+                    None => PLATFORM_ROOTS.clone(),
+                };
+                let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+                let config = config.with_safe_default_protocol_versions()?.with_root_certificates(roots);
+                TlsClient::Rustls(Arc::new(match &pem.certificate {
+                    Some((chain, key)) => {
+                        let (chain, key) = super::rustls::chain_and_key(chain, key)?;
+                        config.with_client_auth_cert(chain, key)?
+                    }
+                    None => config.with_no_client_auth(),
+                }))
+            }
+        })
+    }
+}
+
 impl TlsClient {
     /// # Errors
     /// `TimedOut` past the transport's deadline; else whatever speaks against the server or its certificate.

@@ -66,14 +66,7 @@ impl Tls {
     /// [`TlsError::KeyForm`] for a key in another format, with the command that converts it; [`TlsError::Native`] if
     /// they cannot be parsed or do not belong together.
     pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Tls, TlsError> {
-        let has = |label: &str| memchr::memmem::find(key, label.as_bytes()).is_some();
-        if has("BEGIN ENCRYPTED PRIVATE KEY") || has("Proc-Type: 4,ENCRYPTED") {
-            return Err(TlsError::KeyForm(DECRYPT));
-        }
-        if !has("BEGIN PRIVATE KEY") {
-            return Err(TlsError::KeyForm(if has("PRIVATE KEY") { CONVERT } else { NO_KEY }));
-        }
-        Tls::from_identity(native_tls::Identity::from_pkcs8(certificates, key)?)
+        Tls::from_identity(identity(certificates, key)?)
     }
 
     /// A certificate chain with its key, in a PKCS#12 archive. TLS versions are as for [`Tls::from_pem`].
@@ -93,6 +86,31 @@ impl Tls {
         }
         Ok(Tls::new(acceptor))
     }
+}
+
+/// A certificate chain with its key, both PEM.
+pub(super) fn identity(certificates: &[u8], key: &[u8]) -> Result<native_tls::Identity, TlsError> {
+    let has = |label: &str| memchr::memmem::find(key, label.as_bytes()).is_some();
+    if has("BEGIN ENCRYPTED PRIVATE KEY") || has("Proc-Type: 4,ENCRYPTED") {
+        return Err(TlsError::KeyForm(DECRYPT));
+    }
+    if !has("BEGIN PRIVATE KEY") {
+        return Err(TlsError::KeyForm(if has("PRIVATE KEY") { CONVERT } else { NO_KEY }));
+    }
+    Ok(native_tls::Identity::from_pkcs8(certificates, key)?)
+}
+
+/// The certificates of some PEM, one after the other; native-tls reads the first alone.
+#[cfg(feature = "redis")]
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<native_tls::Certificate>, TlsError> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    let begins: Vec<usize> = memchr::memmem::find_iter(pem, BEGIN).collect();
+    if begins.is_empty() {
+        return Err(TlsError::KeyForm("no certificate is in it: nothing begins with BEGIN CERTIFICATE"));
+    }
+    let ends = begins.iter().skip(1).copied().chain([pem.len()]);
+    let blocks = begins.iter().zip(ends).map(|(begin, end)| &pem[*begin..end]);
+    Ok(blocks.map(native_tls::Certificate::from_pem).collect::<Result<_, _>>()?)
 }
 
 /// Whether a client that takes any certificate comes to an end of its handshake: it does not where the key is another's, which

@@ -123,15 +123,7 @@ impl RustlsBuilder {
     /// # Errors
     /// [`RustlsError`], if they cannot be parsed, do not belong together, or rustls has no use for them.
     pub fn certificate(mut self, certificates: &[u8], key: &[u8]) -> Result<RustlsBuilder, RustlsError> {
-        let chain = chain(certificates)?;
-        let key = match PrivateKeyDer::from_pem_slice(key) {
-            Err(pem::Error::NoItemsFound) => {
-                let is_encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"];
-                let is_encrypted = is_encrypted.iter().any(|label| memchr::memmem::find(key, label).is_some());
-                return Err(if is_encrypted { RustlsError::EncryptedKey } else { RustlsError::NoKey });
-            }
-            key => key.map_err(RustlsError::Pem)?,
-        };
+        let (chain, key) = chain_and_key(certificates, key)?;
         let certified = CertifiedKey::from_der(chain, key, &self.provider).map_err(|e| match e {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => RustlsError::OtherKey,
             e => RustlsError::Rustls(e),
@@ -248,6 +240,22 @@ impl Tls {
 fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RustlsError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(RustlsError::Pem)?;
     if chain.is_empty() { Err(RustlsError::NoCertificate) } else { Ok(chain) }
+}
+
+/// A certificate chain and its key, from PEM.
+pub(crate) fn chain_and_key(
+    certificates: &[u8],
+    key: &[u8],
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), RustlsError> {
+    let chain = chain(certificates)?;
+    match PrivateKeyDer::from_pem_slice(key) {
+        Err(pem::Error::NoItemsFound) => {
+            let is_encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"];
+            let is_encrypted = is_encrypted.iter().any(|label| memchr::memmem::find(key, label).is_some());
+            Err(if is_encrypted { RustlsError::EncryptedKey } else { RustlsError::NoKey })
+        }
+        key => Ok((chain, key.map_err(RustlsError::Pem)?)),
+    }
 }
 
 /// The roots that stand in some PEM.

@@ -1,0 +1,196 @@
+//! Where Redis is, and how a connection to it is made.
+
+use std::fmt::{self, Display, Formatter};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::{ConnectionAddr, IntoConnectionInfo, cmd};
+
+use super::connection::Connection;
+use super::fault::Fault;
+#[cfg(feature = "_tls")]
+use super::tls::RedisTls;
+use crate::io::stream::ConnectionStream;
+use crate::io::transport::Transport;
+use crate::syntax::escaped::Escaped;
+use crate::upstream::{Resolver, Target};
+
+/// A Redis: its address, who logs in, and how long it may take.
+#[derive(Clone)]
+pub(super) struct RedisServer {
+    target: Target,
+    host: String,
+    place: String,
+    user: Option<String>,
+    password: Option<String>,
+    database: i64,
+    #[cfg(feature = "_tls")]
+    security: Option<Security>,
+    resolver: Arc<Resolver>,
+    pub connect_timeout: Duration,
+    pub response_timeout: Duration,
+}
+
+/// TLS, and what is trusted.
+#[cfg(feature = "_tls")]
+#[derive(Clone)]
+enum Security {
+    Verified(RedisTls),
+    Unverified,
+}
+
+impl RedisServer {
+    pub fn new(url: &str) -> Result<RedisServer, RedisUrlError> {
+        let invalid = |why: &str| RedisUrlError(why.to_owned());
+        // The redis crate reads such URLs only where it does TLS itself.
+        let plain = [("rediss://", "redis://"), ("valkeys://", "valkey://")]
+            .iter()
+            .find_map(|(secure, plain)| Some(format!("{plain}{}", url.strip_prefix(secure)?)));
+        let (plain, is_insecure) = match plain {
+            None => (None, false),
+            Some(_) if cfg!(not(feature = "_tls")) => {
+                return Err(invalid("rediss:// needs the feature tls or rustls"));
+            }
+            Some(plain) => match plain.split_once('#') {
+                None => (Some(plain), false),
+                Some((plain, "insecure")) => (Some(plain.to_owned()), true),
+                Some(_) => return Err(invalid("after # there may only be 'insecure'")),
+            },
+        };
+        let is_secure = plain.is_some();
+        let info = plain.as_deref().unwrap_or(url).into_connection_info().map_err(|e| RedisUrlError(e.to_string()))?;
+        let (target, host) = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => (Target::Name(host.clone(), *port), host.clone()),
+            #[cfg(unix)]
+            ConnectionAddr::Unix(path) => (Target::Path(path.clone()), "localhost".to_owned()),
+            _ => return Err(invalid("the URL leads to nothing that can be connected to")),
+        };
+        let target = match target {
+            Target::Name(host, port) => match host.parse::<IpAddr>() {
+                Ok(ip) => Target::Address((ip, port).into()),
+                Err(_) => Target::Name(host, port),
+            },
+            target => target,
+        };
+        let login = info.redis_settings();
+        let security = match (is_secure, is_insecure) {
+            (false, _) => None,
+            (true, is_insecure) => Some(is_insecure),
+        };
+        #[cfg(not(feature = "_tls"))]
+        let _ = security;
+        Ok(RedisServer {
+            target,
+            host,
+            place: info.addr().to_string(),
+            user: login.username().map(str::to_owned),
+            password: login.password().map(str::to_owned),
+            database: login.db(),
+            #[cfg(feature = "_tls")]
+            security: security.map(|is_insecure| match is_insecure {
+                true => Security::Unverified,
+                false => Security::Verified(RedisTls::new()),
+            }),
+            resolver: Arc::default(),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(30),
+        })
+    }
+
+    /// Trusts and shows this; nothing where the URL asks for no TLS, or for no verification.
+    #[cfg(feature = "_tls")]
+    pub fn set_tls(&mut self, tls: RedisTls) {
+        if let Some(Security::Verified(current)) = &mut self.security {
+            *current = tls;
+        }
+    }
+
+    /// Its address, without user and password.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// A connection that has logged in.
+    pub fn connect(&self) -> Result<Connection, Fault> {
+        let deadline = Instant::now() + self.connect_timeout;
+        let socket = self.target.connect(&self.resolver, deadline).map_err(Fault::Unconnected)?;
+        let timeout = self.connect_timeout.max(Duration::from_millis(1));
+        let transport = Transport::new(socket, timeout, timeout).map_err(Fault::Unconnected)?;
+        #[allow(unused_mut, reason = "without TLS nothing changes")]
+        let mut stream = ConnectionStream::new(transport);
+        #[cfg(feature = "_tls")]
+        if let Some(security) = &self.security {
+            let client = match security {
+                Security::Verified(tls) => tls.client(),
+                Security::Unverified => RedisTls::unverifying(),
+            };
+            let client = client.map_err(|e| Fault::Insecure(std::io::Error::other(e)))?;
+            stream.transport().set_read_deadline(deadline);
+            stream.transport().set_write_deadline(deadline);
+            let tls = client.connect(&self.host, stream.transport().clone());
+            stream.set_tls(tls.map_err(Fault::Insecure)?);
+        }
+        let mut connection = Connection::new(stream);
+        self.log_in(&mut connection, deadline)?;
+        Ok(connection)
+    }
+
+    fn log_in(&self, connection: &mut Connection, deadline: Instant) -> Result<(), Fault> {
+        let mut commands = Vec::new();
+        if let Some(password) = &self.password {
+            let mut auth = cmd("AUTH");
+            if let Some(user) = &self.user {
+                auth.arg(user);
+            }
+            auth.arg(password);
+            commands.push(auth);
+        }
+        if self.database != 0 {
+            let mut select = cmd("SELECT");
+            select.arg(self.database);
+            commands.push(select);
+        }
+        for command in commands {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match connection.ask(&command, left) {
+                Ok(_) => {}
+                Err(Fault::Refused(e)) => return Err(Fault::Rejected(e)),
+                // A server with TLS 1.3 tells only now that it wants a certificate.
+                #[cfg(feature = "_tls")]
+                Err(Fault::Unanswered(e)) if self.security.is_some() && is_alert(&e) => return Err(Fault::Insecure(e)),
+                Err(Fault::Unanswered(e)) if e.kind() == std::io::ErrorKind::InvalidData => {
+                    return Err(Fault::Unanswered(e));
+                }
+                Err(Fault::Unanswered(e)) => return Err(Fault::Unconnected(e)),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether it comes from TLS itself.
+#[cfg(feature = "_tls")]
+fn is_alert(e: &std::io::Error) -> bool {
+    let text = e.to_string().to_ascii_lowercase();
+    text.contains("alert") || text.contains("ssl")
+}
+
+impl Display for RedisServer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(&Escaped::new(self.place.as_bytes()), f)
+    }
+}
+
+/// Why a URL of Redis is invalid. It does not repeat the URL, which may contain a password.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RedisUrlError(String);
+
+impl Display for RedisUrlError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RedisUrlError {}

@@ -1,0 +1,125 @@
+//! What others may see of a worker while it runs, and how they stop it.
+
+use std::collections::hash_map::RandomState;
+use std::fmt::{self, Debug, Formatter};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+/// What a worker and its handles share.
+#[derive(Default)]
+pub(super) struct Shared {
+    stop: AtomicBool,
+    is_connected: AtomicBool,
+    pub delivered: AtomicU64,
+    pub refused: AtomicU64,
+    pub dead_lettered: AtomicU64,
+    pub skipped: AtomicU64,
+    pub in_flight: AtomicU64,
+    stream: Mutex<StreamStats>,
+}
+
+/// What Redis last said of the stream.
+#[derive(Clone, Copy, Default)]
+pub(super) struct StreamStats {
+    pub length: u64,
+    pub octets: u64,
+    pub lag: Option<u64>,
+    pub pending: u64,
+    pub dead_letters: u64,
+}
+
+impl Shared {
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub fn set_connected(&self, is_connected: bool) {
+        self.is_connected.store(is_connected, Ordering::Relaxed);
+    }
+
+    pub fn set_stream(&self, stats: StreamStats) {
+        *self.stream.lock() = stats;
+    }
+}
+
+/// Stops a [`RedisWorker`](super::RedisWorker) and tells what it does. Clones are the same handle.
+#[derive(Clone)]
+pub struct RedisWorkerHandle(pub(super) Arc<Shared>);
+
+impl RedisWorkerHandle {
+    /// Has the worker take no more messages, and end: [`run`](super::RedisWorker::run) returns once the handler has answered for
+    /// what it has, or its [`grace`](super::RedisWorker::grace) is over. This does not wait. It may be called in a signal handler's
+    /// thread, more than once.
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the worker has been stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
+    }
+
+    /// Whether the worker runs and Redis answers it: what a readiness check asks.
+    pub fn is_ready(&self) -> bool {
+        self.0.is_connected.load(Ordering::Relaxed) && !self.is_stopped()
+    }
+
+    /// What the worker has done, and how the stream was when it last looked, at most some seconds ago. This does not ask Redis.
+    pub fn stats(&self) -> RedisWorkerStats {
+        let stream = *self.0.stream.lock();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RedisWorkerStats {
+            delivered: count(&self.0.delivered),
+            refused: count(&self.0.refused),
+            dead_lettered: count(&self.0.dead_lettered),
+            skipped: count(&self.0.skipped),
+            in_flight: count(&self.0.in_flight),
+            stream_length: stream.length,
+            stream_octets: stream.octets,
+            lag: stream.lag,
+            pending: stream.pending,
+            dead_letters: stream.dead_letters,
+        }
+    }
+}
+
+impl Debug for RedisWorkerHandle {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisWorkerHandle").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// What a [`RedisWorker`](super::RedisWorker) has done since it was made, and how its stream is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct RedisWorkerStats {
+    /// Messages that the handler has accepted for all of their recipients, and that are deleted from the stream.
+    pub delivered: u64,
+    /// Attempts that the handler has refused, for one recipient or more, with a 4xx or a 5xx.
+    pub refused: u64,
+    /// Entries that went to the dead letters, for one recipient or more.
+    pub dead_lettered: u64,
+    /// Messages that were done already, by [`once_for`](super::RedisWorker::once_for), and were not handled again.
+    pub skipped: u64,
+    /// Messages that the handler has now.
+    pub in_flight: u64,
+    /// Entries in the stream, of all workers.
+    pub stream_length: u64,
+    /// What the stream takes of Redis's memory, in octets; an estimate by Redis, 0 without the right to `MEMORY USAGE`.
+    pub stream_octets: u64,
+    /// Entries that no worker of the group has taken yet; `None` before Redis 7, and where Redis does not know.
+    pub lag: Option<u64>,
+    /// Entries that workers of the group have taken and not finished.
+    pub pending: u64,
+    /// Entries among the dead letters.
+    pub dead_letters: u64,
+}
+
+/// A consumer's name that nobody else has.
+pub(super) fn unique_name() -> String {
+    let chance = RandomState::new().build_hasher().finish() as u32;
+    format!("{}.{}.{chance:08x}", gethostname::gethostname().to_string_lossy(), std::process::id())
+}
