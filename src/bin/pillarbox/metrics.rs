@@ -4,8 +4,10 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use pillarbox::ServerHandle;
+use pillarbox::{Error, ServerHandle};
 
+use crate::causes::explain;
+use crate::http;
 use crate::http::accept_loop::{self, Service};
 use crate::http::connection::{Body, HttpConnection, Request, Response};
 
@@ -47,6 +49,14 @@ impl Watched for ServerHandle {
 
 /// Answers at an address of its own.
 struct Metrics(Arc<dyn Watched>);
+
+/// Binds where those who watch ask.
+///
+/// # Errors
+/// What to tell about it.
+pub fn bind(place: &str) -> Result<TcpListener, String> {
+    http::bind(place).map_err(|source| explain(&Error::Bind { address: place.to_owned(), source }))
+}
 
 /// Answers for as long as the process lives, through a shutdown too. Gives the address of the numbers.
 ///

@@ -8,6 +8,7 @@ pub const MAILDIR: &str = "The class Maildir";
 #[cfg(unix)]
 pub const PIPE: &str = "The class Pipe";
 pub const MAILMAN: &str = "The class MailmanProxy";
+pub const REDIS: &str = "The class RedisStream";
 pub const RELAY: &str = "The classes PureProxy and MailmanProxy";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub enum Class {
     Maildir,
     #[cfg(unix)]
     Pipe,
+    RedisStream,
     PureProxy,
     MailmanProxy,
 }
@@ -25,9 +27,10 @@ pub enum Class {
 pub const CLASS: Named<Class> = Named { names: CLASSES, parse: parse_class };
 
 #[cfg(unix)]
-const CLASSES: &[&str] = &["DebuggingServer", "Inbox", "Maildir", "Pipe", "Sink", "PureProxy", "MailmanProxy"];
+const CLASSES: &[&str] =
+    &["DebuggingServer", "Inbox", "Maildir", "Pipe", "RedisStream", "Sink", "PureProxy", "MailmanProxy"];
 #[cfg(not(unix))]
-const CLASSES: &[&str] = &["DebuggingServer", "Inbox", "Sink", "PureProxy", "MailmanProxy"];
+const CLASSES: &[&str] = &["DebuggingServer", "Inbox", "RedisStream", "Sink", "PureProxy", "MailmanProxy"];
 
 fn parse_class(name: &str) -> Result<Class, String> {
     // smtpd took the name of a module before that of its class.
@@ -38,8 +41,12 @@ fn parse_class(name: &str) -> Result<Class, String> {
         "maildir" => Ok(Class::Maildir),
         #[cfg(unix)]
         "pipe" => Ok(Class::Pipe),
+        "redisstream" => Ok(Class::RedisStream),
         "pureproxy" => Ok(Class::PureProxy),
         "mailmanproxy" => Ok(Class::MailmanProxy),
-        _ => Err("the classes are DebuggingServer, Inbox, Sink, Maildir, Pipe, PureProxy and MailmanProxy".to_owned()),
+        _ => {
+            Err("the classes are DebuggingServer, Inbox, Sink, Maildir, Pipe, RedisStream, PureProxy and MailmanProxy"
+                .to_owned())
+        }
     }
 }

@@ -16,19 +16,24 @@ mod named;
 mod page;
 #[cfg(unix)]
 mod pipe;
+mod redis;
 mod relay;
 mod tls;
 
 use class::CLASS;
 pub use class::Class;
+#[cfg(unix)]
+pub use class::PIPE;
 use help::{EXAMPLES, LISTENERS};
 use inbox::InboxOptions;
 use limits::LimitOptions;
 use logins::LoginOptions;
 use page::{Generated, parse_generated};
 #[cfg(unix)]
-use pipe::PipeOptions;
-use relay::{RelayOptions, parse_remote};
+pub use pipe::PipeOptions;
+pub use redis::{RedisOptions, RedisPlace};
+use relay::RelayOptions;
+pub use relay::{UPSTREAM_TLS, parse_remote};
 use tls::TlsOptions;
 
 use crate::listen::Listen;
@@ -73,7 +78,7 @@ pub struct Arguments {
     pub version: Option<bool>,
 
     // Without commas, which would leave no room for the last.
-    /// DebuggingServer Inbox Maildir Pipe Sink PureProxy MailmanProxy
+    /// DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,
@@ -116,6 +121,9 @@ pub struct Arguments {
     #[cfg(unix)]
     #[command(flatten)]
     pub pipe: PipeOptions,
+
+    #[command(flatten)]
+    pub redis: RedisOptions,
 
     #[command(flatten)]
     pub relay: RelayOptions,

@@ -56,7 +56,7 @@ pub enum Generated {
 }
 
 impl Generated {
-    pub fn write(self, mut command: clap::Command, out: &mut impl Write) -> io::Result<()> {
+    pub fn write(self, command: clap::Command, deliver: clap::Command, out: &mut impl Write) -> io::Result<()> {
         match self {
             Generated::Man => {
                 let page = clap_mangen::Man::new(command);
@@ -67,16 +67,31 @@ impl Generated {
                 page.render_options_section(out)?;
                 write_section(out, "LISTENERS", LISTENERS)?;
                 write_section(out, "EXAMPLES", EXAMPLES)?;
+                write_deliver(out, deliver)?;
                 writeln!(out, "{MORE_OF_THE_PAGE}")
             }
             Generated::Completions(shell) => {
                 // It cannot report what goes wrong.
                 let mut script = Vec::new();
+                let mut command = command.subcommand(deliver);
                 clap_complete::generate(shell, &mut command, "pillarbox", &mut script);
                 out.write_all(&script)
             }
         }
     }
+}
+
+/// The subcommand's part of the manual page: the same sections, a level deeper.
+fn write_deliver(out: &mut impl Write, deliver: clap::Command) -> io::Result<()> {
+    let about = deliver.get_about().map(ToString::to_string).unwrap_or_default();
+    let examples = deliver.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let page = clap_mangen::Man::new(deliver);
+    let mut options = Vec::new();
+    page.render_synopsis_section(&mut options)?;
+    page.render_options_section(&mut options)?;
+    writeln!(out, ".SH PILLARBOX DELIVER\n{about}.")?;
+    out.write_all(String::from_utf8_lossy(&options).replace(".SH ", ".SS ").as_bytes())?;
+    write_section(out, "EXAMPLES OF PILLARBOX DELIVER", &examples)
 }
 
 /// A section of the manual page, from one of the help: not as clap makes it, which fills its lines.
