@@ -140,6 +140,14 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// A message whose answer goes to a channel with its number. The channel needs room for the answers of all messages that were
+    /// given out.
+    #[cfg(feature = "redis")]
+    pub(crate) fn numbered(envelope: Envelope, number: u64, answers: Sender<NumberedAnswer>) -> Delivery {
+        let answer = AnswerSlot { to: Some(AnswerTo::Numbered(number, answers)) };
+        Delivery { envelope: Box::new(envelope), answer }
+    }
+
     /// The message.
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
@@ -221,8 +229,20 @@ pub(crate) enum Answer {
 
 struct AnswerSlot {
     // None once it was used.
-    to: Option<Arc<AnswerChannel>>,
+    to: Option<AnswerTo>,
 }
+
+enum AnswerTo {
+    /// A connection's worker, which waits.
+    Worker(Arc<AnswerChannel>),
+    /// Whoever has given out several messages, and knows them by number.
+    #[cfg(feature = "redis")]
+    Numbered(u64, Sender<NumberedAnswer>),
+}
+
+/// What became of a message with a number; no response if its delivery was dropped.
+#[cfg(feature = "redis")]
+pub(crate) type NumberedAnswer = (u64, Option<Response>);
 
 /// Where answers go, and whether anybody still listens: the channel itself does not tell.
 struct AnswerChannel {
@@ -236,15 +256,27 @@ impl AnswerSlot {
     }
 
     fn put(&mut self, answer: Answer) {
-        if let Some(to) = self.to.take() {
+        match self.to.take() {
             // There is room for one answer and a cut; a worker that gave up waiting has dropped its end.
-            let _ = to.sender.try_send(answer);
+            Some(AnswerTo::Worker(to)) => drop(to.sender.try_send(answer)),
+            // There is room for the answers of all that were given out.
+            #[cfg(feature = "redis")]
+            Some(AnswerTo::Numbered(number, to)) => {
+                let response = if let Answer::Response(response) = answer { Some(response) } else { None };
+                let _ = to.try_send((number, response));
+            }
+            None => {}
         }
     }
 
     #[cfg(unix)]
     fn is_awaited(&self) -> bool {
-        self.to.as_ref().is_some_and(|to| !to.is_abandoned.load(Ordering::Relaxed))
+        match &self.to {
+            Some(AnswerTo::Worker(to)) => !to.is_abandoned.load(Ordering::Relaxed),
+            #[cfg(feature = "redis")]
+            Some(AnswerTo::Numbered(..)) => true,
+            None => false,
+        }
     }
 }
 
@@ -286,7 +318,7 @@ impl Dispatch {
 
     /// Hands an envelope over and waits for the answer.
     pub fn deliver(&mut self, envelope: Box<Envelope>, deadline: Instant) -> Result<Response, Undelivered> {
-        let answer = AnswerSlot { to: Some(self.channel.clone()) };
+        let answer = AnswerSlot { to: Some(AnswerTo::Worker(self.channel.clone())) };
         match self.deliveries.send_deadline(Delivery { envelope, answer }, deadline) {
             Ok(()) => {}
             // The delivery that comes back drops its slot; that answer must not be taken for the next message's.

@@ -22,7 +22,7 @@ struct Worker(Child);
 impl Worker {
     fn start(redis: &Redis, name: &str, maildir: &Path) -> Option<Worker> {
         let mut command: Command = example("redis_worker")?;
-        command.args([redis.url(), name.to_owned()]).arg(maildir).args(["--dead-after", "1"]).stdin(Stdio::null());
+        command.args([redis.url(), name.to_owned()]).arg(maildir).args(["--take-over-after", "1"]).stdin(Stdio::null());
         Some(Worker(command.spawn().expect("the example runs")))
     }
 
@@ -83,7 +83,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 #[track_caller]
 fn wait_until_done(redis: &Redis) {
     wait_until("the worker does not end", || redis.say::<usize>("XLEN pillarbox") == 0);
-    let pending: (usize, redis::Value, redis::Value, redis::Value) = redis.say("XPENDING pillarbox maildir");
+    let pending: (usize, redis::Value, redis::Value, redis::Value) = redis.say("XPENDING pillarbox pillarbox");
     assert_eq!(pending.0, 0);
 }
 
@@ -114,8 +114,8 @@ fn a_dead_workers_messages_go_to_another() {
     let Some(redis) = Redis::start(&[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     fill(&redis, 0..5);
-    redis.say::<()>("XGROUP CREATE pillarbox maildir 0");
-    let taken: redis::Value = redis.say("XREADGROUP GROUP maildir dead COUNT 3 STREAMS pillarbox >");
+    redis.say::<()>("XGROUP CREATE pillarbox pillarbox 0");
+    let taken: redis::Value = redis.say("XREADGROUP GROUP pillarbox dead COUNT 3 STREAMS pillarbox >");
     assert!(taken != redis::Value::Nil);
     let Some(worker) = Worker::start(&redis, "two", folder.path()) else { return };
     wait_until_done(&redis);

@@ -60,7 +60,23 @@ pub(super) fn size(name: &[u8]) -> Option<u64> {
 /// nanosecond and that machine's name leave nothing to chance.
 pub(super) fn of_message(mail: &Envelope) -> String {
     let at = mail.received_at().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    format!("{}.N{:09}I{}.{}", at.as_secs(), at.subsec_nanos(), mail.id(), of_host(mail.hostname()))
+    format!("{}.N{:09}I{}.{}", at.as_secs(), at.subsec_nanos(), mail.id(), shortened(of_host(mail.hostname())))
+}
+
+/// A host's name so short that a file's name has room for it, and for the flags and sizes that readers add: a long one as its
+/// beginning and a hash of all of it.
+fn shortened(host: String) -> String {
+    const MAX: usize = 100;
+    const KEPT: usize = 60;
+    if host.len() <= MAX {
+        return host;
+    }
+    // FNV-1a: the same on any machine, in any version. The name has a time and an id besides, so nothing hangs on its strength.
+    let hash = host.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, octet| {
+        (hash ^ u128::from(octet)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    });
+    let kept = host.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= KEPT).last();
+    format!("{}~{hash:032x}", &host[..kept.unwrap_or(0)])
 }
 
 /// A host's name as maildir(5) has it in a file's.
@@ -83,6 +99,25 @@ mod tests {
         {
             assert_eq!(size(none), None, "{}", none.escape_ascii());
         }
+    }
+
+    #[test]
+    fn long_hosts_fit_and_stay_apart() {
+        let named = |host: &str| {
+            let mut mail = Envelope::builder().recipient("b@example.org").content("x").build().unwrap();
+            mail.hostname = host.into();
+            of_message(&mail).split_once(".N").unwrap().1.split_once('.').unwrap().1.to_owned()
+        };
+        assert_eq!(named("mx.example"), "mx.example");
+        assert_eq!(named(&"a".repeat(100)), "a".repeat(100));
+        let (one, other) = (format!("{}.x", "a".repeat(240)), format!("{}.y", "a".repeat(240)));
+        assert_eq!(named(&one), named(&one));
+        assert_ne!(named(&one), named(&other));
+        for long in [one, "\u{fc}".repeat(126), format!("[{}]", "0:".repeat(120)), "a".repeat(101)] {
+            assert!(named(&long).len() <= 100 && named(&long).contains('~'), "{long}");
+        }
+        // As it will always be.
+        assert_eq!(shortened("b".repeat(200)), format!("{}~{}", "b".repeat(60), "1471d38d28d11dd9fc16d4b63da0190d"));
     }
 
     #[test]

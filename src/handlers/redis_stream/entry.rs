@@ -20,8 +20,11 @@ use crate::syntax::number;
 use crate::syntax::parameter::{MailParameters, Offered, RcptParameters};
 use crate::syntax::xforward::Xforward;
 
-/// What [`fields`] makes and [`read`] understands.
+/// What [`fields`] makes.
 const VERSION: &str = "1";
+/// What [`read`] understands: also the next, which only adds what a reader may ignore. So those who read can be upgraded after
+/// those who write, and before.
+const READABLE: [&str; 2] = [VERSION, "2"];
 
 // In octets: what a server that writes entries can have received.
 /// The longest argument of HELO.
@@ -177,7 +180,7 @@ pub enum RedisEntryError {
     Missing(&'static str),
     /// A field has an invalid value; its name.
     Invalid(&'static str),
-    /// The entry has another format, of a later version of this crate; its number.
+    /// The entry has another format, of a much later version of this crate; its number.
     Version(String),
 }
 
@@ -186,7 +189,7 @@ impl Display for RedisEntryError {
         match self {
             RedisEntryError::Missing(name) => write!(f, "the entry has no field {name}"),
             RedisEntryError::Invalid(name) => write!(f, "the entry's field {name} has a bad value"),
-            RedisEntryError::Version(version) => write!(f, "the entry's format is {version:?}, not {VERSION:?}"),
+            RedisEntryError::Version(version) => write!(f, "the entry's format is {version:?}, not 1 or 2"),
         }
     }
 }
@@ -203,7 +206,7 @@ where
         fields.into_iter().map(|(name, value)| (name.as_ref().to_vec(), value.into())).collect();
     let mut fields = Fields(fields);
     let version = fields.text("version")?;
-    if version != VERSION {
+    if !READABLE.contains(&version.as_str()) {
         return Err(RedisEntryError::Version(version));
     }
     let received_at = fields
@@ -249,6 +252,23 @@ fn read_recipients(mut text: &str, offered: Offered<'_>, smtputf8: bool) -> Opti
         recipients.push(Recipient::new(path, RcptParameters::parse(options, offered, smtputf8).ok()?));
     }
     Some(recipients).filter(|recipients| !recipients.is_empty())
+}
+
+/// The field of recipients with some of them alone, by their places; nothing if it is no such field.
+pub(super) fn select_recipients(field: &[u8], places: &[usize]) -> Option<Vec<u8>> {
+    let mut text = str::from_utf8(field).ok()?;
+    let mut out = Vec::new();
+    for place in 0.. {
+        if text.is_empty() {
+            break;
+        }
+        let (path, options) = (read_netstring(&mut text)?, read_netstring(&mut text)?);
+        if places.contains(&place) {
+            netstring(&mut out, path);
+            netstring(&mut out, options);
+        }
+    }
+    Some(out)
 }
 
 fn read_netstring<'a>(text: &mut &'a str) -> Option<&'a str> {
@@ -462,6 +482,25 @@ mod tests {
     }
 
     #[test]
+    fn some_recipients_of_an_entry() {
+        let entry = entry(&envelope(b"x"));
+        let (_, field) = entry.iter().find(|(name, _)| name == b"recipients").unwrap();
+        let of = |places: &[usize]| {
+            let selected = select_recipients(field, places).unwrap();
+            let changed = entry.iter().map(|(name, value)| match &name[..] {
+                b"recipients" => (name.clone(), selected.clone()),
+                _ => (name.clone(), value.clone()),
+            });
+            read(changed).unwrap().recipients
+        };
+        let all = envelope(b"").recipients;
+        assert_eq!(of(&[0, 1, 2]), all);
+        assert_eq!(of(&[2, 0]), [all[0].clone(), all[2].clone()]);
+        assert_eq!(select_recipients(field, &[]), Some(vec![]));
+        assert_eq!(select_recipients(b"3:a@b", &[0]), None);
+    }
+
+    #[test]
     fn what_is_no_message_is_told_by_its_field() {
         let whole = entry(&envelope(b"x"));
         for (name, _) in &whole {
@@ -526,8 +565,11 @@ mod tests {
             );
             assert_eq!(read(changed).err(), Some(expected), "{}", bad.escape_ascii());
         }
-        let newer = whole.iter().cloned().chain([(b"version".to_vec(), b"2".to_vec())]);
-        assert_eq!(read(newer).err(), Some(RedisEntryError::Version("2".into())));
+        let of_version = |version: &str| whole.iter().cloned().chain([(b"version".to_vec(), version.into())]);
+        assert!(read(of_version("2").chain([(b"what_is_new".to_vec(), b"\xff".to_vec())])).is_ok());
+        for later in ["3", "12", "1.1", ""] {
+            assert_eq!(read(of_version(later)).err(), Some(RedisEntryError::Version(later.into())));
+        }
     }
 
     proptest! {

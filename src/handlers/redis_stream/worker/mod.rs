@@ -11,7 +11,11 @@ use crate::delivery::handler::Handler;
 use crate::syntax::escaped::Escaped;
 
 mod numbers;
+mod once;
+mod queue;
+mod run;
 mod state;
+mod task;
 
 use state::Shared;
 pub use state::{RedisWorkerHandle, RedisWorkerStats};
@@ -231,10 +235,7 @@ impl RedisWorker {
     /// At the end it waits for what the handler has, up to [`grace`](RedisWorker::grace), and gives the rest back, so that another
     /// worker takes it at once.
     pub fn run(self, mut handler: impl Handler) {
-        let _ = (&mut handler, &self.server, &self.settings);
-        while !self.shared.is_stopped() {
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        run::run(&self, &mut handler);
     }
 }
 

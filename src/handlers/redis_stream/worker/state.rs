@@ -40,6 +40,14 @@ impl Shared {
         self.is_connected.store(is_connected, Ordering::Relaxed);
     }
 
+    pub fn count(&self, counter: &AtomicU64, more: u64) {
+        counter.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, counter: &AtomicU64, number: usize) {
+        counter.store(number as u64, Ordering::Relaxed);
+    }
+
     pub fn set_stream(&self, stats: StreamStats) {
         *self.stream.lock() = stats;
     }

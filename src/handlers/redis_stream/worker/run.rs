@@ -1,0 +1,746 @@
+//! The worker at work: entries in, answers out, over one connection.
+
+use std::collections::{HashMap, HashSet};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use redis::{Cmd, Value};
+
+use super::super::connection::Connection;
+use super::super::entry::{self, RedisEntryError};
+use super::super::fault::Fault;
+use super::super::server::RedisServer;
+use super::once::{Once, Verdict};
+use super::queue::{Entry, Fields, Pending, Queue};
+use super::state::Shared;
+use super::task::{Outcome, Task, pause};
+use super::{RedisWorker, Settings};
+use crate::delivery::handler::Handler;
+use crate::delivery::{Delivery, NumberedAnswer, Response};
+use crate::envelope::Envelope;
+use crate::stats::counters::Counter;
+use crate::stats::guard::guarded;
+use crate::stats::outage::Outage;
+use crate::syntax::escaped::Escaped;
+
+/// How long Redis waits for a new entry where there is nothing else to do: a stop may take this long to be noticed.
+const BLOCK: Duration = Duration::from_millis(500);
+/// How long an answer is waited for while the handler has messages and the stream has none.
+const LISTEN: Duration = Duration::from_millis(50);
+/// How long further answers are waited for, so that many are recorded together.
+const GATHER: Duration = Duration::from_millis(2);
+/// Pauses between attempts to connect.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const MAX_RETRY: Duration = Duration::from_secs(10);
+/// How many pending entries are looked at together, and how often all of them.
+const PAGE: usize = 64;
+const WALK_EVERY: Duration = Duration::from_secs(1);
+/// The shortest pause: entries that were had for less are not looked at.
+const YOUNGEST: Duration = Duration::from_secs(1);
+const STATS_EVERY: Duration = Duration::from_secs(2);
+/// Why another worker left, as far as it may last.
+const LASTING_NOTES: usize = 10_000;
+
+/// Works until it is stopped.
+pub(super) fn run(worker: &RedisWorker, handler: &mut dyn Handler) {
+    let RedisWorker { server, settings, shared } = worker;
+    let (sender, answers) = bounded(settings.in_flight);
+    let now = Instant::now();
+    let mut run = Run {
+        server,
+        settings,
+        queue: Queue { settings, within: server.response_timeout },
+        once: Once::new(settings, server.response_timeout),
+        shared,
+        handler,
+        sender,
+        answers,
+        tasks: HashMap::new(),
+        held: HashSet::new(),
+        held_once: HashSet::new(),
+        octets: 0,
+        largest: 0,
+        next: 0,
+        finished: Vec::new(),
+        notes: HashMap::new(),
+        walk: Walk::Own("-".to_owned()),
+        has_more: true,
+        next_stats: now,
+        next_sign: now,
+        next_cleaning: now,
+        outage: Outage::default(),
+        panics: Counter::default(),
+        has_told_version: false,
+        has_told_memory: false,
+        may_clean: true,
+        name: worker.to_string(),
+    };
+    run.work();
+    shared.set_connected(false);
+}
+
+/// Where the search for entries stands that this worker may take over, or try again.
+enum Walk {
+    /// Its own from before, behind this id.
+    Own(String),
+    /// All, behind this id.
+    All(String),
+    /// At its end, until then.
+    Rest(Instant),
+}
+
+/// A message that can be given out.
+struct Ready {
+    entry: String,
+    attempts: u64,
+    mail: Envelope,
+    /// The `recipients` of the entry that are settled.
+    settled: Vec<usize>,
+}
+
+/// What was recorded of a message that was not accepted for all.
+struct Settled {
+    /// Whether nothing more will be done for it.
+    is_over: bool,
+    /// The settled recipients, where Redis could not take a note of them.
+    note: Option<Vec<usize>>,
+}
+
+/// A message that was answered for, to be recorded in Redis.
+enum Finished {
+    Done {
+        task: Task,
+    },
+    Again {
+        task: Task,
+        outcome: Outcome,
+    },
+    /// There is nothing to deliver: the message is done already.
+    Skipped {
+        id: String,
+    },
+    /// The entry is left for later.
+    Later {
+        id: String,
+    },
+}
+
+struct Run<'a> {
+    server: &'a RedisServer,
+    settings: &'a Settings,
+    queue: Queue<'a>,
+    once: Option<Once<'a>>,
+    shared: &'a Shared,
+    handler: &'a mut dyn Handler,
+    sender: Sender<NumberedAnswer>,
+    answers: Receiver<NumberedAnswer>,
+    // By number; with their entries' ids, and their messages'.
+    tasks: HashMap<u64, Task>,
+    held: HashSet<String>,
+    held_once: HashSet<String>,
+    octets: u64,
+    largest: u64,
+    next: u64,
+    finished: Vec<Finished>,
+    // Of settled recipients, where Redis could not take the note.
+    notes: HashMap<String, Vec<usize>>,
+    walk: Walk,
+    has_more: bool,
+    next_stats: Instant,
+    next_sign: Instant,
+    next_cleaning: Instant,
+    outage: Outage,
+    panics: Counter,
+    has_told_version: bool,
+    has_told_memory: bool,
+    may_clean: bool,
+    name: String,
+}
+
+impl Run<'_> {
+    fn work(&mut self) {
+        let mut retry = FIRST_RETRY;
+        while !self.shared.is_stopped() {
+            let fault = match self.server.connect() {
+                Ok(mut connection) => loop {
+                    match self.turn(&mut connection) {
+                        Ok(()) if self.shared.is_stopped() => return self.end(Some(connection)),
+                        Ok(()) => {
+                            retry = FIRST_RETRY;
+                            self.shared.set_connected(true);
+                            if self.outage.ends() {
+                                log::warn!("messages are taken off {} again", self.name);
+                            }
+                        }
+                        Err(fault) => break fault,
+                    }
+                },
+                Err(fault) => fault,
+            };
+            self.shared.set_connected(false);
+            if self.outage.begins(fault.advice()) {
+                let why = fault.to_string();
+                let why = Escaped::new(why.as_bytes());
+                log::error!("cannot take messages off {}: {why}; {}", self.name, fault.advice());
+            }
+            self.rest(retry);
+            retry = (retry * 2).min(MAX_RETRY);
+        }
+        self.end(None);
+    }
+
+    /// Pauses, unless it is stopped, and hears answers meanwhile.
+    fn rest(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.shared.is_stopped() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            if let Ok(answer) = self.answers.recv_timeout(left.min(Duration::from_millis(100))) {
+                self.hear(answer);
+            }
+        }
+    }
+
+    /// Records what is finished, takes what there is, and gives it out.
+    fn turn(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        self.listen();
+        self.care(connection)?;
+        let room = self.room();
+        let mut commands = Vec::new();
+        let sent = self.finished.len();
+        self.record_plain(&mut commands);
+        let records = commands.len();
+        let block =
+            (self.tasks.is_empty() && matches!(self.walk, Walk::Rest(_)) && !self.shared.is_stopped()).then_some(BLOCK);
+        let is_reading = room > 0 && !self.shared.is_stopped();
+        if is_reading {
+            commands.push(self.queue.read_new(room, block));
+        }
+        if commands.is_empty() {
+            return self.settle_others(connection, sent);
+        }
+        let mut octets = Vec::new();
+        commands.iter().for_each(|command: &Cmd| command.write_packed_command(&mut octets));
+        connection.write(&octets, self.queue.within)?;
+        let mut answers = Vec::with_capacity(records);
+        for _ in 0..records {
+            answers.push(connection.read(self.queue.within)?);
+        }
+        let new = match is_reading {
+            true => Some(connection.read(self.queue.within + block.unwrap_or_default())?),
+            false => None,
+        };
+        let recorded = self.check_records(answers);
+        let entries = match new.map(Queue::new_entries).transpose() {
+            Err(fault) if fault.says("NOGROUP") => {
+                self.queue.create_group(connection)?;
+                Vec::new()
+            }
+            entries => entries?.unwrap_or_default(),
+        };
+        recorded?;
+        self.settle_others(connection, sent)?;
+        if is_reading {
+            self.has_more = entries.len() >= room;
+        }
+        self.take(connection, entries)?;
+        self.walk(connection)
+    }
+
+    /// How many messages the handler may have in addition.
+    fn room(&self) -> usize {
+        let free = self.settings.in_flight - self.tasks.len().min(self.settings.in_flight);
+        let left = self.settings.memory.saturating_sub(self.octets);
+        let fitting = usize::try_from(left / self.largest.max(1)).unwrap_or(usize::MAX);
+        // One is always taken.
+        free.min(fitting.max(usize::from(self.tasks.is_empty())))
+    }
+
+    /// Hears the answers that there are, and waits for some where there is nothing better to do.
+    fn listen(&mut self) {
+        while let Ok(answer) = self.answers.try_recv() {
+            self.hear(answer);
+        }
+        let is_full = self.room() == 0;
+        if self.tasks.is_empty() || (self.finished.is_empty() && self.has_more && !is_full) {
+            return;
+        }
+        let enough = self.settings.in_flight.div_ceil(4).min(self.finished.len() + self.tasks.len());
+        let mut patience = if self.finished.is_empty() { LISTEN } else { GATHER };
+        while self.finished.len() < enough {
+            match self.answers.recv_timeout(patience) {
+                Ok(answer) => self.hear(answer),
+                Err(_) => return,
+            }
+            patience = GATHER;
+        }
+    }
+
+    fn hear(&mut self, (number, response): (u64, Option<Response>)) {
+        let Some(task) = self.tasks.remove(&number) else { return };
+        self.octets = self.octets.saturating_sub(task.octets);
+        self.count_tasks();
+        let outcome = task.outcome(response, self.settings.max_attempts);
+        if outcome.failed.is_empty() && outcome.waiting.is_empty() {
+            self.finished.push(Finished::Done { task });
+        } else {
+            self.shared.count(&self.shared.refused, 1);
+            self.finished.push(Finished::Again { task, outcome });
+        }
+    }
+
+    fn count_tasks(&self) {
+        self.shared.set(&self.shared.in_flight, self.tasks.len());
+    }
+
+    /// Adds what records the messages that are simply done.
+    fn record_plain(&self, commands: &mut Vec<Cmd>) {
+        let mut ids = Vec::new();
+        for finished in &self.finished {
+            match finished {
+                Finished::Done { task } => {
+                    commands.extend(self.once.as_ref().zip(task.once.as_ref()).map(|(once, key)| once.done(key)));
+                    if !task.settled.is_empty() {
+                        commands.push(self.queue.forget_settled(&task.id));
+                    }
+                    ids.push(task.id.as_str());
+                }
+                Finished::Skipped { id } => ids.push(id),
+                Finished::Again { .. } | Finished::Later { .. } => {}
+            }
+        }
+        if !ids.is_empty() {
+            commands.extend(self.queue.delete(&ids));
+        }
+    }
+
+    /// Whether all was recorded. What is remembered of done messages may be refused: then a message may come twice.
+    fn check_records(&mut self, answers: Vec<Value>) -> Result<(), Fault> {
+        for answer in answers {
+            match answer.extract_error().map_err(Fault::Refused) {
+                Err(fault) if fault.says("OOM") => {
+                    if !std::mem::replace(&mut self.has_told_memory, true) {
+                        log::warn!(
+                            "Redis has no memory to remember what is done of {}: some may come twice",
+                            self.name
+                        );
+                    }
+                }
+                Err(fault) => return Err(fault),
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the others among the first finished, and forgets all of these.
+    fn settle_others(&mut self, connection: &mut Connection, mut sent: usize) -> Result<(), Fault> {
+        let mut later = Vec::new();
+        // In this order, since a fault leaves the rest to be recorded again.
+        while sent > 0 {
+            match &self.finished[sent - 1] {
+                Finished::Done { task } => {
+                    self.shared.count(&self.shared.delivered, 1);
+                    self.notes.remove(&task.id);
+                }
+                Finished::Skipped { .. } => self.shared.count(&self.shared.skipped, 1),
+                Finished::Later { id } => later.push(id.clone()),
+                Finished::Again { task, outcome } => {
+                    let settled = self.settle(connection, task, outcome)?;
+                    if let Some(note) = settled.note.filter(|_| self.notes.len() < LASTING_NOTES) {
+                        self.notes.insert(task.id.clone(), note);
+                    }
+                    if !settled.is_over {
+                        later.push(task.id.clone());
+                    }
+                }
+            }
+            let (id, once) = match self.finished.swap_remove(sent - 1) {
+                Finished::Done { task } | Finished::Again { task, .. } => (task.id, task.once),
+                Finished::Skipped { id } | Finished::Later { id } => (id, None),
+            };
+            sent -= 1;
+            self.held.remove(&id);
+            once.map(|key| self.held_once.remove(&key));
+        }
+        if !later.is_empty() {
+            let ids: Vec<&str> = later.iter().map(String::as_str).collect();
+            // The pause begins.
+            connection.ask(&self.queue.touch(&ids, Duration::ZERO), self.queue.within)?;
+        }
+        Ok(())
+    }
+
+    /// Records a message that was not accepted for all: dead letters first.
+    fn settle(&self, connection: &mut Connection, task: &Task, outcome: &Outcome) -> Result<Settled, Fault> {
+        let mut settled = [&task.settled[..], &outcome.accepted].concat();
+        let mut is_over = outcome.waiting.is_empty();
+        let mut is_noted = false;
+        if !outcome.failed.is_empty() {
+            let places: Vec<usize> = outcome.failed.iter().map(|(place, _)| *place).collect();
+            let mut reasons: Vec<&str> = outcome.failed.iter().map(|(_, reply)| reply.as_str()).collect();
+            reasons.dedup();
+            let reason = reasons.join("; ");
+            let letter = DeadLetter { id: &task.id, attempts: task.attempts, places: Some(&places), reason: &reason };
+            let with_failed = [&settled[..], &places].concat();
+            match self.bury(connection, &letter, &task.message, (!is_over).then_some(&with_failed)) {
+                Ok(()) => (settled, is_noted) = (with_failed, true),
+                // Those that failed are tried again, and may then be buried.
+                Err(fault) if is_refused(&fault) => is_over = false,
+                Err(fault) => return Err(fault),
+            }
+        }
+        if let (Some(once), Some(key)) = (&self.once, &task.once) {
+            let command = if is_over { once.done(key) } else { Once::release(key) };
+            self.ask_if_room(connection, &command)?;
+        }
+        if is_over || is_noted || settled.len() == task.settled.len() {
+            return Ok(Settled { is_over, note: None });
+        }
+        let has_room = self.ask_if_room(connection, &self.queue.note_settled(&task.id, &settled))?;
+        Ok(Settled { is_over, note: (!has_room).then_some(settled) })
+    }
+
+    /// Asks for what is refused where Redis has no memory left; false if it was.
+    fn ask_if_room(&self, connection: &mut Connection, command: &Cmd) -> Result<bool, Fault> {
+        match connection.ask(command, self.queue.within) {
+            Err(fault) if fault.says("OOM") => Ok(false),
+            answer => answer.map(|_| true),
+        }
+    }
+
+    /// Has an entry among the dead letters; nothing if it is gone, or was buried before the connection broke.
+    fn bury(
+        &self,
+        connection: &mut Connection,
+        letter: &DeadLetter<'_>,
+        message: &str,
+        settled: Option<&[usize]>,
+    ) -> Result<(), Fault> {
+        let Some(fields) = self.queue.entry(connection, letter.id)? else { return Ok(()) };
+        self.queue.bury(connection, letter.id, &letter.fields(fields), settled)?;
+        self.shared.count(&self.shared.dead_lettered, 1);
+        let (dead, reason) = (self.queue.dead_letters(), Escaped::new(letter.reason.as_bytes()));
+        log::error!("{message} of {} is not delivered, and is in {dead} now: {reason}", self.name);
+        Ok(())
+    }
+
+    /// Signs of life, statistics, and whatever is due from time to time.
+    fn care(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        let now = Instant::now();
+        if now >= self.next_sign {
+            let third = self.settings.take_over_after / 3;
+            self.next_sign = now + third;
+            let ids: Vec<&str> = self.held.iter().map(String::as_str).collect();
+            if !ids.is_empty() {
+                // Not those that somebody else has taken over meanwhile.
+                let mut commands = vec![self.queue.touch(&ids, third / 2)];
+                let keys = self.held_once.iter();
+                commands.extend(self.once.iter().flat_map(|once| keys.clone().map(|key| once.touch(key))));
+                connection.ask_all(&commands, self.queue.within)?;
+            }
+        }
+        if now >= self.next_stats {
+            self.next_stats = now + STATS_EVERY;
+            self.shared.set_stream(self.queue.stats(connection)?);
+        }
+        if now >= self.next_cleaning && self.may_clean {
+            self.next_cleaning = now + self.settings.take_over_after / 2;
+            for cleaned in [self.queue.clean_up(connection), self.queue.rescue(connection)] {
+                match cleaned {
+                    // There is no group yet, or no memory.
+                    Err(fault) if fault.says("OOM") || fault.says("NOGROUP") || fault.says("no such key") => {}
+                    Err(fault @ Fault::Refused(_)) => {
+                        self.may_clean = false;
+                        log::warn!("consumers that are gone stay in the group of {}: {fault}", self.name);
+                    }
+                    cleaned => cleaned?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for entries to take over, or to try again.
+    fn walk(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        let now = Instant::now();
+        if let Walk::Rest(until) = self.walk {
+            if now < until {
+                return Ok(());
+            }
+            self.walk = Walk::All("-".to_owned());
+        }
+        let room = self.room();
+        if room == 0 || self.shared.is_stopped() {
+            return Ok(());
+        }
+        let own = self.settings.consumer.as_str();
+        let (page, is_first) = match &self.walk {
+            Walk::Own(after) => (self.queue.pending(connection, (after, Duration::ZERO, PAGE), Some(own))?, true),
+            Walk::All(after) => (self.queue.pending(connection, (after, YOUNGEST, PAGE), None)?, false),
+            Walk::Rest(_) => return Ok(()),
+        };
+        let is_last = page.len() < PAGE;
+        let mut last = None;
+        let mut wanted = Vec::new();
+        let mut given_up = Vec::new();
+        for pending in page {
+            if wanted.len() + given_up.len() >= room {
+                break;
+            }
+            last = Some(pending.id.clone());
+            let Some(idle) = self.due(&pending, is_first) else { continue };
+            if pending.attempts >= self.settings.max_attempts {
+                given_up.push((pending, idle));
+            } else {
+                wanted.push((pending, idle));
+            }
+        }
+        let is_through = is_last && wanted.len() + given_up.len() < room;
+        self.walk = match (is_through, is_first, last) {
+            (true, true, _) => Walk::All("-".to_owned()),
+            // Where many are pending it takes Redis some time.
+            (true, false, _) => Walk::Rest(now + WALK_EVERY.max(now.elapsed() * 20)),
+            (false, true, Some(last)) => Walk::Own(format!("({last}")),
+            (false, _, Some(last)) => Walk::All(format!("({last}")),
+            (false, _, None) => Walk::Rest(now + WALK_EVERY),
+        };
+        for (pending, idle) in given_up {
+            if self.queue.claim_id(connection, &pending.id, idle)? {
+                let reason = format!("given up after {} attempts, the last without an answer", pending.attempts);
+                let letter = DeadLetter { id: &pending.id, attempts: pending.attempts, places: None, reason: &reason };
+                let message = format!("the entry {}", pending.id);
+                match self.bury(connection, &letter, &message, None) {
+                    Err(fault) if !is_refused(&fault) => return Err(fault),
+                    _ => {}
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let entries = self.queue.claim(connection, &wanted)?;
+        self.take(connection, entries)
+    }
+
+    /// For how long nobody may have cared for an entry that this worker takes; nothing if it is not its turn.
+    fn due(&self, pending: &Pending, is_first: bool) -> Option<Duration> {
+        if self.held.contains(&pending.id) {
+            return None;
+        }
+        let pause = pause(pending.attempts, self.settings.max_pause);
+        let threshold = match pending.consumer == self.settings.consumer {
+            true if is_first => Duration::ZERO,
+            true => pause.max(YOUNGEST),
+            false => pause.max(self.settings.take_over_after),
+        };
+        (pending.idle >= threshold).then_some(threshold)
+    }
+
+    /// Has something recorded in the next turn.
+    fn finish(&mut self, finished: Finished) {
+        let (Finished::Skipped { id } | Finished::Later { id }) = &finished else {
+            return self.finished.push(finished);
+        };
+        self.held.insert(id.clone());
+        self.finished.push(finished);
+    }
+
+    /// Gives entries to the handler.
+    fn take(&mut self, connection: &mut Connection, entries: Vec<Entry>) -> Result<(), Fault> {
+        let mut ready = Vec::with_capacity(entries.len());
+        let mut bad = Vec::new();
+        self.largest -= self.largest / 8;
+        for Entry { id, fields, attempts } in entries {
+            match entry::read(fields) {
+                Ok(mail) => {
+                    self.largest = self.largest.max(mail.content().len());
+                    ready.push(Ready { entry: id, attempts, mail, settled: Vec::new() });
+                }
+                Err(e) => bad.push((id, attempts, e)),
+            }
+        }
+        self.recall_settled(connection, &mut ready)?;
+        let ready = self.only_once(connection, ready)?;
+        ready.into_iter().for_each(|(ready, once)| self.give_out(ready, once));
+        for (id, attempts, e) in bad {
+            let is_later = matches!(e, RedisEntryError::Version(_)) && attempts < self.settings.max_attempts;
+            if is_later {
+                if !std::mem::replace(&mut self.has_told_version, true) {
+                    log::warn!(
+                        "{id} of {}, and perhaps others, wait for a later version of this program: {e}",
+                        self.name
+                    );
+                }
+                self.finish(Finished::Later { id });
+                continue;
+            }
+            let letter = DeadLetter { id: &id, attempts, places: None, reason: &e.to_string() };
+            let buried = self.bury(connection, &letter, &format!("the entry {id}"), None);
+            match buried {
+                Ok(()) => {}
+                // It stays pending.
+                Err(fault) if is_refused(&fault) => {
+                    log::debug!("{id} cannot be put among the dead letters: {fault}");
+                    self.finish(Finished::Later { id });
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out the recipients that earlier attempts have settled.
+    fn recall_settled(&self, connection: &mut Connection, ready: &mut Vec<Ready>) -> Result<(), Fault> {
+        let ids: Vec<&str> =
+            ready.iter().filter(|ready| ready.attempts > 1).map(|ready| ready.entry.as_str()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let noted = self.queue.settled(connection, &ids)?;
+        for (ready, mut settled) in ready.iter_mut().filter(|ready| ready.attempts > 1).zip(noted) {
+            settled.extend(self.notes.get(&ready.entry).into_iter().flatten());
+            ready.settled = settled;
+        }
+        Ok(())
+    }
+
+    /// Leaves out the messages that are done, or that another worker has.
+    fn only_once(
+        &mut self,
+        connection: &mut Connection,
+        ready: Vec<Ready>,
+    ) -> Result<Vec<(Ready, Option<String>)>, Fault> {
+        let Some(once) = self.once.as_ref().filter(|_| !ready.is_empty()) else {
+            return Ok(ready.into_iter().map(|ready| (ready, None)).collect());
+        };
+        let keys: Vec<String> = ready.iter().map(|ready| once.key(&ready.mail)).collect();
+        let verdicts = once.take(connection, &keys, &self.held_once)?;
+        let mut taken = Vec::with_capacity(ready.len());
+        for ((ready, key), verdict) in ready.into_iter().zip(keys).zip(verdicts) {
+            match verdict {
+                Verdict::Deliver => {
+                    self.held_once.insert(key.clone());
+                    taken.push((ready, Some(key)));
+                }
+                Verdict::Skip => self.finish(Finished::Skipped { id: ready.entry }),
+                Verdict::Wait => self.finish(Finished::Later { id: ready.entry }),
+            }
+        }
+        Ok(taken)
+    }
+
+    fn give_out(&mut self, ready: Ready, once: Option<String>) {
+        let Ready { entry: id, attempts, mut mail, settled } = ready;
+        let all = mail.recipients.len();
+        let recipients: Vec<usize> = (0..all).filter(|place| !settled.contains(place)).collect();
+        if recipients.is_empty() {
+            // It was settled, and its worker ended before it could say so.
+            once.map(|key| self.held_once.remove(&key));
+            return self.finish(Finished::Skipped { id });
+        }
+        if recipients.len() < all {
+            let mut place = 0..;
+            mail.recipients.retain(|_| place.next().is_some_and(|place| recipients.contains(&place)));
+        }
+        let (number, octets, message) = (self.next, mail.content().len(), mail.id().to_string());
+        self.next += 1;
+        self.octets += octets;
+        self.held.insert(id.clone());
+        self.tasks.insert(number, Task { id, message, once, octets, attempts, recipients, settled });
+        self.count_tasks();
+        let delivery = Delivery::numbered(mail, number, self.sender.clone());
+        // One that is dropped by a panic is answered.
+        guarded(&self.panics, format_args!("{}: handler", self.name), || self.handler.process_delivery(delivery));
+    }
+
+    /// Waits for what the handler has, records it, and gives the rest back.
+    fn end(&mut self, mut connection: Option<Connection>) {
+        let deadline = Instant::now() + self.settings.grace;
+        loop {
+            while !self.tasks.is_empty() {
+                match self.answers.recv_deadline(deadline) {
+                    Ok(answer) => self.hear(answer),
+                    Err(_) => break,
+                }
+            }
+            let connected = match connection.take() {
+                Some(connection) => Ok(connection),
+                None if self.finished.is_empty() && self.held.is_empty() => return,
+                None => self.server.connect(),
+            };
+            let ended = connected.and_then(|mut connection| self.leave(&mut connection));
+            match ended {
+                Ok(()) => return,
+                Err(fault) if Instant::now() >= deadline => {
+                    log::error!("what is done of {} could not be recorded: {fault}; it may come twice", self.name);
+                    return;
+                }
+                Err(_) => thread::sleep(FIRST_RETRY),
+            }
+        }
+    }
+
+    fn leave(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        let mut commands = Vec::new();
+        let sent = self.finished.len();
+        self.record_plain(&mut commands);
+        let answers = connection.ask_all(&commands, self.queue.within)?;
+        self.check_records(answers)?;
+        self.settle_others(connection, sent)?;
+        for key in &self.held_once {
+            connection.ask(&Once::release(key), self.queue.within)?;
+        }
+        let mut after = "-".to_owned();
+        loop {
+            let own = self.settings.consumer.as_str();
+            let page = self.queue.pending(connection, (&after, Duration::ZERO, PAGE), Some(own))?;
+            let Some(last) = page.last() else { break };
+            after = format!("({}", last.id);
+            let ids: Vec<&str> = page.iter().map(|pending| pending.id.as_str()).collect();
+            connection.ask(&self.queue.give_back(&ids), self.queue.within)?;
+        }
+        // Another worker may do that later.
+        let _ = self.queue.leave(connection);
+        Ok(())
+    }
+}
+
+/// Whether Redis could not take it: it stays where it is.
+fn is_refused(fault: &Fault) -> bool {
+    matches!(fault, Fault::Refused(_)) && !fault.leads_elsewhere()
+}
+
+/// What is put among the dead letters, and why.
+struct DeadLetter<'a> {
+    id: &'a str,
+    attempts: u64,
+    /// The recipients that it is about; all by default.
+    places: Option<&'a [usize]>,
+    reason: &'a str,
+}
+
+impl DeadLetter<'_> {
+    /// The fields of the entry, for these recipients, and what is added to them.
+    fn fields(&self, mut fields: Fields) -> Fields {
+        if let Some(places) = self.places
+            && let Some((_, value)) = fields.iter_mut().find(|(name, _)| name == b"recipients")
+            && let Some(selected) = entry::select_recipients(value, places)
+        {
+            *value = selected;
+        }
+        fields.retain(|(name, _)| !name.starts_with(b"dead_"));
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let added = [
+            ("dead_reason", self.reason.to_owned()),
+            ("dead_entry", self.id.to_owned()),
+            ("dead_attempts", self.attempts.to_string()),
+            ("dead_at", at.as_secs().to_string()),
+        ];
+        fields.extend(added.map(|(name, value)| (name.as_bytes().to_vec(), value.into_bytes())));
+        fields
+    }
+}
