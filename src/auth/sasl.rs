@@ -64,10 +64,16 @@ pub trait SaslMechanism: Send + Sync {
     }
 
     /// Whether the client speaks first. If so, it may send its first message along with AUTH (RFC 4954's initial response), or
-    /// else is asked for it with an empty challenge. If not, the first [`step`](SaslExchange::step) has an empty response
+    /// else is asked for it with the [`prompt`](SaslMechanism::prompt). If not, the first [`step`](SaslExchange::step) has an empty response
     /// and makes the first challenge, and AUTH with an initial response is refused with `501 5.5.2`. Default: true.
     fn is_client_first(&self) -> bool {
         true
+    }
+
+    /// The challenge that asks a client which speaks first, and sent nothing along with AUTH, for its first message; at most 9,210
+    /// octets. LOGIN has `Username:` there. Default: empty, as in PLAIN.
+    fn prompt(&self) -> &[u8] {
+        b""
     }
 
     /// Whether this client can use it now: asked at each EHLO and each AUTH. Default: true.
@@ -144,6 +150,7 @@ impl Debug for OwnMechanism {
 pub(crate) struct OwnExchange {
     exchange: Box<dyn SaslExchange>,
     is_client_first: bool,
+    prompt: Vec<u8>,
     is_begun: bool,
     is_refused: bool,
     challenges: usize,
@@ -154,6 +161,7 @@ impl OwnExchange {
         OwnExchange {
             exchange: mechanism.start(context),
             is_client_first: mechanism.is_client_first(),
+            prompt: mechanism.prompt().to_vec(),
             is_begun: false,
             is_refused: false,
             challenges: 0,
@@ -164,7 +172,7 @@ impl OwnExchange {
     pub fn step(&mut self, context: &Context, response: Option<&[u8]>) -> Step {
         let begins = !std::mem::replace(&mut self.is_begun, true);
         let next = match response {
-            None if self.is_client_first => return Step::Challenge(Vec::new()),
+            None if self.is_client_first => Ok(SaslStep::Challenge(std::mem::take(&mut self.prompt))),
             None => self.exchange.step(context, b""),
             Some(_) if begins && !self.is_client_first => Err(AuthFailure::Malformed),
             Some(_) if self.is_refused => Err(AuthFailure::Credentials),

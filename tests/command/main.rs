@@ -7,6 +7,7 @@ mod command_line;
 mod deployment;
 mod listeners;
 mod metrics;
+mod options;
 mod pipe;
 #[path = "../support/mod.rs"]
 mod support;

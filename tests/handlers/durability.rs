@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use crate::support;
 use crate::support::client::{Client, PATIENCE};
+use crate::support::command::without_options;
 
 const ROUNDS: usize = 20;
 const CLIENTS: usize = 6;
@@ -24,7 +25,7 @@ struct Server {
 
 impl Server {
     fn start(maildir: &Path, at: SocketAddr) -> Server {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pillarbox"))
+        let mut process = without_options(&mut Command::new(env!("CARGO_BIN_EXE_pillarbox")))
             .args(["-n", "-c", "Maildir", "--maildir"])
             .arg(maildir)
             .arg(at.to_string())

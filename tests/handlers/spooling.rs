@@ -347,6 +347,7 @@ fn fifty_large_messages_at_once() {
     const MESSAGES: usize = 50;
     let mut command = Command::new(env!("CARGO_BIN_EXE_pillarbox"));
     command.args(["-n", "-c", "Sink", "127.0.0.1:0"]).env_remove("RUST_LOG");
+    crate::support::command::without_options(&mut command);
     let mut server = Process(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it was built"));
     let mut line = String::new();
     io::BufReader::new(server.0.stderr.take().expect("piped")).read_line(&mut line).unwrap();

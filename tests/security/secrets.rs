@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::client::Client;
+use crate::support::command::without_options;
 use base64ct::{Base64, Encoding};
 use pillarbox::ScramVerifier;
 
@@ -46,7 +47,7 @@ fn passwords_do_not_stay() {
     let verifier = ScramVerifier::generate(&password, 4096).unwrap();
     fs::write(&users, format!("bob:{}\n", verifier.encode())).unwrap();
     let mut server = Killed(
-        Command::new(env!("CARGO_BIN_EXE_pillarbox"))
+        without_options(&mut Command::new(env!("CARGO_BIN_EXE_pillarbox")))
             .args(["-n", "-c", "Sink", "--users", users.to_str().unwrap(), "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::client::Client;
+use crate::support::command::without_options;
 
 struct Server {
     process: Child,
@@ -19,7 +20,7 @@ struct Server {
 
 impl Server {
     fn start() -> Server {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pillarbox"))
+        let mut process = without_options(&mut Command::new(env!("CARGO_BIN_EXE_pillarbox")))
             .args(["-n", "-c", "Sink", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -8,6 +8,17 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pillarbox"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("RUST_LOG");
+    without_options(&mut command);
+    command
+}
+
+/// Hides the variables of the tests from the command, which would take them for its options. Those that were set for it stay.
+pub fn without_options(command: &mut Command) -> &mut Command {
+    let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    let tests = std::env::vars_os().map(|(name, _)| name).filter(|name| !own.contains(name));
+    for name in tests.filter(|name| name.as_encoded_bytes().starts_with(b"PILLARBOX_")) {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -16,7 +27,7 @@ pub struct Process(pub Child);
 
 impl Process {
     pub fn start(command: &mut Command) -> Process {
-        Process(command.spawn().expect("the command was built"))
+        Process(without_options(command).spawn().expect("the command was built"))
     }
 
     pub fn signal(&self, name: &str) {

@@ -135,10 +135,9 @@ fn who_is_let_in_from_outside() {
 #[test]
 fn what_is_not_said_by_mistake() {
     for (arguments, hint) in [
-        (&["-n", "-c", "Inbox", "127.0.0.1:0"][..], "--http"),
-        (&["-n", "--http", "127.0.0.1:0", "127.0.0.1:0"], "-c Inbox"),
+        (&["-n", "--http", "127.0.0.1:0", "127.0.0.1:0"][..], "-c Inbox"),
         (&["-n", "-c", "Sink", "--http", "127.0.0.1:0", "127.0.0.1:0"], "-c Inbox"),
-        (&["-n", "-c", "Inbox", "--http-public", "127.0.0.1:0"], "--http"),
+        (&["-n", "--http-public", "127.0.0.1:0"], "-c Inbox"),
         (&["-n", "-c", "Inbox", "--http", "0.0.0.0:0", "127.0.0.1:0"], "--http-public"),
         (&["-n", "-c", "Inbox", "--http", "[::]:0", "127.0.0.1:0"], "--http-public"),
         (&["-n", "-c", "Inbox", "--http", "192.0.2.1:0", "127.0.0.1:0"], "--http-public"),

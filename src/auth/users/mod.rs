@@ -16,7 +16,7 @@ use argon2::{Argon2, Params};
 use parking_lot::{Condvar, Mutex, RwLock};
 use zeroize::Zeroizing;
 
-use super::prepare::{MAX_PASSWORD, prepare_name, prepare_password};
+use super::prepare::{self, MAX_PASSWORD, prepare_name, prepare_password};
 use super::verifier::{DecoyKey, Hash, MIN_ITERATIONS, SALT, is_same, sha256};
 use super::{AuthFailure, Authenticator, Mechanism, ScramVerifier, ScramVerifierError};
 use crate::session::Context;
@@ -181,6 +181,49 @@ impl Users {
         *self.current.write() = with;
     }
 
+    /// Whether there are no users, so that nobody can log in.
+    pub fn is_empty(&self) -> bool {
+        self.current.read().secrets.is_empty()
+    }
+
+    /// Checks a name and a password outside AUTH, as for the users of a web page. Both are prepared, limited in length and checked as
+    /// PLAIN has them. Gives the name as prepared. Nothing is remembered: each call costs what the secret's kind asks for.
+    ///
+    /// ```
+    /// use pillarbox::Users;
+    ///
+    /// let users = Users::new().add("alice", "secret")?;
+    /// assert_eq!(users.verify("alice", "secret").unwrap(), "alice");
+    /// assert!(users.verify("alice", "guess").is_err() && users.verify("bob", "secret").is_err());
+    /// # Ok::<(), pillarbox::EntryError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AuthFailure::Credentials`] if they are wrong. Temporary ones if too many others are being checked, or there is no
+    /// randomness.
+    pub fn verify(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
+        let (name, password) = (prepare::name(user.as_bytes())?, prepare::password(password.as_bytes())?);
+        self.check(&name, &password)
+    }
+
+    fn check(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
+        let users = self.current();
+        let Found { secret, is_known, .. } = users.find(user, &self.gate)?;
+        let matches = match secret {
+            Some(Secret::Clear { digest, .. }) => is_same(sha256(prepare_password(password).as_bytes()), *digest),
+            Some(Secret::Scram(verifier)) => {
+                let _pass = self.gate.enter()?;
+                verifier.matches(password)
+            }
+            Some(Secret::Argon2(hash)) => {
+                let _pass = self.gate.enter()?;
+                Argon2::default().verify_password(prepare_password(password).as_bytes(), &**hash).is_ok()
+            }
+            None => false,
+        };
+        if matches && is_known { Ok(user.to_owned()) } else { Err(AuthFailure::Credentials) }
+    }
+
     fn current(&self) -> Arc<UserSet> {
         self.current.read().clone()
     }
@@ -271,21 +314,7 @@ impl Authenticator for Users {
     }
 
     fn password(&self, _: &Context, user: &str, password: &str) -> Result<String, AuthFailure> {
-        let users = self.current();
-        let Found { secret, is_known, .. } = users.find(user, &self.gate)?;
-        let matches = match secret {
-            Some(Secret::Clear { digest, .. }) => is_same(sha256(prepare_password(password).as_bytes()), *digest),
-            Some(Secret::Scram(verifier)) => {
-                let _pass = self.gate.enter()?;
-                verifier.matches(password)
-            }
-            Some(Secret::Argon2(hash)) => {
-                let _pass = self.gate.enter()?;
-                Argon2::default().verify_password(prepare_password(password).as_bytes(), &**hash).is_ok()
-            }
-            None => false,
-        };
-        if matches && is_known { Ok(user.to_owned()) } else { Err(AuthFailure::Credentials) }
+        self.check(user, password)
     }
 
     fn scram(&self, _: &Context, user: &str) -> Result<Option<ScramVerifier>, AuthFailure> {

@@ -18,6 +18,9 @@ pub struct Accounts {
 impl Accounts {
     pub fn read(file: &Path) -> Result<Accounts, String> {
         let users = Users::from_file(file).map_err(|e| format!("cannot use {}: {}", file.display(), chain(&e)))?;
+        if users.is_empty() {
+            return Err(format!("there are no users in {}: each line is USER:SECRET", file.display()));
+        }
         let is_file = fs::metadata(file).is_ok_and(|found| found.is_file());
         Ok(Accounts { users, file: file.to_owned(), is_file })
     }

@@ -95,8 +95,13 @@ fn check(listen: &Listen, arguments: &Arguments) {
         let problem = "needs a certificate: --tls-cert and --tls-key or --self-signed for all listeners, or cert= and key= for one";
         refuse(&format!("{word} {problem}"));
     }
-    if listen.require_auth && arguments.logins.users.is_none() && arguments.logins.client_ca.is_none() {
-        refuse("require-auth needs --users or --client-ca");
+    if listen.require_auth && !arguments.logins.are_any() {
+        refuse("require-auth needs --users, --client-ca or --accept-any-login");
+    }
+    if (listen.lmtp || arguments.lmtp) && listen.address.ends_with(":25") && !listen.address.starts_with("unix:") {
+        refuse(
+            "LMTP must not be spoken at port 25 (RFC 2033 section 5): servers that send mail there speak SMTP; choose another port, such as 24",
+        );
     }
 }
 

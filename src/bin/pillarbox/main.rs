@@ -11,6 +11,7 @@ use pillarbox::handlers::{RedisStream, RedisTls};
 use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, ServerHandle, Tls, Upstream, handlers};
 
 mod accounts;
+mod any_login;
 mod causes;
 mod certificate;
 mod deliver;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
 fn receive() -> Result<(), String> {
     let arguments = Arguments::read();
     start_log(arguments.debug);
+    options::warn_of_unknown_variables(&[options::command(), deliver::command()]);
     match arguments.generate {
         Some(what) => {
             let out = &mut std::io::stdout().lock();
@@ -77,10 +79,12 @@ fn run(arguments: Arguments) -> Result<(), String> {
         _ => None,
     };
     #[cfg(unix)]
-    match (arguments.class, arguments.program.is_empty()) {
-        (Class::Pipe, true) => usage(ErrorKind::MissingRequiredArgument, "-c Pipe needs -- PROGRAM"),
-        (Class::Pipe, false) | (_, true) => {}
-        (_, false) => usage(ErrorKind::ArgumentConflict, "-- PROGRAM is for -c Pipe"),
+    if arguments.class == Class::Pipe && arguments.program.is_empty() {
+        usage(ErrorKind::MissingRequiredArgument, "-c Pipe needs -- PROGRAM");
+    }
+    if arguments.logins.accept_any_login && matches!(arguments.class, Class::PureProxy | Class::MailmanProxy) {
+        let problem = "--accept-any-login would make an open relay of it: clients that have logged in may relay";
+        usage(ErrorKind::ArgumentConflict, problem);
     }
     // It may be a file that only root can read.
     let accounts = arguments.logins.users.as_deref().map(Accounts::read).transpose()?;
@@ -195,12 +199,10 @@ fn stream(arguments: &Arguments) -> Result<Option<(RedisStream, Option<RedisTls>
 
 /// The web inbox, if it is that which was asked for.
 fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
-    let place = match (arguments.class, &arguments.inbox.http) {
-        (Class::Inbox, None) => usage(ErrorKind::MissingRequiredArgument, "-c Inbox needs --http ADDR"),
-        (Class::Inbox, Some(place)) => place,
-        (_, Some(_)) => usage(ErrorKind::ArgumentConflict, "--http is for -c Inbox"),
-        (_, None) => return Ok(None),
-    };
+    if arguments.class != Class::Inbox {
+        return Ok(None);
+    }
+    let place = &arguments.inbox.http;
     match Web::bind(place, arguments.inbox.http_public, arguments.inbox.http_host.clone()) {
         Ok(web) => Ok(Some(web)),
         Err(Refused::Public(address)) => usage(
@@ -273,11 +275,12 @@ fn proxy(arguments: &Arguments) -> handlers::Proxy {
 fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>) -> Builder {
     let mut builder = Server::builder()
         .data_size_limit(arguments.size)
-        .smtputf8(arguments.smtputf8)
+        .smtputf8(arguments.smtputf8 || arguments.class == Class::Inbox)
         .lmtp(arguments.lmtp)
         .ignore_unknown_parameters(arguments.ignore_unknown_parameters)
         .require_tls(arguments.tls.require_tls)
         .require_auth(arguments.logins.require_auth)
+        .clear_text_auth(arguments.logins.clear_text_auth)
         .max_recipients(arguments.limits.max_recipients)
         .max_connections(possible_connections(arguments.limits.max_connections, descriptors_of_programs(arguments)))
         .max_connections_per_address(arguments.limits.max_per_address)
@@ -296,6 +299,9 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         builder = builder.tls(tls);
     }
     let users = accounts.map(|accounts| accounts.users.clone());
+    if arguments.logins.accept_any_login {
+        builder = any_login::accept(builder);
+    }
     let logins = Logins { users, by_certificate: arguments.logins.client_ca.is_some() };
     if logins.users.is_some() || logins.by_certificate {
         builder = builder.authenticator(logins);

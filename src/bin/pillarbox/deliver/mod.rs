@@ -7,30 +7,31 @@ use std::thread;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use pillarbox::handlers::{self, RedisTls, RedisWorker};
 use pillarbox::{Handler, Upstream};
 
-mod options;
+mod arguments;
 mod watch;
 
 #[cfg(unix)]
 use crate::options::PIPE;
+use crate::options::{self, Words};
 use crate::redis::{self, Trouble};
 use crate::stderr::{start_log, tell};
 use crate::{metrics, privileges, service_manager, signals};
-use options::DeliverArguments;
+use arguments::{DeliverArguments, PROGRAM, RELAY};
 use watch::Watch;
 
 /// The word after the command's name. No address to listen at is one.
 pub const NAME: &str = "deliver";
 
 /// The command line as clap has it.
-pub fn command() -> clap::Command {
+pub fn command() -> Command {
     let command = DeliverArguments::command();
     #[cfg(unix)]
     let command = command.mut_args(|argument| match argument.get_help_heading() {
-        Some(PIPE) => argument.help_heading("With a program"),
+        Some(PIPE) => argument.help_heading(PROGRAM),
         _ => argument,
     });
     command
@@ -40,6 +41,7 @@ pub fn command() -> clap::Command {
 pub fn run(words: Vec<OsString>) -> Result<(), String> {
     let arguments = read(words);
     start_log(arguments.debug);
+    options::warn_of_unknown_variables(&[options::command(), command()]);
     let tls = told(redis::tls(&arguments.place))?;
     let metrics = arguments.metrics.as_deref().map(metrics::bind).transpose()?;
     if !arguments.nosetuid {
@@ -64,36 +66,30 @@ pub fn run(words: Vec<OsString>) -> Result<(), String> {
 
 /// The words of the command line. It ends the process if they are invalid.
 fn read(words: Vec<OsString>) -> DeliverArguments {
-    let mut command = command();
-    let given = command.try_get_matches_from_mut(words).unwrap_or_else(|e| e.exit());
-    if let Some(problem) = unused(&given) {
-        usage(ErrorKind::ArgumentConflict, &problem);
-    }
-    DeliverArguments::from_arg_matches(&given).unwrap_or_else(|e| e.exit())
+    options::read(command(), words, |command, given, words| match unused(command, given, words) {
+        Some(problem) => Err(command.clone().error(ErrorKind::ArgumentConflict, problem)),
+        None => DeliverArguments::from_arg_matches(given),
+    })
 }
 
 fn usage(kind: ErrorKind, message: &str) -> ! {
-    command().error(kind, message).exit()
+    options::usage_of(command(), kind, message)
 }
 
 /// What to tell about an option that the destination does not use.
-fn unused(given: &ArgMatches) -> Option<String> {
-    const OPTIONS: [(&str, &str, &str); 7] = [
-        ("upstream_tls", "relay", "--relay"),
-        ("upstream_timeout", "relay", "--relay"),
-        ("no_x_peer", "relay", "--relay"),
-        ("lf", "program", "-- PROGRAM"),
-        ("pipe_timeout", "program", "-- PROGRAM"),
-        ("pipe_processes", "program", "-- PROGRAM"),
-        ("pipe_each", "program", "-- PROGRAM"),
-    ];
+fn unused(command: &Command, given: &ArgMatches, words: &Words) -> Option<String> {
     let is_given = |id: &str| {
-        let source = given.try_contains_id(id).is_ok_and(|is_there| is_there).then(|| given.value_source(id)).flatten();
+        let source = given.value_source(id);
         matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
     };
-    let (option, _, destination) =
-        OPTIONS.into_iter().find(|(option, destination, _)| is_given(option) && !is_given(destination))?;
-    Some(format!("--{} is for {destination}", option.replace('_', "-")))
+    command.get_arguments().filter(|argument| is_given(argument.get_id().as_str())).find_map(|argument| {
+        let (destination, name) = match argument.get_help_heading()? {
+            RELAY => ("relay", "--relay"),
+            PROGRAM => ("program", "-- PROGRAM"),
+            _ => return None,
+        };
+        (!is_given(destination)).then(|| format!("{} is for {name}", words.name(argument)))
+    })
 }
 
 /// What went well; errors of usage end the process.

@@ -9,14 +9,14 @@ use crate::values::{parse_name, parse_tcp};
 #[command(next_help_heading = class::INBOX)]
 pub struct InboxOptions {
     /// Serve it here, as web page and JSON: HOST:PORT
-    #[arg(long, value_name = "ADDR", value_parser = parse_tcp)]
-    pub http: Option<String>,
+    #[arg(long, value_name = "ADDR", default_value = "localhost:8026", value_parser = parse_tcp)]
+    pub http: String,
 
     /// Let other machines reach it; there is no password
-    #[arg(long, requires = "http")]
+    #[arg(long)]
     pub http_public: bool,
 
-    /// Another name under which it is reached, as through a proxy
-    #[arg(long, value_name = "NAME", requires = "http", value_parser = parse_name)]
+    /// Other names under which it is reached, as through a proxy
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_name)]
     pub http_host: Vec<String>,
 }

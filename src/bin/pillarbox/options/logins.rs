@@ -15,7 +15,22 @@ pub struct LoginOptions {
     #[arg(long, value_name = "PEM")]
     pub client_ca: Option<PathBuf>,
 
+    /// Accept any name and password, also without TLS: for tests only
+    #[arg(long, conflicts_with = "users")]
+    pub accept_any_login: bool,
+
+    /// Offer PLAIN and LOGIN to --users without TLS as well
+    #[arg(long, requires = "users")]
+    pub clear_text_auth: bool,
+
     /// Refuse mail from clients that have not authenticated
     #[arg(long, requires = "authenticators")]
     pub require_auth: bool,
+}
+
+impl LoginOptions {
+    /// Whether clients can authenticate at all.
+    pub fn are_any(&self) -> bool {
+        self.users.is_some() || self.client_ca.is_some() || self.accept_any_login
+    }
 }

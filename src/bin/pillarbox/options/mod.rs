@@ -4,15 +4,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ArgGroup, Parser};
+use clap::{Arg, ArgGroup, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use pillarbox::Network;
 
 mod class;
+mod environment;
 mod help;
 mod inbox;
 mod limits;
 mod logins;
 mod named;
+mod nearest;
 mod page;
 #[cfg(unix)]
 mod pipe;
@@ -24,6 +26,8 @@ use class::CLASS;
 pub use class::Class;
 #[cfg(unix)]
 pub use class::PIPE;
+use environment::Environment;
+pub use environment::Words;
 use help::{EXAMPLES, LISTENERS};
 use inbox::InboxOptions;
 use limits::LimitOptions;
@@ -44,7 +48,7 @@ use crate::values::{parse_size, parse_tcp};
 /// Receives mail by SMTP and prints, shows, stores, relays or discards it.
 #[derive(Parser)]
 #[command(name = "pillarbox", version, disable_version_flag = true, after_help = [LISTENERS, "\n\n", EXAMPLES].concat())]
-#[command(group = ArgGroup::new("authenticators").args(["users", "client_ca"]).multiple(true))]
+#[command(group = ArgGroup::new("authenticators").args(["users", "client_ca", "accept_any_login"]).multiple(true))]
 pub struct Arguments {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for a socket passed in; port 0 takes any free one
     /// [default: localhost:8025, if there is no --listen]
@@ -156,19 +160,63 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// The arguments of the process, which ends if they are invalid.
+    /// The arguments of the process, in its words and its environment. It ends if they are invalid.
     pub fn read() -> Arguments {
-        Arguments::parse_from(with_networks_joined(std::env::args_os()))
+        let words = with_networks_joined(std::env::args_os());
+        read(command(), words, |command, given, words| {
+            let arguments = Arguments::from_arg_matches(given)?;
+            class::check(arguments.class, command, given, |argument| words.name(argument))
+                .map_err(|problem| command.clone().error(ErrorKind::ArgumentConflict, problem))?;
+            Ok(arguments)
+        })
     }
+}
+
+/// What `make` makes of a command's words and the environment. The process ends if they are invalid.
+pub fn read<T>(
+    command: clap::Command,
+    words: Vec<OsString>,
+    make: impl Fn(&clap::Command, &ArgMatches, &Words) -> Result<T, clap::Error>,
+) -> T {
+    let environment = Environment::read();
+    let mut command = environment.with_addresses(command);
+    command.build();
+    let all = match environment.add_to(&words, &command) {
+        Ok(all) => all,
+        Err(problem) => usage_of(command, ErrorKind::ValueValidation, &problem),
+    };
+    let parsed = command.clone().try_get_matches_from(&all.all).and_then(|given| make(&command, &given, &all));
+    parsed.unwrap_or_else(|e| all.explain(e).exit())
+}
+
+/// Warns of variables in the environment that look like options and are none.
+pub fn warn_of_unknown_variables(commands: &[clap::Command]) {
+    Environment::read().warnings(commands).iter().for_each(|warning| log::warn!("{warning}"));
 }
 
 /// The command line as clap has it.
 pub fn command() -> clap::Command {
-    <Arguments as clap::CommandFactory>::command()
+    let is_number = |argument: &Arg| {
+        let names = argument.get_value_names().unwrap_or_default();
+        names.iter().any(|name| ["BYTES", "N", "SECONDS"].contains(&name.as_str()))
+    };
+    // So that its own message says what is wrong with -1: else that would be an unknown option.
+    <Arguments as CommandFactory>::command()
+        .mut_args(|argument| if is_number(&argument) { argument.allow_negative_numbers(true) } else { argument })
 }
 
 pub fn usage(kind: ErrorKind, message: &str) -> ! {
-    command().error(kind, message).exit()
+    usage_of(command(), kind, message)
+}
+
+/// An error in the words of a command.
+pub fn usage_of(mut command: clap::Command, kind: ErrorKind, message: &str) -> ! {
+    let tips = Environment::read().tips(&command, message);
+    let mut message = message.to_owned();
+    for tip in tips {
+        message += &format!("\n\n  tip: {tip}");
+    }
+    command.error(kind, message).exit()
 }
 
 /// Lets `--proxy-protocol NETWORKS` be said without an equals sign: what follows it is an address to listen at unless it

@@ -12,7 +12,11 @@ use crate::options::PipeOptions;
 use crate::options::{RedisPlace, UPSTREAM_TLS, parse_remote};
 use crate::values::{parse_positive, parse_seconds, parse_tcp};
 
-pub const EXAMPLES: &str = "\
+// The headings of the help for what one destination uses.
+pub const RELAY: &str = "With --relay";
+pub const PROGRAM: &str = "With a program";
+
+const EXAMPLES: &str = "\
 Examples:
   pillarbox deliver --redis redis://redis.example.org --maildir in
                                         store what is in the stream in the Maildir \"in\"
@@ -118,5 +122,3 @@ pub struct NextServer {
     #[arg(long)]
     pub no_x_peer: bool,
 }
-
-const RELAY: &str = "With --relay";
