@@ -9,5 +9,6 @@ mod listeners;
 mod metrics;
 mod options;
 mod pipe;
+mod redis;
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,6 +4,8 @@
 
 #[cfg(all(feature = "cli", unix))]
 pub mod browser;
+#[cfg(all(feature = "cli", unix))]
+pub mod chain;
 pub mod client;
 #[cfg(feature = "cli")]
 pub mod command;

@@ -69,7 +69,7 @@ pub fn check(stream: RedisStream) -> io::Result<()> {
 }
 
 pub fn invalid_url(error: &pillarbox::handlers::RedisUrlError) -> String {
-    format!("invalid URL in --redis: {error}")
+    format!("invalid URL in --redis: {error}; expected redis://[[USER:]PASSWORD@]HOST[:PORT][/DATABASE]")
 }
 
 /// What is trusted and shown within TLS, if there are files for it.

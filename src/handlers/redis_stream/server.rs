@@ -151,6 +151,11 @@ impl RedisServer {
             select.arg(self.database);
             commands.push(select);
         }
+        #[cfg(feature = "_tls")]
+        if commands.is_empty() && self.security.is_some() {
+            // So that what a server with TLS 1.3 says of certificates is not taken for its answer to something else.
+            commands.push(cmd("PING"));
+        }
         for command in commands {
             let left = deadline.saturating_duration_since(Instant::now());
             match connection.ask(&command, left) {
@@ -159,6 +164,9 @@ impl RedisServer {
                 // A server with TLS 1.3 tells only now that it wants a certificate.
                 #[cfg(feature = "_tls")]
                 Err(Fault::Unanswered(e)) if self.security.is_some() && is_alert(&e) => return Err(Fault::Insecure(e)),
+                // The alert is lost if it comes before the command has gone out.
+                #[cfg(feature = "_tls")]
+                Err(Fault::Unanswered(e)) if self.security.is_some() && is_reset(&e) => return Err(Fault::Insecure(e)),
                 Err(Fault::Unanswered(e)) if e.kind() == std::io::ErrorKind::InvalidData => {
                     return Err(Fault::Unanswered(e));
                 }
@@ -168,6 +176,11 @@ impl RedisServer {
         }
         Ok(())
     }
+}
+
+#[cfg(feature = "_tls")]
+fn is_reset(e: &std::io::Error) -> bool {
+    matches!(e.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
 }
 
 /// Whether it comes from TLS itself.

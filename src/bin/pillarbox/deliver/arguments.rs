@@ -16,6 +16,8 @@ use crate::values::{parse_positive, parse_seconds, parse_tcp};
 pub const RELAY: &str = "With --relay";
 pub const PROGRAM: &str = "With a program";
 
+const USAGE: &str = "pillarbox deliver --redis URL [OPTIONS] (--maildir DIR | --relay ADDR | -- PROGRAM...)";
+
 const EXAMPLES: &str = "\
 Examples:
   pillarbox deliver --redis redis://redis.example.org --maildir in
@@ -28,7 +30,7 @@ Examples:
 /// Takes messages off the Redis stream that pillarbox -c RedisStream fills: stores or relays each, or gives it to a program
 #[derive(Parser)]
 #[command(name = "deliver", bin_name = "pillarbox deliver", version, disable_version_flag = true)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 #[command(group = ArgGroup::new("destination").args(["maildir", "relay", "program"]).required(true))]
 pub struct DeliverArguments {
     #[command(flatten)]

@@ -41,9 +41,9 @@ impl RedisWorkerStats {
         out.gauge("pillarbox_redis_up", "", "1 while Redis answers, else 0.", is_connected);
         out.gauge("pillarbox_stream_entries", "", "Entries in the stream.", self.stream_length);
         out.gauge("pillarbox_stream_bytes", "bytes", "Redis's memory that the stream takes.", self.stream_octets);
-        if let Some(lag) = self.lag {
-            out.gauge("pillarbox_stream_lag_entries", "", "Entries that no worker has taken yet.", lag);
-        }
+        // Redis does not always know. Workers delete what is done, so what is not pending was not taken.
+        let lag = self.lag.unwrap_or(self.stream_length.saturating_sub(self.pending));
+        out.gauge("pillarbox_stream_lag_entries", "", "Entries that no worker has taken yet.", lag);
         let pending = "Entries that workers have taken and not finished.";
         out.gauge("pillarbox_stream_pending_entries", "", pending, self.pending);
         out.gauge("pillarbox_dead_letter_entries", "", "Entries among the dead letters.", self.dead_letters);
