@@ -1,5 +1,7 @@
 //! What becomes of messages that were accepted: on the screen, on disk, in Redis.
 
+#[cfg(all(feature = "cli", unix))]
+mod chain;
 mod changed;
 #[cfg(all(feature = "cli", unix))]
 mod durability;

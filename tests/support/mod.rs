@@ -36,6 +36,8 @@ pub mod scripted;
 pub mod skip;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(all(feature = "cli", feature = "redis", unix))]
+pub mod trial;
 #[cfg(unix)]
 pub mod upstream;
 #[cfg(feature = "cli")]

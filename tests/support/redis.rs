@@ -46,6 +46,10 @@ impl Redis {
         self.folder.path().join("redis.sock")
     }
 
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
     }
