@@ -10,5 +10,6 @@ mod metrics;
 mod options;
 mod pipe;
 mod redis;
+mod redis_rights;
 #[path = "../support/mod.rs"]
 mod support;
