@@ -23,6 +23,8 @@ mod python_worker;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(all(feature = "redis", unix))]
+mod redis_stranded;
+#[cfg(all(feature = "redis", unix))]
 mod redis_worker;
 #[cfg(all(feature = "redis", unix))]
 mod scaling_out;

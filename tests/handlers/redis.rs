@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use crate::support::redis::Redis;
 #[cfg(feature = "tls")]
 use crate::support::tls;
 use parking_lot::Mutex;
-use pillarbox::handlers::RedisStream;
-use pillarbox::{Body, Server};
+use pillarbox::handlers::{RedisStream, RedisWorker};
+use pillarbox::{Body, Envelope, Server};
 
 const KEY: &str = "pillarbox";
 const SHORT: Duration = Duration::from_millis(300);
@@ -32,9 +33,14 @@ fn serve(stream: RedisStream) -> Server {
     Server::builder().serve("127.0.0.1:0", stream).expect("a free port")
 }
 
+/// Sends a message; the first reply that refuses it, or the last.
 fn send(client: &mut Client, content: impl AsRef<[u8]>) -> String {
-    client.begin();
-    client.expect("DATA", "354");
+    for line in ["MAIL FROM:<sender@client.example>", "RCPT TO:<recipient@example.org>", "DATA"] {
+        let said = client.say(line);
+        if !said.starts_with(if line == "DATA" { "354" } else { "250" }) {
+            return said;
+        }
+    }
     client.say([content.as_ref(), b"\r\n."].concat())
 }
 
@@ -42,6 +48,17 @@ fn send(client: &mut Client, content: impl AsRef<[u8]>) -> String {
 fn assert_sent(server: &Server, content: &str, reply: &str) {
     let said = send(&mut Client::ehlo(server.local_addr()), content);
     assert!(said.starts_with(reply), "{said:?}, not {reply}");
+}
+
+/// It is noticed within a second that messages are taken again, or refused for another reason.
+#[track_caller]
+fn await_sent(server: &Server, content: &str, reply: &str) {
+    let mut said = String::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !said.starts_with(reply) {
+        assert!(Instant::now() < deadline, "{said:?}, not {reply}");
+        said = send(&mut Client::ehlo(server.local_addr()), content);
+    }
 }
 
 fn contents(redis: &Redis, key: &str) -> Vec<String> {
@@ -110,8 +127,8 @@ fn a_full_stream_is_full_for_all_servers_together() {
     assert_eq!((accepted.into_inner(), refused.into_inner()), (5, 7));
     assert_eq!(redis.say::<usize>("XLEN pillarbox"), 5);
     redis.say::<usize>("XTRIM pillarbox MAXLEN 4");
-    assert_sent(&servers[0], "x", "250 ");
-    assert_sent(&servers[1], "x", "452 4.3.1");
+    await_sent(&servers[0], "x", "250 ");
+    await_sent(&servers[1], "x", "452 4.3.1");
 }
 
 /// Sends until the server is stopped; notes what was acknowledged.
@@ -177,9 +194,9 @@ fn a_redis_that_hangs_is_a_451_and_its_late_answer_nobodys() {
     // It was under way, and may be there: nobody was told that it is.
     wait_until("the late entry is not there", || redis.say::<usize>("XLEN pillarbox") == 2);
     // The answer to it would have been taken for this one's.
-    assert_sent(&server, "fourth", "452 4.3.1");
+    await_sent(&server, "fourth", "452 4.3.1");
     redis.say::<usize>("XTRIM pillarbox MAXLEN 1");
-    assert_sent(&server, "fifth", "250 ");
+    await_sent(&server, "fifth", "250 ");
     assert_eq!(contents(&redis, KEY), ["second", "fifth"]);
 }
 
@@ -193,11 +210,11 @@ fn a_replica_or_a_redis_without_memory_refuses() {
     assert_sent(&server, "x", "451 4.3.0");
     assert_sent(&server, "x", "451 4.3.0");
     redis.say::<()>("REPLICAOF NO ONE");
-    assert_sent(&server, "x", "250 ");
+    await_sent(&server, "x", "250 ");
     redis.say::<()>("CONFIG SET maxmemory 1");
-    assert_sent(&server, "x", "452 4.3.1");
+    await_sent(&server, "x", "452 4.3.1");
     redis.say::<()>("CONFIG SET maxmemory 0");
-    assert_sent(&server, "x", "250 ");
+    await_sent(&server, "x", "250 ");
     let log = logged_of("refusals");
     let expected = [
         ("ERROR cannot put messages into the stream refusals at ", "the URL has to lead to the primary"),
@@ -310,14 +327,14 @@ fn whatever_redis_says_is_a_4xx_and_a_line_in_the_log() {
         ("-MOVED 3999 127.0.0.1:6381", "451 4.3.0", "the one that does"),
         ("-CLUSTERDOWN The cluster is down", "451 4.3.0", "does not serve this stream"),
         ("-NOREPLICAS Not enough good replicas to write.", "451 4.3.0", "min-replicas-to-write"),
-        ("-NOPERM this user has no permissions to run the 'eval' command", "451 4.3.0", "right to EVAL"),
+        ("-NOPERM this user has no permissions to run the 'eval' command", "451 4.3.0", "misses a right"),
         // As Redis 6 tells what went wrong in a script.
         ("-ERR Error running script: @user_script:1: -READONLY You can't write", "451 4.3.0", "to the primary"),
         ("-ERR Error running script: @user_script:1: -OOM command not allowed", "452 4.3.1", "maxmemory"),
         ("-ERR \x1b[31mwhat", "451 4.3.0", "\\x1b"),
-        (":1", "451 4.3.0", "does not answer"),
-        ("what?", "451 4.3.0", "does not answer"),
-        ("", "451 4.3.0", "there is no connection"),
+        (":1", "451 4.3.0", "is not Redis"),
+        ("what?", "451 4.3.0", "is not Redis"),
+        ("", "451 4.3.0", "ends the connection at once"),
     ]
     .into_iter()
     .enumerate()
@@ -387,4 +404,275 @@ fn a_handshake_that_hangs() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("rediss://{}", socket.local_addr().unwrap());
     assert_sent(&serve(stream(&url).connect_timeout(SHORT)), "x", "451 4.3.0");
+}
+
+/// Refused attempts are nobody's, whatever workers do meanwhile, and what was acknowledged is there once.
+#[test]
+fn no_worker_sees_what_replicas_have_not_confirmed() {
+    let Some((primary, port)) = with_port() else { return };
+    let Some(replica) = Redis::start(&["--replicaof", &format!("127.0.0.1 {port}")]) else { return };
+    let role = || replica.say::<String>("INFO replication");
+    wait_until("it does not replicate", || role().contains("master_link_status:up"));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let worker = RedisWorker::new(&primary.url()).unwrap();
+    let (handle, noted) = (worker.handle(), seen.clone());
+    let working = thread::spawn(move || {
+        worker.run(move |mail: Envelope| noted.lock().push(mail.text().unwrap().trim_end().to_owned()));
+    });
+    let server = serve(stream(&primary.url()).wait_replicas(1, SHORT));
+    let mut acknowledged = Vec::new();
+    for number in 0..60 {
+        match number {
+            20 => replica.hang(),
+            40 => replica.go_on(),
+            _ => {}
+        }
+        // A client that tries again has another content here, so that each attempt is known.
+        let content = format!("attempt {number}");
+        let said = send(&mut Client::ehlo(server.local_addr()), &content);
+        match &said[..9] {
+            "250 2.0.0" => acknowledged.push(content),
+            "451 4.3.0" => {}
+            _ => panic!("{said}"),
+        }
+    }
+    assert!(acknowledged.len() >= 20, "{acknowledged:?}");
+    await_sent(&server, "last", "250 ");
+    acknowledged.push("last".to_owned());
+    wait_until("they do not arrive", || seen.lock().len() >= acknowledged.len());
+    handle.stop();
+    working.join().unwrap();
+    let mut seen = std::mem::take(&mut *seen.lock());
+    seen.sort_unstable();
+    acknowledged.sort_unstable();
+    assert_eq!(seen, acknowledged);
+    assert_eq!(primary.say::<usize>("XLEN pillarbox:unconfirmed"), 0);
+}
+
+/// A receiver may be gone after replicas have it and before it is moved, and so may the move, with a failover.
+#[test]
+fn what_lost_its_receiver_is_found() {
+    let Some((primary, port)) = with_port() else { return };
+    let Some(_replica) = Redis::start(&["--replicaof", &format!("127.0.0.1 {port}")]) else { return };
+    let server = serve(stream(&primary.url()));
+    assert_sent(&server, "lost", "250 ");
+    let [(_, fields)] = &primary.entries(KEY)[..] else { panic!("one entry") };
+    primary.say::<usize>("DEL pillarbox");
+    let add = |id: &str| {
+        let mut command = redis::cmd("XADD");
+        command.arg("pillarbox:unconfirmed").arg(id).arg(fields);
+        command.query::<String>(&mut primary.connection()).unwrap();
+    };
+    // From long ago; and one whose receiver may still be at it.
+    add("1700000000000-0");
+    add("*");
+    let worker = RedisWorker::new(&primary.url()).unwrap().take_over_after(Duration::from_secs(1));
+    let (handle, (sender, receiver)) = (worker.handle(), mpsc::channel());
+    let working = thread::spawn(move || worker.run(move |mail: Envelope| sender.send(mail.id()).unwrap()));
+    receiver.recv_timeout(PATIENCE).expect("it is found");
+    handle.stop();
+    working.join().unwrap();
+    assert_eq!((receiver.try_iter().count(), primary.say::<usize>("XLEN pillarbox:unconfirmed")), (0, 1));
+    // A receiver finds such entries, too.
+    primary.say::<usize>("DEL pillarbox:unconfirmed");
+    add("1700000000000-0");
+    await_sent(&serve(stream(&primary.url()).wait_replicas(1, PATIENCE)), "found", "250 ");
+    assert_eq!(contents(&primary, KEY), ["lost", "found"]);
+}
+
+/// Clients are told before they send a content, and the log is told once.
+#[test]
+fn while_none_can_be_taken_mail_is_refused_at_once() {
+    logged::listen(log::LevelFilter::Trace);
+    let Some(mut redis) = Redis::start(&[]) else { return };
+    let stream = stream(&redis.url()).stream("early").capacity(1).connect_timeout(SHORT);
+    let check = stream.clone();
+    let server = Server::builder().max_errors(None).max_junk(None).serve("127.0.0.1:0", stream).unwrap();
+    let mut client = Client::ehlo(server.local_addr());
+    assert!(check.check().is_ok());
+    assert!(send(&mut client, "x").starts_with("250 "));
+    assert!(send(&mut client, "x").starts_with("452 4.3.1"));
+    client.expect("RSET", "250");
+    client.expect("MAIL FROM:<a@client.example>", "452 4.3.1");
+    assert!(check.check().unwrap_err().advice().contains("the stream is full"));
+    // It comes and goes.
+    for _ in 0..3 {
+        redis.say::<usize>("DEL early");
+        wait_until("room is not noticed", || client.say("MAIL FROM:<a@client.example>").starts_with("250"));
+        client.expect("RSET", "250");
+        assert!(send(&mut client, "x").starts_with("250 "));
+        assert!(send(&mut client, "x").starts_with("452 4.3.1"));
+        client = Client::ehlo(server.local_addr());
+    }
+    assert_eq!(
+        logged_of("early").iter().filter(|line| line.contains("no room")).count(),
+        1,
+        "{:?}",
+        logged_of("early")
+    );
+    redis.say::<usize>("DEL early");
+    wait_until("room is not noticed", || client.say("MAIL FROM:<a@client.example>").starts_with("250"));
+    // Redis goes while a transaction is open, and another client has found out.
+    redis.kill();
+    assert!(check.check().is_err());
+    client.expect("RCPT TO:<b@example.org>", "250");
+    client.expect("DATA", "451 4.3.0");
+    redis.restart();
+    wait_until("Redis is not noticed", || client.say("DATA").starts_with("354"));
+    client.expect("x\r\n.", "250 ");
+}
+
+/// Its limit in octets is Redis's own estimate.
+#[test]
+fn a_stream_has_a_limit_in_octets() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let server = serve(stream(&redis.url()).capacity_octets(1_000_000));
+    let content = "0123456789abcdef\r\n".repeat(2_000);
+    let mut taken = 0;
+    while send(&mut Client::ehlo(server.local_addr()), &content).starts_with("250 ") {
+        taken += 1;
+        assert!(taken < 100);
+    }
+    assert!((15..30).contains(&taken), "{taken}");
+    redis.say::<usize>("XTRIM pillarbox MAXLEN 5");
+    await_sent(&server, &content, "250 ");
+}
+
+#[cfg(any(feature = "tls", feature = "rustls"))]
+mod secure {
+    use super::*;
+    use pillarbox::handlers::RedisTls;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+    use std::path::Path;
+
+    /// An authority, and certificates by it: PEM.
+    struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+    impl Authority {
+        fn new(name: &str) -> Authority {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        }
+
+        fn pem(&self) -> String {
+            self.0.pem()
+        }
+
+        fn issue(&self, names: &[&str], is_expired: bool) -> (String, String) {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let mut params = CertificateParams::new(names).unwrap();
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+            if is_expired {
+                params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+            }
+            let key = KeyPair::generate().unwrap();
+            (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+        }
+    }
+
+    fn start(folder: &Path, authority: &Authority, own: &(String, String), clients: &str) -> Option<(Redis, u16)> {
+        let file = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let (ca, cert, key) = (file("ca.pem", &authority.pem()), file("cert.pem", &own.0), file("key.pem", &own.1));
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap().port();
+        let settings = ["--tls-port", &port.to_string(), "--tls-cert-file", &cert, "--tls-key-file", &key];
+        let more = ["--tls-ca-cert-file", &ca, "--tls-auth-clients", clients, "--requirepass", "sesame"];
+        Some((Redis::start(&[&settings[..], &more].concat())?, port))
+    }
+
+    #[test]
+    fn certificates_of_ones_own() {
+        let (folder, own, other) = (tempfile::tempdir().unwrap(), Authority::new("own"), Authority::new("other"));
+        let Some((_redis, port)) = start(folder.path(), &own, &own.issue(&["localhost", "127.0.0.1"], false), "yes")
+        else {
+            return;
+        };
+        let (cert, key) = own.issue(&["mx"], false);
+        let shown = || RedisTls::new().roots(own.pem()).unwrap().certificate(cert.clone(), key.clone()).unwrap();
+        let check = |host: &str, tls: RedisTls| {
+            let url = format!("rediss://:sesame@{host}:{port}");
+            stream(&url).tls(tls).check().map_err(|e| (e.advice().to_owned(), e.to_string()))
+        };
+        check("localhost", shown()).unwrap();
+        check("127.0.0.1", shown()).unwrap();
+        let both = format!("{}{}", other.pem(), own.pem());
+        check("localhost", RedisTls::new().roots(both).unwrap().certificate(cert.clone(), key.clone()).unwrap())
+            .unwrap();
+        for (what, tls) in [
+            ("asks for a certificate", RedisTls::new().roots(own.pem()).unwrap()),
+            ("nobody who is trusted", RedisTls::new().roots(other.pem()).unwrap()),
+            ("nobody who is trusted", RedisTls::new()),
+        ] {
+            let (advice, error) = check("localhost", tls).unwrap_err();
+            assert!(advice.contains(what), "{what}: {advice}: {error}");
+        }
+        // A worker by the same way.
+        let url = format!("rediss://:sesame@localhost:{port}");
+        let worker = RedisWorker::new(&url).unwrap().tls(shown());
+        let handle = worker.handle();
+        let working = thread::spawn(move || worker.run(|_: Envelope| ()));
+        wait_until("it does not connect", || handle.is_ready());
+        handle.stop();
+        working.join().unwrap();
+        assert!(RedisTls::new().roots("x").is_err() && RedisTls::new().certificate(cert, "x").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_told() {
+        let own = Authority::new("own");
+        for (names, is_expired, advice) in
+            [(&["elsewhere"], false, "is for another name"), (&["localhost"], true, "has expired")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let Some((_redis, port)) = start(folder.path(), &own, &own.issue(names, is_expired), "no") else { return };
+            let stream = stream(&format!("rediss://:sesame@localhost:{port}"));
+            let fault = stream.tls(RedisTls::new().roots(own.pem()).unwrap()).check().unwrap_err();
+            assert!(fault.advice().contains(advice), "{advice}: {} {fault}", fault.advice());
+        }
+    }
+
+    #[test]
+    fn a_port_without_tls_and_one_with_it() {
+        let Some((_redis, port)) = with_port() else { return };
+        let fault = stream(&format!("rediss://127.0.0.1:{port}")).check().unwrap_err();
+        assert!(
+            fault.advice().contains("TLS there") || fault.advice().contains("no TLS at that port"),
+            "{} {fault}",
+            fault.advice()
+        );
+        let (folder, own) = (tempfile::tempdir().unwrap(), Authority::new("own"));
+        let Some((_redis, port)) = start(folder.path(), &own, &own.issue(&["localhost"], false), "no") else { return };
+        let fault = stream(&format!("redis://127.0.0.1:{port}")).check().unwrap_err();
+        assert!(fault.advice().contains("rediss://"), "{} {fault}", fault.advice());
+    }
+}
+
+#[test]
+fn users_rights_and_databases() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    redis.say::<()>("ACL SETUSER mx on >sesame ~pillarbox* +eval +xadd +xlen");
+    redis.say::<()>("ACL SETUSER reader on >sesame ~pillarbox* +xlen +ping");
+    redis.say::<()>("ACL SETUSER elsewhere on >sesame ~other* +@all");
+    let check = |query: &str| stream(&format!("{}{query}", redis.url())).check();
+    check("?user=mx&pass=sesame").unwrap();
+    let server = serve(stream(&format!("{}?user=mx&pass=sesame", redis.url())));
+    assert_sent(&server, "x", "250 ");
+    for (query, what, advice) in [
+        ("?user=reader&pass=sesame", "xadd", "misses a right"),
+        ("?user=elsewhere&pass=sesame", "key", "misses a right"),
+        ("?user=mx&pass=wrong", "WRONGPASS", "does not know the user and password"),
+        ("?user=nobody&pass=sesame", "WRONGPASS", "does not know the user and password"),
+        ("?db=99", "DB index", "no database of the URL's number"),
+    ] {
+        let fault = check(query).unwrap_err();
+        let said = format!("{fault:?} {fault}").to_lowercase();
+        assert!(fault.advice().contains(advice), "{query}: {} {fault}", fault.advice());
+        assert!(said.contains(&what.to_lowercase()) || what == "WRONGPASS", "{query}: {said}");
+    }
+    check("?db=15").unwrap();
 }

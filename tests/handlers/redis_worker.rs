@@ -150,15 +150,17 @@ fn what_is_in_the_maildir_is_not_stored_again() {
 }
 
 #[test]
-fn what_is_no_message_stays_and_holds_up_nobody() {
+fn what_is_no_message_is_put_aside_and_holds_up_nobody() {
     let Some(redis) = Redis::start(&[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     redis.say::<String>("XADD pillarbox * version 1 content x");
     fill(&redis, 0..2);
     let Some(worker) = Worker::start(&redis, "one", folder.path()) else { return };
     wait_until("messages are held up", || subjects(folder.path(), "new").len() == 2);
-    wait_until("they are not deleted", || redis.say::<usize>("XLEN pillarbox") == 1);
+    wait_until_done(&redis);
     worker.end();
+    let dead: Vec<(String, redis_server::Fields)> = redis.entries("pillarbox:dead");
+    assert!(dead.len() == 1 && dead[0].1.contains(&(b"content".to_vec(), b"x".to_vec())), "{dead:?}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Shared {
 
     fn tell(&self, error: &AddError, name: &dyn Fn() -> String) {
         self.is_failing.store(true, Ordering::Relaxed);
-        if self.log.lock().begins(error.advice(), Instant::now()) {
+        if self.log.lock().begins(error.cause(), Instant::now()) {
             let why = error.to_string();
             let why = crate::syntax::escaped::Escaped::new(why.as_bytes());
             log::error!("cannot put messages into {}: {why}; {}", name(), error.advice());

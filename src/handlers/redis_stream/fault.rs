@@ -46,6 +46,15 @@ impl Fault {
         matches!(self, Fault::Refused(_)) && !self.leads_elsewhere() && !self.says("Protocol error")
     }
 
+    /// What makes it another outage than the one before, to the log: Redis has one from its end until it has loaded its data.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Fault::Unconnected(_) | Fault::Unanswered(_) => "away",
+            _ if self.says("LOADING") => "away",
+            _ => self.advice(),
+        }
+    }
+
     /// What whoever runs it can do about it. Different troubles have different advice.
     pub fn advice(&self) -> &'static str {
         let by_code = [
@@ -106,8 +115,11 @@ fn unconnected(e: &io::Error) -> &'static str {
             "there is no such socket, or no address of that name: Redis has to run there, or the URL is wrong"
         }
         ErrorKind::PermissionDenied => "this user may not use the socket of Redis: 'unixsocketperm' says who may",
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            "Redis ends the connection at once: it may want TLS there (rediss://), or there is nothing behind a proxy"
+        }
         ErrorKind::TimedOut => {
-            "Redis cannot be reached in time: the network drops what is sent, or the machine is down"
+            "Redis cannot be reached in time: it hangs, the network drops what is sent, or the machine is down"
         }
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "no way leads to Redis's machine",
         _ => "there is no connection to Redis: its name may not resolve, or the network may be down",
@@ -118,7 +130,7 @@ fn unconnected(e: &io::Error) -> &'static str {
 fn insecure(e: &io::Error) -> &'static str {
     let text = e.to_string().to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if e.kind() == ErrorKind::TimedOut {
+    if e.kind() == ErrorKind::TimedOut || says(&["timed out"]) {
         "the TLS handshake takes too long: Redis hangs, or does not speak TLS there"
     } else if says(&[
         "unknownissuer",
@@ -142,6 +154,7 @@ fn insecure(e: &io::Error) -> &'static str {
         "certificaterequired",
         "handshake failure",
         "handshakefailure",
+        "after the handshake",
         "bad certificate",
     ]) {
         "Redis asks for a certificate of this client, or does not take the one that it gets"
@@ -205,6 +218,11 @@ impl AddError {
             AddError::Redis(fault) => fault.leaves_in_step(),
             AddError::Unreadable(_) => false,
         }
+    }
+
+    /// As [`Fault::cause`].
+    pub fn cause(&self) -> &'static str {
+        if let AddError::Redis(fault) = self { fault.cause() } else { self.advice() }
     }
 
     /// What whoever runs it can do about it. Different troubles have different advice.

@@ -1,6 +1,9 @@
 //! Where Redis is, and how a connection to it is made.
 
 use std::fmt::{self, Display, Formatter};
+#[cfg(feature = "_tls")]
+use std::io;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -125,7 +128,7 @@ impl RedisServer {
                 Security::Verified(tls) => tls.client(),
                 Security::Unverified => RedisTls::unverifying(),
             };
-            let client = client.map_err(|e| Fault::Insecure(std::io::Error::other(e)))?;
+            let client = client.map_err(|e| Fault::Insecure(io::Error::other(e)))?;
             stream.transport().set_read_deadline(deadline);
             stream.transport().set_write_deadline(deadline);
             let tls = client.connect(&self.host, stream.transport().clone());
@@ -136,6 +139,7 @@ impl RedisServer {
         Ok(connection)
     }
 
+    /// Logs in, and has Redis answer once: one that hangs is known by that, and one that asks for a certificate within TLS 1.3.
     fn log_in(&self, connection: &mut Connection, deadline: Instant) -> Result<(), Fault> {
         let mut commands = Vec::new();
         if let Some(password) = &self.password {
@@ -151,41 +155,47 @@ impl RedisServer {
             select.arg(self.database);
             commands.push(select);
         }
-        #[cfg(feature = "_tls")]
-        if commands.is_empty() && self.security.is_some() {
-            // So that what a server with TLS 1.3 says of certificates is not taken for its answer to something else.
-            commands.push(cmd("PING"));
-        }
-        for command in commands {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match connection.ask(&command, left) {
-                Ok(_) => {}
-                Err(Fault::Refused(e)) => return Err(Fault::Rejected(e)),
-                // A server with TLS 1.3 tells only now that it wants a certificate.
-                #[cfg(feature = "_tls")]
-                Err(Fault::Unanswered(e)) if self.security.is_some() && is_alert(&e) => return Err(Fault::Insecure(e)),
-                // The alert is lost if it comes before the command has gone out.
-                #[cfg(feature = "_tls")]
-                Err(Fault::Unanswered(e)) if self.security.is_some() && is_reset(&e) => return Err(Fault::Insecure(e)),
-                Err(Fault::Unanswered(e)) if e.kind() == std::io::ErrorKind::InvalidData => {
-                    return Err(Fault::Unanswered(e));
-                }
-                Err(Fault::Unanswered(e)) => return Err(Fault::Unconnected(e)),
-                Err(fault) => return Err(fault),
+        commands.push(cmd("PING"));
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answers = connection.ask_all(&commands, left).map_err(|fault| self.at_login(fault))?;
+        for answer in answers {
+            match answer.extract_error().map_err(Fault::Rejected) {
+                // It is let in, and may not do this.
+                Err(fault) if fault.says("NOPERM") && fault.to_string().contains("ping") => {}
+                answer => drop(answer?),
             }
         }
         Ok(())
     }
+
+    /// What it means that there is no answer so early.
+    fn at_login(&self, fault: Fault) -> Fault {
+        match fault {
+            #[cfg(feature = "_tls")]
+            Fault::Unanswered(e) if self.security.is_some() && is_alert(&e) => Fault::Insecure(e),
+            // Its alert may be lost with the connection.
+            #[cfg(feature = "_tls")]
+            Fault::Unanswered(e) if self.security.is_some() && is_end(&e) => {
+                Fault::Insecure(io::Error::new(e.kind(), "Redis ended the connection after the handshake"))
+            }
+            Fault::Unanswered(e) if e.kind() == ErrorKind::InvalidData => Fault::Unanswered(e),
+            Fault::Unanswered(e) => Fault::Unconnected(e),
+            fault => fault,
+        }
+    }
 }
 
 #[cfg(feature = "_tls")]
-fn is_reset(e: &std::io::Error) -> bool {
-    matches!(e.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
+fn is_end(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted
+    )
 }
 
 /// Whether it comes from TLS itself.
 #[cfg(feature = "_tls")]
-fn is_alert(e: &std::io::Error) -> bool {
+fn is_alert(e: &io::Error) -> bool {
     let text = e.to_string().to_ascii_lowercase();
     text.contains("alert") || text.contains("ssl")
 }

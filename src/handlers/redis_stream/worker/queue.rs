@@ -165,13 +165,14 @@ impl Queue<'_> {
         command
     }
 
-    /// Acknowledges and deletes in one step: an entry that is only acknowledged is nobody's, and stays for ever.
-    pub fn delete(&self, ids: &[&str]) -> [Cmd; 4] {
+    /// Deletes and acknowledges, in this order: what is deleted and still pending is found and forgotten, while an entry that was
+    /// acknowledged alone would be nobody's, and stay for ever. Within MULTI a Redis without memory would refuse both.
+    pub fn delete(&self, ids: &[&str]) -> [Cmd; 2] {
         let mut delete = cmd("XDEL");
         delete.arg(self.key()).arg(ids);
         let mut acknowledge = self.group("XACK");
         acknowledge.arg(ids);
-        [cmd("MULTI"), acknowledge, delete, cmd("EXEC")]
+        [delete, acknowledge]
     }
 
     /// An entry, if it is still there.
@@ -202,8 +203,8 @@ impl Queue<'_> {
         match settled {
             Some(settled) => commands.push(self.note_settled(id, settled)),
             None => {
-                let [_, acknowledge, delete, _] = self.delete(&[id]);
-                commands.extend([acknowledge, delete, self.forget_settled(id)]);
+                commands.extend(self.delete(&[id]));
+                commands.push(self.forget_settled(id));
             }
         }
         commands.push(cmd("EXEC"));

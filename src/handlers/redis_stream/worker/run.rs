@@ -179,7 +179,7 @@ impl Run<'_> {
                 Err(fault) => fault,
             };
             self.shared.set_connected(false);
-            if self.outage.begins(fault.advice()) {
+            if self.outage.begins(fault.cause()) {
                 let why = fault.to_string();
                 let why = Escaped::new(why.as_bytes());
                 log::error!("cannot take messages off {}: {why}; {}", self.name, fault.advice());
