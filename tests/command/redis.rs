@@ -171,7 +171,7 @@ fn those_who_watch_them() {
     for member in [&receiver, &worker] {
         assert_eq!(member.get("/livez").status, 200);
         assert!(member.get("/metrics").text().contains("\npillarbox_redis_up 0\n"));
-        wait_until("nobody says why", || member.said().contains("it has to run"));
+        wait_until("nobody says why", || member.said().contains(" at ") && member.said().contains(": cannot "));
     }
     redis.restart();
     wait_until("the receiver does not come back", || is_ready(&receiver));

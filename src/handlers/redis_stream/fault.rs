@@ -158,8 +158,6 @@ fn insecure(e: &io::Error) -> &'static str {
         "bad certificate",
     ]) {
         "Redis asks for a certificate of this client, or does not take the one that it gets"
-    } else if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
-        "Redis closes after the handshake: it asks for a certificate of this client, or does not take the one that it gets"
     } else if says(&["wrong version number", "invalidcontenttype", "corrupt message", "packet length"])
         || e.kind() == ErrorKind::UnexpectedEof
     {
