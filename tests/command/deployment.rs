@@ -69,7 +69,7 @@ fn the_completions_name_every_option() {
         }
     }
     let (_, script, _) = printed(&["--generate", "bash"]);
-    for values in ["DebuggingServer Inbox Maildir Pipe Sink PureProxy MailmanProxy", "off offered required implicit"] {
+    for values in ["DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy", "off offered required implicit"] {
         assert!(script.contains(values), "{values}");
     }
     let (is_done, _, error) = printed(&["--generate", "csh"]);
@@ -129,6 +129,9 @@ fn the_units_are_valid() {
         "pillarbox-submission.service",
         "pillarbox-submission.socket",
         "pillarbox-submissions.socket",
+        "pillarbox-receiver.service",
+        "pillarbox-receiver.socket",
+        "pillarbox-deliver.service",
     ];
     for unit in units {
         let text = std::fs::read_to_string(format!("examples/deploy/{unit}")).expect("a unit");

@@ -256,6 +256,40 @@ fn clients_of_a_process_that_hangs_are_let_go() {
     [first, second].into_iter().for_each(Server::end);
 }
 
+/// The configuration with the check that sees Redis, as the documentation says.
+#[cfg(feature = "cli")]
+#[test]
+fn a_check_of_readiness_sees_that_redis_is_away() {
+    use crate::support::chain::Member;
+    let Some(haproxy) = support::program("haproxy") else { return };
+    let Some(mut redis) = Redis::start(&[]) else { return };
+    let receivers = [(); 2].map(|()| {
+        Member::receiver(&redis.url(), &["--proxy-protocol=127.0.0.1", "--metrics", "127.0.0.1:0"], "127.0.0.1:0")
+    });
+    let mut config = DOCUMENTED
+        .replace("option smtpchk EHLO haproxy.example.org", "option httpchk GET /readyz")
+        .replace("check check-send-proxy", "check");
+    for (place, receiver) in ["192.0.2.11:2525", "192.0.2.12:2525"].into_iter().zip(&receivers) {
+        config = config.replace(place, &format!("{place} port {}", receiver.metrics().port()));
+    }
+    let haproxy = start_haproxy(&haproxy, receivers.each_ref().map(Member::address), &config);
+    let are = |status: &str| ["mx1", "mx2"].iter().all(|name| haproxy.value(name, "status") == status);
+    let takes_mail = || {
+        let mut client = Client::envelope(haproxy.address);
+        client.expect("DATA", "354");
+        client.say("x\r\n.").starts_with("250 ")
+    };
+    wait_until("the servers are not ready", || are("UP") && haproxy.is("mx1", "UP", "L7OK"));
+    assert!(takes_mail());
+    redis.kill();
+    wait_until("the check does not see it", || are("DOWN"));
+    assert_eq!(haproxy.value("mx1", "check_code"), "503");
+    redis.restart();
+    wait_until("the check does not see its return", || are("UP"));
+    assert!(takes_mail());
+    receivers.into_iter().for_each(|receiver| drop(receiver.end()));
+}
+
 #[test]
 fn processes_at_one_port() {
     let Some(redis) = Redis::start(&[]) else { return };

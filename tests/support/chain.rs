@@ -63,6 +63,11 @@ impl Member {
         self.endpoint.expect("it is a receiver")
     }
 
+    /// Where those who watch it ask.
+    pub fn metrics(&self) -> SocketAddr {
+        self.metrics.expect("--metrics")
+    }
+
     pub fn id(&self) -> u32 {
         self.process.0.id()
     }
@@ -74,7 +79,7 @@ impl Member {
 
     /// A page of those who watch it.
     pub fn get(&self, target: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.metrics.expect("--metrics")).expect("it listens");
+        let mut stream = TcpStream::connect(self.metrics()).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let request = format!("GET {target} HTTP/1.1\r\nHost: metrics.example\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("it reads");
