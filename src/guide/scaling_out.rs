@@ -8,7 +8,7 @@
 //! 2. Run one pillarbox a machine, with [`handlers::RedisStream`] as its handler.
 //! 3. Put HAProxy in front and list its address in [`proxy_protocol`](Builder::proxy_protocol), or publish an MX record for
 //!    each machine.
-//! 4. Run workers that read the stream and store or relay each message.
+//! 4. Run a [`handlers::RedisWorker`] that stores or relays each message, on as many machines as you like.
 //! 5. Read [what is lost](#what-is-lost-when-what-fails), and decide about replicas.
 //!
 //! ```text
@@ -57,7 +57,7 @@
 //!   Others who can connect to the processes are ordinary clients: keep them off with a firewall.
 //! - TLS passes through: pillarbox does STARTTLS and has the certificates.
 //! - The health check sends EHLO, after a PROXY header of its own, so it finds a process that hangs as well as one that is
-//!   gone. It does not check Redis: while Redis fails, clients get a 4xx from each process.
+//!   gone. It does not check Redis: while Redis fails, clients get a 4xx from each process, before they send a content.
 //! - Sessions take seconds or minutes, so `leastconn` spreads them better than `roundrobin` does.
 //! - HAProxy itself is one process on one machine. Run two, at two addresses, with an MX record each. A server's `maxconn`
 //!   times the number of HAProxies must stay some twenty below [`max_connections`](Builder::max_connections): a health check
@@ -103,8 +103,8 @@
 //! discards what the new one does not have.
 //!
 //! [`wait_replicas`](handlers::RedisStream::wait_replicas) makes each message wait (`WAIT`) until that many replicas have it,
-//! and refuses a message for which too few answer. That narrows the gap but does not close it, since `WAIT` is not a
-//! consensus protocol:
+//! and refuses a message for which too few answer; no worker sees one that was refused. That narrows the gap but does not close it,
+//! since `WAIT` is not a consensus protocol:
 //!
 //! - replicas confirm that they have received the message, not that it is on their disks;
 //! - a failover chooses among the replicas that can be reached. Sentinel prefers the one with the most data, but if those
@@ -150,40 +150,68 @@
 //!
 //! # Workers
 //!
-//! A worker reads as a member of a consumer group, has the message on disk, and only then acknowledges and deletes the entry
-//! (XACK and XDEL; without XDEL the stream fills up). After a kill, the same worker gets its unfinished entries again, or
-//! another worker claims them. So one entry may be handled twice: its `id` identifies it, and
-//! [`Maildir::once`](handlers::Maildir::once) stores it once.
+//! A [`handlers::RedisWorker`] gives each message to a handler of your choice, and deletes its entry once the handler has accepted it:
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "redis", unix))]
+//! # {
+//! use pillarbox::handlers::{Maildir, RedisWorker};
+//!
+//! let worker = RedisWorker::new("redis://redis.example.org")?.consumer("store-1");
+//! let handle = worker.handle(); // stops it, and has its statistics
+//! worker.run(Maildir::create("/var/mail/incoming")?.once(true));
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - It reads as a member of a consumer group, has the message where it belongs, and only then deletes and acknowledges the entry
+//!   (XDEL, then XACK: an entry that is acknowledged alone is nobody's, and stays for ever).
+//! - After a kill, the next worker with the same consumer name gets its unfinished entries at once, and any other worker after
+//!   [`take_over_after`](handlers::RedisWorker::take_over_after), a minute. A worker that is stopped gives back what it has not finished.
+//! - What cannot be delivered now is tried again after growing pauses, and holds up nothing else. What is refused for good, is no
+//!   message, or was tried too often goes to a stream of [dead letters](handlers::RedisWorker::dead_letters) with the reason. Watch its
+//!   length: somebody has to look at them.
+//! - Redis at its `maxmemory` can be emptied by workers, also by those that start then. Dead letters have no room until it is.
+//! - Upgrade workers before servers: a worker reads entries of its own version and the next.
+//!
+//! # Once, or twice
+//!
+//! A message is handled at least once, whatever fails. It may be handled twice if a worker is killed between the handler's
+//! acceptance and the deletion of the entry, if a failover of Redis loses the deletion, or if a worker hangs for longer than
+//! `take_over_after` and then goes on.
+//!
+//! | where it goes | exactly once |
+//! |---|---|
+//! | one Maildir that all workers share, with [`once`](handlers::Maildir::once) | yes, as long as mail readers leave its files in `new` and `cur` |
+//! | several Maildirs, or one whose readers move or delete files | not quite: [`once_for`](handlers::RedisWorker::once_for) has Redis remember ids, and leaves the milliseconds between the file and the id. A worker that is killed in them leaves a message that comes twice |
+//! | a relay | not quite: the same, and SMTP itself cannot tell whether a message whose reply was lost has arrived |
+//! | a program of yours | if it recognizes a message by its `id` |
 //!
 //! [`entry_format`](crate::guide::entry_format) says what an entry has, for workers in other languages, and in which order to
 //! upgrade.
 //!
-//! ## Once
-//!
 //! If a client sends a message twice, because it cannot know that the first copy arrived, these are two messages with two
-//! ids, as with any mail server. Two entries with one id are one message. In one shared Maildir that keeps its files,
-//! [`Maildir::once`](handlers::Maildir::once) stores it exactly once. Elsewhere (several Maildirs, readers that move mail away, a
-//! relay, a program) a worker that is killed at the wrong moment delivers it twice.
+//! ids, as with any mail server.
 //!
 //! # What is lost when what fails
 //!
-//! | what fails | acknowledged messages that are lost | what clients see | what may come twice |
+//! | what fails | acknowledged messages that are lost | what may come twice | what clients see |
 //! |---|---|---|---|
-//! | a pillarbox process, or its machine | none | connections end; the others are there | messages that Redis had taken and whose 250 was not sent yet: they are sent again |
-//! | HAProxy, or its machine | none | connections end; the other MX is there | the same |
-//! | a worker | none: it or another handles its entries again | nothing | what it had delivered and not deleted yet, unless that is known as [once](#once) |
-//! | all workers | none | `452 4.3.1` once the stream is full | the same |
-//! | the next server (a worker that relays) | none: entries wait | `452 4.3.1` once the stream is full | what it had taken without an answer |
-//! | Redis's process, `appendfsync always` | none | `451 4.3.0` until it is back | messages that it had taken and not answered for; entries whose deletion was under way, as with a worker |
-//! | Redis's process, `everysec` | up to two seconds' | the same | also what was deleted in these two seconds: it is in the stream again |
-//! | Redis's process, no `appendonly` | all since the last snapshot | the same | all that was delivered since the last snapshot |
-//! | Redis's machine, back with its disk | as its process | the same | as its process |
-//! | Redis's machine for good, no replica | all that no worker had finished | the same | nothing |
-//! | the same, replicas, a failover | what had not reached the new primary: usually some milliseconds' | the same, until the URL leads to the new one | what was deleted and whose deletion had not reached it |
-//! | the same, and `wait_replicas(n, ...)` | none, if the new primary is one of the n, and stayed up | the same | the same |
-//! | primary and replicas at once (power) | none if the primary comes back as the primary, with its disk; else what was not on the new one's | the same | the same |
-//! | a network between primary and replicas, no `wait_replicas` | all that the old primary acknowledged from then on, if it is replaced | nothing | all that workers took off the old primary from then on |
-//! | the same, and `wait_replicas` | none that a replica on the new primary's side has | `451 4.3.0` | the same; and messages that were refused for want of replicas, if a worker was faster than their removal |
+//! | a pillarbox process, or its machine | none | what it had not yet answered for: its clients send that again | connections end; the others are there |
+//! | HAProxy, or its machine | none | the same | connections end; the other MX is there |
+//! | a worker | none: it or another handles its entries again | what it had accepted and not yet deleted; nothing in one Maildir with `once` | nothing |
+//! | all workers | none | the same | `452 4.3.1` once the stream is full |
+//! | the next server, of a worker that relays | none: entries wait, and are tried again | what it had taken without an answer | the same |
+//! | Redis's process, `appendfsync always` | none | what it had not yet answered for, from clients; what workers had not yet deleted | `451 4.3.0` until it is back |
+//! | Redis's process, `everysec` | up to two seconds' | what workers had deleted in these two seconds | the same |
+//! | Redis's process, no `appendonly` | all since the last snapshot | what workers had deleted since the last snapshot | the same |
+//! | Redis's machine, back with its disk | as its process | as its process | the same |
+//! | Redis's machine for good, no replica | all that no worker had finished | nothing | the same |
+//! | the same, replicas, a failover | what had not reached the new primary: usually some milliseconds' | deletions that had not reached it | the same, until the URL leads to the new one |
+//! | the same, and `wait_replicas(n, ...)` | none, if the new primary is one of the n, and stayed up; some may be five minutes late | the same | the same |
+//! | primary and replicas at once (power) | none if the primary comes back as the primary, with its disk; else what was not on the new one's | deletions that were not on its disk | the same |
+//! | a network between primary and replicas, no `wait_replicas` | all that the old primary acknowledged from then on, if it is replaced | what workers at the old primary deleted from then on | nothing |
+//! | the same, and `wait_replicas` | none that a replica on the new primary's side has | the same | `451 4.3.0` |
 //!
 //! A message that was not acknowledged is still at its client.
 

@@ -11,6 +11,8 @@
 //! | [`Pipe`] (on Unix) | runs a program, in any language | the program exits with status 0 |
 //! | `RedisStream` (feature `redis`) | puts it into a Redis stream, for workers | Redis has it |
 //!
+//! A `RedisWorker` (feature `redis`) takes the messages off that stream and gives them to any of these.
+//!
 //! A handler of your own is any type that implements [`Handler`](crate::Handler), or a closure that takes an
 //! [`Envelope`](crate::Envelope).
 

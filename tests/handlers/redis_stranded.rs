@@ -418,3 +418,50 @@ fn an_outage_of_redis_is_two_lines_in_the_log() {
     let lines = lines();
     assert!(lines.len() == 2 && lines[0].contains("cannot take") && lines[1].contains("again"), "{lines:#?}");
 }
+
+/// The rights that the documentation names are enough.
+#[test]
+fn a_worker_with_its_rights_alone() {
+    logged::listen(log::LevelFilter::Trace);
+    let Some(redis) = Redis::start(&[]) else { return };
+    redis.say::<()>(
+        "ACL SETUSER worker on >sesame ~pillarbox* +ping +xreadgroup +xack +xdel +xclaim +xpending +xrange +xadd +xlen +xinfo +xgroup \
+         +eval +time +multi +exec +hmget +hset +hdel +mget +set +del",
+    );
+    fill(&redis, 0..20, &["b@example.org", "c@example.org"]);
+    let seen = Seen::default();
+    let note = seen.clone();
+    let worker = RedisWorker::new(&format!("{}?user=worker&pass=sesame", redis.url())).unwrap();
+    let worker =
+        worker.take_over_after(Duration::from_secs(1)).once_for(Duration::from_secs(60)).consumer("with rights");
+    let running = Running::start(worker, move |mail: Envelope| match (subject(&mail), note.note(&mail)) {
+        (3, 1) => Response::Each(vec![Reply::ok(), Reply::temporary("later")]),
+        (4, _) => Response::Each(vec![Reply::ok(), Reply::permanent("no")]),
+        _ => ().into(),
+    });
+    wait_until_empty(&redis);
+    // It comes to cleaning.
+    redis.say::<usize>("XGROUP CREATECONSUMER pillarbox pillarbox gone");
+    let gone = || redis.say::<Vec<redis::Value>>("XINFO CONSUMERS pillarbox pillarbox").len() == 1;
+    wait_until("a consumer stays", gone);
+    running.stop();
+    assert_eq!((length(&redis, "pillarbox:dead"), seen.attempts(3)), (1, 2));
+    let refused = |line: &String| line.contains("NOPERM") || line.contains("consumers that are gone");
+    assert!(!logged::lines(&redis.socket().display().to_string()).iter().any(refused));
+}
+
+/// Somebody has emptied Redis.
+#[test]
+fn a_stream_that_is_deleted_is_made_anew() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let seen = Seen::default();
+    let note = seen.clone();
+    let running = Running::start(worker(&redis), move |mail: Envelope| _ = note.note(&mail));
+    for round in 0..3 {
+        fill(&redis, [round], &["b@example.org"]);
+        wait_until("nothing is taken", || seen.attempts(round) == 1);
+        redis.say::<redis::Value>(if round == 1 { "FLUSHALL" } else { "XGROUP DESTROY pillarbox pillarbox" });
+    }
+    wait_until("it is not there again", || running.0.is_ready());
+    running.stop();
+}

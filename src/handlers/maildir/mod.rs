@@ -87,6 +87,9 @@ impl Maildir {
     /// server that received it. A message counts as stored if `new` or `cur` has a file of that name, with any flags;
     /// one that was removed does not. If several processes store a message at the same time, there is one file. Each
     /// message needs a search through `cur`, which takes a millisecond for some thousand files.
+    ///
+    /// So each message is stored exactly once only where all who may store it share this one Maildir, and readers leave its files in
+    /// `new` and `cur`.
     pub fn once(mut self, once: bool) -> Maildir {
         self.store = Arc::new(self.store.with(|settings| settings.once = once));
         self

@@ -41,7 +41,8 @@ struct Replication {
 impl Links {
     /// Puts a message into the stream.
     pub fn add(&self, settings: &Settings, mail: &Envelope) -> Result<(), AddError> {
-        let entry = entry::Command::new(&scripts::add(settings), mail).map_err(AddError::Unreadable)?;
+        let entry = entry::Command::new(settings.add.get_or_init(|| scripts::add(settings)), mail)
+            .map_err(AddError::Unreadable)?;
         if let Some(mut connection) = self.living(settings) {
             match self.add_over(&mut connection, settings, &entry) {
                 // Certainly not done, as it says itself.

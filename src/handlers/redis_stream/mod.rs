@@ -1,7 +1,7 @@
 //! A handler that puts messages into a Redis stream, for workers on any machine to take.
 
 use std::fmt::{self, Debug, Display, Formatter};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::delivery::handler::Handler;
@@ -39,9 +39,12 @@ use condition::Shared;
 /// Redis serves one command at a time. What is gained beyond a few is that it flushes once for all who wait.
 const MAX_SENDERS: usize = 16;
 
+/// An entry that waits for replicas for much longer has lost its receiver.
+const MAX_REPLICATION: Duration = Duration::from_secs(60);
+
 /// Puts each message into a Redis stream, and accepts it when Redis has it.
 ///
-/// Several servers on several machines may share a stream. Workers take the messages off, to store or relay them:
+/// Several servers on several machines may share a stream. A [`RedisWorker`] takes the messages off, to store or relay them:
 /// [`scaling_out`](crate::guide::scaling_out) shows the whole setup, and what is lost when a part fails. It needs Redis
 /// 6.2 or later, or Valkey.
 ///
@@ -54,8 +57,10 @@ const MAX_SENDERS: usize = 16;
 ///
 /// If anything fails, the client gets a 4xx and keeps its copy: `452 4.3.1` if the stream is at its
 /// [capacity](RedisStream::capacity) or Redis is at its `maxmemory`; `451 4.3.0` if Redis is down, hangs, refuses
-/// the password, is a replica, has a full disk, or for any other reason. The log has one line when this begins, with
-/// what to do about it, and one when it ends. No entry is ever trimmed, because that would lose accepted mail.
+/// the password, is a replica, has a full disk, or for any other reason. While this lasts, clients get it at MAIL or DATA, before
+/// they send a content, and Redis is asked each second until it takes messages again. The log has one line when this begins, with
+/// what to do about it, and one when it ends; what comes and goes has one of each in a minute. No entry is ever trimmed, because
+/// that would lose accepted mail.
 ///
 /// If Redis takes a message and its answer is lost, the client gets a 451 and sends the message again: it arrives twice,
 /// as two messages with an id each. This handler itself tries again only if Redis certainly did nothing.
@@ -65,8 +70,12 @@ const MAX_SENDERS: usize = 16;
 /// It connects when there is a message, and again after a connection breaks, so you can start the server before Redis.
 /// Messages that arrive at the same time use up to 16 connections, and one more for each of the server's
 /// [`consumers`](crate::Builder::consumers): with `appendfsync always` Redis flushes once for all that wait.
-/// A whole message is in memory while it is sent: at most 17 times [`data_size_limit`](crate::Builder::data_size_limit)
-/// with one consumer. That limit must not exceed Redis's `proto-max-bulk-len`, 512 MiB by default.
+/// A message of up to 64 KiB is copied once for that; of a larger one no copy is made. [`data_size_limit`](crate::Builder::data_size_limit)
+/// must not exceed Redis's `proto-max-bulk-len`, 512 MiB by default.
+///
+/// The user of the URL needs the rights to `EVAL`, `XADD`, `XLEN` and `PING`, to the stream's key, and with
+/// [`wait_replicas`](RedisStream::wait_replicas) also to `WAIT`, `XRANGE`, `XDEL` and `TIME`, and to the key with `:unconfirmed` behind it.
+/// [`capacity_octets`](RedisStream::capacity_octets) needs `MEMORY`.
 ///
 /// # An entry
 ///
@@ -87,8 +96,14 @@ const MAX_SENDERS: usize = 16;
 /// | `xforward` | where the message came from before its client, in the form of [XFORWARD](crate::Xforward): `ADDR=192.0.2.1 HELO=client.example` |
 /// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), if they are known |
 ///
-/// [`read`](RedisStream::read) makes an [`Envelope`] of an entry. It does not know the server's own extensions, so a
-/// [`Proxy`](crate::handlers::Proxy) that is given such an envelope drops their parameters. Later versions may add fields.
+/// [`read`](RedisStream::read) makes an [`Envelope`] of an entry, and [`RedisWorker`] gives it to a handler. Neither knows the
+/// server's own extensions, so a [`Proxy`](crate::handlers::Proxy) that is given such an envelope drops their parameters.
+///
+/// # Versions
+///
+/// A reader ignores fields that it does not know, and reads version `1` and `2`: a version differs from the one before only by what
+/// a reader of that may ignore. So upgrade the workers first, then the servers; one version apart the order does not matter. A worker
+/// leaves an entry of a later version to later workers: see [`RedisWorker`].
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::RedisStream};
@@ -107,8 +122,8 @@ pub struct RedisStream {
 
 impl RedisStream {
     /// A stream in the Redis at this URL: `redis://[[user]:password@]host[:port][/database]`, or
-    /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` also `rediss://`, for a
-    /// certificate that the system trusts. Percent-encode everything in a user or password that is not a letter, a
+    /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` or `rustls` also `rediss://`, for a
+    /// certificate that the system trusts, or that [`tls`](RedisStream::tls) has. Percent-encode everything in a user or password that is not a letter, a
     /// digit or one of `-._~`. It does not connect yet.
     ///
     /// # Errors
@@ -120,6 +135,7 @@ impl RedisStream {
             capacity: 100_000,
             capacity_octets: None,
             replicas: None,
+            add: OnceLock::new(),
         };
         let senders = DeliveryPool::new(MAX_SENDERS);
         Ok(RedisStream { settings: Arc::new(settings), shared: Arc::default(), senders })
@@ -167,18 +183,26 @@ impl RedisStream {
         self
     }
 
-    /// Accepts a message only when this many replicas have it too. After the timeout it answers `451 4.3.0` and removes
-    /// the entry. Default: it does not wait.
+    /// Accepts a message only when this many replicas have it too; after the timeout the client gets `451 4.3.0`. Default: it does
+    /// not wait, and pays nothing for this.
+    ///
+    /// A message is first added to another key, the stream's and `:unconfirmed`, and moved into the stream in one step once the
+    /// replicas have it: so no worker sees a message that its client was refused. If too few replicas answered the last time, they
+    /// are counted before anything is added. This writes each message twice. An entry whose receiver was killed in between, or
+    /// whose move a failover has lost after it was acknowledged, is found by a worker or another receiver after five minutes, and moved.
+    /// A refused message is delivered only if the connection breaks before it can be taken out, and does not come back within
+    /// these five minutes. The timeout is at most 60 s.
     ///
     /// The replicas then have it in memory, and on disk only if they flush as well. A failover may still choose a
     /// replica that does not have it: see [`scaling_out`](crate::guide::scaling_out).
     pub fn wait_replicas(mut self, replicas: usize, timeout: Duration) -> RedisStream {
+        let timeout = timeout.min(MAX_REPLICATION);
         self.set().replicas = Some((replicas, timeout)).filter(|(replicas, _)| *replicas > 0);
         self
     }
 
     /// Makes an envelope of an entry's fields, in any order. A worker can give it to a handler such as
-    /// [`Maildir`](super::Maildir) or [`Proxy`](super::Proxy).
+    /// [`Maildir`](super::Maildir) or [`Proxy`](super::Proxy); [`RedisWorker`] is one that does.
     ///
     /// Everything is as it was received, except [`values`](Envelope::values), the [`transcript`](Envelope::transcript)
     /// and the channel bindings of TLS, which are not in the stream. Unknown fields are ignored.
@@ -233,7 +257,9 @@ impl RedisStream {
     }
 
     fn set(&mut self) -> &mut Settings {
-        Arc::make_mut(&mut self.settings)
+        let settings = Arc::make_mut(&mut self.settings);
+        settings.add = OnceLock::new();
+        settings
     }
 
     fn add(&self, mail: &Envelope) -> Result<(), AddError> {
@@ -282,7 +308,7 @@ impl Display for RedisStream {
 impl Debug for RedisStream {
     /// Without user and password.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Settings { server, key, capacity, capacity_octets, replicas } = &*self.settings;
+        let Settings { server, key, capacity, capacity_octets, replicas, add: _ } = &*self.settings;
         f.debug_struct("RedisStream")
             .field("at", &server.place())
             .field("key", key)

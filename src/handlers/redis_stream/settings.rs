@@ -1,5 +1,6 @@
 //! How a stream is reached, and what is asked of it.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::server::RedisServer;
@@ -11,6 +12,8 @@ pub(super) struct Settings {
     pub capacity: u64,
     pub capacity_octets: Option<u64>,
     pub replicas: Option<(usize, Duration)>,
+    /// How the command begins that adds a message, once one was added.
+    pub add: OnceLock<Vec<Vec<u8>>>,
 }
 
 impl Settings {

@@ -65,9 +65,10 @@ pub use state::{RedisWorkerHandle, RedisWorkerStats};
 ///
 /// It connects when it runs, and again, with growing pauses, whenever the connection breaks; the log has one line when an outage
 /// begins, with what to do about it, and one when it ends. Where Redis is at its `maxmemory` the worker goes on, since none of
-/// the commands that it needs to empty a stream asks for memory. The user needs the rights to `XREADGROUP`, `XACK`, `XDEL`, `XCLAIM`,
-/// `XPENDING`, `XRANGE`, `XADD`, `XLEN`, `XINFO`, `XGROUP`, `EVAL`, `MULTI`, `EXEC`, `HMGET`, `HSET`, `HDEL`, `MGET` and `SET`; and to the
-/// stream's key and those that begin with it.
+/// the commands that it needs to empty a stream asks for memory. The user needs the rights to `PING`, `XREADGROUP`, `XACK`, `XDEL`,
+/// `XCLAIM`, `XPENDING`, `XRANGE`, `XADD`, `XLEN`, `XINFO`, `XGROUP`, `EVAL`, `TIME`, `MULTI`, `EXEC`, `HMGET`, `HSET` and `HDEL`, with
+/// [`once_for`](RedisWorker::once_for) to `MGET`, `SET` and `DEL`; to the stream's key and those that begin with it, and to that of the
+/// dead letters. With `MEMORY` it knows the stream's octets.
 ///
 /// A consumer that has been gone for longer than `take_over_after` is deleted from the group once it has nothing pending.
 #[derive(Clone)]

@@ -60,7 +60,8 @@ pub(super) fn run(worker: &RedisWorker, handler: &mut dyn Handler) {
         held: HashSet::new(),
         held_once: HashSet::new(),
         octets: 0,
-        largest: 0,
+        // Until some have come.
+        largest: settings.memory / 8,
         next: 0,
         finished: Vec::new(),
         notes: HashMap::new(),
@@ -235,6 +236,8 @@ impl Run<'_> {
         };
         let recorded = self.check_records(answers);
         let entries = match new.map(Queue::new_entries).transpose() {
+            // The stream was deleted while this waited.
+            Err(fault) if fault.says("UNBLOCKED") => Vec::new(),
             Err(fault) if fault.says("NOGROUP") => {
                 self.queue.create_group(connection)?;
                 Vec::new()
@@ -247,7 +250,11 @@ impl Run<'_> {
             self.has_more = entries.len() >= room;
         }
         self.take(connection, entries)?;
-        self.walk(connection)
+        match self.walk(connection) {
+            // The next turn makes it.
+            Err(fault) if fault.says("NOGROUP") => Ok(()),
+            walked => walked,
+        }
     }
 
     /// How many messages the handler may have in addition.
@@ -553,7 +560,9 @@ impl Run<'_> {
     fn take(&mut self, connection: &mut Connection, entries: Vec<Entry>) -> Result<(), Fault> {
         let mut ready = Vec::with_capacity(entries.len());
         let mut bad = Vec::new();
-        self.largest -= self.largest / 8;
+        if !entries.is_empty() {
+            self.largest -= self.largest / 8;
+        }
         for Entry { id, fields, attempts } in entries {
             match entry::read(fields) {
                 Ok(mail) => {
