@@ -36,7 +36,7 @@ def store(fields):
 
 def handle(db, entries):
     for entry, fields in entries:
-        if fields and fields.get(b"version") != b"1":
+        if fields and fields.get(b"version") not in (b"1", b"2"):
             print(f"{entry.decode()} stays: its format is {fields.get(b'version')}", file=sys.stderr)
             continue
         if fields:  # else it was deleted

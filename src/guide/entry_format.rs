@@ -13,7 +13,7 @@
 //!
 //! | field | when | value |
 //! |---|---|---|
-//! | `version` | always | `1`: see [versions](#versions) |
+//! | `version` | always | `1`, or soon `2`: see [versions](#versions) |
 //! | `id` | always | [`Envelope::id`], different for each message: `5eb63bbbe01eeed0-7-1`, at most 48 octets of digits, `a` to `f` and hyphens |
 //! | `received_at` | always | when its last octet arrived, in nanoseconds since 1970 (UTC), in decimal |
 //! | `peer`, `local` | always | the connection's ends: `192.0.2.1:40212`, `[2001:db8::1]:25`, `unix:` and a path, if it has one, or `unknown` |
@@ -59,7 +59,7 @@
 //! 3. Acknowledge and delete the entry: XACK and XDEL. Without XDEL the stream fills up.
 //! 4. Now and then take over what workers that are gone have left (XAUTOCLAIM), and follow its cursor to the end of the list:
 //!    entries that nobody can read may stand before others.
-//! 5. Leave an entry with a version that you do not know where it is, or move it to a stream of its own; never delete it.
+//! 5. Leave an entry that you cannot read where it is, or move it to a stream of its own; never delete it.
 //!
 //! # Once
 //!
@@ -89,10 +89,18 @@
 //!
 //! # Versions
 //!
-//! The version changes only if an old reader would misunderstand an entry. Fields may be added without that.
+//! This pillarbox writes version `1`, and reads `1` and `2`: a version differs from the one before only by what a reader of that
+//! may ignore. Write your worker the same way, and leave entries of any other version where they are.
 //!
-//! When you upgrade, upgrade the workers first and the servers last; when you go back, the other way round.
-//! A worker that does not know a version leaves the entries in the stream, for one that does.
+//! When you upgrade, upgrade the workers first and the servers last; when you go back, the other way round. From one version to
+//! the next the order does not matter.
+//!
+//! # Dead letters
+//!
+//! What a [`RedisWorker`](handlers::RedisWorker) cannot deliver goes to a stream of its own, `pillarbox:dead` by default: the same
+//! fields, with those recipients alone who did not get the message, and `dead_reason` (the reply, or what is wrong with the
+//! entry), `dead_entry` (its id in the stream), `dead_attempts` and `dead_at` (seconds since 1970). Workers ignore these fields, so
+//! you can add such an entry to the stream again.
 //!
 //! # Other brokers
 //!

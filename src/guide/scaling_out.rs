@@ -5,10 +5,11 @@
 //! disk. To set them up:
 //!
 //! 1. Put a Redis where all of them reach it, with [the settings below](#redis): its defaults lose mail.
-//! 2. Run one pillarbox a machine, with [`handlers::RedisStream`] as its handler.
+//! 2. Run one pillarbox a machine: `pillarbox -c RedisStream`, or a program with [`handlers::RedisStream`] as its handler.
 //! 3. Put HAProxy in front and list its address in [`proxy_protocol`](Builder::proxy_protocol), or publish an MX record for
 //!    each machine.
-//! 4. Run a [`handlers::RedisWorker`] that stores or relays each message, on as many machines as you like.
+//! 4. Run workers that store or relay each message, on as many machines as you like: `pillarbox deliver`, or a program with a
+//!    [`handlers::RedisWorker`].
 //! 5. Read [what is lost](#what-is-lost-when-what-fails), and decide about replicas.
 //!
 //! ```text
@@ -18,8 +19,31 @@
 //! ```
 //!
 //! The processes that receive mail have no state of their own. Each answers 250 once the message is in a Redis stream, and
-//! workers on any machine take the messages off it. `examples/redis_server.rs` and `examples/redis_worker.rs` are two small
-//! programs that do this. The tests run them with a real HAProxy and a real Redis, and kill and restart each.
+//! workers on any machine take the messages off it. The tests run all of them with a real HAProxy and a real Redis, and kill and
+//! restart each under load.
+//!
+//! # With the command
+//!
+//! ```text
+//! export PILLARBOX_REDIS=redis://:SECRET@redis.example.org
+//! pillarbox -c RedisStream --metrics 0.0.0.0:8027 0.0.0.0:2525        # receives
+//! pillarbox deliver --maildir /var/mail/incoming                      # stores
+//! pillarbox deliver --relay lmtp:unix:/run/dovecot/lmtp               # or gives to a mail store or another server
+//! pillarbox deliver -- ./accept.py                                    # or has a program decide
+//! ```
+//!
+//! - The URL is better in the environment than on the command line, which everybody on the machine can read. No message shows
+//!   its password.
+//! - `--redis-ca`, `--redis-cert` and `--redis-key` have the certificates for a `rediss://` URL; SIGHUP reads them again.
+//! - Both have `--metrics`: [`operations`](crate::guide::operations) lists the numbers. `/readyz` says 503 while Redis takes or gives
+//!   no messages.
+//! - On SIGTERM a worker finishes what it has, within fifteen seconds, gives back the rest, and exits with 0.
+//! - `examples/deploy/` has units for systemd (`pillarbox-receiver`, `pillarbox-deliver`) and a compose file with HAProxy, two
+//!   servers, Redis and two workers.
+//!
+//! # In a program
+//!
+//! `examples/redis_server.rs` and `examples/redis_worker.rs` are complete.
 //!
 //! ```no_run
 //! # #[cfg(feature = "redis")]
@@ -58,6 +82,9 @@
 //! - TLS passes through: pillarbox does STARTTLS and has the certificates.
 //! - The health check sends EHLO, after a PROXY header of its own, so it finds a process that hangs as well as one that is
 //!   gone. It does not check Redis: while Redis fails, clients get a 4xx from each process, before they send a content.
+//!   To have it see Redis as well, ask for `/readyz`, which needs `--metrics` and takes no connection of SMTP: replace
+//!   `option smtpchk ...` by `option httpchk GET /readyz`, and `check check-send-proxy` by `check port 8027`. While Redis is away
+//!   from all servers at once, clients are then not connected at all, instead of getting a 4xx.
 //! - Sessions take seconds or minutes, so `leastconn` spreads them better than `roundrobin` does.
 //! - HAProxy itself is one process on one machine. Run two, at two addresses, with an MX record each. A server's `maxconn`
 //!   times the number of HAProxies must stay some twenty below [`max_connections`](Builder::max_connections): a health check
@@ -95,6 +122,18 @@
 //!
 //! Choose [`capacity`](handlers::RedisStream::capacity) so that the stream fills up only when workers have stopped: the number
 //! of messages that arrive until somebody notices, if their content fits into `maxmemory`.
+//!
+//! ## Rights
+//!
+//! Give servers, workers and HAProxy a user each, with these rights and no others. The tests run with exactly these; paste
+//! them into `redis-cli`, with passwords of your own, and `ACL SAVE` or `CONFIG REWRITE` afterwards:
+//!
+//! ```text
+#![doc = include_str!("../../examples/deploy/redis-acl.txt")]
+//! ```
+//!
+//! If the stream has another name, it stands in the place of `pillarbox`; a URL with a database needs `+select` as well. A right
+//! that is missing is named in the log. Whoever has `XADD` can put any message into the stream.
 //!
 //! ## Replication and failover
 //!

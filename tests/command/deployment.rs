@@ -69,7 +69,9 @@ fn the_completions_name_every_option() {
         }
     }
     let (_, script, _) = printed(&["--generate", "bash"]);
-    for values in ["DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy", "off offered required implicit"] {
+    for values in
+        ["DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy", "off offered required implicit"]
+    {
         assert!(script.contains(values), "{values}");
     }
     let (is_done, _, error) = printed(&["--generate", "csh"]);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::error::ErrorKind;
 use pillarbox::ServerHandle;
-use pillarbox::handlers::{RedisStream, RedisTls};
+use pillarbox::handlers::{RedisStream, RedisStreamStats, RedisTls};
 
 use crate::causes::chain;
 use crate::metrics::Watched;
@@ -104,10 +104,11 @@ pub struct Receiver {
     checked: Arc<Mutex<Option<Checked>>>,
 }
 
-/// When Redis last answered, and whether it takes messages.
+/// When Redis last answered, whether it takes messages, and how large the stream is.
 struct Checked {
     at: Instant,
     is_ready: bool,
+    stats: Option<RedisStreamStats>,
 }
 
 impl Receiver {
@@ -121,7 +122,9 @@ impl Receiver {
         let check = move || {
             loop {
                 let is_ready = stream.check().is_ok();
-                noted.lock().unwrap_or_else(PoisonError::into_inner).replace(Checked { at: Instant::now(), is_ready });
+                let stats = stream.stats().ok();
+                let checked = Checked { at: Instant::now(), is_ready, stats };
+                noted.lock().unwrap_or_else(PoisonError::into_inner).replace(checked);
                 thread::sleep(CHECK_EVERY);
             }
         };
@@ -134,12 +137,26 @@ impl Receiver {
         checked.as_ref().is_some_and(|checked| checked.is_ready && checked.at.elapsed() < CHECK_TIME)
     }
 
-    /// A server's numbers, and whether Redis is there.
+    /// A server's numbers with those of Redis.
     fn with_redis(&self, numbers: &str) -> String {
         let (numbers, end) = numbers.strip_suffix("# EOF\n").map_or((numbers, ""), |numbers| (numbers, "# EOF\n"));
-        let up = u8::from(self.is_ready());
-        let name = "pillarbox_redis_up";
-        format!("{numbers}# TYPE {name} gauge\n# HELP {name} 1 while Redis takes messages, else 0.\n{name} {up}\n{end}")
+        let is_openmetrics = !end.is_empty();
+        let mut text = numbers.to_owned();
+        let mut gauge = |name: &str, unit: &str, help: &str, value: u64| {
+            text += &format!("# TYPE {name} gauge\n");
+            if is_openmetrics && !unit.is_empty() {
+                text += &format!("# UNIT {name} {unit}\n");
+            }
+            text += &format!("# HELP {name} {help}\n{name} {value}\n");
+        };
+        gauge("pillarbox_redis_up", "", "1 while Redis takes messages, else 0.", self.is_ready().into());
+        let stats = self.checked.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|last| last.stats);
+        // Of a Redis that is away nobody knows.
+        if let Some(RedisStreamStats { entries, octets, .. }) = stats {
+            gauge("pillarbox_stream_entries", "", "Entries in the stream.", entries);
+            gauge("pillarbox_stream_bytes", "bytes", "Redis's memory that the stream takes.", octets);
+        }
+        text + end
     }
 }
 
