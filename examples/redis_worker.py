@@ -20,11 +20,20 @@ def flush(path):
     os.close(descriptor)
 
 
+def host_in_name(host):
+    host = host.replace(b"/", b"\\057").replace(b":", b"\\072")
+    if len(host) <= 100:
+        return host.decode()
+    hashed = 0x6C62272E07BB014262B821756295C58D  # FNV-1a
+    for octet in host:
+        hashed = (hashed ^ octet) * 0x1000000000000000000013B % 2**128
+    return f"{host[:60].decode(errors='ignore')}~{hashed:032x}"
+
+
 def store(fields):
     """Has a message on disk, in a file whose name is the same whoever stores it."""
     seconds, nanos = divmod(int(fields[b"received_at"]), 10**9)
-    host = fields[b"hostname"].decode().replace("/", "\\057").replace(":", "\\072")
-    file = f"{seconds}.N{nanos:09}I{fields[b'id'].decode()}.{host}"
+    file = f"{seconds}.N{nanos:09}I{fields[b'id'].decode()}.{host_in_name(fields[b'hostname'])}"
     tmp, new, cur = (os.path.join(MAILDIR, part) for part in ("tmp", "new", "cur"))
     if not any(seen.split(":")[0] == file for seen in os.listdir(cur)):
         with open(os.path.join(tmp, file), "wb") as out:

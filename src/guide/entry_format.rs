@@ -72,7 +72,8 @@
 //! SECONDS.NNANOSECONDSIID.HOSTNAME        1800000000.N000000042I5eb63bbbe01eeed0-7-1.mx.example
 //! ```
 //!
-//! SECONDS and NANOSECONDS (nine digits) are `received_at`; in HOSTNAME, `/` is written as `\057` and `:` as `\072`. The message
+//! SECONDS and NANOSECONDS (nine digits) are `received_at`; in HOSTNAME, `/` is written as `\057` and `:` as `\072`. If that has more
+//! than 100 octets, its first 60 stand there (less the part of a character), `~`, and 32 hexadecimal digits of the 128-bit FNV-1a of all. The message
 //! is there if `new` has the name, or `cur` has it with or without flags (`:2,S`). This finds a message again in one Maildir that
 //! all workers share, while its file is there. It does not if a reader has deleted or moved the file, or if workers have a Maildir
 //! each.

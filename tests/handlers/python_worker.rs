@@ -44,8 +44,12 @@ impl Drop for Worker {
 
 /// Puts messages with these subjects into the stream.
 fn fill(redis: &Redis, subjects: impl IntoIterator<Item = usize>) {
+    fill_from("mx.example", redis, subjects);
+}
+
+fn fill_from(hostname: &str, redis: &Redis, subjects: impl IntoIterator<Item = usize>) {
     let stream = RedisStream::new(&redis.url()).expect("a URL");
-    let server = Server::builder().hostname("mx.example").serve("127.0.0.1:0", stream).expect("a free port");
+    let server = Server::builder().hostname(hostname).serve("127.0.0.1:0", stream).expect("a free port");
     let mut client = Client::ehlo(server.local_addr());
     for subject in subjects {
         client.begin();
@@ -83,7 +87,9 @@ fn killed_again_and_again_it_stores_each_message_once() {
     const MESSAGES: usize = 300;
     let Some(redis) = Redis::start(&[]) else { return };
     let folder = tempfile::tempdir().unwrap();
-    fill(&redis, 0..MESSAGES);
+    // Of a name for which a file's has no room.
+    fill_from(&format!("{}example", "a-long-name.".repeat(12)), &redis, 0..10);
+    fill(&redis, 10..MESSAGES);
     // What is stored already by somebody else has the same name, whoever stores it.
     let mut maildir = Maildir::create(folder.path()).unwrap().once(true);
     for mail in redis.messages("pillarbox").into_iter().take(20) {

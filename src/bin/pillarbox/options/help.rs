@@ -23,6 +23,10 @@ Examples:
   pillarbox -n -c Pipe -- ./accept.py   have a program decide: exit status 0 accepts, 75 asks to try again
   pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
                                         relay what comes from this machine
+  pillarbox -n -c RedisStream --redis redis://redis.example.org
+                                        put it into a Redis stream; on any machine, this takes it off:
+  pillarbox deliver -n --redis redis://redis.example.org --maildir in
+                                        see pillarbox deliver --help
   pillarbox -n -c Maildir --maildir in --users users --tls-cert cert.pem --tls-key key.pem
       -l 0.0.0.0:25,no-auth -l 0.0.0.0:465,tls,require-auth -l unix:lmtp,lmtp,mode=660,no-auth
                                         receive from servers, users and local programs";

@@ -9,9 +9,10 @@ const MORE_OF_THE_PAGE: &str = r#".SH SIGNALS
 .TP
 SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
+A worker (pillarbox deliver) takes no more messages, and gives back what it has not finished by then.
 .TP
 SIGHUP
-Reads the certificates, their keys, the authorities of clients and the file of users again, if there are any; else it ends it.
+Reads the certificates, their keys, the authorities of clients, the certificates for Redis and the file of users again, if there are any; else it ends it.
 Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys and authorities that change are
 read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
 these files, and the start fails otherwise; of users that nobody cannot read it warns.
@@ -30,13 +31,17 @@ Set by systemd, which is then told when the server is ready, reloads or stops, a
 With \-\-metrics, and with the class Inbox at \-\-http:
 .TP
 /metrics
-Counters of connections, messages, refusals and more, as OpenMetrics, or as Prometheus's text format by the field Accept.
+Counters of connections, messages, refusals and more, of a worker of deliveries, as OpenMetrics, or as Prometheus's text format by the field Accept.
 .TP
 /livez
 200 while the server works, 503 if a listener or a handler hangs.
 .TP
 /readyz
-The same, and 503 once a shutdown has begun.
+The same, and 503 once a shutdown has begun, or while the Redis of the class RedisStream or of a worker is away.
+.SH REDIS
+The class RedisStream answers 250 once Redis has a message. That is as durable as Redis is: it needs appendonly yes, appendfsync always and
+maxmemory\-policy noeviction. A URL with a password is better in the environment (PILLARBOX_REDIS) than on the command line, which everybody
+on the machine can read; no message shows it. While Redis is away or full, clients read a 4xx before they send a content.
 .SH THE PROGRAM OF THE CLASS PIPE
 It gets the message on its stdin, and the envelope as variables: PILLARBOX_SENDER, PILLARBOX_RECIPIENTS (one a line),
 PILLARBOX_PEER, PILLARBOX_HELO, PILLARBOX_PROTOCOL, PILLARBOX_IDENTITY, PILLARBOX_TLS, PILLARBOX_ID, PILLARBOX_SIZE and others. Of the
