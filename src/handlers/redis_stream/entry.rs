@@ -106,14 +106,15 @@ fn check(mail: &Envelope) -> io::Result<()> {
 pub(super) struct Command<'a> {
     head: Vec<u8>,
     rest: Option<&'a Content>,
+    tail: &'a [u8],
 }
 
 /// In octets: up to which one write for all costs less than two.
 const MAX_COPIED: u64 = 64 * 1024;
 
 impl Command<'_> {
-    /// `words`, then the fields.
-    pub fn new<'a>(words: &[Vec<u8>], mail: &'a Envelope) -> io::Result<Command<'a>> {
+    /// `words`, then the fields; and behind it another command, or none.
+    pub fn new<'a>(words: &[Vec<u8>], mail: &'a Envelope, tail: &'a [u8]) -> io::Result<Command<'a>> {
         check(mail)?;
         let fields = fields(mail);
         let length = mail.content.len();
@@ -128,7 +129,7 @@ impl Command<'_> {
         bulk(&mut head, b"content");
         head.extend_from_slice(format!("${length}\r\n").as_bytes());
         if !is_copied {
-            return Ok(Command { head, rest: Some(&mail.content) });
+            return Ok(Command { head, rest: Some(&mail.content), tail });
         }
         let copied = mail.content.reader().take(length).read_to_end(&mut head)?;
         // Redis would take what follows for content.
@@ -136,7 +137,13 @@ impl Command<'_> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         head.extend_from_slice(b"\r\n");
-        Ok(Command { head, rest: None })
+        head.extend_from_slice(tail);
+        Ok(Command { head, rest: None, tail })
+    }
+
+    /// Whether another answer follows its own.
+    pub fn asks_for_length(&self) -> bool {
+        !self.tail.is_empty()
     }
 
     /// Writes it. On any error the connection is of no use any more.
@@ -157,7 +164,7 @@ impl Command<'_> {
             reader.consume(taken);
             left -= taken as u64;
         }
-        connection.go_on_writing(b"\r\n").map_err(unanswered)
+        connection.go_on_writing(&[b"\r\n", self.tail].concat()).map_err(unanswered)
     }
 }
 
@@ -401,7 +408,7 @@ mod tests {
     }
 
     fn entry(mail: &Envelope) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let arguments = arguments(&Command::new(&[b"XADD".to_vec()], mail).unwrap().head);
+        let arguments = arguments(&Command::new(&[b"XADD".to_vec()], mail, b"").unwrap().head);
         arguments[1..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
     }
 
@@ -477,7 +484,7 @@ mod tests {
         for identity in ["", "bob\n", "b\u{85}"] {
             let mut mail = envelope(b"");
             mail.identity = Some(identity.into());
-            assert!(Command::new(&[b"XADD".to_vec()], &mail).is_err(), "{identity:?}");
+            assert!(Command::new(&[b"XADD".to_vec()], &mail, b"").is_err(), "{identity:?}");
         }
     }
 

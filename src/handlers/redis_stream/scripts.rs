@@ -2,7 +2,7 @@
 
 use redis::{Cmd, cmd};
 
-use super::settings::{Settings, unconfirmed};
+use super::settings::{Settings, Words, unconfirmed};
 
 /// In milliseconds: an entry that is still unconfirmed has lost its receiver, which would have confirmed it or taken it out
 /// long before.
@@ -58,10 +58,10 @@ const CLEAN_UP: &str = "local deleted = 0 \
                         deleted = deleted + 1 end end \
                         return deleted";
 
-/// The words of the command that adds an entry; its fields follow.
-pub(super) fn add(settings: &Settings) -> Vec<Vec<u8>> {
+/// How messages are added.
+pub(super) fn add(settings: &Settings) -> Words {
     let (key, capacity) = (settings.key.clone(), settings.capacity.to_string());
-    let words = match (settings.replicas, settings.capacity_octets) {
+    let checked = match (settings.replicas, settings.capacity_octets) {
         (None, None) => vec!["EVAL".to_owned(), ADD.to_owned(), "1".to_owned(), key, capacity],
         (None, Some(octets)) => {
             vec!["EVAL".to_owned(), ADD_BY_OCTETS.to_owned(), "1".to_owned(), key, capacity, octets.to_string()]
@@ -72,7 +72,15 @@ pub(super) fn add(settings: &Settings) -> Vec<Vec<u8>> {
             vec!["EVAL".to_owned(), ADD_UNCONFIRMED.to_owned(), "2".to_owned(), key, unconfirmed, capacity, octets]
         }
     };
-    words.into_iter().map(String::into_bytes).collect()
+    let may_be_direct = settings.replicas.is_none() && settings.capacity_octets.is_none();
+    let mut length = cmd("XLEN");
+    length.arg(&settings.key);
+    let words = |words: Vec<String>| words.into_iter().map(String::into_bytes).collect();
+    Words {
+        checked: words(checked),
+        direct: may_be_direct.then(|| words(vec!["XADD".to_owned(), settings.key.clone(), "*".to_owned()])),
+        length: if may_be_direct { length.get_packed_command() } else { Vec::new() },
+    }
 }
 
 pub(super) fn confirm(settings: &Settings, entry: &[u8]) -> Cmd {

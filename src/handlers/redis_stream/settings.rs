@@ -12,8 +12,19 @@ pub(super) struct Settings {
     pub capacity: u64,
     pub capacity_octets: Option<u64>,
     pub replicas: Option<(usize, Duration)>,
-    /// How the command begins that adds a message, once one was added.
-    pub add: OnceLock<Vec<Vec<u8>>>,
+    /// How a message is added, once one was.
+    pub add: OnceLock<Words>,
+}
+
+/// The first words of the commands that add a message; its fields follow.
+#[derive(Clone)]
+pub(super) struct Words {
+    /// Looks at the capacity in the same step.
+    pub checked: Vec<Vec<u8>>,
+    /// Does not look, for a stream that is far from it; nothing where each message has to be looked at.
+    pub direct: Option<Vec<Vec<u8>>>,
+    /// Behind it, asks for the length.
+    pub length: Vec<u8>,
 }
 
 impl Settings {

@@ -13,6 +13,7 @@ use crate::syntax::escaped::Escaped;
 mod numbers;
 mod once;
 mod queue;
+mod record;
 mod run;
 mod state;
 mod task;

@@ -2,19 +2,20 @@
 
 use std::collections::{HashMap, HashSet};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use redis::{Cmd, Value};
+use redis::Cmd;
 
 use super::super::connection::Connection;
 use super::super::entry::{self, RedisEntryError};
 use super::super::fault::Fault;
 use super::super::server::RedisServer;
 use super::once::{Once, Verdict};
-use super::queue::{Entry, Fields, Pending, Queue};
+use super::queue::{Entry, Pending, Queue};
+use super::record::{DeadLetter, Finished, Recorder, is_refused};
 use super::state::Shared;
-use super::task::{Outcome, Task, pause};
+use super::task::{Task, pause};
 use super::{RedisWorker, Settings};
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, NumberedAnswer, Response};
@@ -39,8 +40,6 @@ const WALK_EVERY: Duration = Duration::from_secs(1);
 /// The shortest pause: entries that were had for less are not looked at.
 const YOUNGEST: Duration = Duration::from_secs(1);
 const STATS_EVERY: Duration = Duration::from_secs(2);
-/// Why another worker left, as far as it may last.
-const LASTING_NOTES: usize = 10_000;
 
 /// Works until it is stopped.
 pub(super) fn run(worker: &RedisWorker, handler: &mut dyn Handler) {
@@ -50,8 +49,14 @@ pub(super) fn run(worker: &RedisWorker, handler: &mut dyn Handler) {
     let mut run = Run {
         server,
         settings,
-        queue: Queue { settings, within: server.response_timeout },
-        once: Once::new(settings, server.response_timeout),
+        recorder: Recorder {
+            queue: Queue { settings, within: server.response_timeout },
+            once: Once::new(settings, server.response_timeout),
+            shared,
+            notes: HashMap::new(),
+            has_told_memory: false,
+            name: worker.to_string(),
+        },
         shared,
         handler,
         sender,
@@ -64,7 +69,6 @@ pub(super) fn run(worker: &RedisWorker, handler: &mut dyn Handler) {
         largest: settings.memory / 8,
         next: 0,
         finished: Vec::new(),
-        notes: HashMap::new(),
         walk: Walk::Own("-".to_owned()),
         has_more: true,
         next_stats: now,
@@ -73,9 +77,7 @@ pub(super) fn run(worker: &RedisWorker, handler: &mut dyn Handler) {
         outage: Outage::default(),
         panics: Counter::default(),
         has_told_version: false,
-        has_told_memory: false,
         may_clean: true,
-        name: worker.to_string(),
     };
     run.work();
     shared.set_connected(false);
@@ -100,38 +102,10 @@ struct Ready {
     settled: Vec<usize>,
 }
 
-/// What was recorded of a message that was not accepted for all.
-struct Settled {
-    /// Whether nothing more will be done for it.
-    is_over: bool,
-    /// The settled recipients, where Redis could not take a note of them.
-    note: Option<Vec<usize>>,
-}
-
-/// A message that was answered for, to be recorded in Redis.
-enum Finished {
-    Done {
-        task: Task,
-    },
-    Again {
-        task: Task,
-        outcome: Outcome,
-    },
-    /// There is nothing to deliver: the message is done already.
-    Skipped {
-        id: String,
-    },
-    /// The entry is left for later.
-    Later {
-        id: String,
-    },
-}
-
 struct Run<'a> {
     server: &'a RedisServer,
     settings: &'a Settings,
-    queue: Queue<'a>,
-    once: Option<Once<'a>>,
+    recorder: Recorder<'a>,
     shared: &'a Shared,
     handler: &'a mut dyn Handler,
     sender: Sender<NumberedAnswer>,
@@ -144,8 +118,6 @@ struct Run<'a> {
     largest: u64,
     next: u64,
     finished: Vec<Finished>,
-    // Of settled recipients, where Redis could not take the note.
-    notes: HashMap<String, Vec<usize>>,
     walk: Walk,
     has_more: bool,
     next_stats: Instant,
@@ -154,9 +126,7 @@ struct Run<'a> {
     outage: Outage,
     panics: Counter,
     has_told_version: bool,
-    has_told_memory: bool,
     may_clean: bool,
-    name: String,
 }
 
 impl Run<'_> {
@@ -171,7 +141,7 @@ impl Run<'_> {
                             retry = FIRST_RETRY;
                             self.shared.set_connected(true);
                             if self.outage.ends() {
-                                log::warn!("messages are taken off {} again", self.name);
+                                log::warn!("messages are taken off {} again", self.recorder.name);
                             }
                         }
                         Err(fault) => break fault,
@@ -183,7 +153,7 @@ impl Run<'_> {
             if self.outage.begins(fault.cause()) {
                 let why = fault.to_string();
                 let why = Escaped::new(why.as_bytes());
-                log::error!("cannot take messages off {}: {why}; {}", self.name, fault.advice());
+                log::error!("cannot take messages off {}: {why}; {}", self.recorder.name, fault.advice());
             }
             self.rest(retry);
             retry = (retry * 2).min(MAX_RETRY);
@@ -212,34 +182,34 @@ impl Run<'_> {
         let room = self.room();
         let mut commands = Vec::new();
         let sent = self.finished.len();
-        self.record_plain(&mut commands);
+        self.recorder.plain(&self.finished, &mut commands);
         let records = commands.len();
         let block =
             (self.tasks.is_empty() && matches!(self.walk, Walk::Rest(_)) && !self.shared.is_stopped()).then_some(BLOCK);
         let is_reading = room > 0 && !self.shared.is_stopped();
         if is_reading {
-            commands.push(self.queue.read_new(room, block));
+            commands.push(self.recorder.queue.read_new(room, block));
         }
         if commands.is_empty() {
             return self.settle_others(connection, sent);
         }
         let mut octets = Vec::new();
         commands.iter().for_each(|command: &Cmd| command.write_packed_command(&mut octets));
-        connection.write(&octets, self.queue.within)?;
+        connection.write(&octets, self.recorder.queue.within)?;
         let mut answers = Vec::with_capacity(records);
         for _ in 0..records {
-            answers.push(connection.read(self.queue.within)?);
+            answers.push(connection.read(self.recorder.queue.within)?);
         }
         let new = match is_reading {
-            true => Some(connection.read(self.queue.within + block.unwrap_or_default())?),
+            true => Some(connection.read(self.recorder.queue.within + block.unwrap_or_default())?),
             false => None,
         };
-        let recorded = self.check_records(answers);
+        let recorded = self.recorder.check(answers);
         let entries = match new.map(Queue::new_entries).transpose() {
             // The stream was deleted while this waited.
             Err(fault) if fault.says("UNBLOCKED") => Vec::new(),
             Err(fault) if fault.says("NOGROUP") => {
-                self.queue.create_group(connection)?;
+                self.recorder.queue.create_group(connection)?;
                 Vec::new()
             }
             entries => entries?.unwrap_or_default(),
@@ -303,46 +273,6 @@ impl Run<'_> {
         self.shared.set(&self.shared.in_flight, self.tasks.len());
     }
 
-    /// Adds what records the messages that are simply done.
-    fn record_plain(&self, commands: &mut Vec<Cmd>) {
-        let mut ids = Vec::new();
-        for finished in &self.finished {
-            match finished {
-                Finished::Done { task } => {
-                    commands.extend(self.once.as_ref().zip(task.once.as_ref()).map(|(once, key)| once.done(key)));
-                    if !task.settled.is_empty() {
-                        commands.push(self.queue.forget_settled(&task.id));
-                    }
-                    ids.push(task.id.as_str());
-                }
-                Finished::Skipped { id } => ids.push(id),
-                Finished::Again { .. } | Finished::Later { .. } => {}
-            }
-        }
-        if !ids.is_empty() {
-            commands.extend(self.queue.delete(&ids));
-        }
-    }
-
-    /// Whether all was recorded. What is remembered of done messages may be refused: then a message may come twice.
-    fn check_records(&mut self, answers: Vec<Value>) -> Result<(), Fault> {
-        for answer in answers {
-            match answer.extract_error().map_err(Fault::Refused) {
-                Err(fault) if fault.says("OOM") => {
-                    if !std::mem::replace(&mut self.has_told_memory, true) {
-                        log::warn!(
-                            "Redis has no memory to remember what is done of {}: some may come twice",
-                            self.name
-                        );
-                    }
-                }
-                Err(fault) => return Err(fault),
-                Ok(_) => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Records the others among the first finished, and forgets all of these.
     fn settle_others(&mut self, connection: &mut Connection, mut sent: usize) -> Result<(), Fault> {
         let mut later = Vec::new();
@@ -351,16 +281,12 @@ impl Run<'_> {
             match &self.finished[sent - 1] {
                 Finished::Done { task } => {
                     self.shared.count(&self.shared.delivered, 1);
-                    self.notes.remove(&task.id);
+                    self.recorder.notes.remove(&task.id);
                 }
                 Finished::Skipped { .. } => self.shared.count(&self.shared.skipped, 1),
                 Finished::Later { id } => later.push(id.clone()),
                 Finished::Again { task, outcome } => {
-                    let settled = self.settle(connection, task, outcome)?;
-                    if let Some(note) = settled.note.filter(|_| self.notes.len() < LASTING_NOTES) {
-                        self.notes.insert(task.id.clone(), note);
-                    }
-                    if !settled.is_over {
+                    if !self.recorder.settle(connection, task, outcome)? {
                         later.push(task.id.clone());
                     }
                 }
@@ -376,62 +302,8 @@ impl Run<'_> {
         if !later.is_empty() {
             let ids: Vec<&str> = later.iter().map(String::as_str).collect();
             // The pause begins.
-            connection.ask(&self.queue.touch(&ids, Duration::ZERO), self.queue.within)?;
+            connection.ask(&self.recorder.queue.touch(&ids, Duration::ZERO), self.recorder.queue.within)?;
         }
-        Ok(())
-    }
-
-    /// Records a message that was not accepted for all: dead letters first.
-    fn settle(&self, connection: &mut Connection, task: &Task, outcome: &Outcome) -> Result<Settled, Fault> {
-        let mut settled = [&task.settled[..], &outcome.accepted].concat();
-        let mut is_over = outcome.waiting.is_empty();
-        let mut is_noted = false;
-        if !outcome.failed.is_empty() {
-            let places: Vec<usize> = outcome.failed.iter().map(|(place, _)| *place).collect();
-            let mut reasons: Vec<&str> = outcome.failed.iter().map(|(_, reply)| reply.as_str()).collect();
-            reasons.dedup();
-            let reason = reasons.join("; ");
-            let letter = DeadLetter { id: &task.id, attempts: task.attempts, places: Some(&places), reason: &reason };
-            let with_failed = [&settled[..], &places].concat();
-            match self.bury(connection, &letter, &task.message, (!is_over).then_some(&with_failed)) {
-                Ok(()) => (settled, is_noted) = (with_failed, true),
-                // Those that failed are tried again, and may then be buried.
-                Err(fault) if is_refused(&fault) => is_over = false,
-                Err(fault) => return Err(fault),
-            }
-        }
-        if let (Some(once), Some(key)) = (&self.once, &task.once) {
-            let command = if is_over { once.done(key) } else { Once::release(key) };
-            self.ask_if_room(connection, &command)?;
-        }
-        if is_over || is_noted || settled.len() == task.settled.len() {
-            return Ok(Settled { is_over, note: None });
-        }
-        let has_room = self.ask_if_room(connection, &self.queue.note_settled(&task.id, &settled))?;
-        Ok(Settled { is_over, note: (!has_room).then_some(settled) })
-    }
-
-    /// Asks for what is refused where Redis has no memory left; false if it was.
-    fn ask_if_room(&self, connection: &mut Connection, command: &Cmd) -> Result<bool, Fault> {
-        match connection.ask(command, self.queue.within) {
-            Err(fault) if fault.says("OOM") => Ok(false),
-            answer => answer.map(|_| true),
-        }
-    }
-
-    /// Has an entry among the dead letters; nothing if it is gone, or was buried before the connection broke.
-    fn bury(
-        &self,
-        connection: &mut Connection,
-        letter: &DeadLetter<'_>,
-        message: &str,
-        settled: Option<&[usize]>,
-    ) -> Result<(), Fault> {
-        let Some(fields) = self.queue.entry(connection, letter.id)? else { return Ok(()) };
-        self.queue.bury(connection, letter.id, &letter.fields(fields), settled)?;
-        self.shared.count(&self.shared.dead_lettered, 1);
-        let (dead, reason) = (self.queue.dead_letters(), Escaped::new(letter.reason.as_bytes()));
-        log::error!("{message} of {} is not delivered, and is in {dead} now: {reason}", self.name);
         Ok(())
     }
 
@@ -444,25 +316,25 @@ impl Run<'_> {
             let ids: Vec<&str> = self.held.iter().map(String::as_str).collect();
             if !ids.is_empty() {
                 // Not those that somebody else has taken over meanwhile.
-                let mut commands = vec![self.queue.touch(&ids, third / 2)];
+                let mut commands = vec![self.recorder.queue.touch(&ids, third / 2)];
                 let keys = self.held_once.iter();
-                commands.extend(self.once.iter().flat_map(|once| keys.clone().map(|key| once.touch(key))));
-                connection.ask_all(&commands, self.queue.within)?;
+                commands.extend(self.recorder.once.iter().flat_map(|once| keys.clone().map(|key| once.touch(key))));
+                connection.ask_all(&commands, self.recorder.queue.within)?;
             }
         }
         if now >= self.next_stats {
             self.next_stats = now + STATS_EVERY;
-            self.shared.set_stream(self.queue.stats(connection)?);
+            self.shared.set_stream(self.recorder.queue.stats(connection)?);
         }
         if now >= self.next_cleaning && self.may_clean {
             self.next_cleaning = now + self.settings.take_over_after / 2;
-            for cleaned in [self.queue.clean_up(connection), self.queue.rescue(connection)] {
+            for cleaned in [self.recorder.queue.clean_up(connection), self.recorder.queue.rescue(connection)] {
                 match cleaned {
                     // There is no group yet, or no memory.
                     Err(fault) if fault.says("OOM") || fault.says("NOGROUP") || fault.says("no such key") => {}
                     Err(fault @ Fault::Refused(_)) => {
                         self.may_clean = false;
-                        log::warn!("consumers that are gone stay in the group of {}: {fault}", self.name);
+                        log::warn!("consumers that are gone stay in the group of {}: {fault}", self.recorder.name);
                     }
                     cleaned => cleaned?,
                 }
@@ -486,8 +358,10 @@ impl Run<'_> {
         }
         let own = self.settings.consumer.as_str();
         let (page, is_first) = match &self.walk {
-            Walk::Own(after) => (self.queue.pending(connection, (after, Duration::ZERO, PAGE), Some(own))?, true),
-            Walk::All(after) => (self.queue.pending(connection, (after, YOUNGEST, PAGE), None)?, false),
+            Walk::Own(after) => {
+                (self.recorder.queue.pending(connection, (after, Duration::ZERO, PAGE), Some(own))?, true)
+            }
+            Walk::All(after) => (self.recorder.queue.pending(connection, (after, YOUNGEST, PAGE), None)?, false),
             Walk::Rest(_) => return Ok(()),
         };
         let is_last = page.len() < PAGE;
@@ -516,11 +390,11 @@ impl Run<'_> {
             (false, _, None) => Walk::Rest(now + WALK_EVERY),
         };
         for (pending, idle) in given_up {
-            if self.queue.claim_id(connection, &pending.id, idle)? {
+            if self.recorder.queue.claim_id(connection, &pending.id, idle)? {
                 let reason = format!("given up after {} attempts, the last without an answer", pending.attempts);
                 let letter = DeadLetter { id: &pending.id, attempts: pending.attempts, places: None, reason: &reason };
                 let message = format!("the entry {}", pending.id);
-                match self.bury(connection, &letter, &message, None) {
+                match self.recorder.bury(connection, &letter, &message, None) {
                     Err(fault) if !is_refused(&fault) => return Err(fault),
                     _ => {}
                 }
@@ -529,7 +403,7 @@ impl Run<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let entries = self.queue.claim(connection, &wanted)?;
+        let entries = self.recorder.queue.claim(connection, &wanted)?;
         self.take(connection, entries)
     }
 
@@ -581,14 +455,14 @@ impl Run<'_> {
                 if !std::mem::replace(&mut self.has_told_version, true) {
                     log::warn!(
                         "{id} of {}, and perhaps others, wait for a later version of this program: {e}",
-                        self.name
+                        self.recorder.name
                     );
                 }
                 self.finish(Finished::Later { id });
                 continue;
             }
             let letter = DeadLetter { id: &id, attempts, places: None, reason: &e.to_string() };
-            let buried = self.bury(connection, &letter, &format!("the entry {id}"), None);
+            let buried = self.recorder.bury(connection, &letter, &format!("the entry {id}"), None);
             match buried {
                 Ok(()) => {}
                 // It stays pending.
@@ -603,15 +477,15 @@ impl Run<'_> {
     }
 
     /// Leaves out the recipients that earlier attempts have settled.
-    fn recall_settled(&self, connection: &mut Connection, ready: &mut Vec<Ready>) -> Result<(), Fault> {
+    fn recall_settled(&self, connection: &mut Connection, ready: &mut [Ready]) -> Result<(), Fault> {
         let ids: Vec<&str> =
             ready.iter().filter(|ready| ready.attempts > 1).map(|ready| ready.entry.as_str()).collect();
         if ids.is_empty() {
             return Ok(());
         }
-        let noted = self.queue.settled(connection, &ids)?;
+        let noted = self.recorder.queue.settled(connection, &ids)?;
         for (ready, mut settled) in ready.iter_mut().filter(|ready| ready.attempts > 1).zip(noted) {
-            settled.extend(self.notes.get(&ready.entry).into_iter().flatten());
+            settled.extend(self.recorder.notes.get(&ready.entry).into_iter().flatten());
             ready.settled = settled;
         }
         Ok(())
@@ -623,7 +497,7 @@ impl Run<'_> {
         connection: &mut Connection,
         ready: Vec<Ready>,
     ) -> Result<Vec<(Ready, Option<String>)>, Fault> {
-        let Some(once) = self.once.as_ref().filter(|_| !ready.is_empty()) else {
+        let Some(once) = self.recorder.once.as_ref().filter(|_| !ready.is_empty()) else {
             return Ok(ready.into_iter().map(|ready| (ready, None)).collect());
         };
         let keys: Vec<String> = ready.iter().map(|ready| once.key(&ready.mail)).collect();
@@ -663,7 +537,9 @@ impl Run<'_> {
         self.count_tasks();
         let delivery = Delivery::numbered(mail, number, self.sender.clone());
         // One that is dropped by a panic is answered.
-        guarded(&self.panics, format_args!("{}: handler", self.name), || self.handler.process_delivery(delivery));
+        guarded(&self.panics, format_args!("{}: handler", self.recorder.name), || {
+            self.handler.process_delivery(delivery)
+        });
     }
 
     /// Waits for what the handler has, records it, and gives the rest back.
@@ -685,7 +561,10 @@ impl Run<'_> {
             match ended {
                 Ok(()) => return,
                 Err(fault) if Instant::now() >= deadline => {
-                    log::error!("what is done of {} could not be recorded: {fault}; it may come twice", self.name);
+                    log::error!(
+                        "what is done of {} could not be recorded: {fault}; it may come twice",
+                        self.recorder.name
+                    );
                     return;
                 }
                 Err(_) => thread::sleep(FIRST_RETRY),
@@ -696,60 +575,24 @@ impl Run<'_> {
     fn leave(&mut self, connection: &mut Connection) -> Result<(), Fault> {
         let mut commands = Vec::new();
         let sent = self.finished.len();
-        self.record_plain(&mut commands);
-        let answers = connection.ask_all(&commands, self.queue.within)?;
-        self.check_records(answers)?;
+        self.recorder.plain(&self.finished, &mut commands);
+        let answers = connection.ask_all(&commands, self.recorder.queue.within)?;
+        self.recorder.check(answers)?;
         self.settle_others(connection, sent)?;
         for key in &self.held_once {
-            connection.ask(&Once::release(key), self.queue.within)?;
+            connection.ask(&Once::release(key), self.recorder.queue.within)?;
         }
         let mut after = "-".to_owned();
         loop {
             let own = self.settings.consumer.as_str();
-            let page = self.queue.pending(connection, (&after, Duration::ZERO, PAGE), Some(own))?;
+            let page = self.recorder.queue.pending(connection, (&after, Duration::ZERO, PAGE), Some(own))?;
             let Some(last) = page.last() else { break };
             after = format!("({}", last.id);
             let ids: Vec<&str> = page.iter().map(|pending| pending.id.as_str()).collect();
-            connection.ask(&self.queue.give_back(&ids), self.queue.within)?;
+            connection.ask(&self.recorder.queue.give_back(&ids), self.recorder.queue.within)?;
         }
         // Another worker may do that later.
-        let _ = self.queue.leave(connection);
+        let _ = self.recorder.queue.leave(connection);
         Ok(())
-    }
-}
-
-/// Whether Redis could not take it: it stays where it is.
-fn is_refused(fault: &Fault) -> bool {
-    matches!(fault, Fault::Refused(_)) && !fault.leads_elsewhere()
-}
-
-/// What is put among the dead letters, and why.
-struct DeadLetter<'a> {
-    id: &'a str,
-    attempts: u64,
-    /// The recipients that it is about; all by default.
-    places: Option<&'a [usize]>,
-    reason: &'a str,
-}
-
-impl DeadLetter<'_> {
-    /// The fields of the entry, for these recipients, and what is added to them.
-    fn fields(&self, mut fields: Fields) -> Fields {
-        if let Some(places) = self.places
-            && let Some((_, value)) = fields.iter_mut().find(|(name, _)| name == b"recipients")
-            && let Some(selected) = entry::select_recipients(value, places)
-        {
-            *value = selected;
-        }
-        fields.retain(|(name, _)| !name.starts_with(b"dead_"));
-        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let added = [
-            ("dead_reason", self.reason.to_owned()),
-            ("dead_entry", self.id.to_owned()),
-            ("dead_attempts", self.attempts.to_string()),
-            ("dead_at", at.as_secs().to_string()),
-        ];
-        fields.extend(added.map(|(name, value)| (name.as_bytes().to_vec(), value.into_bytes())));
-        fields
     }
 }
