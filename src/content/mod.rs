@@ -12,11 +12,13 @@ pub(crate) mod writer;
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::content::head::Head;
 use crate::content::segments::{SEGMENT, Segments};
-use crate::content::spool::{SpoolFile, SpoolReader, is_out_of_resources};
+use crate::content::spool::{NamedFile, NamedFileReader, SpoolFile, SpoolReader, is_out_of_resources};
 use crate::content::store::{ContentReservation, ContentStore};
 use crate::syntax::reply::{Reply, Status};
 
@@ -26,8 +28,8 @@ const MAX_UTF8: usize = 4;
 /// The octets of a message: with CRLF line ends, dots unstuffed, and without the final dot.
 ///
 /// They are in memory, or in an unnamed file that is deleted with this value: see
-/// [`Builder::spool_threshold`](crate::Builder::spool_threshold). You read both the same way, but reading from disk may
-/// fail.
+/// [`Builder::spool_threshold`](crate::Builder::spool_threshold); or in [a file of yours](crate::Envelope::with_content_in).
+/// You read all of them the same way, but reading from disk may fail.
 pub struct Content {
     place: Storage,
     // What was put before it; of most messages nothing.
@@ -42,16 +44,34 @@ enum Storage {
     Disk(SpoolFile, ContentReservation),
     // Octets that came from elsewhere than a client, and count against no budget.
     Elsewhere(Segments),
+    // The same in a file that somebody else keeps.
+    Named(NamedFile),
     // The same for several envelopes, and given back with the last of them.
     Shared(Arc<Storage>),
 }
 
+/// A file with content.
+enum OnDisk<'a> {
+    Spooled(&'a SpoolFile),
+    Named(&'a NamedFile),
+}
+
+impl OnDisk<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            OnDisk::Spooled(file) => file.len(),
+            OnDisk::Named(file) => file.len(),
+        }
+    }
+}
+
 impl Storage {
     /// What is in memory, or else the file.
-    fn segments(&self) -> Result<&Segments, &SpoolFile> {
+    fn segments(&self) -> Result<&Segments, OnDisk<'_>> {
         match self {
             Storage::Memory(room) => Ok(&room.segments),
-            Storage::Disk(file, _) => Err(file),
+            Storage::Disk(file, _) => Err(OnDisk::Spooled(file)),
+            Storage::Named(file) => Err(OnDisk::Named(file)),
             Storage::Elsewhere(segments) => Ok(segments),
             Storage::Shared(storage) => storage.segments(),
         }
@@ -60,7 +80,7 @@ impl Storage {
     fn room(&self) -> Option<&ContentReservation> {
         match self {
             Storage::Memory(room) | Storage::Disk(_, room) => Some(room),
-            Storage::Elsewhere(_) => None,
+            Storage::Elsewhere(_) | Storage::Named(_) => None,
             Storage::Shared(storage) => storage.room(),
         }
     }
@@ -69,7 +89,7 @@ impl Storage {
     fn room_mut(&mut self) -> Option<&mut ContentReservation> {
         match self {
             Storage::Memory(room) | Storage::Disk(_, room) => Some(room),
-            Storage::Elsewhere(_) => None,
+            Storage::Elsewhere(_) | Storage::Named(_) => None,
             Storage::Shared(storage) => Arc::get_mut(storage)?.room_mut(),
         }
     }
@@ -97,6 +117,11 @@ impl Content {
 
     pub(crate) fn on_disk(file: SpoolFile, room: ContentReservation) -> Content {
         Content::at(Storage::Disk(file, room))
+    }
+
+    /// Octets in a file that somebody else keeps.
+    pub(crate) fn in_file(path: PathBuf, range: Range<u64>) -> Content {
+        Content::at(Storage::Named(NamedFile::new(path, range)))
     }
 
     /// The same content once more, without a copy.
@@ -136,17 +161,24 @@ impl Content {
         self.place.room().map(ContentReservation::store)
     }
 
-    /// The file and what is before it, if there is one.
+    /// One more handle to the file and what is before it, if there is one.
+    ///
+    /// # Errors
+    /// If there is no further handle.
     #[cfg(feature = "mime")]
-    pub(crate) fn spooled(&self) -> Option<(Vec<u8>, &SpoolFile)> {
-        let file = self.place.segments().err()?;
-        Some((self.head_fields().iter().rev().flat_map(|field| field.iter().copied()).collect(), file))
+    pub(crate) fn spooled(&self) -> io::Result<Option<(Vec<u8>, SpoolFile)>> {
+        let file = match self.place.segments() {
+            Ok(_) => return Ok(None),
+            Err(OnDisk::Spooled(file)) => file.try_clone()?,
+            Err(OnDisk::Named(file)) => file.open()?,
+        };
+        Ok(Some((self.head_fields().iter().rev().flat_map(|field| field.iter().copied()).collect(), file)))
     }
 
     /// The length in octets.
     pub fn len(&self) -> u64 {
         let head = self.head.as_ref().map_or(0, |head| head.len());
-        head + self.place.segments().map_or_else(SpoolFile::len, Segments::len)
+        head + self.place.segments().map_or_else(|file| file.len(), Segments::len)
     }
 
     /// How many octets of memory it takes, unused room included; 0 if it is on disk.
@@ -201,7 +233,8 @@ impl Content {
                 let (first, others) = segments.as_slices();
                 Source::Memory(first, others)
             }
-            Err(file) => Source::Disk(BufReader::with_capacity(SEGMENT, file.reader())),
+            Err(OnDisk::Spooled(file)) => Source::Disk(BufReader::with_capacity(SEGMENT, file.reader())),
+            Err(OnDisk::Named(file)) => Source::Named(BufReader::with_capacity(SEGMENT, file.reader())),
         };
         let mut reader = ContentReader { field: &[], behind: self.head_fields(), content };
         reader.begin_field();
@@ -270,6 +303,7 @@ enum Source<'a> {
     // What was not read of a segment, and the segments behind it.
     Memory(&'a [u8], &'a [Vec<u8>]),
     Disk(BufReader<SpoolReader<'a>>),
+    Named(BufReader<NamedFileReader<'a>>),
 }
 
 impl ContentReader<'_> {
@@ -282,9 +316,11 @@ impl ContentReader<'_> {
 
 impl Read for ContentReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if let (true, Source::Disk(file)) = (self.field.is_empty(), &mut self.content) {
-            // Large reads go past its buffer.
-            return file.read(buf);
+        // Large reads go past its buffer.
+        match &mut self.content {
+            Source::Disk(file) if self.field.is_empty() => return file.read(buf),
+            Source::Named(file) if self.field.is_empty() => return file.read(buf),
+            _ => {}
         }
         let read = self.fill_buf()?.read(buf)?;
         self.consume(read);
@@ -300,6 +336,7 @@ impl BufRead for ContentReader<'_> {
         match &mut self.content {
             Source::Memory(segment, _) => Ok(segment),
             Source::Disk(file) => file.fill_buf(),
+            Source::Named(file) => file.fill_buf(),
         }
     }
 
@@ -316,6 +353,7 @@ impl BufRead for ContentReader<'_> {
                 }
             }
             Source::Disk(file) => file.consume(amount),
+            Source::Named(file) => file.consume(amount),
         }
     }
 }
@@ -411,7 +449,11 @@ mod tests {
     fn it_reads_the_same_wherever_it_is() {
         let long: Vec<u8> = (0..SEGMENT * 2 + 100).map(|n| (n / 251) as u8).collect();
         for octets in [&b""[..], b"abc", &long[..SEGMENT], &long] {
-            for content in [in_memory(octets), on_disk(octets)] {
+            let mut named = tempfile::NamedTempFile::new().unwrap();
+            named.write_all(&[b"before", octets, b"after"].concat()).unwrap();
+            let range = 6..6 + octets.len() as u64;
+            let in_file = Content::in_file(named.path().to_owned(), range);
+            for content in [in_memory(octets), on_disk(octets), in_file] {
                 assert_eq!((content.len(), content.is_empty()), (octets.len() as u64, octets.is_empty()));
                 assert!(content.bytes().unwrap() == octets);
                 for _ in 0..2 {

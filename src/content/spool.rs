@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::config::Config;
@@ -27,7 +28,7 @@ impl Spool {
 
     /// A file for one message. It has no name, and the system removes it even if this process is killed.
     pub fn create(&self) -> io::Result<SpoolFile> {
-        tempfile::tempfile_in(&self.folder).map(|file| SpoolFile { file, len: 0 })
+        tempfile::tempfile_in(&self.folder).map(|file| SpoolFile { file, start: 0, len: 0 })
     }
 
     /// A message could not be written.
@@ -45,10 +46,11 @@ impl Spool {
     }
 }
 
-/// An unnamed file, written once from start to end, that is gone with this value.
+/// An unnamed file, written once from start to end, that is gone with this value; or a part of another file.
 #[derive(Debug)]
 pub(crate) struct SpoolFile {
     file: File,
+    start: u64,
     len: u64,
 }
 
@@ -60,7 +62,7 @@ impl SpoolFile {
     /// Another handle to the same file, which exists as long as either of them.
     #[cfg(feature = "mime")]
     pub fn try_clone(&self) -> io::Result<SpoolFile> {
-        Ok(SpoolFile { file: self.file.try_clone()?, len: self.len })
+        Ok(SpoolFile { file: self.file.try_clone()?, start: self.start, len: self.len })
     }
 
     /// A reader from the start, independent of all others.
@@ -68,14 +70,55 @@ impl SpoolFile {
         SpoolReader { file: self, offset: 0 }
     }
 
-    #[cfg(unix)]
+    /// Reads octets at an offset, which may be fewer than there is room for; none behind the end.
     pub fn read_at(&self, octets: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&self.file, octets, offset)
+        let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let most = left.min(octets.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        match read_file_at(&self.file, &mut octets[..most], self.start + offset)? {
+            // Half a message must not pass for a whole one.
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn read_file_at(file: &File, octets: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, octets, offset)
+}
+
+#[cfg(windows)]
+fn read_file_at(file: &File, octets: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, octets, offset)
+}
+
+/// Octets in a named file that somebody else keeps. It is opened when they are read.
+#[derive(Debug)]
+pub(crate) struct NamedFile {
+    path: PathBuf,
+    start: u64,
+    len: u64,
+}
+
+impl NamedFile {
+    pub fn new(path: PathBuf, range: Range<u64>) -> NamedFile {
+        NamedFile { path, start: range.start, len: range.end.saturating_sub(range.start) }
     }
 
-    #[cfg(windows)]
-    pub fn read_at(&self, octets: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_read(&self.file, octets, offset)
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub fn open(&self) -> io::Result<SpoolFile> {
+        Ok(SpoolFile { file: File::open(&self.path)?, start: self.start, len: self.len })
+    }
+
+    /// A reader from the start, independent of all others, that opens the file when it is first read.
+    pub fn reader(&self) -> NamedFileReader<'_> {
+        NamedFileReader { file: self, opened: None, offset: 0 }
     }
 }
 
@@ -100,19 +143,29 @@ pub(crate) struct SpoolReader<'a> {
 
 impl Read for SpoolReader<'_> {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.file.len - self.offset).unwrap_or(usize::MAX);
-        let most = left.min(octets.len());
-        if most == 0 {
-            return Ok(0);
-        }
-        match self.file.read_at(&mut octets[..most], self.offset)? {
-            // Half a message must not pass for a whole one.
-            0 => Err(ErrorKind::UnexpectedEof.into()),
-            n => {
-                self.offset += n as u64;
-                Ok(n)
-            }
-        }
+        let read = self.file.read_at(octets, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+/// Reads a [`NamedFile`] at an offset of its own.
+#[derive(Debug)]
+pub(crate) struct NamedFileReader<'a> {
+    file: &'a NamedFile,
+    opened: Option<SpoolFile>,
+    offset: u64,
+}
+
+impl Read for NamedFileReader<'_> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        let file = match &mut self.opened {
+            Some(file) => file,
+            closed => closed.insert(self.file.open()?),
+        };
+        let read = file.read_at(octets, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
     }
 }
 
@@ -152,6 +205,22 @@ mod tests {
         file.file.set_len(3).unwrap();
         let error = file.reader().read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_named_file_is_opened_when_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = NamedFile::new(path.clone(), 2..6);
+        let all = || {
+            let mut octets = Vec::new();
+            file.reader().read_to_end(&mut octets).map(|_| octets)
+        };
+        assert_eq!(all().unwrap_err().kind(), ErrorKind::NotFound);
+        std::fs::write(&path, "0123456789").unwrap();
+        assert_eq!((all().unwrap(), file.len()), (b"2345".to_vec(), 4));
+        std::fs::write(&path, "01234").unwrap();
+        assert_eq!(all().unwrap_err().kind(), ErrorKind::UnexpectedEof);
     }
 
     #[cfg(unix)]

@@ -11,10 +11,12 @@ use std::time::SystemTime;
 use super::{Endpoint, Envelope, MessageId, Protocol, Recipient};
 use crate::content::Content;
 use crate::envelope::tls_info::TlsInfo;
+use crate::envelope::transcript::Transcript;
 use crate::envelope::values::Values;
 use crate::syntax::address::{AddressError, ForwardPath, ReversePath, is_helo_name};
 use crate::syntax::parameter::{Body, MailParameters, Offered, RcptParameters};
 use crate::syntax::reply::{Reply, Status};
+use crate::syntax::xforward::Xforward;
 
 /// In octets: the longest argument of HELO, and the longest name of a user.
 const MAX_NAME: usize = 255;
@@ -46,6 +48,8 @@ impl Envelope {
             protocol: None,
             tls: None,
             identity: None,
+            xforward: None,
+            transcript: None,
             mail_from: String::new(),
             mail_options: String::new(),
             recipients: Vec::new(),
@@ -67,6 +71,8 @@ pub struct EnvelopeBuilder {
     protocol: Option<Protocol>,
     tls: Option<TlsInfo>,
     identity: Option<String>,
+    xforward: Option<String>,
+    transcript: Option<Transcript>,
     mail_from: String,
     mail_options: String,
     recipients: Vec<(String, String)>,
@@ -155,6 +161,19 @@ impl EnvelopeBuilder {
         self
     }
 
+    /// Where it came from before the client, in attributes as a client would send them: `"NAME=host.example ADDR=192.0.2.1"`.
+    /// [`Xforward`] displays those of another envelope. Default: unknown.
+    pub fn xforward(mut self, attributes: impl Into<String>) -> EnvelopeBuilder {
+        self.xforward = Some(attributes.into());
+        self
+    }
+
+    /// The conversation that brought it: that of another envelope, or one that was [made](Transcript::new). Default: none.
+    pub fn transcript(mut self, transcript: Transcript) -> EnvelopeBuilder {
+        self.transcript = Some(transcript);
+        self
+    }
+
     /// The id: that of another envelope, or one from text, such as `"1f2e-7-1".parse()?`. Default: one of its own.
     pub fn id(mut self, id: MessageId) -> EnvelopeBuilder {
         self.id = Some(id);
@@ -207,6 +226,11 @@ impl EnvelopeBuilder {
         if !(self.helo.is_ascii() && is_text(&self.helo) && is_helo_name(self.hostname.as_bytes())) {
             return Err(EnvelopeError::HostName);
         }
+        let mut xforward = None;
+        if let Some(attributes) = self.xforward {
+            let known = xforward.insert(Box::<Xforward>::default()).update(attributes.as_bytes());
+            known.map_err(|_| EnvelopeError::Xforward(attributes))?;
+        }
         if self.identity.as_ref().is_some_and(|user| user.is_empty() || !is_text(user)) {
             return Err(EnvelopeError::Identity);
         }
@@ -226,7 +250,7 @@ impl EnvelopeBuilder {
             protocol,
             tls: self.tls.map(Arc::new),
             identity: self.identity.map(Into::into),
-            xforward: None,
+            xforward,
             reverse_path,
             parameters: mail_parameters,
             recipients,
@@ -234,7 +258,7 @@ impl EnvelopeBuilder {
             received_at,
             values: Values::default(),
             connection_values: Arc::default(),
-            transcript: None,
+            transcript: self.transcript,
             reservation: None,
         })
     }
@@ -277,6 +301,8 @@ pub enum EnvelopeError {
     HostName,
     /// The identity is empty, over 255 octets, or has control characters.
     Identity,
+    /// An attribute of XFORWARD is malformed, or has a bad value; the text.
+    Xforward(String),
 }
 
 impl Display for EnvelopeError {
@@ -287,6 +313,7 @@ impl Display for EnvelopeError {
             EnvelopeError::NoRecipients => f.write_str("a message needs a recipient"),
             EnvelopeError::HostName => f.write_str("bad name of the client or the server"),
             EnvelopeError::Identity => f.write_str("bad identity"),
+            EnvelopeError::Xforward(text) => write!(f, "bad attributes of XFORWARD {text:?}"),
         }
     }
 }
@@ -311,6 +338,8 @@ impl From<EnvelopeError> for Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::transcript::{Direction, Entry};
+    use std::time::Duration;
 
     #[test]
     fn what_is_not_said_has_a_default() {
@@ -350,6 +379,25 @@ mod tests {
         assert_eq!(mail.mail_options(), ["SIZE=12", "BODY=8BITMIME", "SMTPUTF8"]);
         assert_eq!(mail.recipients()[2].parameters().options().collect::<Vec<_>>(), ["NOTIFY=NEVER"]);
         assert_eq!((mail.bytes().unwrap(), mail.received_at()), (b"a\r\nb"[..].into(), SystemTime::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn where_it_came_from_and_what_was_said() {
+        let mut hello = Entry::new(Duration::from_millis(5), Direction::Client, "HELO a");
+        (hello.is_content, hello.omitted) = (true, 7);
+        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        let transcript = Transcript::new(3, "192.0.2.1:9", began, vec![hello.clone()], 2);
+        let attributes = "NAME=host.example ADDR=192.0.2.1 PORT=9 PROTO=ESMTP SOURCE=REMOTE";
+        let mail = Envelope::builder().recipient("b@example.org").xforward(attributes).transcript(transcript);
+        let mail = mail.build().unwrap();
+        assert_eq!(mail.xforward().unwrap().to_string(), attributes);
+        let said = mail.transcript().unwrap();
+        assert_eq!((said.connection_id(), said.peer(), said.began_at()), (3, "192.0.2.1:9", began));
+        assert_eq!((said.entries(), said.omitted()), (&[hello][..], 2));
+        for bad in ["NAME", "ADDR=x", "NAME=a\r\nRCPT=b"] {
+            let error = Envelope::builder().recipient("b@example.org").xforward(bad).build().unwrap_err();
+            assert_eq!(error, EnvelopeError::Xforward(bad.to_owned()));
+        }
     }
 
     #[test]

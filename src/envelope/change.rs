@@ -1,10 +1,12 @@
 //! Changing a message between its arrival and its delivery.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Envelope, Recipient};
-use crate::content::ContentReader;
+use crate::content::{Content, ContentReader};
 use crate::envelope::values::Values;
 use crate::syntax::header::{self, HeaderError};
 use crate::syntax::parameter::Body;
@@ -65,6 +67,30 @@ impl Envelope {
     pub fn with_content(mut self, mut content: impl Read) -> io::Result<Envelope> {
         self.rewrite(|_, to| io::copy(&mut content, to).map(drop))?;
         Ok(self)
+    }
+
+    /// The same message with its content in a file of your own, which you keep: for a program that stores messages, and makes
+    /// them [anew](Envelope::builder) later.
+    ///
+    /// The content is the file's octets in `range` as they are; their line ends should be CRLF. The file is opened when
+    /// the content is read, so that until then it takes neither memory nor a descriptor, and counts against no budget. If it
+    /// is gone or shorter by then, reading fails.
+    ///
+    /// ```
+    /// use pillarbox::Envelope;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let file = folder.path().join("message");
+    /// std::fs::write(&file, "alice@example.org\nSubject: hello\r\n\r\nHello!\r\n")?;
+    ///
+    /// let length = std::fs::metadata(&file)?.len();
+    /// let mail = Envelope::builder().recipient("alice@example.org").build()?.with_content_in(&file, 18..length);
+    /// assert_eq!(mail.bytes()?, &b"Subject: hello\r\n\r\nHello!\r\n"[..]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_content_in(mut self, file: impl Into<PathBuf>, range: Range<u64>) -> Envelope {
+        self.content = Content::in_file(file.into(), range);
+        self
     }
 
     /// As [`with_content`](Envelope::with_content), for content that is made from the old one while that is read: a filter

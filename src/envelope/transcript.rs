@@ -81,6 +81,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A command, a reply or an event. Of content set [`is_content`](Entry::is_content) and [`omitted`](Entry::omitted).
+    pub fn new(at: Duration, direction: Direction, octets: impl Into<Vec<u8>>) -> Entry {
+        Entry { at, direction, is_content: false, octets: octets.into(), omitted: 0 }
+    }
+
     /// The octets as text; those that are not UTF-8 are replaced.
     ///
     /// ```
@@ -150,6 +155,18 @@ pub struct Transcript {
 }
 
 impl Transcript {
+    /// A transcript from its parts, of which `omitted` is the number of older entries that are missing: for a program that
+    /// stores messages with their transcripts, and [makes](crate::EnvelopeBuilder::transcript) them anew.
+    pub fn new(
+        connection_id: u64,
+        peer: impl Into<Arc<str>>,
+        began_at: SystemTime,
+        entries: Vec<Entry>,
+        omitted: u64,
+    ) -> Transcript {
+        Transcript { connection: connection_id, peer: peer.into(), began_at, entries, omitted }
+    }
+
     /// The connection's number, as in the log.
     pub fn connection_id(&self) -> u64 {
         self.connection
@@ -310,6 +327,12 @@ impl Record {
         said.octets += more;
     }
 
+    /// All that was said so far.
+    pub fn whole(&self) -> Option<Transcript> {
+        let recording = self.0.as_ref()?;
+        Some(recording.transcript(&recording.said.lock(), 0))
+    }
+
     /// What was said since the message before, or since the connection began.
     pub fn of_message(&self) -> Option<Transcript> {
         let recording = self.0.as_ref()?;
@@ -336,7 +359,7 @@ impl Recording {
     fn push(&self, direction: Direction, octets: &[u8]) {
         let at = self.began.0.elapsed();
         let mut said = self.said.lock();
-        said.entries.push_back(Entry { at, direction, is_content: false, octets: octets.to_vec(), omitted: 0 });
+        said.entries.push_back(Entry::new(at, direction, octets));
         said.octets += cost(octets);
         said.in_content = false;
         while said.octets > MAX_OCTETS

@@ -123,7 +123,10 @@
 //! | `--upstream-tls` | offered | Mail goes out even where the upstream has no TLS. Use `required` across a network |
 //! | time to finish at SIGTERM | 15 s | Less than service managers wait before they kill |
 //! | log level | warn | `RUST_LOG` changes it; `--debug` is `trace` |
-//! | web inbox | 10,000 messages or 256 MiB | Then mail is refused until some are deleted |
+//! | `--keep`, `--keep-octets` | 10,000 messages, 256 MiB | Some weeks of a team's mail, in the memory of a small machine |
+//! | `--keep-for` | no limit | A message goes when there is no room for it |
+//! | `--when-full` | drop-oldest | An inbox that nobody empties must not stop the program under test |
+//! | `--inbox-dir` | none: memory | A test needs no disk, and leaves nothing behind |
 
 #[cfg(doc)]
 use crate::Builder;

@@ -118,9 +118,9 @@
 //! | `-n`, `--nosetuid` | the same: without it, a server started by root becomes the user nobody once it listens |
 //! | `-V`, `--version` | the same |
 //! | `-c`, `--class NAME` | DebuggingServer, PureProxy or MailmanProxy, with or without a module in front, and Maildir, Pipe, Sink and Inbox; in place of a class of your own a [program](#a-class-of-your-own-in-python). The default is DebuggingServer; smtpd's was PureProxy, which has failed at every message since Python 3.5 |
-//! | `-s`, `--size BYTES` | the same. The default is 33,554,432, as smtpd's help said; smtpd itself had no limit by default |
+//! | `-s`, `--size BYTES` | the same. The default is 33,554,432, as smtpd's help said; smtpd itself had no limit by default, and so did not announce SIZE. DebuggingServer prints the SIZE that clients declare only with `-s` |
 //! | `-u`, `--smtputf8`; `-d`, `--debug` | the same |
-//! | `localhost:port`, `remotehost:port` | the same, with the same defaults localhost:8025 and localhost:25; also `[IPV6]:PORT`, `unix:PATH` and `systemd:`, and more places to listen at with `--listen` |
+//! | `localhost:port`, `remotehost:port` | the same, with the same defaults localhost:8025 and localhost:25. The second is an error for a class that does not relay; smtpd ignored it. Also `[IPV6]:PORT`, `unix:PATH` and `systemd:`, and more places to listen at with `--listen` |
 //! | a usage error: exit status 1 | exit status 2 |
 //!
 //! # What is different on the wire

@@ -191,17 +191,31 @@
 //!
 //! # Visitors of the web inbox
 //!
-//! `-c Inbox --http ADDR` is a tool for development: it has no password and no TLS. Anybody who can connect can read
-//! and delete all mail and script faults. So it listens on this machine alone, unless you give `--http-public`.
+//! `-c Inbox` is a tool for development: it has no TLS, and no password unless you give `--http-users`. Anybody who can connect, and
+//! knows the password if there is one, can read and delete all mail and script faults. So it listens on this machine alone, unless you
+//! give `--http-public`.
 //!
 //! - **Reach it from another site, through a browser.** `Host`, `Origin` and `Sec-Fetch-Site` are checked, so neither
-//!   another site nor a name that somebody has pointed here gets through.
+//!   another site nor a name that somebody has pointed here gets through. The machine's own host name is taken: whoever
+//!   decides in your network what it leads to could point it at an inbox.
+//! - **Guess a password.** Each client (for IPv6 each network of 64 bits) has ten wrong ones, and another every 5 s; one password is
+//!   checked at a time, and one that was right is not checked again (fixed). Only a digest of it, with a key of the process, is
+//!   remembered. Clients behind one proxy count as one. Without TLS in front of it, whoever listens reads the password.
+//! - **Log in as anybody.** With `--accept-any-login` an identity means nothing: it is for tests. Passwords that people use
+//!   elsewhere cross the network in clear.
 //! - **Use it up.** There may be 128 visitors at once; a request has 10 s and a head of 16 KiB (all fixed). An answer
 //!   that its visitor does not take at once needs one of 96 places, so that small answers, such as the page, always
-//!   have some. A visitor that takes nothing for 10 s is cut off, and after 1 s if somebody else needs the place.
+//!   have some. A visitor that takes nothing for 10 s is cut off, and after 1 s if somebody else needs the place. Beside
+//!   these, 1,024 visitors may wait for messages, or as many as there are file descriptors for.
 //! - **Fill its memory.** It holds 10,000 messages, or 256 MiB with their recipients, conversations and what is
-//!   searched; then mail is refused. A deleted message counts until the last visitor has read it. Messages on their way
-//!   and large answers come on top: at most 64 MiB and 256 MiB.
+//!   searched (`--keep`, `--keep-octets`); then the oldest go, or mail is refused with `--when-full refuse`. With
+//!   `--inbox-dir` the octets are those of the files, and what is known of the messages takes at most 256 MiB of memory.
+//!   A message that is gone counts until the last visitor has read it. Visitors may keep as many octets of such
+//!   messages as the inbox holds, at least 64 MiB; beyond that those who have read for longest are cut off, and with
+//!   twice as many mail is refused until they have noticed. Messages on their way and answers come on top: at most
+//!   64 MiB and 320 MiB.
+//! - **Push mail out.** Whoever may send mail can fill the inbox, so that older messages go. The page and `/api/changes`
+//!   tell how many went.
 //!
 //! `--metrics ADDR` has the same limits for its visitors, no password, and no check of `Host`: what it shows are counts, and nothing
 //! of who sent what. Give it an address that only your monitoring can reach.
@@ -209,6 +223,8 @@
 //! # Somebody else on the machine
 //!
 //! - Spooled messages are in files without a name, not encrypted.
+//! - The folder of `--inbox-dir` is made for the server's user alone, and its messages are not encrypted. A folder that
+//!   was there before keeps its permissions.
 //! - Everybody on this machine counts as near: they may log in without TLS, and a relay relays for them.
 //! - A Unix socket has the permissions of [`Listener::mode`](crate::Listener::mode) or `--socket-mode` from before it
 //!   listens, otherwise those that the process's umask leaves. The server removes it only while it is its own, and

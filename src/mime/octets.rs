@@ -21,8 +21,8 @@ pub(super) enum Octets {
 impl Octets {
     /// Copies what is in memory, or takes one more descriptor of the file.
     pub fn of(content: &Content) -> io::Result<Octets> {
-        Ok(match content.spooled() {
-            Some((head, file)) => Octets::Disk(head, file.try_clone()?),
+        Ok(match content.spooled()? {
+            Some((head, file)) => Octets::Disk(head, file),
             None => Octets::Memory(content.bytes()?.into_owned()),
         })
     }

@@ -156,7 +156,7 @@ impl Server {
     /// The conversations of the last hundred connections, including open ones; the oldest first. Empty unless
     /// [`transcripts`](crate::Builder::transcripts) are recorded.
     pub fn transcripts(&self) -> Vec<Transcript> {
-        self.core.shared.transcripts.as_ref().map_or_else(Vec::new, |all| all.all())
+        self.core.transcripts()
     }
 
     /// Waits until no connection is served. False if one still is at the deadline.
@@ -250,6 +250,11 @@ impl ServerHandle {
         self.core.stats()
     }
 
+    /// As [`Server::transcripts`].
+    pub fn transcripts(&self) -> Vec<Transcript> {
+        self.core.transcripts()
+    }
+
     /// As [`Server::is_shutting_down`].
     pub fn is_shutting_down(&self) -> bool {
         self.core.shutdown.is_closing()
@@ -277,6 +282,10 @@ impl Core {
             memory_octets: self.shared.store.in_memory(),
             ..self.shared.counters.read()
         }
+    }
+
+    fn transcripts(&self) -> Vec<Transcript> {
+        self.shared.transcripts.as_ref().map_or_else(Vec::new, |all| all.all())
     }
 
     fn is_responsive(&self) -> bool {

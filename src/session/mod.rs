@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::config::Config;
 use crate::envelope::tls_info::TlsInfo;
+use crate::envelope::transcript::{Record, Transcript};
 use crate::envelope::values::Values;
 use crate::envelope::{Endpoint, Protocol, Recipient};
 use crate::session::transaction::{Greeting, SessionState};
@@ -66,6 +67,7 @@ pub struct Context {
     pub(crate) proxy: Option<Box<ProxyInfo>>,
     // Who a hook says that the client is, while it runs.
     pub(crate) granted: Mutex<Option<Arc<str>>>,
+    pub(crate) record: Record,
 }
 
 /// In octets: what fits in the field of an entry, or in a line of a log.
@@ -196,6 +198,30 @@ impl Context {
         self.state.xforward.as_deref()
     }
 
+    /// What both sides have said on this connection so far, if [`transcripts`](crate::Builder::transcripts) are recorded: a copy
+    /// of up to 64 KiB. An [`Observer`](crate::Observer) that is told of a connection's end gets the whole conversation,
+    /// also one that brought no message.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pillarbox::{Context, Observer};
+    ///
+    /// /// Prints the conversations in which something was refused.
+    /// struct Refusals;
+    ///
+    /// impl Observer for Refusals {
+    ///     fn disconnected(&self, context: &Context, _: Duration) {
+    ///         let Some(said) = context.transcript() else { return };
+    ///         if said.entries().iter().any(|entry| entry.octets.starts_with(b"5")) {
+    ///             eprint!("{said}");
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn transcript(&self) -> Option<Transcript> {
+        self.record.whole()
+    }
+
     /// Values that go to the handler with the transaction's envelope, or are dropped if the transaction ends without one.
     pub fn values(&self) -> &Values {
         &self.values
@@ -285,6 +311,7 @@ impl Context {
             acceptance: Mutex::default(),
             granted: Mutex::default(),
             proxy: None,
+            record: Record::default(),
         }
     }
 }

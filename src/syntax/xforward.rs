@@ -2,6 +2,7 @@
 //!
 //! Postfix's document `XFORWARD_README` is its specification.
 
+use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 
 use crate::syntax::heap::allocation;
@@ -135,7 +136,6 @@ impl Xforward {
     }
 
     /// All that is known, as in one command of any length.
-    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn attributes(&self) -> String {
         let lines = self.commands(KEYWORD);
         let known =
@@ -148,6 +148,13 @@ impl Xforward {
         let texts = [&self.name, &self.protocol, &self.helo, &self.ident];
         let octets: u64 = texts.into_iter().flatten().map(|text| allocation(text.capacity())).sum();
         allocation(size_of::<Xforward>()) + octets
+    }
+}
+
+impl Display for Xforward {
+    /// The attributes that are known, as a client sends them: `NAME=host.example ADDR=192.0.2.1`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.attributes())
     }
 }
 

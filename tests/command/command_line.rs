@@ -54,6 +54,20 @@ fn messages_are_printed() {
     );
 }
 
+/// Under smtpd, SIZE was announced only with `-s`, so clients did not declare it otherwise.
+#[test]
+fn the_declared_size_is_printed_if_a_limit_was_given() {
+    for (options, line) in [(&[][..], "Subject: x"), (&["-s", "5000"], "mail options: ['SIZE=100']")] {
+        let mut server = Running::start(&[&["-n"], options, &["127.0.0.1:0"]].concat());
+        let mut client = Client::ehlo(server.address());
+        client.expect("MAIL FROM:<a@client.example> size=100", "250");
+        client.expect("RCPT TO:<b@example.org>", "250");
+        client.expect("DATA", "354");
+        client.expect("Subject: x\r\n.", "250");
+        assert_eq!(server.printed()[1], line);
+    }
+}
+
 #[test]
 fn ipv6_and_names() {
     for address in ["[::1]:0", "localhost:0", ":0"] {
@@ -585,6 +599,11 @@ fn version_and_help() {
     let is_option = |line: &str| line.trim_start().starts_with('-') && line.len() <= 100;
     let is_heading = |line: &str| line.is_empty() || line.ends_with(':') && !line.starts_with(' ');
     assert!(options.lines().all(|line| is_option(line) || is_heading(line)), "{options}");
+    assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+    // What most people want to know fits a screen.
+    let (code, short, _) = ended(&mut command(&["-h"]));
+    assert!(code == Some(0) && short.lines().count() < 60 && short.contains("--help shows all"), "{short}");
+    assert!(short.contains("-c, --class") && !short.contains("--xclient") && text.contains("--xclient"), "{short}");
 }
 
 #[test]

@@ -149,3 +149,57 @@ fn the_units_are_valid() {
     let told = String::from_utf8_lossy(&verify.stderr);
     assert!(verify.status.success() && !told.contains("pillarbox"), "{told}");
 }
+
+/// What the inbox's image sets, and how it is asked for its health.
+fn image() -> (Vec<(String, String)>, Vec<String>) {
+    let file = std::fs::read_to_string("examples/deploy/Dockerfile.inbox").expect("a Dockerfile");
+    let file = file.replace("\\\n", " ");
+    let instruction = |name: &str| {
+        let mut lines = file.lines().filter_map(|line| line.strip_prefix(name));
+        lines.next_back().unwrap_or_else(|| panic!("{name}")).trim().to_owned()
+    };
+    let variables = instruction("ENV ");
+    let variables = variables.split_whitespace().map(|pair| {
+        let (name, value) = pair.split_once('=').expect("a value");
+        (name.to_owned(), value.to_owned())
+    });
+    let health = instruction("HEALTHCHECK ");
+    let (_, words) = health.split_once("CMD ").expect("a command");
+    (variables.collect(), serde_json::from_str(words).expect("a list"))
+}
+
+/// The image itself can be built only where its base can be had. What it runs can be run here.
+#[test]
+fn the_inbox_of_the_image_takes_mail_and_is_healthy() {
+    let (variables, health) = image();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = command(&["-n"]);
+    for (name, value) in variables {
+        let value = match name.as_str() {
+            "PILLARBOX_INBOX_DIR" => folder.path().to_str().expect("text").to_owned(),
+            // Whoever runs the tests may have servers at these ports.
+            _ => value.replace(":8025", ":0").replace(":8026", ":0"),
+        };
+        command.env(name, value);
+    }
+    let mut server = Running::start_command(command);
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut server.stderr, &mut line).expect("text");
+    let (_, port) = line.trim_end().trim_end_matches('/').rsplit_once(':').expect("a port");
+    let is_healthy = || {
+        let words = health.iter().map(|word| word.replace("8026", port));
+        let words: Vec<String> = words.collect();
+        Command::new(&words[0]).args(&words[1..]).stderr(Stdio::null()).status().expect("bash is there").success()
+    };
+    assert!(is_healthy());
+    let smtp = (std::net::Ipv4Addr::LOCALHOST, server.address().port()).into();
+    let mut client = Client::ehlo(smtp);
+    client.expect("AUTH PLAIN AGJvYgBidWlsZGVy", "235 2.7.0");
+    client.begin();
+    client.expect("DATA", "354");
+    client.expect("Subject: hello\r\n\r\nbody\r\n.", "250 2.0.0 OK ");
+    assert!(std::fs::read_dir(folder.path()).expect("it is there").count() > 0);
+    server.signal("TERM");
+    assert_eq!(server.finish().0.code(), Some(0));
+    assert!(!is_healthy());
+}

@@ -68,6 +68,27 @@ fn printed_as_smtpd_did() {
 }
 
 #[test]
+fn the_size_that_a_client_declares_is_printed_unless_that_is_not_wanted() {
+    for (shown, parameters, line) in [
+        (true, "size=5", "mail options: ['SIZE=5']\n"),
+        (true, "SIZE=5 BODY=8BITMIME", "mail options: ['SIZE=5', 'BODY=8BITMIME']\n"),
+        (false, "size=5", ""),
+        (false, "SIZE=5 BODY=8BITMIME", "mail options: ['BODY=8BITMIME']\n"),
+    ] {
+        let screen = Screen::default();
+        let handler = Debugging::new(screen.clone()).size_option(shown);
+        let server = Server::builder().serve("127.0.0.1:0", handler).expect("a free port");
+        let mut client = Client::ehlo(server.local_addr());
+        client.expect(format!("MAIL FROM:<a@b.example> {parameters}"), "250");
+        client.expect("RCPT TO:<c@d.example>", "250");
+        client.expect("DATA", "354");
+        client.expect("S: x\r\n.", "250");
+        let printed = screen.take();
+        assert!(printed.starts_with(&format!("---------- MESSAGE FOLLOWS ----------\n{line}S: x\n")), "{printed}");
+    }
+}
+
+#[test]
 fn the_peer_is_an_address_without_a_port() {
     let screen = Screen::default();
     match Server::builder().serve("[::1]:0", Debugging::new(screen.clone())) {

@@ -61,6 +61,7 @@ pub const ENTER: &str = "\u{e007}";
 pub const ESCAPE: &str = "\u{e00c}";
 pub const TAB: &str = "\u{e004}";
 pub const SHIFT: &str = "\u{e008}";
+pub const CONTROL: &str = "\u{e009}";
 pub const END: &str = "\u{e010}";
 pub const HOME: &str = "\u{e011}";
 pub const LEFT: &str = "\u{e012}";
@@ -154,6 +155,13 @@ impl Browser {
         self.command("/execute/sync", &json!({ "script": script, "args": arguments }))
     }
 
+    /// What a function in JavaScript gives to the callback that is its last argument.
+    #[track_caller]
+    pub fn run_later(&self, script: &str) -> Value {
+        let _ = self.ask("POST", "/timeouts", &json!({ "script": PATIENCE.as_millis() as u64 }));
+        self.command("/execute/async", &json!({ "script": script, "args": [] }))
+    }
+
     /// Waits until an expression in JavaScript is true, and gives it.
     #[track_caller]
     pub fn wait(&self, expression: &str) -> Value {
@@ -190,6 +198,23 @@ impl Browser {
     #[track_caller]
     pub fn click(&self, selector: &str) {
         self.command(&format!("/element/{}/click", self.element(selector)), &json!({}));
+    }
+
+    /// Clicks into the middle of an element while a key is held.
+    #[track_caller]
+    pub fn click_with(&self, held: &str, selector: &str) {
+        let (key, click) = ([("keyDown", held), ("keyUp", held)], ["pointerDown", "pointerUp"]);
+        let origin = json!({ ELEMENT: self.element(selector) });
+        let keys: Vec<_> = key.iter().map(|(what, key)| json!({ "type": what, "value": key })).collect();
+        let pause = json!({ "type": "pause" });
+        let actions = json!([
+            { "type": "key", "id": "keyboard", "actions": [keys[0], pause, pause, pause, keys[1]] },
+            { "type": "pointer", "id": "mouse", "actions": [
+                pause, { "type": "pointerMove", "origin": origin, "x": 0, "y": 0 },
+                { "type": click[0], "button": 0 }, { "type": click[1], "button": 0 }, pause,
+            ] },
+        ]);
+        self.command("/actions", &json!({ "actions": actions }));
     }
 
     /// Clicks there, in CSS pixels from the page's upper left corner.
@@ -246,6 +271,35 @@ impl Browser {
     pub fn windows(&self) -> usize {
         let handles = self.ask("GET", "/window/handles", &Value::Null).expect("a list");
         handles.as_array().expect("a list").len()
+    }
+
+    /// Opens another tab and goes there. Gives what leads back to this one, and to that one.
+    pub fn open_tab(&self) -> (String, String) {
+        let this = self.ask("GET", "/window", &Value::Null).expect("a tab").as_str().expect("text").to_owned();
+        let other = self.command("/window/new", &json!({ "type": "tab" }))["handle"].as_str().expect("text").to_owned();
+        self.go_to(&other);
+        (this, other)
+    }
+
+    /// Goes to another tab.
+    #[track_caller]
+    pub fn go_to(&self, tab: &str) {
+        self.command("/window", &json!({ "handle": tab }));
+    }
+
+    /// Goes to a tab that is not this one, once there is one.
+    #[track_caller]
+    pub fn go_to_other(&self) {
+        let this = self.ask("GET", "/window", &Value::Null).expect("a tab");
+        let begun = Instant::now();
+        loop {
+            let all = self.ask("GET", "/window/handles", &Value::Null).expect("a list");
+            if let Some(other) = all.as_array().expect("a list").iter().find(|tab| **tab != this) {
+                return self.go_to(other.as_str().expect("text"));
+            }
+            assert!(begun.elapsed() < PATIENCE, "no tab is opened");
+            thread::sleep(LOOK);
+        }
     }
 
     /// A command of the Chrome DevTools Protocol.

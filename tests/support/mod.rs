@@ -3,6 +3,8 @@
 #![allow(dead_code, unused_imports, reason = "each program of tests uses its part")]
 
 #[cfg(all(feature = "cli", unix))]
+pub mod axe;
+#[cfg(all(feature = "cli", unix))]
 pub mod browser;
 #[cfg(all(feature = "cli", unix))]
 pub mod chain;
@@ -20,8 +22,12 @@ pub mod logged;
 pub mod mailman;
 #[cfg(all(feature = "redis", unix))]
 pub mod nats;
+#[cfg(target_os = "linux")]
+pub mod netns;
 #[cfg(feature = "tls")]
 pub mod nonconforming;
+#[cfg(all(feature = "cli", unix))]
+pub mod page;
 #[cfg(unix)]
 pub mod postfix;
 #[cfg(unix)]
@@ -32,6 +38,8 @@ pub mod prometheus;
 pub mod redis;
 #[cfg(all(feature = "redis", unix))]
 pub mod redis_py;
+#[cfg(unix)]
+pub mod runners;
 pub mod scripted;
 pub mod skip;
 #[cfg(feature = "tls")]

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -45,21 +47,44 @@ impl Inbox {
 
     /// Sends a message as it is, and gives its id.
     pub fn receive(&self, message: impl AsRef<[u8]>) -> String {
-        let before = self.ids().first().map_or(0, |id| id.parse().expect("a number"));
+        let before = self.get("/api/server").json()["last_id"].as_str().expect("a text").to_owned();
         deliver(&mut self.client(), message.as_ref());
         self.get(&format!("/api/next?after={before}")).json()["id"].as_str().expect("a text").to_owned()
     }
 
     /// Of all messages, the newest first.
     pub fn ids(&self) -> Vec<String> {
-        self.found("/api/messages")
+        let mut all = self.found("/api/messages?limit=1000");
+        while let Some(last) = all.last() {
+            let more = self.found(&format!("/api/messages?limit=1000&before={last}"));
+            if more.is_empty() {
+                break;
+            }
+            all.extend(more);
+        }
+        all
+    }
+
+    /// Waits until these messages are there and no others, the newest first.
+    #[track_caller]
+    pub fn wait_for_ids(&self, ids: &[&str]) {
+        let begun = Instant::now();
+        while self.ids() != ids {
+            assert!(begun.elapsed() < PATIENCE, "{:?}, not {ids:?}", self.ids());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Of the messages that a request brings.
     pub fn found(&self, target: &str) -> Vec<String> {
-        let list = self.get(target).json();
-        let ids = list.as_array().expect("a list").iter();
+        let ids = self.list(target).into_iter();
         ids.map(|message| message["id"].as_str().expect("a text").to_owned()).collect()
+    }
+
+    /// The messages that a request brings.
+    pub fn list(&self, target: &str) -> Vec<Value> {
+        let answer = self.get(target).json();
+        answer["messages"].as_array().unwrap_or_else(|| panic!("{target}: {answer}")).clone()
     }
 
     /// All there is to know about a message.

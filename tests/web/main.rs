@@ -2,9 +2,24 @@
 
 #![cfg(all(feature = "cli", unix))]
 
+mod mailpit;
+mod runners;
 #[path = "../support/mod.rs"]
 mod support;
 mod web_inbox;
+mod web_inbox_api;
 mod web_inbox_browser;
+mod web_inbox_browser_attachments;
+mod web_inbox_browser_connections;
+mod web_inbox_browser_faults;
+mod web_inbox_browser_html;
+mod web_inbox_browser_keys;
+mod web_inbox_browser_list;
+mod web_inbox_browser_looks;
 mod web_inbox_guards;
 mod web_inbox_hostile;
+mod web_inbox_openapi;
+mod web_inbox_password;
+mod web_inbox_release;
+mod web_inbox_store;
+mod web_inbox_waiting;

@@ -305,25 +305,9 @@ fn a_body_in_chunks() {
 /// If it takes long.
 fn is_answered(inbox: &Inbox) {
     let begun = Instant::now();
-    assert_eq!(inbox.get("/api/messages").text(), "[]");
+    assert!(inbox.list("/api/messages").is_empty());
     // Sooner than the server gives up any of the others, which it does after ten seconds.
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
-}
-
-#[test]
-fn clients_by_the_hundred_that_say_nothing() {
-    let inbox = Inbox::start();
-    let mut first = inbox.connect();
-    let idle: Vec<_> = (0..400).map(|_| inbox.connect()).collect();
-    is_answered(&inbox);
-    // The one that has waited longest has made room.
-    assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)));
-    #[cfg(target_os = "linux")]
-    {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", inbox.server.process.0.id())).expect("Linux").count();
-        assert!(threads < 300, "{threads} threads");
-    }
-    drop(idle);
 }
 
 #[test]
@@ -412,12 +396,13 @@ fn curl_understands_it() {
     let rules = format!("[{}]", vec![r#"{"on":{"verb":"NOOP"},"do":{"delay":1}}"#; 1000].join(","));
     let (source, list) = (url("/api/messages/1/source"), url("/api/messages"));
     let Some(both) = curl(&[&source, &list]) else { return };
-    assert!(both.starts_with("Subject: hello\r\n\r\n[{"), "{both}");
+    assert!(both.starts_with("Subject: hello\r\n\r\n{\"messages\":[{"), "{both}");
     curl(&["-X", "PUT", "-d", &rules, &url("/api/faults")]);
     assert_eq!(inbox.get("/api/faults").json().as_array().map(Vec::len), Some(1000));
     // Of unknown length, so in chunks.
     curl(&["-X", "PUT", "-H", "Transfer-Encoding: chunked", "-d", "[]", &url("/api/faults")]);
     assert_eq!(inbox.get("/api/faults").text(), "[]");
     curl(&["-X", "DELETE", &list]);
-    assert_eq!(curl(&["-4", &list.replace("127.0.0.1", "localhost")]).as_deref(), Some("[]"));
+    let empty = curl(&["-4", &list.replace("127.0.0.1", "localhost")]).expect("curl is there");
+    assert!(empty.starts_with("{\"messages\":[],"), "{empty}");
 }

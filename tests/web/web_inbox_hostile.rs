@@ -5,12 +5,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::browser::{Browser, ENTER, TAB};
+use crate::support::browser::{Browser, ENTER, ESCAPE, TAB};
 use crate::support::web::Inbox;
 use serde_json::{Value, json};
 
@@ -19,10 +19,11 @@ use serde_json::{Value, json};
 const NAME: &str = "tracker.example";
 const ASKED: &str = "asked.localhost";
 
-/// Somebody else's server: it counts who connects, and answers everything with the same page.
+/// Somebody else's server: it counts who connects, notes what they ask for, and answers everything with the same page.
 struct Other {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Other {
@@ -31,20 +32,29 @@ impl Other {
         let address = listener.local_addr().expect("a socket");
         let connections = Arc::new(AtomicUsize::new(0));
         let page: Arc<str> = page(address).into();
-        let counted = connections.clone();
+        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (counted, noted) = (connections.clone(), requests.clone());
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (Ok(stream), page) = (stream, page.clone()) else { return };
+                let (Ok(stream), page, noted) = (stream, page.clone(), noted.clone()) else { return };
                 counted.fetch_add(1, Ordering::SeqCst);
                 // A connection that asks for nothing must not keep others from being answered.
-                thread::spawn(move || answer(stream, &page));
+                thread::spawn(move || answer(stream, &page, &noted));
             }
         });
-        Other { address, connections }
+        Other { address, connections, requests }
     }
 
     fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// The paths that were asked for; none of the requests says where it comes from.
+    #[track_caller]
+    fn paths(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(!requests.iter().any(|request| request.to_ascii_lowercase().contains("referer:")), "{requests:?}");
+        requests.iter().filter_map(|request| request.split(' ').nth(1).map(str::to_owned)).collect()
     }
 
     fn url(&self) -> String {
@@ -52,9 +62,11 @@ impl Other {
     }
 }
 
-fn answer(mut stream: TcpStream, page: &str) {
+fn answer(mut stream: TcpStream, page: &str, noted: &Mutex<Vec<String>>) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
-    let _ = stream.read(&mut [0; 8192]);
+    let mut request = [0; 8192];
+    let read = stream.read(&mut request).unwrap_or_default();
+    noted.lock().unwrap_or_else(PoisonError::into_inner).push(String::from_utf8_lossy(&request[..read]).into_owned());
     let head =
         format!("Content-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n", page.len());
     let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n{page}").as_bytes());
@@ -164,9 +176,9 @@ fn html(body: &str) -> String {
 fn open_html(browser: &Browser, id: &str) {
     browser.wait(&format!("document.getElementById('mail-{id}')"));
     browser.click(&format!("#mail-{id}"));
-    browser.wait(&format!("document.querySelector('#panel iframe')?.src.endsWith('/{id}/html')"));
+    browser.wait(&format!("document.querySelector('#panel iframe')?.src.includes('/{id}/html?')"));
     browser.enter(Some("#panel iframe"));
-    browser.wait("document.readyState === 'complete' && document.body");
+    browser.wait("document.readyState === 'complete' && !!document.body");
     browser.enter(None);
 }
 
@@ -180,11 +192,13 @@ fn the_html_of_a_message() {
         let id = inbox.receive(html(&body));
         open_html(&browser, &id);
         // By itself too, as somebody may open it in another tab.
-        browser.open(&format!("http://{}/api/messages/{id}/html", inbox.web));
-        assert_eq!((browser.alert(), browser.windows()), (None, 1), "{body}");
-        assert_ne!(browser.run("return document.title;"), "ran", "{body}");
-        assert_eq!(browser.run("return origin;"), "null");
-        assert_eq!(tracker.connections(), 0, "by itself: {body}");
+        for (view, origin) in [("", "null"), ("?frame=page&scheme=dark", &format!("http://{}", inbox.web))] {
+            browser.open(&format!("http://{}/api/messages/{id}/html{view}", inbox.web));
+            assert_eq!((browser.alert(), browser.windows()), (None, 1), "{body}");
+            assert_ne!(browser.run("return document.title;"), "ran", "{body}");
+            assert_eq!(browser.run("return origin;"), origin);
+            assert_eq!(tracker.connections(), 0, "by itself: {body}");
+        }
         visit(&browser, &inbox);
         open_html(&browser, &id);
         expect_untouched(&browser, &inbox, &body);
@@ -192,6 +206,60 @@ fn the_html_of_a_message() {
     }
     assert_eq!(tracker.connections(), 0);
     assert_eq!(asked(browser, &notes), [] as [&str; 0]);
+}
+
+/// What of the attacks is a picture, which may be loaded once that was asked for.
+const PICTURES: [&str; 28] = [
+    "img",
+    "srcset",
+    "srcset2",
+    "source",
+    "input",
+    "poster",
+    "background",
+    "table",
+    "cell",
+    "bg",
+    "cursor",
+    "list",
+    "content",
+    "set",
+    "border",
+    "inline",
+    "escaped",
+    "image",
+    "ximage",
+    "foreign",
+    "math",
+    "shadowimg",
+    "noscript",
+    "unclosed",
+    "mask",
+    "clip",
+    "fill",
+    "filter",
+];
+
+#[test]
+fn the_html_of_a_message_whose_pictures_are_loaded() {
+    let tracker = Other::serve(|_| String::new());
+    let Some((browser, _)) = start("") else { return };
+    let inbox = Inbox::start();
+    for body in attacks(&tracker.url()) {
+        let id = inbox.receive(html(&body));
+        visit(&browser, &inbox);
+        open_html(&browser, &id);
+        browser.run("document.querySelector('.blocked button')?.click();");
+        browser.wait("!document.querySelector('.blocked').checkVisibility()");
+        browser.enter(Some("#panel iframe"));
+        browser.wait("document.readyState === 'complete' && !!document.body");
+        browser.enter(None);
+        expect_untouched(&browser, &inbox, &body);
+    }
+    let others = |path: &String| !PICTURES.iter().any(|picture| *path == format!("/{picture}"));
+    let paths = tracker.paths();
+    assert!(paths.iter().any(|path| path == "/img"), "{paths:?}");
+    assert_eq!(paths.into_iter().filter(others).collect::<Vec<_>>(), [] as [&str; 0]);
 }
 
 #[test]
@@ -239,6 +307,19 @@ fn links_and_forms_that_are_clicked() {
         "<form action=T/form target=_top method=post><input id=x type=submit value=x></form>",
         "<form><button id=x formaction=T/formaction>x</button></form>",
         "<label for=y id=x>x</label><form action=T/label><input type=submit id=y></form>",
+        // Out of the frame by a tab of its own.
+        "<form action=T/pop target=_blank><button id=x>x</button></form>",
+        "<a id=x href='#y' target=_blank>x</a>",
+        "<a id=x href=T/opener target=other rel=opener>x</a>",
+        "<a id=x HREF=T/first href=T/second/>x</a>",
+        "<a id='x'/href=T/slash\n=\"y\">x</a>",
+        "<a id=x href='&#106;avascript:top.document.title=1'>x</a>",
+        "<a id=x href=' &#9;T/blank'>x</a>",
+        "<noscript><a id=x href=T/noscript>x</a></noscript>",
+        "<script type=application/json>{\"<a href=T/json>\": 1}</script><a id=x href=T/script>x</a>",
+        // Names that hide what the page asks of a document.
+        "<img name=documentElement><img name=querySelectorAll><img name=URL><form name=defaultView id=addEventListener>\
+         <input name=localName></form><a id=x href=T/clobber>x</a>",
         // Over all of the page, as far as a frame lets it.
         "<a id=x href=T/overlay style='position:fixed;inset:-9999px;z-index:2147483647;background:red'>x</a>",
     ] {
@@ -256,9 +337,15 @@ fn links_and_forms_that_are_clicked() {
         let at =
             |axis: usize| (middle[axis].as_f64().expect("a number") + frame[axis].as_f64().expect("a number")) as i64;
         browser.click_at(at(0), at(1));
+        expect_untouched(&browser, &inbox, body);
+        // Where it may lead somewhere, that is asked.
+        browser.press(ESCAPE);
+        browser.wait("!document.querySelector('dialog[open]')");
         // And by the keyboard.
         browser.press(&format!("{TAB}{ENTER}"));
         expect_untouched(&browser, &inbox, body);
+        browser.press(ESCAPE);
+        browser.wait("!document.querySelector('dialog[open]')");
         browser.enter(Some("#panel iframe"));
         assert_eq!(browser.run("return document.getElementById('x') !== null;"), true, "it is gone: {body}");
         browser.enter(None);
@@ -300,8 +387,8 @@ fn what_is_not_html_is_text() {
         assert_eq!(browser.run(made), 0, "{panel}");
     }
     browser.click("#delete");
-    browser.wait("document.getElementById('confirm-what').innerText.includes('<script>')");
-    browser.click("#confirm-no");
+    browser.wait("document.getElementById('undo-what').innerText.includes('<script>')");
+    browser.click("#undo-do");
     browser.write("#search", "<script>window.ran=1</script>");
     browser.wait("document.getElementById('count').textContent === '1 of 1'");
     expect_untouched(&browser, &inbox, "the page");
@@ -344,6 +431,37 @@ fn attachments_are_stored_and_never_shown() {
         }
     }
     assert_eq!(tracker.connections(), 0);
+}
+
+#[test]
+fn what_is_shown_of_attachments_runs_nothing() {
+    let tracker = Other::serve(|_| String::new());
+    let Some((browser, notes)) = start("") else { return };
+    let inbox = Inbox::start();
+    visit(&browser, &inbox);
+    let script = format!(
+        "<script xmlns='http://www.w3.org/1999/xhtml'>top.document.title='ran';fetch('{0}')</script><image href='{0}x'/>",
+        tracker.url()
+    );
+    let id = inbox.receive(format!(
+        "Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+         --b\r\nContent-Type: image/svg+xml; name=a.svg\r\n\r\n\
+         <svg xmlns='http://www.w3.org/2000/svg' width='9' height='9' onload=\"top.document.title='ran'\">{script}</svg>\r\n\
+         --b\r\nContent-Type: text/calendar\r\n\r\nBEGIN:VEVENT\r\nSUMMARY:{script}\r\nLOCATION:{script}\r\nEND:VEVENT\r\n\
+         --b\r\nContent-Type: text/html; name=a.html\r\nContent-Disposition: attachment\r\n\r\n{script}\r\n\
+         --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: {script}\r\nContent-Type: text/html\r\n\r\n{script}<p>inner\r\n--b--\r\n"
+    ));
+    browser.wait(&format!("!!document.getElementById('mail-{id}')"));
+    browser.click(&format!("#mail-{id}"));
+    browser.wait("!document.getElementById('open').hidden");
+    browser.click("#tab-attachments");
+    browser.wait("document.querySelector('.attached img')?.naturalWidth === 9");
+    browser.wait("document.querySelector('.calendar')?.innerText.includes('<script')");
+    browser.wait("document.querySelector('.nested iframe')?.contentDocument?.body?.innerText.includes('inner')");
+    browser.wait("[...document.querySelectorAll('.attached pre')].some((pre) => pre.innerText.includes('<script'))");
+    expect_untouched(&browser, &inbox, "attachments");
+    assert_eq!(tracker.connections(), 0);
+    assert_eq!(asked(browser, &notes), [] as [&str; 0]);
 }
 
 /// A page that does to the inbox all that another site's page can do, and then tells what it came to know.

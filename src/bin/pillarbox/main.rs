@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,13 +37,13 @@ mod web;
 use accounts::Accounts;
 use causes::explain;
 use certificate::Certificate;
-use descriptors::possible_connections;
+use descriptors::{possible_connections, possible_waiting};
 use listeners::Listeners;
 use logins::Logins;
 use options::{Arguments, Class, RedisPlace, usage};
 use redis::Trouble;
 use stderr::{start_log, tell};
-use web::{Refused, Web};
+use web::{Passwords, Refused, Web};
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
@@ -88,17 +89,17 @@ fn run(arguments: Arguments) -> Result<(), String> {
     }
     // It may be a file that only root can read.
     let accounts = arguments.logins.users.as_deref().map(Accounts::read).transpose()?;
+    let passwords = arguments.inbox.http_users.as_deref().map(read_passwords).transpose()?;
     let Listeners { listeners, tls, certificates, authority } = listeners::open(&arguments)?;
-    let web = inbox(&arguments)?.map(|web| web.authority(authority));
+    let web = inbox(&arguments)?.map(|web| web.authority(authority).passwords(passwords.clone()));
     let metrics = arguments.metrics.as_deref().map(metrics::bind).transpose()?.map(Monitoring::of_a_server);
     let redis = stream(&arguments)?;
     if !arguments.nosetuid {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
         certificates.iter().try_for_each(Certificate::check_that_it_can_be_renewed)?;
-        if let Some(accounts) = &accounts {
-            accounts.warn_unless_it_can_be_read_again();
-        }
+        let all = accounts.iter().chain(passwords.iter().map(|passwords| passwords.accounts()));
+        all.for_each(Accounts::warn_unless_it_can_be_read_again);
         stream(&arguments)?;
     }
     // Listeners may share the files.
@@ -108,11 +109,15 @@ fn run(arguments: Arguments) -> Result<(), String> {
     // Made only now: it belongs to the user that will write to it.
     let builder = builder(&arguments, tls, accounts.as_ref());
     let redis_tls = redis.as_ref().and_then(|(_, tls)| Some((tls.clone()?, arguments.redis.place.clone())));
-    let renewable = Renewable { certificates, accounts, redis_tls };
+    let renewable = Renewable { certificates, accounts, passwords, redis_tls };
     let handler: Box<dyn Handler> = match arguments.class {
-        Class::Debugging => Box::new(handlers::Debugging::stdout()),
+        // Under smtpd's command line a server announced SIZE, and clients declared it, only if it was given a limit.
+        Class::Debugging => Box::new(handlers::Debugging::stdout().size_option(arguments.size.is_some())),
         // There is one: else that was an error of usage.
-        Class::Inbox => return web.map_or(Ok(()), |web| show(web, builder, listeners, renewable, metrics)),
+        Class::Inbox => {
+            let Some(web) = web else { return Ok(()) };
+            return show(keep(web, &arguments)?, builder, listeners, renewable, metrics);
+        }
         // There is one: else that was an error of usage.
         Class::RedisStream => {
             return redis.map_or(Ok(()), |(stream, _)| {
@@ -143,18 +148,22 @@ fn run(arguments: Arguments) -> Result<(), String> {
 struct Renewable {
     certificates: Vec<Certificate>,
     accounts: Option<Accounts>,
+    passwords: Option<Arc<Passwords>>,
     redis_tls: Option<(RedisTls, RedisPlace)>,
 }
 
 impl Renewable {
     fn is_any(&self) -> bool {
-        !self.certificates.is_empty() || self.accounts.is_some() || self.redis_tls.is_some()
+        !self.certificates.is_empty() || self.accounts.is_some() || self.passwords.is_some() || self.redis_tls.is_some()
     }
 
     fn renew(&self) {
         self.certificates.iter().for_each(Certificate::renew);
         if let Some(accounts) = &self.accounts {
             accounts.reload();
+        }
+        if let Some(passwords) = &self.passwords {
+            passwords.reload();
         }
         if let Some((tls, place)) = &self.redis_tls {
             redis::renew(tls, place);
@@ -213,6 +222,26 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
     }
 }
 
+/// The users of the web inbox.
+fn read_passwords(file: &Path) -> Result<Arc<Passwords>, String> {
+    Accounts::read(file).and_then(Passwords::new).map(Arc::new)
+}
+
+/// Gives the web inbox its messages.
+fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
+    let room = arguments.inbox.room();
+    let web = web.waiting(possible_waiting(arguments.limits.max_connections));
+    let web = match &arguments.inbox.release_to {
+        Some(server) => web.release(server, arguments.inbox.release_pattern.clone()),
+        None => web,
+    };
+    #[cfg(unix)]
+    if let Some(folder) = &arguments.inbox.inbox_dir {
+        return web.keep_in(folder, room).map_err(|e| format!("cannot keep messages in {}: {e}", folder.display()));
+    }
+    Ok(web.keep(room))
+}
+
 /// The program of the class Pipe. Whoever runs this is its user already.
 #[cfg(unix)]
 fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
@@ -238,6 +267,14 @@ fn descriptors_of_programs(arguments: &Arguments) -> u64 {
 #[cfg(not(unix))]
 fn descriptors_of_programs(_: &Arguments) -> u64 {
     0
+}
+
+/// How many descriptors are for other things than connections.
+fn other_descriptors(arguments: &Arguments) -> u64 {
+    match arguments.class {
+        Class::Inbox => (http::clients::MAX_CLIENTS + possible_waiting(arguments.limits.max_connections)) as u64,
+        _ => descriptors_of_programs(arguments),
+    }
 }
 
 /// As [`serve`], until the last program has ended: the shutdown itself does not wait for a handler for long.
@@ -274,7 +311,6 @@ fn proxy(arguments: &Arguments) -> handlers::Proxy {
 
 fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>) -> Builder {
     let mut builder = Server::builder()
-        .data_size_limit(arguments.size)
         .smtputf8(arguments.smtputf8 || arguments.class == Class::Inbox)
         .lmtp(arguments.lmtp)
         .ignore_unknown_parameters(arguments.ignore_unknown_parameters)
@@ -282,10 +318,13 @@ fn builder(arguments: &Arguments, tls: Option<Tls>, accounts: Option<&Accounts>)
         .require_auth(arguments.logins.require_auth)
         .clear_text_auth(arguments.logins.clear_text_auth)
         .max_recipients(arguments.limits.max_recipients)
-        .max_connections(possible_connections(arguments.limits.max_connections, descriptors_of_programs(arguments)))
+        .max_connections(possible_connections(arguments.limits.max_connections, other_descriptors(arguments)))
         .max_connections_per_address(arguments.limits.max_per_address)
         .xclient(arguments.xclient.iter().copied())
         .xforward(arguments.xforward.iter().copied());
+    if let Some(size) = arguments.size {
+        builder = builder.data_size_limit(size);
+    }
     if let Some(timeout) = arguments.limits.timeout {
         builder = builder.command_timeout(timeout).data_timeout(timeout.min(Duration::from_secs(180)));
     }
@@ -320,9 +359,15 @@ fn show(
     metrics: Option<Monitoring>,
 ) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
+    let is_open = web.is_open();
     serve(builder, listeners, renewable, handler, metrics, |server| {
         let url = web.start(server).map_err(|e| format!("cannot start a thread: {e}"))?;
         tell(format_args!("inbox at {url}"));
+        if is_open {
+            log::warn!(
+                "everybody who reaches the inbox can read and delete its mail: --http-users asks for a password"
+            );
+        }
         Ok(())
     })
 }

@@ -64,7 +64,7 @@ pub fn bind(place: &str) -> Result<TcpListener, String> {
 /// If there is no thread.
 pub fn start(listener: TcpListener, watched: Arc<dyn Watched>) -> io::Result<String> {
     let url = format!("http://{}/metrics", listener.local_addr()?);
-    accept_loop::start("metrics", listener, Arc::new(Metrics(watched)))?;
+    accept_loop::start("metrics", listener, 0, Arc::new(Metrics(watched)))?;
     Ok(url)
 }
 
@@ -84,6 +84,11 @@ impl Service for Metrics {
 /// Whether [`page`] has something at a path.
 pub fn is_known(path: &str) -> bool {
     ["/metrics", "/livez", "/readyz"].contains(&path)
+}
+
+/// Whether a page says only whether the server works, and nothing of what it does.
+pub fn is_health(path: &str) -> bool {
+    ["/livez", "/readyz"].contains(&path)
 }
 
 /// The page at a path that is known.

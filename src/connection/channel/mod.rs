@@ -168,7 +168,8 @@ impl<S: Stream> Channel<S> {
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &ends.0));
         let may_xclient = ends.0.is_in(&shared.config.xclient);
         let may_xforward = ends.0.is_in(&shared.config.xforward);
-        let context = Context::new(shared.config.clone(), shared.listener.clone(), connection, ends);
+        let mut context = Context::new(shared.config.clone(), shared.listener.clone(), connection, ends);
+        context.record = record.clone();
         Channel {
             shared,
             input: Input::new(stream, input),

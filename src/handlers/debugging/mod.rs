@@ -42,6 +42,7 @@ const HELD: usize = 1024;
 #[derive(Debug)]
 pub struct Debugging<W> {
     writer: W,
+    size_option: bool,
 }
 
 impl Debugging<Stdout> {
@@ -54,13 +55,19 @@ impl Debugging<Stdout> {
 impl<W: Write> Debugging<W> {
     /// Prints to any writer.
     pub fn new(writer: W) -> Debugging<W> {
-        Debugging { writer }
+        Debugging { writer, size_option: true }
+    }
+
+    /// Whether the size that clients declare (SIZE, RFC 1870) is among the options of MAIL that are printed. Nearly all clients
+    /// declare it, if the server announces SIZE; under `python -m smtpd` it did not. Default: true.
+    pub fn size_option(self, shown: bool) -> Debugging<W> {
+        Debugging { size_option: shown, ..self }
     }
 
     fn print(&mut self, mail: &Envelope) -> io::Result<()> {
         // A buffer for each message: after an error, what is left of one must not come out with the next.
         let mut out = BufWriter::with_capacity(64 * 1024, &mut self.writer);
-        let printed = print(&mut out, mail).and_then(|()| out.flush());
+        let printed = print(&mut out, mail, self.size_option).and_then(|()| out.flush());
         // Taken apart, since dropping it would try to write once more.
         let (writer, _) = out.into_parts();
         printed.and_then(|()| writer.flush())
@@ -78,11 +85,12 @@ impl<W: Write + Send> Handler for Debugging<W> {
     }
 }
 
-fn print(out: &mut impl Write, mail: &Envelope) -> io::Result<()> {
+fn print(out: &mut impl Write, mail: &Envelope, shows_size: bool) -> io::Result<()> {
     writeln!(out, "{HEAD}")?;
     let options = mail.mail_options();
-    if !options.is_empty() {
-        let quoted: Vec<String> = options.iter().map(|option| format!("'{}'", Escaped::new(*option))).collect();
+    let shown = options.iter().filter(|option| shows_size || !option.starts_with("SIZE="));
+    let quoted: Vec<String> = shown.map(|option| format!("'{}'", Escaped::new(*option))).collect();
+    if !quoted.is_empty() {
         writeln!(out, "mail options: [{}]", quoted.join(", "))?;
     }
     print_content(out, mail.content().reader(), &mail.peer_name())?;

@@ -66,10 +66,15 @@ pub fn run(words: Vec<OsString>) -> Result<(), String> {
 
 /// The words of the command line. It ends the process if they are invalid.
 fn read(words: Vec<OsString>) -> DeliverArguments {
-    options::read(command(), words, |command, given, words| match unused(command, given, words) {
-        Some(problem) => Err(command.clone().error(ErrorKind::ArgumentConflict, problem)),
-        None => DeliverArguments::from_arg_matches(given),
-    })
+    options::read(
+        command(),
+        |command| command,
+        words,
+        |command, given, words| match unused(command, given, words) {
+            Some(problem) => Err(command.clone().error(ErrorKind::ArgumentConflict, problem)),
+            None => DeliverArguments::from_arg_matches(given),
+        },
+    )
 }
 
 fn usage(kind: ErrorKind, message: &str) -> ! {

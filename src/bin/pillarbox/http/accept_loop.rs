@@ -18,6 +18,9 @@ const STACK: usize = 512 * 1024;
 /// taken before a write goes on, so with the megabytes that the kernel would grow it to, a slow reader looks like none.
 const SEND_BUFFER: usize = 128 * 1024;
 
+/// How many clients the system holds until they are accepted.
+const BACKLOG: i32 = 1024;
+
 /// How long it waits when there is no descriptor or thread left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,19 +35,23 @@ pub trait Service: Send + Sync + 'static {
     fn answer(&self, request: &Request, client: &HttpConnection) -> Response;
 }
 
-/// Answers clients for as long as the process lives, by threads with this name.
+/// Answers clients for as long as the process lives, by threads with this name. So many of them may be held: wait for
+/// something on our side.
 ///
 /// # Errors
 /// If there is no thread.
-pub fn start(name: &'static str, listener: TcpListener, service: Arc<impl Service>) -> io::Result<()> {
-    thread::Builder::new().name(name.to_owned()).spawn(move || accept(name, &listener, &service)).map(drop)
+pub fn start(name: &'static str, listener: TcpListener, max_held: usize, service: Arc<impl Service>) -> io::Result<()> {
+    // What std asks for is less than those who may come at once.
+    let _ = SockRef::from(&listener).listen(BACKLOG);
+    let clients = Arc::new(Clients::new(max_held));
+    let accept = move || accept(name, &listener, &clients, &service);
+    thread::Builder::new().name(name.to_owned()).spawn(accept).map(drop)
 }
 
-fn accept(name: &'static str, listener: &TcpListener, service: &Arc<impl Service>) {
-    let clients = Arc::new(Clients::default());
+fn accept(name: &'static str, listener: &TcpListener, clients: &Arc<Clients>, service: &Arc<impl Service>) {
     let mut said: Option<Instant> = None;
     loop {
-        let begun = listener.accept().and_then(|(stream, _)| begin(name, &clients, stream, service));
+        let begun = listener.accept().and_then(|(stream, _)| begin(name, clients, stream, service));
         if let Err(e) = begun {
             if said.is_none_or(|said| said.elapsed() > SAY_AGAIN) {
                 log::warn!("{name}: cannot take a client: {e}");

@@ -1,36 +1,44 @@
 //! Who is connected, and who makes room when there are too many: whoever has asked for nothing yet, then whoever does not
 //! read what was asked for.
 
+use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How many clients there may be.
-const MAX_CLIENTS: usize = 128;
+/// How many clients there may be beside those that are held.
+pub const MAX_CLIENTS: usize = 128;
 
-/// How many of them may have answers that take time. The other places are for what is answered at once, as the page is.
-const MAX_SLOW: usize = 96;
+/// How many of them may be slow to read their answers. The other places are for what is answered at once, as the page is.
+const MAX_SENDING: usize = 96;
 
 /// How long a client may take no octet of its answer while others want its place.
 const STUCK: Duration = Duration::from_secs(1);
 
 /// All clients.
-#[derive(Default)]
-pub struct Clients(Mutex<Permits>);
+pub struct Clients {
+    places: Mutex<Places>,
+    // How many may wait on our side.
+    max_held: usize,
+}
 
 #[derive(Default)]
-struct Permits {
-    clients: Vec<Arc<Client>>,
+struct Places {
+    clients: HashMap<u64, Client>,
+    // Counts all that there were.
+    last: u64,
+    held: usize,
+    sending: usize,
     // More than clients, while some that had to make room are ending.
     threads: usize,
 }
 
 /// One client.
-pub struct Client {
-    pub stream: TcpStream,
-    doing: Mutex<Doing>,
+struct Client {
+    stream: Arc<TcpStream>,
+    doing: Doing,
 }
 
 #[derive(Clone, Copy)]
@@ -48,27 +56,37 @@ enum Doing {
 /// A client's place, given back however its thread ends.
 pub struct ConnectionPermit {
     clients: Arc<Clients>,
-    client: Arc<Client>,
+    stream: Arc<TcpStream>,
+    number: u64,
 }
 
 impl Clients {
+    /// None, of whom so many may be held at the same time.
+    pub fn new(max_held: usize) -> Clients {
+        Clients { places: Mutex::default(), max_held }
+    }
+
     /// A place for one more client, for whom another one may have to go.
     ///
     /// # Errors
     /// The stream, if there is none.
     pub fn take(self: &Arc<Clients>, stream: TcpStream) -> Result<ConnectionPermit, TcpStream> {
-        let mut places = self.0.lock();
-        if places.clients.len() >= MAX_CLIENTS && !places.make_room() || places.threads >= 2 * MAX_CLIENTS {
+        // Those who come together to be held are no reason to send each other away before their requests are read.
+        let most = MAX_CLIENTS + self.max_held;
+        let mut places = self.places.lock();
+        if places.clients.len() >= most && !places.make_room() || places.threads >= most + MAX_CLIENTS {
             return Err(stream);
         }
-        let client = Arc::new(Client { stream, doing: Mutex::new(Doing::Waiting(Instant::now())) });
-        places.clients.push(client.clone());
+        let stream = Arc::new(stream);
         places.threads += 1;
-        Ok(ConnectionPermit { clients: self.clone(), client })
+        places.last += 1;
+        let number = places.last;
+        places.clients.insert(number, Client { stream: stream.clone(), doing: Doing::Waiting(Instant::now()) });
+        Ok(ConnectionPermit { clients: self.clone(), stream, number })
     }
 }
 
-impl Permits {
+impl Places {
     /// Sends one client away that has waited for longest, or else one that does not read; whether there was any.
     fn make_room(&mut self) -> bool {
         let waiting = |doing| if let Doing::Waiting(since) = doing { Some(since) } else { None };
@@ -85,20 +103,45 @@ impl Permits {
 
     /// Sends the client away for whom `since` says the earliest.
     fn send_away(&mut self, since: impl Fn(Doing) -> Option<Instant>) -> bool {
-        let all = self.clients.iter().enumerate();
-        let Some((_, at)) = all.filter_map(|(at, client)| Some((since(*client.doing.lock())?, at))).min() else {
-            return false;
-        };
-        let client = self.clients.swap_remove(at);
-        // Its thread is told by that, and ends.
-        let _ = client.stream.shutdown(Shutdown::Both);
+        let all = self.clients.iter().filter_map(|(number, client)| Some((since(client.doing)?, *number)));
+        let Some((_, number)) = all.min() else { return false };
+        if let Some(client) = self.remove(number) {
+            // Its thread is told by that, and ends.
+            let _ = client.stream.shutdown(Shutdown::Both);
+        }
         true
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Client> {
+        let client = self.clients.remove(&number)?;
+        self.count(client.doing, |count| count - 1);
+        Some(client)
+    }
+
+    /// A client does this now, unless it was sent away.
+    fn does(&mut self, number: u64, doing: Doing) {
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        let before = std::mem::replace(&mut client.doing, doing);
+        self.count(before, |count| count - 1);
+        self.count(doing, |count| count + 1);
+    }
+
+    fn count(&mut self, doing: Doing, change: impl Fn(usize) -> usize) {
+        match doing {
+            Doing::Held => self.held = change(self.held),
+            Doing::Sending(_) => self.sending = change(self.sending),
+            Doing::Waiting(_) | Doing::Answering => {}
+        }
+    }
+
+    fn doing(&self, number: u64) -> Option<Doing> {
+        self.clients.get(&number).map(|client| client.doing)
     }
 }
 
 impl ConnectionPermit {
     pub fn stream(&self) -> &TcpStream {
-        &self.client.stream
+        &self.stream
     }
 
     /// A request is waited for.
@@ -118,38 +161,35 @@ impl ConnectionPermit {
 
     /// The answer takes as long as the client does to read it; false if that are too many.
     pub fn is_slow(&self) -> bool {
-        self.is_slow_while(Doing::Sending(Instant::now()))
+        let mut places = self.clients.places.lock();
+        let is_one = matches!(places.doing(self.number), Some(Doing::Sending(_)));
+        if !is_one && places.sending >= MAX_SENDING && !places.send_stuck_away() {
+            return false;
+        }
+        places.does(self.number, Doing::Sending(Instant::now()));
+        true
     }
 
     /// The answer takes as long as something on our side; false if that are too many.
     pub fn is_held(&self) -> bool {
-        self.is_slow_while(Doing::Held)
-    }
-
-    fn is_slow_while(&self, doing: Doing) -> bool {
-        let mut places = self.clients.0.lock();
-        let is_slow =
-            |client: &&Arc<Client>| matches!(*client.doing.lock(), Doing::Held | Doing::Sending(_)) && !self.is(client);
-        if places.clients.iter().filter(is_slow).count() >= MAX_SLOW && !places.send_stuck_away() {
+        let mut places = self.clients.places.lock();
+        let is_one = matches!(places.doing(self.number), Some(Doing::Held));
+        if !is_one && places.held >= self.clients.max_held {
             return false;
         }
-        self.does(doing);
+        places.does(self.number, Doing::Held);
         true
     }
 
-    fn is(&self, client: &Arc<Client>) -> bool {
-        Arc::ptr_eq(client, &self.client)
-    }
-
     fn does(&self, doing: Doing) {
-        *self.client.doing.lock() = doing;
+        self.clients.places.lock().does(self.number, doing);
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut places = self.clients.0.lock();
-        places.clients.retain(|client| !self.is(client));
+        let mut places = self.clients.places.lock();
+        places.remove(self.number);
         places.threads -= 1;
     }
 }
@@ -159,6 +199,12 @@ mod tests {
     use super::*;
     use std::io::Read;
     use std::net::TcpListener;
+
+    const MAX_HELD: usize = 100;
+
+    fn clients() -> Arc<Clients> {
+        Arc::new(Clients::new(MAX_HELD))
+    }
 
     /// A client's place, and its own end.
     fn client(clients: &Arc<Clients>) -> Option<(ConnectionPermit, TcpStream)> {
@@ -174,8 +220,8 @@ mod tests {
 
     #[test]
     fn who_waits_longest_makes_room_and_who_is_answered_does_not() {
-        let clients = Arc::default();
-        let mut all: Vec<_> = (0..MAX_CLIENTS).map(|_| client(&clients).unwrap()).collect();
+        let clients = clients();
+        let mut all: Vec<_> = (0..MAX_CLIENTS + MAX_HELD).map(|_| client(&clients).unwrap()).collect();
         all[0].0.is_answered();
         let new = client(&clients).expect("the second makes room");
         assert!(!is_sent_away(&mut all[0].1) && is_sent_away(&mut all[1].1) && !is_sent_away(&mut all[2].1));
@@ -189,19 +235,28 @@ mod tests {
 
     #[test]
     fn places_are_kept_for_what_is_answered_at_once() {
-        let clients = Arc::default();
-        let mut all: Vec<_> = (0..MAX_CLIENTS).map(|_| client(&clients).unwrap()).collect();
-        for (permit, _) in &all[1..MAX_SLOW] {
-            assert!(permit.is_held() && permit.is_held());
+        let clients = clients();
+        let mut held: Vec<_> = (0..MAX_HELD).map(|_| client(&clients).unwrap()).collect();
+        assert!(held.iter().all(|(permit, _)| permit.is_held() && permit.is_held()));
+        let mut others: Vec<_> = (0..MAX_CLIENTS).map(|_| client(&clients).unwrap()).collect();
+        assert!(!others[0].0.is_held());
+        for (permit, _) in &others[..MAX_SENDING] {
+            assert!(permit.is_slow() && permit.is_slow());
         }
-        assert!(all[0].0.is_slow() && all[0].0.is_slow());
-        assert!(!all[MAX_SLOW].0.is_slow() && !all[MAX_SLOW].0.is_held());
+        assert!(!others[MAX_SENDING].0.is_slow());
         // Who reads, or has only just stopped, keeps its place.
-        assert!(!is_sent_away(&mut all[0].1));
-        all[0].0.does(Doing::Sending(Instant::now() - STUCK));
-        assert!(all[MAX_SLOW].0.is_slow());
-        assert!(is_sent_away(&mut all[0].1) && !is_sent_away(&mut all[1].1));
-        all[1].0.is_answered();
-        assert!(all[0].0.is_slow());
+        assert!(!is_sent_away(&mut others[0].1));
+        others[0].0.does(Doing::Sending(Instant::now() - STUCK));
+        assert!(others[MAX_SENDING].0.is_slow());
+        assert!(is_sent_away(&mut others[0].1) && !is_sent_away(&mut others[1].1));
+        others[1].0.is_answered();
+        assert!(others[MAX_SENDING + 1].0.is_slow());
+        // Who is held makes room for nobody, and for others who are to be once it is answered.
+        held[0].0.is_answered();
+        assert!(others[1].0.is_held() && !held[0].0.is_held());
+        assert!(held.iter_mut().all(|(_, ours)| !is_sent_away(ours)));
+        drop((held, others));
+        let places = clients.places.lock();
+        assert_eq!((places.clients.len(), places.held, places.sending, places.threads), (0, 0, 0, 0));
     }
 }

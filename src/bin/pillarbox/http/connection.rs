@@ -1,7 +1,7 @@
 //! HTTP/1.1 on one connection: requests that are small and come in time, and answers that are read in time.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::clients::ConnectionPermit;
@@ -24,6 +24,9 @@ const STUCK: Duration = Duration::from_secs(10);
 
 /// How long a client that is told why it is sent away has to stop sending.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a client that waits is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Octets that are taken or sent at a time. An answer that has no more is most likely sent at once, whoever reads it.
 const PIECE: usize = 64 * 1024;
@@ -48,6 +51,24 @@ impl<'a> HttpConnection<'a> {
     /// Asks to wait for something on our side before there is an answer; false if too many do that, or read slowly.
     pub fn may_wait(&self) -> bool {
         self.permit.is_held()
+    }
+
+    /// Where the client is; unspecified if it has gone.
+    pub fn address(&self) -> IpAddr {
+        self.stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
+    }
+
+    /// Waits until `look` finds something, which is asked again and again for as long as the client is there. It may take until
+    /// the time that it is given.
+    pub fn wait<T>(&self, deadline: Instant, mut look: impl FnMut(Instant) -> Option<T>) -> Option<T> {
+        loop {
+            if let Some(found) = look(deadline.min(Instant::now() + LOOK)) {
+                return Some(found);
+            }
+            if Instant::now() >= deadline || !self.is_open() {
+                return None;
+            }
+        }
     }
 
     /// The next request.
@@ -165,14 +186,20 @@ impl<'a> HttpConnection<'a> {
                 self.write(&octets[first..], deadline)?;
             }
             Body::Stored(stored) => {
-                self.write(head.as_bytes(), deadline)?;
                 let mut content = stored.reader();
                 let mut piece = vec![0; PIECE];
-                loop {
-                    match content.read(&mut piece)? {
-                        0 => break,
-                        read => self.write(&piece[..read], deadline)?,
+                let mut read = match content.read(&mut piece) {
+                    Ok(read) => read,
+                    // Before anything is promised.
+                    Err(e) => {
+                        let gone = Response::error(500, format!("it cannot be read any more: {e}"));
+                        return self.respond(request, gone);
                     }
+                };
+                self.write(head.as_bytes(), deadline)?;
+                while read > 0 {
+                    self.write(&piece[..read], deadline)?;
+                    read = content.read(&mut piece)?;
                 }
             }
         }
@@ -181,7 +208,8 @@ impl<'a> HttpConnection<'a> {
 
     /// Takes what a large answer needs while it is sent, before any of it is; or gives the answer that says there is none.
     fn admit(&mut self, mut response: Response) -> Response {
-        if response.body.len() <= PIECE as u64 {
+        // One that has reserved no memory is no large one.
+        if response.body.len() <= PIECE as u64 || matches!(response.body, Body::Octets(_, None)) {
             // Whatever it waited for is over.
             self.permit.is_answered();
             return response;
@@ -292,7 +320,7 @@ mod tests {
     fn send(octets: usize, client: impl FnOnce(TcpStream) + Send) -> io::Result<bool> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let ours = TcpStream::connect(listener.local_addr()?)?;
-        let clients = Arc::new(Clients::default());
+        let clients = Arc::new(Clients::new(0));
         let (stream, _) = listener.accept()?;
         socket2::SockRef::from(&stream).set_send_buffer_size(128 * 1024)?;
         let permit = clients.take(stream).map_err(|_| ErrorKind::Other)?;

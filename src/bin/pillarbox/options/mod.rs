@@ -28,7 +28,7 @@ pub use class::Class;
 pub use class::PIPE;
 use environment::Environment;
 pub use environment::Words;
-use help::{EXAMPLES, LISTENERS};
+use help::{ENVIRONMENT, EXAMPLES, LISTENERS, MORE, OFTEN};
 use inbox::InboxOptions;
 use limits::LimitOptions;
 use logins::LoginOptions;
@@ -47,7 +47,8 @@ use crate::values::{parse_size, parse_tcp};
 
 /// Receives mail by SMTP and prints, shows, stores, relays or discards it.
 #[derive(Parser)]
-#[command(name = "pillarbox", version, disable_version_flag = true, after_help = [LISTENERS, "\n\n", EXAMPLES].concat())]
+#[command(name = "pillarbox", version, disable_version_flag = true, disable_help_flag = true, max_term_width = 100)]
+#[command(after_help = [LISTENERS, ENVIRONMENT, EXAMPLES].join("\n\n"))]
 #[command(group = ArgGroup::new("authenticators").args(["users", "client_ca", "accept_any_login"]).multiple(true))]
 pub struct Arguments {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for a socket passed in; port 0 takes any free one
@@ -81,15 +82,19 @@ pub struct Arguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
 
+    /// Print help; -h: the options that are used most
+    #[arg(short = 'h', long, action = clap::ArgAction::Help)]
+    pub help: Option<bool>,
+
     // Without commas, which would leave no room for the last.
     /// DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,
 
-    /// Largest message, in octets; 0 is unlimited
-    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 33_554_432, value_parser = parse_size)]
-    pub size: u64,
+    /// Largest message, in octets; 0 is unlimited [default: 33554432]
+    #[arg(short = 's', long, value_name = "BYTES", value_parser = parse_size)]
+    pub size: Option<u64>,
 
     /// Offer SMTPUTF8
     #[arg(short = 'u', long)]
@@ -163,7 +168,7 @@ impl Arguments {
     /// The arguments of the process, in its words and its environment. It ends if they are invalid.
     pub fn read() -> Arguments {
         let words = with_networks_joined(std::env::args_os());
-        read(command(), words, |command, given, words| {
+        read(command(), short, words, |command, given, words| {
             let arguments = Arguments::from_arg_matches(given)?;
             class::check(arguments.class, command, given, |argument| words.name(argument))
                 .map_err(|problem| command.clone().error(ErrorKind::ArgumentConflict, problem))?;
@@ -172,9 +177,11 @@ impl Arguments {
     }
 }
 
-/// What `make` makes of a command's words and the environment. The process ends if they are invalid.
+/// What `make` makes of a command's words and the environment. The process ends if they are invalid, or ask for help: that of `-h`
+/// is the one of what `short` makes of the command.
 pub fn read<T>(
     command: clap::Command,
+    short: impl Fn(clap::Command) -> clap::Command,
     words: Vec<OsString>,
     make: impl Fn(&clap::Command, &ArgMatches, &Words) -> Result<T, clap::Error>,
 ) -> T {
@@ -186,7 +193,14 @@ pub fn read<T>(
         Err(problem) => usage_of(command, ErrorKind::ValueValidation, &problem),
     };
     let parsed = command.clone().try_get_matches_from(&all.all).and_then(|given| make(&command, &given, &all));
-    parsed.unwrap_or_else(|e| all.explain(e).exit())
+    match parsed {
+        Ok(arguments) => arguments,
+        // Not by clap's own short help, with which the long one would have three lines for each option.
+        Err(e) if e.kind() == ErrorKind::DisplayHelp && !words.iter().any(|word| word == "--help") => {
+            short(command).try_get_matches_from(["pillarbox", "--help"]).map_or_else(|e| e.exit(), |_| e.exit())
+        }
+        Err(e) => all.explain(e).exit(),
+    }
 }
 
 /// Warns of variables in the environment that look like options and are none.
@@ -203,6 +217,12 @@ pub fn command() -> clap::Command {
     // So that its own message says what is wrong with -1: else that would be an unknown option.
     <Arguments as CommandFactory>::command()
         .mut_args(|argument| if is_number(&argument) { argument.allow_negative_numbers(true) } else { argument })
+}
+
+/// With the help that `-h` prints.
+fn short(command: clap::Command) -> clap::Command {
+    let is_seldom = |argument: &Arg| !OFTEN.contains(&argument.get_id().as_str());
+    command.mut_args(|argument| if is_seldom(&argument) { argument.hide(true) } else { argument }).after_help(MORE)
 }
 
 pub fn usage(kind: ErrorKind, message: &str) -> ! {

@@ -12,7 +12,7 @@ Stop: idle clients are told, and messages in progress may finish within fifteen 
 A worker (pillarbox deliver) takes no more messages, and gives back what it has not finished by then.
 .TP
 SIGHUP
-Reads the certificates, their keys, the authorities of clients, the certificates for Redis and the file of users again, if there are any; else it ends it.
+Reads the certificates, their keys, the authorities of clients, the certificates for Redis and the files of users again, if there are any; else it ends it.
 Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys and authorities that change are
 read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
 these files, and the start fails otherwise; of users that nobody cannot read it warns.
@@ -20,7 +20,20 @@ these files, and the start fails otherwise; of users that nobody cannot read it 
 With \-\-client\-ca clients are asked for a certificate, except by listeners with no\-auth. One that no authority in the file
 signed ends the handshake; without any a client may connect. AUTH EXTERNAL makes a client the first e\-mail address of its certificate's
 subjectAltName, else the first DNS name there, else the common name of its subject; an authorization identity must be the same.
+.SH LOGINS FOR TESTS
+With \-\-accept\-any\-login a client may log in by PLAIN, LOGIN, CRAM\-MD5, XOAUTH2 or OAUTHBEARER, also without TLS, and whatever
+it sends is right; an empty name becomes anonymous. SCRAM is not offered: there the server must know the password too. No identity means
+anything then, so the relaying classes refuse to start with it, and a program of the class Pipe must not rely on PILLARBOX_IDENTITY.
+Passwords that people use elsewhere cross the network in clear: keep it to networks of tests. \-\-clear\-text\-auth is for \-\-users:
+PLAIN and LOGIN are offered without TLS, and whoever listens reads the passwords.
 .SH ENVIRONMENT
+.TP
+PILLARBOX_SIZE and so on
+Each option as a variable: PILLARBOX_ and its name in capitals, with _ for \-. PILLARBOX_LOCALADDR and PILLARBOX_REMOTEADDR are the
+addresses; PROGRAM has none. Flags, and options whose value is optional, take true or false (or yes, no, on, off, 1, 0). Options that can
+be repeated take several values with semicolons or line ends between them, and those that take lists have commas. An empty variable is
+none. What the command line says wins. Other variables that begin with PILLARBOX_ are warned of, unless Kubernetes or Docker sets them for a
+service. A program of the class Pipe has the variables of its message, and pillarbox takes none of them for an option.
 .TP
 RUST_LOG
 The level of the log on stderr: off, error, warn (the default), info, debug or trace (as with \-\-debug).
@@ -38,6 +51,19 @@ Counters of connections, messages, refusals and more, of a worker of deliveries,
 .TP
 /readyz
 The same, and 503 once a shutdown has begun, or while the Redis of the class RedisStream or of a worker is away.
+.PP
+The class Inbox answers by the names localhost, the machine's own host name, those of \-\-http\-host, and addresses; so no page of another
+site can read it under a name of its own (DNS rebinding). With \-\-http\-users page and API ask for a name and a password (HTTP Basic),
+/metrics there as well; /livez and /readyz do not. A client has ten wrong ones, and another every five seconds; then it gets 429. Without
+TLS in front of it, passwords cross the network in clear.
+.SH WHAT THE CLASS INBOX KEEPS
+At most \-\-keep messages and \-\-keep\-octets octets: of their contents with what is known of them, or with \-\-inbox\-dir of
+the files. When there is no room for a message, the oldest go; with \-\-when\-full refuse the message is refused with 452 4.3.1 until
+some are deleted. One that is larger than all of the room is refused while there are others.
+.PP
+With \-\-inbox\-dir each message is a file ID.mail, made for the server's user alone, and on disk before the message is accepted.
+What is known of the messages is in memory: at most 256 MiB. The folder is for one process at a time. Files that are no messages, or are
+damaged, are named in the log and left alone.
 .SH REDIS
 The class RedisStream answers 250 once Redis has a message. That is as durable as Redis is: it needs appendonly yes, appendfsync always and
 maxmemory\-policy noeviction. A URL with a password is better in the environment (PILLARBOX_REDIS) than on the command line, which everybody

@@ -2,20 +2,16 @@
 
 use pillarbox::mime::Part;
 
-/// Types that nothing runs; any other is just octets.
-const HARMLESS: [&str; 8] = [
-    "application/pdf",
-    "application/zip",
-    "image/gif",
-    "image/jpeg",
-    "image/png",
-    "image/webp",
-    "text/csv",
-    "text/plain",
-];
+use super::picture;
 
-pub fn harmless(kind: &str) -> &str {
-    if HARMLESS.contains(&kind) { kind } else { "application/octet-stream" }
+/// Types that nothing runs; any other is just octets. Pictures are among them: those that are documents, as SVG is, run nothing
+/// where a page shows them as pictures, and are stored or have no rights where it does not.
+const HARMLESS: [&str; 4] = ["application/pdf", "application/zip", "text/csv", "text/plain"];
+
+/// As which type an attachment is sent.
+pub fn harmless(part: &Part) -> String {
+    let said = HARMLESS.into_iter().find(|kind| *kind == part.content_type()).map(str::to_owned);
+    said.or_else(|| picture::kind(part)).unwrap_or_else(|| "application/octet-stream".to_owned())
 }
 
 /// The field Content-Disposition: RFC 6266, with RFC 8187 for what is not ASCII.
@@ -40,7 +36,7 @@ fn is_plain(c: char) -> bool {
 }
 
 /// A name for what has none.
-pub fn name(part: &Part, index: usize) -> String {
+pub fn name(part: &Part, index: &str) -> String {
     part.name().map(str::to_owned).unwrap_or_else(|| {
         let extension = match part.content_type() {
             "application/pdf" => "pdf",

@@ -13,11 +13,14 @@ pub struct Guard {
     address: SocketAddr,
     is_public: bool,
     names: Vec<String>,
+    /// The machine's own name: nobody else's page has it, unless whoever names machines here lets it.
+    machine: Option<String>,
 }
 
 impl Guard {
     pub fn new(address: SocketAddr, is_public: bool, names: Vec<String>) -> Guard {
-        Guard { address, is_public, names }
+        let machine = gethostname::gethostname().into_string().ok().filter(|name| !name.is_empty());
+        Guard { address, is_public, names, machine }
     }
 
     /// Whether the request may be answered.
@@ -48,6 +51,9 @@ impl Guard {
 
     fn is_ours(&self, name: &str) -> bool {
         let ip = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name).parse::<IpAddr>();
+        if self.machine.as_ref().is_some_and(|machine| machine.eq_ignore_ascii_case(name)) {
+            return true;
+        }
         let is_local =
             name.eq_ignore_ascii_case("localhost") || ip.as_ref().is_ok_and(|ip| ip.to_canonical().is_loopback());
         // No name can be made to stand for an address, and whoever forwards a port may have chosen another.
@@ -55,10 +61,11 @@ impl Guard {
     }
 }
 
-/// A browser shows the page by itself, and not within another one.
+/// A browser shows the page by itself, and not within another one; or that which a link in a message leads to, whose frame is of
+/// an origin of its own.
 fn is_visit(request: &Request) -> Result<bool, Response> {
     Ok(request.method == "GET"
-        && request.path == "/"
+        && matches!(&*request.path, "/" | "/away")
         && request.field("Sec-Fetch-Mode")? == Some("navigate")
         && request.field("Sec-Fetch-Dest")? == Some("document"))
 }

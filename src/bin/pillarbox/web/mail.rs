@@ -1,14 +1,17 @@
 //! A message in JSON.
 
-use std::time::SystemTime;
-
-use pillarbox::mime::{Cut, Message, MimeError};
+use pillarbox::mime::{Message, MimeError};
 use pillarbox::testing::{Direction, Entry};
 use pillarbox::{Envelope, Escaped};
 use serde_json::{Value, json};
 
+use super::codes;
+use super::document::Document;
+use super::facts::{Facts, most_octets};
+use super::links::Links;
 use super::store::StoredMessage;
-use super::summary::{MAX_PARTS, bodies_up_to};
+use super::summary::{MAX_LISTED, MAX_PARTS, bodies_up_to};
+use super::timestamp::timestamp;
 
 /// In octets, of the text that is shown, and of the HTML.
 const MAX_TEXT: usize = 1024 * 1024;
@@ -16,24 +19,30 @@ const MAX_TEXT: usize = 1024 * 1024;
 /// How deep messages within the message are told about.
 const MAX_MESSAGES: usize = 3;
 
-/// How many recipients stand in a list.
-const MAX_LISTED: usize = 100;
+/// How many recipients, addresses and attachments are told about.
+pub const MAX_ENTRIES: usize = 10_000;
+
+/// In octets, the most that a message takes in a list.
+pub const MAX_SHORT: u64 = most_octets(MAX_LISTED);
 
 /// In octets, the most that all there is to know takes beside the message's own octets.
-pub const MAX_COMPLETE: u64 = 24 * 1024 * 1024;
+pub const MAX_COMPLETE: u64 = 40 * 1024 * 1024;
 
 /// What a list shows.
 pub fn listed(message: &StoredMessage) -> Value {
-    let StoredMessage { id, envelope, summary, .. } = message;
-    let to: Vec<_> = envelope.recipients().iter().take(MAX_LISTED).map(|to| to.as_str()).collect();
+    let mut all = begun(message);
+    message.summary.facts.add_to(&mut all);
+    all
+}
+
+/// What no reader of its header can know.
+fn begun(message: &StoredMessage) -> Value {
     json!({
-        "id": id.to_string(),
-        "subject": summary.subject,
-        "from": summary.from,
-        "to": to,
-        "received": timestamp(envelope.received_at()),
-        "size": envelope.content().len(),
-        "attachments": summary.attachments,
+        "id": message.id.to_string(),
+        "received": timestamp(message.envelope.received_at()),
+        "read": message.is_read(),
+        "size": message.envelope.content().len(),
+        "snippet": message.summary.snippet,
     })
 }
 
@@ -42,74 +51,97 @@ pub fn without_bodies(envelope: &Envelope) -> Result<Message, MimeError> {
     envelope.parsed_within(&bodies_up_to(0))
 }
 
+/// A message with as much of its bodies as is shown.
+pub fn bodies(envelope: &Envelope) -> Result<Message, MimeError> {
+    envelope.parsed_within(&bodies_up_to(MAX_TEXT))
+}
+
 /// All there is to know.
 pub fn complete(message: &StoredMessage) -> Result<Value, MimeError> {
     let envelope = &message.envelope;
-    let mail = envelope.parsed_within(&bodies_up_to(MAX_TEXT))?;
-    let attachments = mail.attachments().iter().enumerate().map(|(index, part)| {
-        Ok(json!({
-            "index": index,
-            "name": part.name(),
-            "type": part.content_type(),
-            "size": part.write_to(&mut std::io::sink())?,
-            "inline": part.is_inline() || (part.disposition().is_none() && part.content_id().is_some()),
-        }))
-    });
-    let attachments: Vec<Value> = attachments.collect::<Result<_, _>>().map_err(MimeError::Io)?;
+    let mail = bodies(envelope)?;
+    let mut facts = Facts::of(envelope, Some(&mail), MAX_ENTRIES);
+    let document = mail.html().map(Document::of);
+    let links = Links::of(mail.text(), document.as_ref());
+    if links.is_cut {
+        facts.miss("links", "too many: the last are missing".to_owned());
+    }
+    let mut parts = Parts { room: MAX_PARTS, cut: Vec::new() };
+    let tree = parts.of(&mail, MAX_MESSAGES);
+    parts.cut.into_iter().for_each(|problem| facts.miss("parts", problem));
     let entries = envelope.transcript().map(|said| said.entries()).unwrap_or_default();
-    let mut all = listed(message);
-    all["to"] = json!(envelope.recipients().iter().map(|to| to.as_str()).collect::<Vec<_>>());
-    all["mail_from"] = json!(envelope.mail_from().to_string());
-    all["recipients"] = all["to"].clone();
+    let mut all = begun(message);
+    facts.add_to(&mut all);
+    all["text"] = json!(mail.text());
+    all["html"] = json!(mail.html());
+    all["links"] = Value::Array(links.all);
+    all["codes"] = json!(codes::find(&facts.subject, mail.text(), document.as_ref()));
+    all["headers"] = json!(mail.headers().collect::<Vec<_>>());
+    all["parts"] = tree;
+    all["conversation"] = entries.iter().map(said).collect();
     all["client"] = json!(envelope.peer().to_string());
     all["helo"] = json!(envelope.helo());
     all["protocol"] = json!(envelope.protocol().to_string());
     all["tls"] = json!(envelope.tls().is_some());
     all["identity"] = json!(envelope.identity());
-    all["headers"] = json!(mail.headers().collect::<Vec<_>>());
-    all["text"] = json!(mail.text());
-    all["text_complete"] = json!(!mail.cut().contains(&Cut::Text));
-    all["html_complete"] = json!(!mail.cut().contains(&Cut::Html));
-    all["html"] = json!(mail.html());
-    all["attachments"] = json!(attachments);
-    all["parts"] = parts(&mail, MAX_MESSAGES, &mut { MAX_PARTS });
-    // What passes the limits of what is shown is told above.
-    let cut = mail.cut().iter().filter(|cut| !matches!(cut, Cut::Text | Cut::Html));
-    all["cut"] = cut.map(Cut::to_string).collect();
-    all["conversation"] = entries.iter().map(said).collect();
     Ok(all)
 }
 
-/// The parts of a message, and of those that are in it down to so many levels, while there is room for more.
-fn parts(mail: &Message, levels: usize, room: &mut usize) -> Value {
-    let mut all = Vec::new();
-    for part in mail.parts() {
-        let Some(left) = room.checked_sub(1) else { break };
-        *room = left;
-        let mut told = json!({
-            "type": part.content_type(),
-            "depth": part.depth(),
-            "name": part.name(),
-            "content_id": part.content_id(),
-            "disposition": part.disposition(),
-            "charset": part.charset(),
-            "body": part.is_body(),
-        });
-        if levels > 0
-            && let Ok(Some(within)) = part.message()
-        {
-            told["message"] = json!({
-                "subject": within.subject(),
-                "from": within.header("From"),
-                "parts": parts(&within, levels - 1, room),
-            });
-        }
-        all.push(told);
-    }
-    Value::Array(all)
+/// The parts of a message and of those within it, while there is room for more.
+struct Parts {
+    room: usize,
+    cut: Vec<String>,
 }
 
-fn said(entry: &Entry) -> Value {
+impl Parts {
+    /// With the messages that are in it down to so many levels.
+    fn of(&mut self, mail: &Message, levels: usize) -> Value {
+        let mut all = Vec::new();
+        for part in mail.parts() {
+            let Some(left) = self.room.checked_sub(1) else {
+                self.miss(format!(
+                    "more than {MAX_PARTS}, those of messages within the message among them: the last are missing"
+                ));
+                break;
+            };
+            self.room = left;
+            let mut told = json!({
+                "type": part.content_type(),
+                "depth": part.depth(),
+                "name": part.name(),
+                "content_id": part.content_id(),
+                "disposition": part.disposition(),
+                "charset": part.charset(),
+                "body": part.is_body(),
+                "message": null,
+            });
+            if matches!(part.content_type(), "message/rfc822" | "message/global") {
+                if levels == 0 {
+                    self.miss(format!(
+                        "messages more than {MAX_MESSAGES} deep within each other: one is not taken apart"
+                    ));
+                } else if let Ok(Some(within)) = part.message() {
+                    within.cut().iter().for_each(|cut| self.miss(format!("of a message within the message: {cut}")));
+                    told["message"] = json!({
+                        "subject": within.subject(),
+                        "from": within.header("From"),
+                        "parts": self.of(&within, levels - 1),
+                    });
+                }
+            }
+            all.push(told);
+        }
+        Value::Array(all)
+    }
+
+    fn miss(&mut self, problem: String) {
+        if !self.cut.contains(&problem) {
+            self.cut.push(problem);
+        }
+    }
+}
+
+pub fn said(entry: &Entry) -> Value {
     let octets = entry.octets.strip_suffix(b"\r\n").unwrap_or(&entry.octets);
     let lines = octets.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut lines: Vec<_> = lines.map(|line| Escaped::new(line).to_string()).collect();
@@ -125,35 +157,4 @@ fn said(entry: &Entry) -> Value {
         },
         "text": lines.join("\n"),
     })
-}
-
-/// RFC 3339, in UTC, with milliseconds.
-fn timestamp(time: SystemTime) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let millis = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_millis());
-    // As in `Sun, 06 Nov 1994 08:49:37 GMT`, each part of which has a fixed length.
-    let http = httpdate::fmt_http_date(time.max(SystemTime::UNIX_EPOCH));
-    let month = MONTHS.iter().position(|month| *month == &http[8..11]).unwrap_or_default() + 1;
-    format!("{}-{month:02}-{}T{}.{millis:03}Z", &http[12..16], &http[5..7], &http[17..25])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn timestamps() {
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00.005Z"),
-            (951_782_399, "2000-02-28T23:59:59.005Z"),
-            (951_782_400, "2000-02-29T00:00:00.005Z"),
-            (951_868_800, "2000-03-01T00:00:00.005Z"),
-            (1_795_424_400, "2026-11-23T09:00:00.005Z"),
-            (4_107_542_399, "2100-02-28T23:59:59.005Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.005Z"),
-        ] {
-            assert_eq!(timestamp(SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 5)), expected);
-        }
-    }
 }

@@ -3,19 +3,36 @@
 //!
 //! What is text here must be text for every browser, for nothing in it is made harmless. So a document with elements that change
 //! how the tokenizer reads on is no text at all: html5ever would read all of it, but gives no places to put octets back to.
+//! What is a tag here must be one as well, since its attributes are taken for what they seem to be.
 
 /// Elements with content that is no HTML, of which the end is known.
-const RAW: [&str; 3] = ["style", "title", "textarea"];
+const RAW: [&str; 4] = ["style", "title", "textarea", "script"];
 
 /// Elements in or behind which the tokenizer may read otherwise than here.
-const ODD: [&str; 8] = ["svg", "math", "script", "xmp", "noembed", "noframes", "plaintext", "select"];
+const ODD: [&str; 7] = ["svg", "math", "xmp", "noembed", "noframes", "plaintext", "select"];
+
+/// Within a script it makes the script's own end uncertain (section 13.2.5.20).
+const SCRIPT: &str = "script";
+const ESCAPED: &[u8] = b"<!--";
 
 /// A piece of a document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Piece<'a> {
     Text(&'a str),
-    /// A tag, a comment, or an element whose content is no HTML.
+    /// The tag that begins an element of HTML, complete.
+    Tag(&'a str),
+    /// Another tag, a comment, an element whose content is no HTML, or what is none of these for certain.
     Markup(&'a str),
+}
+
+/// An attribute in a tag, as it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attribute<'a> {
+    /// All of it, with its value and the quotes around that.
+    pub source: &'a str,
+    pub name: &'a str,
+    /// Without quotes, its character references as they are.
+    pub value: &'a str,
 }
 
 /// All pieces, in order.
@@ -28,7 +45,18 @@ impl<'a> Pieces<'a> {
     pub fn of(html: &'a str) -> Pieces<'a> {
         let octets = html.as_bytes();
         let begins_odd = |at: usize| ODD.iter().any(|name| begins(&octets[at + 1..], name));
-        Pieces { rest: html, is_odd: memchr::memchr_iter(b'<', octets).any(begins_odd) }
+        let is_odd = memchr::memchr_iter(b'<', octets).any(begins_odd) || has_odd_script(octets);
+        Pieces { rest: html, is_odd }
+    }
+
+    /// Whether it is uncertain what is text, so that nothing is.
+    pub fn is_odd(&self) -> bool {
+        self.is_odd
+    }
+
+    /// Whether there is no further piece.
+    pub fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
     }
 
     fn take(&mut self, length: usize) -> &'a str {
@@ -51,7 +79,12 @@ impl<'a> Iterator for Pieces<'a> {
         let octets = self.rest.as_bytes();
         let is_markup = |at: &usize| matches!(octets.get(at + 1), Some(b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!' | b'?'));
         match memchr::memchr_iter(b'<', octets).find(is_markup) {
-            Some(0) => Some(Piece::Markup(self.take(markup(octets)))),
+            Some(0) => {
+                let length = markup(octets);
+                let is_tag = octets[1].is_ascii_alphabetic() && raw(octets).is_none() && whole(octets).is_some();
+                let piece = self.take(length);
+                Some(if is_tag { Piece::Tag(piece) } else { Piece::Markup(piece) })
+            }
             Some(at) => Some(Piece::Text(self.take(at))),
             None => Some(Piece::Text(self.take(octets.len()))),
         }
@@ -62,29 +95,85 @@ impl<'a> Iterator for Pieces<'a> {
 fn markup(octets: &[u8]) -> usize {
     let up_to_bracket = || memchr::memchr(b'>', octets).map_or(octets.len(), |at| at + 1);
     match octets {
-        [b'<', b'!', b'-', b'-', ..] => comment(octets),
-        [b'<', b'/', b'a'..=b'z' | b'A'..=b'Z', ..] => tag(octets),
+        [b'<', b'!', b'-', b'-', ..] => comment(octets).unwrap_or(octets.len()),
+        [b'<', b'/', b'a'..=b'z' | b'A'..=b'Z', ..] => whole(octets).unwrap_or(octets.len()),
         [b'<', b'!' | b'?' | b'/', ..] => up_to_bracket(),
         _ => {
-            let end = tag(octets);
-            let raw = RAW.iter().find(|name| begins(&octets[1..], name) && ends_name(octets.get(name.len() + 1)));
-            raw.map_or(end, |name| end + raw_content(&octets[end..], name))
+            let end = whole(octets).unwrap_or(octets.len());
+            raw(octets).map_or(end, |name| end + raw_content(&octets[end..], name))
         }
     }
 }
 
+/// The element that begins here, if its content is no HTML.
+fn raw(octets: &[u8]) -> Option<&'static str> {
+    RAW.into_iter().find(|name| begins(&octets[1..], name) && ends_name(octets.get(name.len() + 1)))
+}
+
+fn has_odd_script(octets: &[u8]) -> bool {
+    let begins_script = |at: &usize| begins(&octets[at + 1..], SCRIPT);
+    let first = memchr::memchr_iter(b'<', octets).find(begins_script);
+    first.is_some_and(|at| memchr::memmem::find(&octets[at..], ESCAPED).is_some())
+}
+
+/// The name of an element, from the tag that begins it.
+pub fn name(tag: &str) -> &str {
+    let name = &tag[1..];
+    &name[..name.bytes().position(|octet| ends_name(Some(&octet))).unwrap_or(name.len())]
+}
+
+/// The attributes of a complete tag, in their order. Of those with the same name only the first counts.
+pub fn attributes(piece: &str) -> Vec<Attribute<'_>> {
+    let mut found = Vec::new();
+    tag(piece.as_bytes(), &mut |begin, name_end, end| {
+        let source = &piece[begin..end];
+        let value = source[name_end - begin..].trim_start_matches(BLANKS);
+        let value = value.strip_prefix('=').unwrap_or_default().trim_start_matches(BLANKS);
+        let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+        found.push(Attribute { source, name: &piece[begin..name_end], value: quoted.unwrap_or(value) });
+    });
+    found
+}
+
+/// What closes a document that ends within a comment or an element whose content is no HTML, so that something may follow; none
+/// if it ends within a tag, which then is none.
+pub fn closing(last: &str) -> Option<&'static str> {
+    let octets = last.as_bytes();
+    match octets {
+        [b'<', b'!', b'-', b'-', ..] => Some(if comment(octets).is_some() { "" } else { "-->" }),
+        [b'<', b'a'..=b'z' | b'A'..=b'Z', ..] => match raw(octets) {
+            Some("style") => Some("</style>"),
+            Some("title") => Some("</title>"),
+            Some("textarea") => Some("</textarea>"),
+            Some(_) => Some("</script>"),
+            None => whole(octets).map(|_| ""),
+        },
+        [b'<', b'/', b'a'..=b'z' | b'A'..=b'Z', ..] => whole(octets).map(|_| ""),
+        [b'<', b'!' | b'?' | b'/', ..] => last.ends_with('>').then_some(""),
+        _ => Some(""),
+    }
+}
+
+const BLANKS: [char; 5] = ['\t', '\n', '\u{c}', '\r', ' '];
+
 /// Up to `-->` or `--!>`, whose dashes may be those of the beginning for the first.
-fn comment(octets: &[u8]) -> usize {
+fn comment(octets: &[u8]) -> Option<usize> {
     const BEGIN: usize = 4;
     let ends = |at: &usize| {
         let before = &octets[..*at];
         before.ends_with(b"--") && *at >= BEGIN || before.ends_with(b"--!") && *at >= BEGIN + 3
     };
-    memchr::memchr_iter(b'>', octets).find(ends).map_or(octets.len(), |at| at + 1)
+    memchr::memchr_iter(b'>', octets).find(ends).map(|at| at + 1)
 }
 
-/// Up to the bracket that ends it, which may not be the first: others may be in quotes.
-fn tag(octets: &[u8]) -> usize {
+/// A tag's length, if it has an end.
+fn whole(octets: &[u8]) -> Option<usize> {
+    tag(octets, &mut |_, _, _| {})
+}
+
+/// Up to the bracket that ends it, if there is one, which may not be the first: others may be in quotes. `found` is given where each attribute
+/// begins, where its name ends, and where it ends.
+fn tag(octets: &[u8], found: &mut dyn FnMut(usize, usize, usize)) -> Option<usize> {
     enum State {
         Name,
         BeforeAttribute,
@@ -95,25 +184,62 @@ fn tag(octets: &[u8]) -> usize {
         Unquoted,
     }
     let mut state = State::Name;
+    // Where the attribute that is read begins, and where its name ends.
+    let (mut begin, mut name_end) = (0, 0);
     for (at, &octet) in octets.iter().enumerate().skip(2) {
         let is_blank = matches!(octet, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ');
-        state = match (state, octet) {
-            (State::Quoted(quote), octet) if octet == quote => State::BeforeAttribute,
-            (State::Quoted(quote), _) => State::Quoted(quote),
-            (_, b'>') => return at + 1,
-            (State::BeforeValue, _) if is_blank => State::BeforeValue,
-            (State::BeforeValue, b'"' | b'\'') => State::Quoted(octet),
-            (State::BeforeValue, _) => State::Unquoted,
-            (State::Attribute | State::AfterAttribute, _) if is_blank => State::AfterAttribute,
-            (State::Attribute | State::AfterAttribute, b'=') => State::BeforeValue,
-            (_, _) if is_blank => State::BeforeAttribute,
-            (State::Unquoted, _) => State::Unquoted,
-            (_, b'/') => State::BeforeAttribute,
-            (State::Name, _) => State::Name,
-            _ => State::Attribute,
+        let is_end = octet == b'>';
+        state = match state {
+            State::Quoted(quote) if octet == quote => {
+                found(begin, name_end, at + 1);
+                State::BeforeAttribute
+            }
+            State::Quoted(quote) => State::Quoted(quote),
+            State::BeforeValue if is_blank => State::BeforeValue,
+            State::BeforeValue if matches!(octet, b'"' | b'\'') => State::Quoted(octet),
+            State::BeforeValue if !is_end => State::Unquoted,
+            State::Unquoted if !is_blank && !is_end => State::Unquoted,
+            State::BeforeValue | State::Unquoted => {
+                found(begin, name_end, at);
+                State::BeforeAttribute
+            }
+            State::Attribute if octet == b'=' => {
+                name_end = at;
+                State::BeforeValue
+            }
+            State::Attribute if is_blank => {
+                name_end = at;
+                State::AfterAttribute
+            }
+            State::Attribute if octet == b'/' || is_end => {
+                found(begin, at, at);
+                State::BeforeAttribute
+            }
+            State::AfterAttribute if is_blank => State::AfterAttribute,
+            State::AfterAttribute if octet == b'=' => State::BeforeValue,
+            State::AfterAttribute if octet == b'/' || is_end => {
+                found(begin, name_end, name_end);
+                State::BeforeAttribute
+            }
+            State::AfterAttribute => {
+                found(begin, name_end, name_end);
+                begin = at;
+                State::Attribute
+            }
+            State::Attribute => State::Attribute,
+            State::Name | State::BeforeAttribute if is_blank || octet == b'/' => State::BeforeAttribute,
+            State::Name => State::Name,
+            State::BeforeAttribute if is_end => State::BeforeAttribute,
+            State::BeforeAttribute => {
+                begin = at;
+                State::Attribute
+            }
         };
+        if is_end && !matches!(state, State::Quoted(_)) {
+            return Some(at + 1);
+        }
     }
-    octets.len()
+    None
 }
 
 /// Up to the tag that ends an element.
@@ -140,7 +266,7 @@ mod tests {
         let whole: String = pieces
             .iter()
             .map(|piece| match piece {
-                Piece::Text(piece) | Piece::Markup(piece) => *piece,
+                Piece::Text(piece) | Piece::Tag(piece) | Piece::Markup(piece) => *piece,
             })
             .collect();
         assert_eq!(whole, html);
@@ -148,7 +274,7 @@ mod tests {
             .iter()
             .filter_map(|piece| match piece {
                 Piece::Text(text) => Some(*text),
-                Piece::Markup(_) => None,
+                Piece::Tag(_) | Piece::Markup(_) => None,
             })
             .collect()
     }
@@ -178,9 +304,52 @@ mod tests {
             ("a<styles>b", "ab"),
             ("a<svg>b", ""),
             ("a<plaintext>b", ""),
+            ("a<script>b < \" c</script>d", "ad"),
+            ("a<script><!--<script></script>b", ""),
             ("", ""),
         ] {
             assert_eq!(text(html), expected, "{html}");
+        }
+    }
+
+    #[test]
+    fn what_attributes_a_tag_has() {
+        for (tag, expected) in [
+            ("<a>", &[] as &[(&str, &str)]),
+            ("<a href=x>", &[("href", "x")]),
+            ("<a href=\"x>y\" b>", &[("href", "x>y"), ("b", "")]),
+            ("<a href = 'x\" y'c>", &[("href", "x\" y"), ("c", "")]),
+            ("<a/href=x/y/>", &[("href", "x/y/")]),
+            ("<a b/c d = e>", &[("b", ""), ("c", ""), ("d", "e")]),
+            ("<a =b c=>", &[("=b", ""), ("c", "")]),
+            ("<a b= >", &[("b", "")]),
+            ("<a\"b=c\nD\n=\n'e'>", &[("D", "e")]),
+            ("<a b='\"'>", &[("b", "\"")]),
+            ("<A HREF=x HREF=y>", &[("HREF", "x"), ("HREF", "y")]),
+        ] {
+            let found: Vec<_> = attributes(tag).iter().map(|found| (found.name, found.value)).collect();
+            assert_eq!(found, expected, "{tag}");
+            assert_eq!(Pieces::of(tag).next(), Some(Piece::Tag(tag)));
+        }
+        assert_eq!(attributes("<a b = 'c' d>")[0].source, "b = 'c'");
+        assert_eq!((name("<a>"), name("<Area/b"), name("<a\"b c>")), ("a", "Area", "a\"b"));
+    }
+
+    #[test]
+    fn what_closes_a_document() {
+        for (last, expected) in [
+            ("<p>", Some("")),
+            ("<p a=\">", None),
+            ("<p a", None),
+            ("</p", None),
+            ("<!-- a", Some("-->")),
+            ("<!-- a -->", Some("")),
+            ("<!doctype a", None),
+            ("<style>a", Some("</style>")),
+            ("<textarea>a", Some("</textarea>")),
+            ("a", Some("")),
+        ] {
+            assert_eq!(closing(last), expected, "{last}");
         }
     }
 }

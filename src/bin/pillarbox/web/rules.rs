@@ -23,11 +23,13 @@ const FIRED: &str = "fired";
 pub struct Rules {
     faults: Faults,
     put: Value,
+    // How often there were others, and how often those have happened.
+    before: u64,
 }
 
 impl Rules {
     pub fn new(faults: Faults) -> Rules {
-        Rules { faults, put: Value::Array(Vec::new()) }
+        Rules { faults, put: Value::Array(Vec::new()), before: 0 }
     }
 
     /// The rules, each with how often it has happened.
@@ -39,7 +41,13 @@ impl Rules {
         &self.put
     }
 
+    /// A number that grows when rules are put, and when one happens.
+    pub fn changes(&self) -> u64 {
+        self.before + self.faults.times().into_iter().sum::<u64>()
+    }
+
     pub fn clear(&mut self) {
+        self.before = self.changes() + 1;
         self.faults.clear();
         self.put = Value::Array(Vec::new());
     }
@@ -56,6 +64,7 @@ impl Rules {
             let (on, what) = parse(rule).map_err(|problem| format!("rule {}: {problem}", at + 1))?;
             script.add(on, what);
         }
+        self.before = self.changes() + 1;
         self.faults.replace(&script);
         self.put = put;
         Ok(())

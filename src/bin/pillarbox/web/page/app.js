@@ -1,239 +1,90 @@
-// The web inbox: the list, and what leads through it. There is no innerHTML anywhere on this page, and its
+// The web inbox: what is clicked and pressed, and what follows from it. There is no innerHTML anywhere on this page, and its
 // Content-Security-Policy would not let it have any effect.
 
+import { onKey } from './body.js';
+import * as connections from './connections.js';
+import * as deletion from './deletion.js';
+import { confirmed, makeDialogs } from './dialogs.js';
+import { greet, showEmpty } from './empty.js';
 import { faults, makeFaults } from './faults.js';
-import { TABS, makeTabs, show, want } from './message.js';
-import { $, ask, complain, line, make, read, size, some, time } from './page.js';
+import { follow } from './follow.js';
+import * as inbox from './inbox.js';
+import { TABS, hide, makeTabs, show, want } from './message.js';
+import { $, ask, complain, counted, line, pathOf, read } from './page.js';
+import * as selection from './selection.js';
 
 const list = $('list');
+const isNarrow = matchMedia('(max-width: 760px)');
 
-/** How long a poll waits for mail, in seconds; then what is in the list is compared with what is there. */
-const POLL = 25;
-
-// ---- Which messages were read, over reloads too
-
-const seen = {
-  keys: new Set(),
-  key: (mail) => `${mail.id} ${mail.received}`,
-  load() {
-    try {
-      this.keys = new Set(JSON.parse(localStorage.getItem('read') ?? '[]'));
-    } catch {
-      this.keys = new Set();
-    }
-  },
-  save() {
-    try {
-      localStorage.setItem('read', JSON.stringify([...this.keys]));
-    } catch { /* A browser that keeps nothing forgets it with the page. */ }
-  },
-  has: (mail) => seen.keys.has(seen.key(mail)),
-  add(mail) {
-    if (this.has(mail)) return;
-    this.keys.add(this.key(mail));
-    this.save();
-  },
-};
-
-// ---- The list
-
-/** By id, newest last or first: the order is that of the rows. */
-const mails = new Map();
-/** Those that a search found, or null. */
-let found = null;
-/** Deleted here, so that an answer that was on its way does not bring them back. */
-const gone = new Set();
+/** The message that keys are meant for, and the one that is shown. */
 let current = null;
 let opened = null;
 
-const rowOf = (id) => mails.get(id)?.row;
-const newest = () => list.firstElementChild?.dataset.id ?? '0';
+// ---- What has changed
 
-function makeRow(mail) {
-  const clip = mail.attachments > 0 && make('i', { class: 'clip', role: 'img',
-    'aria-label': mail.attachments === 1 ? '1 attachment' : `${mail.attachments} attachments` });
-  const row = make('div', { class: 'row', role: 'option', id: `mail-${mail.id}`, 'data-id': mail.id, 'aria-selected': 'false' },
-    make('i', { class: 'dot', role: 'img', 'aria-label': 'unread', hidden: seen.has(mail) }),
-    make('span', { class: 'subject' }, line(mail.subject) || '(no subject)'), time(mail.received),
-    make('span', { class: 'from' }, line(mail.from) || '<>'),
-    make('span', { class: 'to' }, `to ${some(mail.to, 3)}`),
-    make('span', { class: 'size' }, ...(clip ? [clip] : []), size(mail.size)));
-  row.hidden = found !== null && !found.has(mail.id);
-  mails.set(mail.id, { ...mail, row });
-  return row;
-}
-
-function remove(id) {
-  const row = rowOf(id);
-  if (!row) return;
-  if (current === id) current = null;
-  row.remove();
-  mails.delete(id);
-  if (opened === id) leave();
-}
-
-/** Makes the list what the server says it is, touching no row that stays. */
-function update(all) {
-  const there = new Map(all.map((mail) => [mail.id, mail.received]));
-  for (const mail of [...mails.values()]) {
-    // A server that was started anew counts from the beginning.
-    if (there.get(mail.id) !== mail.received) remove(mail.id);
-  }
-  const before = mails.size;
-  let row = list.firstElementChild;
-  for (const mail of all) {
-    if (gone.has(mail.id)) continue;
-    if (row?.dataset.id === mail.id) row = row.nextElementSibling;
-    else list.insertBefore(makeRow(mail), row);
-  }
-  const more = mails.size - before;
-  if (update.isLater && more > 0) $('news').textContent = `${more} new ${more === 1 ? 'message' : 'messages'}`;
-  update.isLater = true;
-  const keys = new Set(all.map(seen.key));
-  if ([...seen.keys].some((key) => !keys.has(key))) {
-    seen.keys = new Set([...seen.keys].filter((key) => keys.has(key)));
-    seen.save();
-  }
-  refresh();
-}
-
-function arrive(mail) {
-  if (mails.has(mail.id) || gone.has(mail.id)) return;
-  const row = makeRow(mail);
-  row.classList.add('new');
-  list.prepend(row);
-  $('news').textContent = `New message from ${line(mail.from)}: ${line(mail.subject)}`;
-  if (found) search.soon();
-  refresh();
-}
-
-/** What is counted, once for all that happens before the next frame. */
+/** Once for all that happens before the next frame. */
 function refresh() {
   refresh.due ??= setTimeout(() => {
     refresh.due = undefined;
-    const all = [...mails.values()];
-    const unread = all.filter((mail) => !seen.has(mail)).length;
-    const shown = found ? all.filter((mail) => found.has(mail.id)).length : all.length;
-    document.title = `${unread ? `(${unread}) ` : ''}Inbox – pillarbox`;
-    $('count').textContent = found ? `${shown} of ${all.length}`
-      : `${all.length} ${all.length === 1 ? 'message' : 'messages'}${unread ? `, ${unread} unread` : ''}`;
-    $('none').hidden = !found || shown > 0;
-    $('delete-all').disabled = all.length === 0;
-    $('empty').hidden = all.length > 0;
-    $('nothing').hidden = all.length === 0 || opened !== null;
-    document.body.classList.toggle('is-empty', all.length === 0);
+    inbox.tell();
+    selection.check();
+    if (current && !inbox.mailOf(current)) current = null;
+    showEmpty(inbox.total() === 0, opened !== null);
   }, 16);
 }
 
-/** Follows the server for as long as the page is there. */
-async function follow() {
-  let pause = 0;
-  let isKnown = false;
-  let burst = 0;
-  for (;;) {
-    try {
-      // Beyond the poll's own time: a server that is stopped in its tracks does not close.
-      const signal = AbortSignal.timeout((POLL + 15) * 1000);
-      if (!isKnown) {
-        update(await read('/api/messages', { signal }));
-        faults.count(await read('/api/faults', { signal }));
-        tellFull((await read('/api/server', { signal })).refused);
-        fromHash();
-        isKnown = true;
-      }
-      tellState('live', 'Live');
-      const asked = performance.now();
-      const answer = await ask(`/api/next?timeout=${POLL}&after=${newest()}`, { signal });
-      if (answer.status === 200) arrive(await answer.json());
-      else isKnown = false;
-      pause = 0;
-      // Hundreds at once come as a list, a few times a second, and not each by a request of its own.
-      burst = performance.now() - asked < 200 ? burst + 1 : 0;
-      if (burst > 10) {
-        await new Promise((resolve) => { setTimeout(resolve, 250); });
-        isKnown = false;
-      }
-    } catch (error) {
-      isKnown = false;
-      pause = Math.min(Math.max(500, pause * 2), 15_000);
-      // There may be as many polls as the server allows. It is there, and the list is compared each time.
-      if (error.status !== 503) {
-        tellState('gone', 'Server gone');
-        gone.clear();
-      }
-      await new Promise((resolve) => {
-        follow.wake = resolve;
-        setTimeout(resolve, pause);
-      });
-    }
-  }
-}
-
-function tellState(state, text) {
+function tellState(state) {
   if ($('state').dataset.state === state) return;
   $('state').dataset.state = state;
-  $('state').lastElementChild.textContent = text;
+  $('state').lastElementChild.textContent = state === 'gone' ? 'Server gone' : 'Live';
   $('state').title = state === 'gone' ? 'The server does not answer. It is asked again every few seconds.' : '';
 }
 
-function tellFull(refused) {
-  $('full').hidden = refused === 0;
-  $('full').textContent = refused === 0 ? '' : `The inbox is full: ${refused} ${refused === 1 ? 'message was' : 'messages were'} refused. Delete some to make room.`;
+/** All anew. */
+async function reload(signal) {
+  const before = inbox.total();
+  await inbox.load(signal);
+  faults.count(await read('/api/faults', { signal }));
+  if (reload.isLater && inbox.total() > before) $('news').textContent = counted(inbox.total() - before, 'new message');
+  if (!reload.isLater) fromHash();
+  reload.isLater = true;
 }
 
-// ---- Search
-
-/** Whether this was the last one that was asked for, and succeeded. */
-async function search() {
-  clearTimeout(search.timer);
-  search.abort?.abort();
-  search.abort = new AbortController();
-  const words = $('search').value.trim();
-  try {
-    found = words === '' ? null
-      : new Set((await read(`/api/messages?search=${encodeURIComponent(words)}`, { signal: search.abort.signal })).map((m) => m.id));
-  } catch (error) {
-    complain(error);
-    return false;
+/** What has happened at the server. */
+function apply(change) {
+  const fresh = inbox.apply(change);
+  deletion.forget(change.deleted);
+  if (opened && change.deleted.includes(opened)) leave();
+  if (fresh.length === 1) $('news').textContent = `New message from ${line(fresh[0].from?.address ?? fresh[0].mail_from)}: ${line(fresh[0].subject)}`;
+  if (fresh.length > 1) $('news').textContent = counted(fresh.length, 'new message');
+  if (apply.faults !== change.faults) {
+    apply.faults = change.faults;
+    read('/api/faults').then((rules) => faults.count(rules), () => { /* The next change tells. */ });
   }
-  for (const [id, { row }] of mails) row.hidden = found !== null && !found.has(id);
-  refresh();
-  return true;
 }
-
-search.soon = () => {
-  clearTimeout(search.timer);
-  search.timer = setTimeout(search, 120);
-};
-
-/** Leads on to the first message that is found. What is pressed in the list before that waits for it in `search.choice`. */
-search.now = () => {
-  const choice = search().then((isDone) => {
-    if (isDone) step(first());
-    if (search.choice === choice) search.choice = null;
-  });
-  search.choice = choice;
-};
 
 // ---- Choosing and opening a message
 
-const isNarrow = matchMedia('(max-width: 760px)');
-
-/** The next row in that direction which is shown. */
-function beside(row, direction) {
-  do row = row?.[direction]; while (row?.hidden);
-  return row;
+/** Which rows are selected: those that are marked, or else the one that is current. */
+function showSelected() {
+  for (const row of inbox.rows()) {
+    const { id } = row.dataset;
+    row.setAttribute('aria-selected', String(selection.isAny() ? selection.has(id) : id === current));
+    row.classList.toggle('is-current', id === current);
+  }
 }
 
 function choose(id) {
-  if (current !== id) {
-    rowOf(current)?.setAttribute('aria-selected', 'false');
-    rowOf(id)?.setAttribute('aria-selected', 'true');
-    current = id;
+  for (const one of [current, id]) {
+    const row = inbox.rowOf(one);
+    row?.setAttribute('aria-selected', String(selection.isAny() ? selection.has(one) : one === id));
+    row?.classList.toggle('is-current', one === id);
   }
-  if (rowOf(id)) list.setAttribute('aria-activedescendant', `mail-${id}`);
+  current = id;
+  const row = inbox.rowOf(id);
+  if (row) list.setAttribute('aria-activedescendant', row.id);
   else list.removeAttribute('aria-activedescendant');
-  rowOf(id)?.scrollIntoView({ block: 'nearest' });
+  row?.scrollIntoView({ block: 'nearest' });
 }
 
 function step(row) {
@@ -245,32 +96,42 @@ function step(row) {
   step.timer = setTimeout(() => open(row.dataset.id), 60);
 }
 
-const first = () => (list.firstElementChild?.hidden ? beside(list.firstElementChild, 'nextElementSibling') : list.firstElementChild);
-const last = () => (list.lastElementChild?.hidden ? beside(list.lastElementChild, 'previousElementSibling') : list.lastElementChild);
+async function older() {
+  const row = inbox.rowOf(current);
+  if (row && !row.nextElementSibling && inbox.hasMore()) await inbox.more().catch(complain);
+  step(row ? row.nextElementSibling : inbox.first());
+}
+
+function newer() {
+  const row = inbox.rowOf(current);
+  step(row ? row.previousElementSibling : inbox.first());
+}
+
+/** The oldest, for which all have to be there. */
+async function oldest() {
+  await inbox.everything().catch(complain);
+  step(inbox.last());
+}
 
 async function open(id, isReplay = false) {
   clearTimeout(step.timer);
+  connections.exit();
   choose(id);
   if (opened === id) return;
   open.abort?.abort();
   open.abort = new AbortController();
   try {
-    const mail = await read(`/api/messages/${encodeURIComponent(id)}`, { signal: open.abort.signal });
+    const mail = await read(pathOf(id), { signal: open.abort.signal });
     if (current !== id) return;
     opened = id;
     show(mail);
-    seen.add(mail);
-    rowOf(id)?.querySelector('.dot').setAttribute('hidden', '');
     document.body.classList.add('is-reading');
     if (!isReplay) history[isNarrow.matches ? 'pushState' : 'replaceState'](null, '', `#${id}`);
     refresh();
+    markRead(id, true);
   } catch (error) {
-    if (error.status === 404) {
-      remove(id);
-      refresh();
-    } else if (error.name !== 'AbortError' && current === id) {
-      choose(opened);
-    }
+    if (error.status === 404) inbox.remove(id);
+    else if (error.name !== 'AbortError' && current === id) choose(opened);
     complain(error);
   }
 }
@@ -283,8 +144,7 @@ function close() {
 /** Shows no message, though the next may be on its way. */
 function leave() {
   opened = null;
-  $('open').hidden = true;
-  $('panel').replaceChildren();
+  hide();
   document.body.classList.remove('is-reading');
   history.replaceState(null, '', location.pathname);
   refresh();
@@ -292,78 +152,102 @@ function leave() {
 
 function fromHash() {
   const id = location.hash.slice(1);
-  if (mails.has(id)) open(id, true);
+  if (id === 'connections') connections.enter();
+  else if (/^\d+$/.test(id)) open(id, true);
   else if (opened && !id) close();
+  else if (!id) connections.exit();
+}
+
+/** For all who look at the inbox. */
+async function markRead(id, isRead) {
+  if (!id || inbox.mailOf(id)?.read === isRead) return;
+  inbox.setRead(id, isRead);
+  try {
+    await ask(`${pathOf(id)}/read`, { method: isRead ? 'PUT' : 'DELETE' });
+  } catch (error) {
+    if (error.status !== 404) complain(error);
+  }
+}
+
+function markUnread() {
+  if (selection.isAny()) return selection.setRead(false);
+  markRead(current, false);
 }
 
 // ---- Deleting
 
-/** Answers the question that is open; nothing, once it was answered. */
-let answer = () => {};
-
-/** Whether the user says yes. */
-function confirmed(question, what) {
-  // The browser tells of a dialog's end a frame later, when the next question may be open. Only this tells which one it was.
-  answer(false);
-  $('confirm-question').textContent = question;
-  $('confirm-what').textContent = what;
-  $('confirm').showModal();
-  $('confirm-yes').focus();
-  return new Promise((resolve) => { answer = resolve; });
+function deleteOne() {
+  if (selection.isAny()) return selection.remove();
+  const id = current;
+  const row = inbox.rowOf(id);
+  if (!row) return;
+  // On at once: a key that is pressed next is meant for the next message.
+  const next = row.nextElementSibling ?? row.previousElementSibling;
+  deletion.hold(id);
+  if (opened === id) leave();
+  list.focus();
+  if (next) step(next);
+  else choose(null);
 }
 
-async function deleteOne() {
-  const id = current;
-  const mail = mails.get(id);
-  if (!mail || !await confirmed('Delete this message?', line(mail.subject) || '(no subject)')) return;
-  // On at once: a key that is pressed before the server has answered is meant for the next message.
-  const row = rowOf(id);
-  const next = beside(row, 'nextElementSibling') ?? beside(row, 'previousElementSibling');
-  list.focus();
-  if (next && current === id) step(next);
-  try {
-    await ask(`/api/messages/${encodeURIComponent(id)}`, { method: 'DELETE' });
-  } catch (error) {
-    if (error.status !== 404) return complain(error);
-  }
-  gone.add(id);
-  tellFull(0);
-  remove(id);
-  refresh();
-  // In a narrow window the list was not to be seen before.
-  if (document.activeElement === document.body) list.focus();
+function undo() {
+  const id = deletion.undo();
+  if (id !== null) step(inbox.rowOf(id));
 }
 
 async function deleteAll() {
-  const count = mails.size;
-  if (!await confirmed('Delete all messages?', count === 1 ? 'It is one message.' : `They are ${count} messages.`)) return;
+  const count = inbox.total();
+  if (!await confirmed('Delete all messages?', count === 1 ? 'It is one message.' : `They are ${count.toLocaleString()} messages.`)) return;
   try {
+    await deletion.commit();
     await ask('/api/messages', { method: 'DELETE' });
-    update([]);
-    tellFull(0);
+    inbox.clear();
+    if (opened) leave();
     list.focus();
   } catch (error) {
     complain(error);
   }
 }
 
-// ---- The empty inbox
+// ---- Search
 
-async function greet() {
-  const { smtp } = await read('/api/server');
-  const [address] = smtp;
-  $('address').textContent = address;
-  $('listening').textContent = `SMTP ${address}`;
-  if (address.startsWith('unix:')) return;
-  $('command').textContent = `printf 'Subject: Hello\\n\\nThe first one.\\n' |\n`
-    + `  curl smtp://${address} --mail-from me@example.org \\\n    --mail-rcpt you@example.org --upload-file -`;
-  $('first').hidden = $('command').hidden = false;
+/** Whether this was the last one that was asked for, and succeeded. */
+async function search() {
+  clearTimeout(search.timer);
+  try {
+    await inbox.search($('search').value);
+    return true;
+  } catch (error) {
+    complain(error);
+    return false;
+  }
 }
+
+search.soon = () => {
+  clearTimeout(search.timer);
+  search.timer = setTimeout(search, 120);
+};
+
+/** Leads on to the first message that is found. What is pressed in the list before that waits for it in `search.choice`. */
+search.now = () => {
+  const choice = search().then((isDone) => {
+    if (isDone) step(inbox.first());
+    if (search.choice === choice) search.choice = null;
+  });
+  search.choice = choice;
+};
 
 // ---- What is pressed and clicked
 
 function key(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
+  if (event.altKey || document.querySelector('dialog[open]')) return;
+  if (event.ctrlKey || event.metaKey) {
+    if (event.key === 'a' && event.target === list) {
+      event.preventDefault();
+      selection.all();
+    }
+    return;
+  }
   const { target } = event;
   if (target === $('search')) {
     if (event.key === 'Escape') {
@@ -377,29 +261,43 @@ function key(event) {
     }
     return;
   }
+  if (target.matches?.('input, select, textarea') && event.key !== 'Escape') return;
   const isInList = target === list || target === document.body;
   const act = KEYS[event.key] ?? (isInList && LIST_KEYS[event.key]);
-  if (!act) return;
+  if (!act || (connections.isShown() && !ELSEWHERE.includes(event.key))) return;
   event.preventDefault();
-  if (search.choice && !ELSEWHERE.includes(event.key)) search.choice.then(act);
-  else act();
+  if (search.choice && !ELSEWHERE.includes(event.key)) search.choice.then(() => act(event));
+  else act(event);
 }
 
 /** Keys that have nothing to do with the message that is chosen. */
-const ELSEWHERE = ['/', 'f', '?', 'Escape'];
+const ELSEWHERE = ['/', 'f', 'c', '?', 'Escape'];
+
+function extend(row) {
+  if (!row) return;
+  selection.extend(row.dataset.id, current);
+  choose(row.dataset.id);
+}
 
 const KEYS = {
-  j: () => step(current ? beside(rowOf(current), 'nextElementSibling') : first()),
-  k: () => step(current ? beside(rowOf(current), 'previousElementSibling') : first()),
+  j: older,
+  k: newer,
   '/'() {
+    toInbox();
     $('search').focus();
     $('search').select();
   },
   '#': deleteOne,
   Delete: deleteOne,
+  z: undo,
+  u: markUnread,
+  x: () => { if (current) selection.toggle(current); },
   f: () => faults.open(),
+  c: () => (connections.isShown() ? toInbox() : toConnections()),
   '?': () => $('keys').showModal(),
   Escape() {
+    if (selection.isAny()) return selection.clear();
+    if (connections.isShown()) return toInbox();
     if (isNarrow.matches && opened) close();
     list.focus();
   },
@@ -407,10 +305,10 @@ const KEYS = {
 };
 
 const LIST_KEYS = {
-  ArrowDown: KEYS.j,
-  ArrowUp: KEYS.k,
-  Home: () => step(first()),
-  End: () => step(last()),
+  ArrowDown: (event) => (event.shiftKey ? extend(inbox.rowOf(current)?.nextElementSibling) : older()),
+  ArrowUp: (event) => (event.shiftKey ? extend(inbox.rowOf(current)?.previousElementSibling) : newer()),
+  Home: () => step(inbox.first()),
+  End: oldest,
   async Enter() {
     if (!current) return;
     const from = document.activeElement;
@@ -420,41 +318,68 @@ const LIST_KEYS = {
   },
 };
 
+function click(event) {
+  const row = event.target.closest('.row');
+  if (!row) return;
+  const { id } = row.dataset;
+  if (event.shiftKey) {
+    extend(row);
+  } else if (event.ctrlKey || event.metaKey || event.target.closest('.mark')) {
+    // What is open is the first of several.
+    if (!selection.isAny() && (event.ctrlKey || event.metaKey) && current && current !== id) selection.toggle(current, true);
+    selection.toggle(id);
+  } else {
+    selection.clear();
+    selection.begin(id);
+    open(id);
+  }
+}
+
+function toConnections() {
+  history.pushState(null, '', '#connections');
+  connections.enter();
+}
+
+function toInbox() {
+  if (!connections.isShown()) return;
+  connections.exit();
+  if (opened) document.body.classList.add('is-reading');
+  history.replaceState(null, '', opened ? `#${opened}` : location.pathname);
+  list.focus();
+}
+
 function start() {
-  seen.load();
   makeTabs();
   makeFaults();
+  makeDialogs();
+  inbox.makeList();
+  inbox.onChange(refresh);
+  selection.makeSelection();
+  selection.onChange(showSelected);
+  deletion.makeDeletion();
+  connections.makeConnections((id) => open(id));
+  onKey(key);
 
   document.addEventListener('keydown', key);
-  list.addEventListener('click', (event) => {
-    const row = event.target.closest('.row');
-    if (row) open(row.dataset.id);
-  });
+  list.addEventListener('click', click);
+  list.addEventListener('mousedown', (event) => { if (event.shiftKey) event.preventDefault(); });
   list.addEventListener('focus', () => { if (current) choose(current); });
   $('search').addEventListener('input', search.soon);
   $('back').addEventListener('click', () => {
     close();
     list.focus();
   });
-  $('delete').addEventListener('click', deleteOne);
+  $('delete').addEventListener('click', () => {
+    selection.clear();
+    deleteOne();
+  });
+  $('unread').addEventListener('click', () => markRead(current, false));
   $('delete-all').addEventListener('click', deleteAll);
-  $('confirm-yes').addEventListener('click', () => {
-    answer(true);
-    $('confirm').close();
-  });
-  $('confirm-no').addEventListener('click', () => $('confirm').close());
-  $('confirm').addEventListener('close', () => { if (!$('confirm').open) answer(false); });
-  $('open-keys').addEventListener('click', () => $('keys').showModal());
-  $('close-keys').addEventListener('click', () => $('keys').close());
+  $('undo-do').addEventListener('click', undo);
+  $('open-connections').addEventListener('click', () => (connections.isShown() ? toInbox() : toConnections()));
   addEventListener('popstate', fromHash);
-  addEventListener('storage', () => {
-    seen.load();
-    for (const mail of mails.values()) mail.row.querySelector('.dot').toggleAttribute('hidden', seen.has(mail));
-    refresh();
-  });
-  for (const sign of ['online', 'focus']) addEventListener(sign, () => follow.wake?.());
-  greet().catch(() => { /* The page goes without the address. */ });
-  follow();
+  greet();
+  follow({ reload, apply, tell: tellState });
 }
 
 start();

@@ -25,6 +25,9 @@ const MOST_TOLD = 100;
 
 const times = (fired) => (fired === 0 ? 'not yet' : fired === 1 ? 'once' : `${fired} times`);
 
+/** What was written and not set, if anything was: it outlives the dialog. */
+let draft = null;
+
 export const faults = {
   /** One rule a line, without what the server tells of it. */
   text: (rules) => (rules.length
@@ -60,7 +63,7 @@ export const faults = {
   /** At once: whoever presses a key before the rules are there means this dialog, and not the list behind it. */
   async open() {
     this.wait(true);
-    $('rules').value = '';
+    $('rules').value = draft?.text ?? '';
     this.say('');
     this.tell([]);
     $('faults').showModal();
@@ -79,12 +82,28 @@ export const faults = {
   wait(isWaiting) {
     $('rules').readOnly = $('insert').disabled = $('set-faults').disabled = isWaiting;
   },
-  show(rules) {
+  show(rules, isAnew = false) {
     this.count(rules);
-    $('rules').value = this.text(rules);
+    if (isAnew) draft = null;
+    this.known = this.text(rules);
+    // What was written and not set is still there, unless it is what is set.
+    $('rules').value = draft?.text ?? this.known;
+    this.tellDraft();
     this.tell(rules);
     this.say('');
     this.wait(false);
+  },
+  /** Whether the rules are those that are set. */
+  tellDraft() {
+    const text = $('rules').value;
+    draft = text === this.known ? null : { text };
+    $('rules-draft').hidden = draft === null;
+  },
+  discard() {
+    draft = null;
+    $('rules').value = this.known;
+    this.say('');
+    this.tellDraft();
   },
   fail: (error) => faults.say(error instanceof TypeError ? 'The server does not answer.' : error.message),
   insert() {
@@ -97,12 +116,13 @@ export const faults = {
     if (!Array.isArray(rules)) return this.say('The rules above are not an array in JSON. Mend them first.');
     $('rules').value = this.text([...rules, EXAMPLES[$('example').selectedIndex][1]]);
     this.say('');
+    this.tellDraft();
   },
   async change(options, isDone) {
     try {
       await ask('/api/faults', options);
       const rules = await read('/api/faults');
-      this.show(rules);
+      this.show(rules, true);
       $('news').textContent = rules.length ? `Faults set: ${rules.length}` : 'No faults';
       if (isDone) $('faults').close();
     } catch (error) {
@@ -120,5 +140,7 @@ export function makeFaults() {
   $('insert').addEventListener('click', () => faults.insert());
   $('set-faults').addEventListener('click', faults.set);
   $('clear-faults').addEventListener('click', faults.clear);
+  $('rules').addEventListener('input', () => faults.tellDraft());
+  $('discard').addEventListener('click', () => faults.discard());
   $('close-faults').addEventListener('click', () => $('faults').close());
 }

@@ -1,41 +1,72 @@
 // The message that is open, a tab for each way to look at it. What it says comes in as text only; its HTML is shown by a frame
-// that may do nothing.
+// that may run nothing.
 
-import { $, ask, complain, line, make, size, some, time } from './page.js';
+import { attachments } from './attachments.js';
+import { body } from './body.js';
+import { leave } from './dialogs.js';
+import { $, complain, counted, line, make, named, pathOf, size, some, time } from './page.js';
+import { cut, later, linked } from './text.js';
 
-/** Longest text that is shown at once, in characters: beyond, laying it out takes seconds. */
-const SHOWN = 200_000;
+/** Links but those to another place in the message. */
+const outward = (mail) => mail.links.filter(({ url }) => !url.startsWith('#'));
 
 export const TABS = [
   ['html', 'HTML', (mail) => mail.html !== null],
   ['text', 'Text', (mail) => mail.text !== null],
+  ['links', 'Links', (mail) => outward(mail).length + mail.codes.length > 0, (mail) => outward(mail).length],
+  ['markup', 'HTML source', (mail) => mail.html !== null],
   ['headers', 'Headers', () => true],
   ['source', 'Source', () => true],
-  ['attachments', 'Attachments', (mail) => mail.attachments.length > 0],
+  ['attachments', 'Attachments', (mail) => mail.attachments.length > 0, (mail) => mail.attachments.length],
   ['conversation', 'Conversation', () => true],
 ];
 /** The tab that was asked for last; a message that does not have it shows its first. */
 let wanted = null;
 let shown = null;
 
+const entries = (facts) => facts.filter(([, ...value]) => value.some((part) => part))
+  .flatMap(([name, ...value]) => [make('dt', {}, name), make('dd', {}, ...value)]);
+
+/** What a reader of mail knows of a message. */
+function facts(mail) {
+  const addresses = (list) => some(list.map(named), 20);
+  const date = mail.date ? time(mail.date, true) : null;
+  return entries([['From', mail.from ? named(mail.from) : `${line(mail.mail_from) || '<>'} (no From)`],
+    ['To', addresses(mail.to)], ['Cc', addresses(mail.cc)], ['Bcc', some(mail.bcc, 20)],
+    ['Reply-To', addresses(mail.reply_to)], ['Date', date], ...mail.cut.map((what) => ['Not all', line(what.problem ?? what)])]);
+}
+
+/** How it came. */
+function delivery(mail) {
+  const secured = mail.tls ? (typeof mail.tls === 'string' ? `TLS (${line(mail.tls)})` : 'TLS') : null;
+  return entries([['Envelope', `<${line(mail.mail_from)}> to ${some(mail.rcpt_to.map((to) => `<${to}>`), 20)}`],
+    ['Client', [mail.client, mail.helo && `as ${mail.helo}`, mail.protocol].filter(Boolean).map(line).join(', ')
+      + (secured ? `, ${secured}` : '')], ['Login', line(mail.identity)],
+    ['Received', time(mail.received, true), `, ${size(mail.size)}`], ['Message-ID', line(mail.message_id)]]);
+}
+
 export function show(mail) {
   shown = mail;
-  const base = `/api/messages/${encodeURIComponent(mail.id)}`;
   $('open').hidden = false;
   $('subject').textContent = line(mail.subject) || '(no subject)';
-  $('download').href = `${base}/source`;
-  const by = [mail.client, mail.helo && `as ${mail.helo}`, mail.protocol, mail.tls].filter(Boolean).map(line).join(', ');
-  const facts = [['From', line(mail.from) || '<>'], ['To', some(mail.recipients, 20)],
-    ['Envelope', `<${line(mail.mail_from)}> by ${by}`], ...mail.cut.map((what) => ['Not all', line(what)])];
-  $('facts').replaceChildren(...facts.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]),
-    make('dt', {}, 'Received'), make('dd', {}, time(mail.received, true), `, ${size(mail.size)}`));
-  for (const [name, , isThere] of TABS) {
+  $('download').href = `${pathOf(mail.id)}/source`;
+  $('facts').replaceChildren(...facts(mail));
+  $('delivery-facts').replaceChildren(...delivery(mail));
+  $('delivery-short').textContent = `received ${mail.tls ? 'by TLS ' : ''}from ${line(mail.client)}, for ${counted(mail.rcpt_to.length, 'recipient')}`;
+  for (const [name, , isThere, count] of TABS) {
     const tab = $(`tab-${name}`);
     tab.setAttribute('aria-disabled', String(!isThere(mail)));
-    if (name === 'attachments') tab.lastElementChild.textContent = mail.attachments.length || '';
+    if (count) tab.lastElementChild.textContent = count(mail) || '';
   }
   const name = TABS.find(([name, , isThere]) => name === wanted && isThere(mail)) ?? TABS.find(([, , isThere]) => isThere(mail));
   select(name[0]);
+}
+
+export function hide() {
+  shown = null;
+  select.abort?.abort();
+  $('open').hidden = true;
+  $('panel').replaceChildren();
 }
 
 function select(name) {
@@ -47,7 +78,7 @@ function select(name) {
   $('panel').setAttribute('aria-labelledby', `tab-${name}`);
   select.abort?.abort();
   select.abort = new AbortController();
-  $('panel').replaceChildren(...panels[name](shown, `/api/messages/${encodeURIComponent(shown.id)}`, select.abort.signal));
+  $('panel').replaceChildren(...panels[name](shown, pathOf(shown.id), select.abort.signal));
   $('panel').scrollTo(0, 0);
 }
 
@@ -62,74 +93,41 @@ export function want(name, { isFocused = false, isNext = false } = {}) {
   if (isFocused) tab.focus();
 }
 
-/** Text in which addresses of web pages can be followed. */
-function linked(text) {
-  return text.split(/(https?:\/\/[^\s<>"'\u0000-\u001f]*[^\s<>"'\u0000-\u001f.,;:!?)\]}])/).map((part, index) => (index % 2 === 0 ? part
-    : make('a', { href: part, target: '_blank', rel: 'noopener noreferrer' }, part)));
-}
+/** What both sides of a connection said. */
+export const conversation = (said) => make('ol', { class: 'said' }, ...said.map((entry) => make('li', { 'data-from': entry.from },
+  make('span', { class: 'at' }, entry.at.toFixed(3)),
+  make('b', {}, { C: 'C', S: 'S' }[entry.from] ?? '', make('span', { class: 'unseen' }, { C: 'lient', S: 'erver' }[entry.from] ?? '')),
+  make('pre', {}, entry.text))));
 
-/** Where the links of some HTML lead, each once. It is not parsed as a document, which a browser might act upon. */
-function targets(html) {
-  const found = [...html.matchAll(/\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))/gi)].map(([, ...value]) => value.find(Boolean) ?? '');
-  const decoded = found.map((href) => href.trim().replace(/&amp;/gi, '&').replace(/&#(x?)([\da-f]{1,6});/gi,
-    (all, hex, digits) => String.fromCharCode(parseInt(digits, hex ? 16 : 10))));
-  return [...new Set(decoded)].filter((href) => /^https?:\/\//i.test(href)).slice(0, 500);
-}
-
-function cut(text) {
-  return text.length <= SHOWN ? [text]
-    : [text.slice(0, SHOWN), make('p', { class: 'note' }, `Only the beginning is shown: ${SHOWN.toLocaleString()} characters. Download has all of it.`)];
+function link({ url, text, source }) {
+  const followed = make('a', { href: /^(https?|mailto|tel|sms|ftp):/i.test(url) ? url : null, target: '_blank', rel: 'noopener noreferrer' }, line(url));
+  followed.addEventListener('click', (event) => {
+    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    leave(url);
+  });
+  return make('li', {}, ...text && text !== url ? [make('span', { class: 'of' }, line(text))] : [], followed,
+    make('span', { class: 'where' }, source === 'html' ? 'in HTML' : source === 'text' ? 'in text' : ''));
 }
 
 const panels = {
-  html(mail, base) {
-    // Nothing is allowed in it, and the server's policy for it says so once more. Attributes first: src starts it.
-    const frame = make('iframe', { sandbox: '', referrerpolicy: 'no-referrer', title: 'HTML body' });
-    frame.src = `${base}/html`;
-    // Nor can its links be followed there.
-    const links = make('ul');
-    const all = make('details', { class: 'links' }, make('summary', {}, 'Links'), links);
-    all.addEventListener('toggle', () => {
-      const found = targets(mail.html);
-      links.replaceChildren(...found.length ? found.map((href) => make('li', {}, ...linked(href))) : [make('li', {}, 'There are none.')]);
-    }, { once: true });
-    return [frame, all];
-  },
+  html: (mail, base, signal) => body(base, signal),
   text(mail) {
     const [text, ...note] = cut(mail.text);
     return [make('pre', {}, ...linked(text)), ...note];
   },
-  headers: (mail) => [make('dl', {}, ...mail.headers.flatMap(([name, value]) => [make('dt', {}, line(name)), make('dd', {}, value)]))],
-  source(mail, base, signal) {
-    const pre = make('pre');
-    beginning(`${base}/source`, signal).then((text) => {
-      const [source, ...note] = cut(text);
-      pre.textContent = source;
-      pre.after(...note);
-    }, complain);
-    return [pre];
+  links: (mail) => [
+    ...mail.codes.length > 0 ? [make('p', { class: 'codes' }, 'Codes: ', ...mail.codes.map((code) => make('code', {}, line(code))))] : [],
+    make('ul', {}, ...outward(mail).map(link))],
+  markup(mail) {
+    const [html, ...note] = cut(mail.html);
+    return [make('pre', {}, html), ...note];
   },
-  attachments: (mail, base) => [make('ul', {}, ...mail.attachments.map((part) => make('li', {},
-    make('a', { href: `${base}/attachments/${encodeURIComponent(part.index)}`, download: true }, line(part.name) || '(no name)'),
-    make('span', {}, `${line(part.type)}, ${size(part.size)}${part.inline ? ', inline' : ''}`))))],
-  conversation: (mail) => [make('ol', {}, ...mail.conversation.map((said) => make('li', { 'data-from': said.from },
-    make('span', { class: 'at' }, said.at.toFixed(3)),
-    make('b', { 'aria-label': { C: 'client', S: 'server' }[said.from] }, said.from === '-' ? '' : line(said.from)),
-    make('pre', {}, said.text))))],
+  headers: (mail) => [make('dl', {}, ...mail.headers.flatMap(([name, value]) => [make('dt', {}, line(name)), make('dd', {}, value)]))],
+  source: (mail, base, signal) => [later(`${base}/source`, signal, complain)],
+  attachments: (mail, base, signal) => [attachments(mail.attachments, (index) => `${base}/attachments/${encodeURIComponent(index)}`, signal)],
+  conversation: (mail) => [conversation(mail.conversation)],
 };
-
-/** As much of a text as is shown, and one character, whatever its length is. */
-async function beginning(path, signal) {
-  const reader = (await ask(path, { signal })).body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = '';
-  while (text.length <= SHOWN) {
-    const { value, done } = await reader.read();
-    if (done) return text;
-    text += value;
-  }
-  reader.cancel();
-  return text;
-}
 
 /** The tabs, which are the same for every message. */
 export function makeTabs() {

@@ -1,0 +1,47 @@
+//! axe-core, which looks for what keeps people from using a page.
+//!
+//! It is looked for in the folder that `PILLARBOX_AXE` names; then in `target/axe`, where .ci/run installs it.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::browser::Browser;
+use crate::support;
+
+/// What it finds, each with the elements that it is about.
+const RUN: &str = "
+const done = arguments[arguments.length - 1];
+axe.run(document, { resultTypes: ['violations'], iframes: false }).then(({ violations }) => done(violations.map(
+  ({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`)),
+  (error) => done([String(error)]));";
+
+/// The script itself.
+pub struct Axe(String);
+
+impl Axe {
+    /// None, and a word on stderr, if it is not here.
+    pub fn find() -> Option<Axe> {
+        let folder = env::var_os("PILLARBOX_AXE").map(PathBuf::from);
+        let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/axe"));
+        let script = fs::read_to_string(folder.join("node_modules/axe-core/axe.min.js")).ok();
+        if script.is_none() {
+            support::missing("the npm package axe-core is not installed");
+        }
+        script.map(Axe)
+    }
+
+    /// # Panics
+    /// If it finds anything on the page as it is now.
+    #[track_caller]
+    pub fn expect_nothing(&self, browser: &Browser, state: &str) {
+        // What has just come shines for a moment, and its colours are not yet its own.
+        browser.wait("document.getAnimations().length === 0");
+        if browser.run("return typeof axe;") == "undefined" {
+            browser.run(&self.0);
+        }
+        assert_eq!(browser.run_later(RUN), Value::Array(Vec::new()), "{state}");
+    }
+}
