@@ -1,7 +1,7 @@
 //! HAProxy with a configuration of the documentation.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -45,7 +45,8 @@ impl HaProxy {
             process.stdin.take().expect("piped").write_all((global.clone() + &config).as_bytes()).expect("it reads");
             let deadline = Instant::now() + PATIENCE;
             while process.try_wait().expect("our own child").is_none() && Instant::now() < deadline {
-                if TcpStream::connect(address).is_ok() {
+                // Not at its address, where somebody else may listen who was faster.
+                if UnixStream::connect(folder.path().join("stats")).is_ok() {
                     return HaProxy { process, address, folder };
                 }
                 thread::yield_now();
