@@ -108,6 +108,25 @@
 //! | errors under stress | 3 | Or `max_errors` if that is lower |
 //! | junk under stress | 10 | Or `max_junk` if that is lower. A client with STARTTLS and AUTH needs four |
 //!
+//! # Redis
+//!
+//! Those of [`handlers::RedisStream`](crate::handlers::RedisStream) and [`handlers::RedisWorker`](crate::handlers::RedisWorker):
+//!
+//! | setting | default | why |
+//! |---|---|---|
+//! | `RedisStream::stream`, `RedisWorker::stream` and `group` | `pillarbox` | One stream and one group are enough for one mail system |
+//! | `RedisStream::capacity` | 100,000 messages | What arrives until somebody notices that workers have stopped |
+//! | `RedisStream::capacity_octets` | unlimited | Redis's `maxmemory` is a limit already |
+//! | `RedisStream::wait_replicas` | none | It writes each message twice, and waits for a network |
+//! | `RedisWorker::in_flight` | 64 messages | As many as a Maildir writes at once |
+//! | `RedisWorker::memory` | 67,108,864 octets (64 MiB) | As `memory_budget` |
+//! | `RedisWorker::take_over_after` | 60 s | Longer than a machine stands still, shorter than anybody waits for mail |
+//! | `RedisWorker::max_attempts` and `max_pause` | 500, and 900 s | About five days, as RFC 5321 section 4.5.4.1 has it |
+//! | `RedisWorker::once_for` | off | In one Maildir with `once` there is no use for it |
+//! | `RedisWorker::grace` | 10 s | Less than service managers wait before they kill |
+//! | `connect_timeout` of both | 5 s | Redis is near |
+//! | `response_timeout` of both | 30 s | Longer than a disk takes to flush, or Redis to fork |
+//!
 //! # The command
 //!
 //! `pillarbox` uses the library's defaults, with these of its own:

@@ -23,6 +23,7 @@ use crate::upstream::{Resolver, Target};
 #[derive(Clone)]
 pub(super) struct RedisServer {
     target: Target,
+    #[cfg(feature = "_tls")]
     host: String,
     place: String,
     user: Option<String>,
@@ -63,35 +64,30 @@ impl RedisServer {
         };
         let is_secure = plain.is_some();
         let info = plain.as_deref().unwrap_or(url).into_connection_info().map_err(|e| RedisUrlError(e.to_string()))?;
-        let (target, host) = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => (Target::Name(host.clone(), *port), host.clone()),
+        let target = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => match host.parse::<IpAddr>() {
+                Ok(ip) => Target::Address((ip, *port).into()),
+                Err(_) => Target::Name(host.clone(), *port),
+            },
             #[cfg(unix)]
-            ConnectionAddr::Unix(path) => (Target::Path(path.clone()), "localhost".to_owned()),
+            ConnectionAddr::Unix(path) => Target::Path(path.clone()),
             _ => return Err(invalid("the URL leads to nothing that can be connected to")),
         };
-        let target = match target {
-            Target::Name(host, port) => match host.parse::<IpAddr>() {
-                Ok(ip) => Target::Address((ip, port).into()),
-                Err(_) => Target::Name(host, port),
-            },
-            target => target,
-        };
+        #[cfg(feature = "_tls")]
+        let host = if let ConnectionAddr::Tcp(host, _) = info.addr() { host.clone() } else { String::new() };
         let login = info.redis_settings();
-        let security = match (is_secure, is_insecure) {
-            (false, _) => None,
-            (true, is_insecure) => Some(is_insecure),
-        };
         #[cfg(not(feature = "_tls"))]
-        let _ = security;
+        let _ = (is_secure, is_insecure);
         Ok(RedisServer {
             target,
+            #[cfg(feature = "_tls")]
             host,
             place: info.addr().to_string(),
             user: login.username().map(str::to_owned),
             password: login.password().map(str::to_owned),
             database: login.db(),
             #[cfg(feature = "_tls")]
-            security: security.map(|is_insecure| match is_insecure {
+            security: is_secure.then(|| match is_insecure {
                 true => Security::Unverified,
                 false => Security::Verified(RedisTls::new()),
             }),

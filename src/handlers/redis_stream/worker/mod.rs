@@ -15,9 +15,11 @@ mod once;
 mod queue;
 mod record;
 mod run;
+mod settings;
 mod state;
 mod task;
 
+use settings::Settings;
 use state::Shared;
 pub use state::{RedisWorkerHandle, RedisWorkerStats};
 
@@ -77,22 +79,6 @@ pub struct RedisWorker {
     server: RedisServer,
     settings: Settings,
     shared: Arc<Shared>,
-}
-
-/// How a worker works.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub key: String,
-    pub group: String,
-    pub consumer: String,
-    pub dead_letters: Option<String>,
-    pub in_flight: usize,
-    pub memory: u64,
-    pub take_over_after: Duration,
-    pub max_attempts: u64,
-    pub max_pause: Duration,
-    pub once_for: Option<Duration>,
-    pub grace: Duration,
 }
 
 impl RedisWorker {
@@ -237,7 +223,8 @@ impl RedisWorker {
     /// At the end it waits for what the handler has, up to [`grace`](RedisWorker::grace), and gives the rest back, so that another
     /// worker takes it at once.
     pub fn run(self, mut handler: impl Handler) {
-        run::run(&self, &mut handler);
+        let name = self.to_string();
+        run::run(&self.server, &self.settings, &self.shared, name, &mut handler);
     }
 }
 

@@ -7,7 +7,7 @@ use redis::{Cmd, Value, cmd};
 
 use super::super::connection::Connection;
 use super::super::fault::Fault;
-use super::Settings;
+use super::settings::Settings;
 use crate::envelope::Envelope;
 
 const DONE: &str = "done";

@@ -7,7 +7,7 @@ use redis::{Cmd, Value, cmd};
 use super::super::connection::Connection;
 use super::super::fault::Fault;
 use super::super::scripts;
-use super::Settings;
+use super::settings::Settings;
 use super::state::StreamStats;
 
 /// An entry's fields: their names and values.

@@ -14,9 +14,9 @@ use super::super::server::RedisServer;
 use super::once::{Once, Verdict};
 use super::queue::{Entry, Pending, Queue};
 use super::record::{DeadLetter, Finished, Recorder, is_refused};
+use super::settings::Settings;
 use super::state::Shared;
 use super::task::{Task, pause};
-use super::{RedisWorker, Settings};
 use crate::delivery::handler::Handler;
 use crate::delivery::{Delivery, NumberedAnswer, Response};
 use crate::envelope::Envelope;
@@ -42,8 +42,7 @@ const YOUNGEST: Duration = Duration::from_secs(1);
 const STATS_EVERY: Duration = Duration::from_secs(2);
 
 /// Works until it is stopped.
-pub(super) fn run(worker: &RedisWorker, handler: &mut dyn Handler) {
-    let RedisWorker { server, settings, shared } = worker;
+pub(super) fn run(server: &RedisServer, settings: &Settings, shared: &Shared, name: String, handler: &mut dyn Handler) {
     let (sender, answers) = bounded(settings.in_flight);
     let now = Instant::now();
     let mut run = Run {
@@ -55,7 +54,7 @@ pub(super) fn run(worker: &RedisWorker, handler: &mut dyn Handler) {
             shared,
             notes: HashMap::new(),
             has_told_memory: false,
-            name: worker.to_string(),
+            name,
         },
         shared,
         handler,
