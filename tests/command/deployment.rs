@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::support;
 use crate::support::client::Client;
-use crate::support::command::{Running, command};
+use crate::support::command::{Running, command, without_options};
 
 fn printed(arguments: &[&str]) -> (bool, String, String) {
     let output = command(arguments).output().expect("the command was built");
@@ -84,6 +84,7 @@ fn with_socket(socket: impl Into<OwnedFd>) -> Command {
     let run = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" -n -c Sink systemd: 3<&0 </dev/null";
     shell.args(["-c", run, env!("CARGO_BIN_EXE_pillarbox")]).env_remove("RUST_LOG");
     shell.stdin(Stdio::from(socket.into())).stdout(Stdio::piped()).stderr(Stdio::piped());
+    without_options(&mut shell);
     shell
 }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::support;
 use crate::support::client::{Client, PATIENCE};
-use crate::support::command::{Running, command};
+use crate::support::command::{Running, command, without_options};
 use crate::support::tls::{Certificate, TlsClient};
 
 /// bob, with the password "builder".
@@ -315,6 +315,7 @@ fn with_sockets(names: &str, first: TcpListener, second: UnixListener, arguments
     shell.env("LISTEN_FDNAMES", names).env_remove("RUST_LOG");
     shell.stdin(Stdio::from(std::os::fd::OwnedFd::from(first)));
     shell.stdout(Stdio::from(std::os::fd::OwnedFd::from(second))).stderr(Stdio::piped());
+    without_options(&mut shell);
     shell
 }
 

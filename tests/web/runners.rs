@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::command::without_options;
 use crate::support::{program, run, runners};
 use tempfile::TempDir;
 
@@ -29,7 +30,7 @@ fn run_node(name: &str, variables: &[(&str, &Path)]) -> Option<String> {
     let mut command = Command::new(node);
     command.arg("--test").current_dir(folder.path()).env("PILLARBOX", env!("CARGO_BIN_EXE_pillarbox"));
     command.envs(variables.iter().copied());
-    Some(run(&mut command, b"").succeeded().stdout)
+    Some(run(without_options(&mut command), b"").succeeded().stdout)
 }
 
 #[test]
@@ -38,7 +39,7 @@ fn pytest() {
     let folder = copy("pytest");
     let mut command = Command::new(python);
     command.args(["-m", "pytest", "-q"]).current_dir(folder.path()).env("PILLARBOX", env!("CARGO_BIN_EXE_pillarbox"));
-    let said = run(&mut command, b"").succeeded().stdout;
+    let said = run(without_options(&mut command), b"").succeeded().stdout;
     assert!(said.contains("2 passed"), "{said}");
 }
 

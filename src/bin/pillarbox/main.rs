@@ -218,7 +218,10 @@ fn inbox(arguments: &Arguments) -> Result<Option<Web>, String> {
             ErrorKind::ValueValidation,
             &format!("everybody who reaches {address} could read the mail: --http-public allows that"),
         ),
-        Err(Refused::Bind(source)) => Err(explain(&Error::Bind { address: place.clone(), source })),
+        Err(Refused::Bind(source)) => {
+            let problem = explain(&Error::Bind { address: place.clone(), source });
+            Err(format!("{problem}: --http says where page and API are"))
+        }
     }
 }
 

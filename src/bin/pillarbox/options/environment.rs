@@ -110,6 +110,7 @@ impl Words {
         match (taken, argument.get_long()) {
             (Some((variable, _)), _) => variable.clone(),
             (None, Some(option)) => format!("--{option}"),
+            (None, None) if argument.is_last_set() => "-- PROGRAM".to_owned(),
             (None, None) => {
                 argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name).to_owned()
             }
