@@ -16,9 +16,9 @@ fn printed(arguments: &[&str]) -> (bool, String, String) {
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
-/// The long options that --help shows.
+/// The long options that --help shows, and that of the subcommand.
 fn options() -> Vec<String> {
-    let (_, help, _) = printed(&["--help"]);
+    let help = [&["--help"][..], &["deliver", "--help"]].map(|arguments| printed(arguments).1).concat();
     let words = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
     let ends = |c: char| !c.is_ascii_alphanumeric() && c != '-';
     words.map(|word| word.split(ends).next().unwrap_or_default().to_owned()).collect()
