@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Parser};
 use pillarbox::UpstreamTls;
 
@@ -29,7 +30,13 @@ Examples:
 
 /// Takes messages off the Redis stream that pillarbox -c RedisStream fills: stores or relays each, or gives it to a program
 #[derive(Parser)]
-#[command(name = "deliver", bin_name = "pillarbox deliver", version, disable_version_flag = true)]
+#[command(
+    name = "deliver",
+    display_name = "pillarbox deliver",
+    bin_name = "pillarbox deliver",
+    version,
+    disable_version_flag = true
+)]
 #[command(after_help = EXAMPLES, override_usage = USAGE)]
 #[command(group = ArgGroup::new("destination").args(["maildir", "relay", "program"]).required(true))]
 pub struct DeliverArguments {
@@ -37,12 +44,12 @@ pub struct DeliverArguments {
     pub place: RedisPlace,
 
     /// The workers that share the stream
-    #[arg(long, value_name = "NAME", default_value = "pillarbox")]
+    #[arg(long, value_name = "NAME", default_value = "pillarbox", value_parser = NonEmptyStringValueParser::new())]
     pub group: String,
 
     /// This worker's name in its group, which no other has; with a lasting one it goes on at once after a kill
     /// [default: a new one]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub consumer: Option<String>,
 
     /// Store messages in this Maildir, each once; created if missing
@@ -66,7 +73,7 @@ pub struct DeliverArguments {
     pub max_attempts: usize,
 
     /// The stream for what cannot be delivered [default: the stream's name and :dead]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub dead_letters: Option<String>,
 
     /// Take over the messages of a worker that gives no sign of life for so long

@@ -107,6 +107,10 @@ fn told<T>(result: Result<T, Trouble>) -> Result<T, String> {
 
 fn worker(arguments: &DeliverArguments, tls: Option<&RedisTls>) -> Result<RedisWorker, Trouble> {
     let url = arguments.place.url("pillarbox deliver")?;
+    if arguments.dead_letters.as_ref() == Some(&arguments.place.stream) {
+        let problem = "--dead-letters is the stream itself, which would be read again for ever";
+        return Err(Trouble::Usage(ErrorKind::ArgumentConflict, problem.to_owned()));
+    }
     let worker =
         RedisWorker::new(url).map_err(|e| Trouble::Usage(ErrorKind::ValueValidation, redis::invalid_url(&e)))?;
     let mut worker = worker

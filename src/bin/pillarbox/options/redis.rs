@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 
 use super::class;
@@ -37,7 +38,7 @@ pub struct RedisPlace {
     pub redis: Option<String>,
 
     /// The stream's key
-    #[arg(long, value_name = "NAME", default_value = "pillarbox")]
+    #[arg(long, value_name = "NAME", default_value = "pillarbox", value_parser = NonEmptyStringValueParser::new())]
     pub stream: String,
 
     /// Trust Redis's certificate by these authorities alone
