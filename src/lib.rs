@@ -116,7 +116,7 @@
 //! | `auth` | AUTH: [`Authenticator`], [`Users`] |
 //! | `mime` | `Envelope::parsed`, which decodes subject, addresses, bodies, links and attachments; `testing::Expected`; decoded subjects in transcripts and reports |
 //! | `testing-tls` | `testing::Authority`: certificates for tests |
-//! | `redis` | `handlers::RedisStream` and `handlers::RedisWorker`: messages into a Redis stream, and off it |
+//! | `redis` | `handlers::RedisStream` and `handlers::RedisWorker` |
 //! | `cli` | the `pillarbox` command: `cargo install --path . --no-default-features --features cli` in a clone; it speaks TLS by rustls |
 //!
 //! # Types of other crates

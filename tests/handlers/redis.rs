@@ -351,7 +351,9 @@ fn whatever_redis_says_is_a_4xx_and_a_line_in_the_log() {
 /// A Redis at a TCP port too: it takes no port 0, so one that was free a moment ago has to do.
 fn with_port() -> Option<(Redis, u16)> {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-    Some((Redis::start(&["--bind", "127.0.0.1", "--port", &port.to_string()])?, port))
+    // By default it waits some seconds for further replicas before it sends its data.
+    let settings = ["--bind", "127.0.0.1", "--port", &port.to_string(), "--repl-diskless-sync-delay", "0"];
+    Some((Redis::start(&settings)?, port))
 }
 
 #[test]
