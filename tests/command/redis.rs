@@ -229,6 +229,22 @@ fn certificates_on_both_sides() {
     let other = Member::receiver(&url.replace("localhost", "127.0.0.1"), &files, "127.0.0.1:0");
     wait_until("it does not say why", || other.said().contains("for another name than the URL's"));
 
+    // A certificate that Redis does not take is replaced while it runs.
+    let (strange_cert, strange_key) =
+        Authority::new().expect("certificates").pem_for(["mx.example"]).expect("a certificate");
+    let (own_cert, own_key) = (path("own.pem"), path("own.key"));
+    fs::write(&own_cert, strange_cert).unwrap();
+    fs::write(&own_key, strange_key).unwrap();
+    let own = ["--redis-ca", &*ca, "--redis-cert", &own_cert, "--redis-key", &own_key, "--metrics", "127.0.0.1:0"];
+    let stranger = Member::receiver(&url, &own, "127.0.0.1:0");
+    wait_until("the stranger is let in", || stranger.said().contains("certificate of this client"));
+    assert_eq!(stranger.get("/readyz").status, 503);
+    fs::copy(&cert, &own_cert).unwrap();
+    fs::copy(&key, &own_key).unwrap();
+    stranger.signal("HUP");
+    wait_until("the new certificate is not used", || stranger.get("/readyz").status == 200);
+    stranger.end();
+
     // Certificates are read again at SIGHUP; what cannot be used stays as it was.
     let (renewed_cert, renewed_key) = authority.pem_for(["mx.example"]).expect("a certificate");
     fs::write(&cert, "nothing").unwrap();
