@@ -301,7 +301,32 @@ fn send_refused(receiver: &Member) {
 }
 
 #[test]
-fn a_worker_that_is_told_to_end_gives_back_what_it_has() {
+fn a_worker_that_is_told_to_end_finishes_what_it_has() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let script = format!(
+        "touch {}; until [ -e {} ]; do sleep 0.01; done; cat > {}",
+        path("begun").display(),
+        path("go").display(),
+        path("done").display()
+    );
+    let receiver = Member::receiver(&redis.url(), &[], "127.0.0.1:0");
+    let worker = Member::worker(&redis.url(), &["--lf", "--", "sh", "-c", &script]);
+    send(&receiver, "Subject: x", "250");
+    wait_until("the program does not run", || path("begun").exists());
+    worker.signal("TERM");
+    // What comes from now on is for others.
+    send(&receiver, "Subject: y", "250");
+    fs::write(path("go"), "").unwrap();
+    assert_eq!(worker.wait().lines().count(), 1);
+    assert_eq!(fs::read_to_string(path("done")).unwrap(), "Subject: x\n");
+    assert_eq!(redis.say::<usize>("XLEN pillarbox"), 1);
+    receiver.end();
+}
+
+#[test]
+fn a_worker_that_is_killed_leaves_what_it_has_to_others() {
     let Some(redis) = Redis::start(&[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let receiver = Member::receiver(&redis.url(), &[], "127.0.0.1:0");

@@ -101,8 +101,17 @@ impl Member {
     /// # Panics
     /// If it does not end well.
     #[track_caller]
-    pub fn end(mut self) -> String {
+    pub fn end(self) -> String {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits for its end; gives all that it said.
+    ///
+    /// # Panics
+    /// If it does not end well.
+    #[track_caller]
+    pub fn wait(mut self) -> String {
         let status = self.process.0.wait().expect("our own child");
         assert!(status.success(), "{status}: {}", self.said());
         self.said()
