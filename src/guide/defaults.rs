@@ -146,6 +146,7 @@
 //! | `--keep-for` | no limit | A message goes when there is no room for it |
 //! | `--when-full` | drop-oldest | An inbox that nobody empties must not stop the program under test |
 //! | `--inbox-dir` | none: memory | A test needs no disk, and leaves nothing behind |
+//! | `--release-to`, `--release-pattern` | none | Mail of tests reaches nobody unless you name the server and the recipients |
 
 #[cfg(doc)]
 use crate::Builder;

@@ -13,6 +13,8 @@ mod contents;
 mod curl;
 mod lettre;
 #[cfg(all(feature = "tls", feature = "auth"))]
+mod lettre_over_tls;
+#[cfg(all(feature = "tls", feature = "auth"))]
 mod mail_server;
 mod msmtp;
 mod postfix;

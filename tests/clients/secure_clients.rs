@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use crate::support;
 use crate::support::tls::Certificate;
 use base64ct::{Base64, Encoding};
-use pillarbox::{Builder, Envelope, Inbox, Listener, Network, Server, Users};
+use pillarbox::{Builder, Envelope, Inbox, Listener, Network, Server, Tls, Users};
 
 const CONTENT: &[u8] = b"Subject: hello\r\n\r\n.dotted\r\nlast\r\n";
 
 /// A server with TLS both ways and a user bob, and a folder with its certificate.
-struct Secure {
-    inbox: Inbox,
-    implicit: SocketAddr,
+pub struct Secure {
+    pub inbox: Inbox,
+    pub implicit: SocketAddr,
     folder: tempfile::TempDir,
 }
 
@@ -29,12 +29,17 @@ impl Secure {
         Certificate::each().into_iter().map(|certificate| Secure::new(builder(), &certificate)).collect()
     }
 
-    fn new(builder: Builder, certificate: &Certificate) -> Secure {
+    pub fn new(builder: Builder, certificate: &Certificate) -> Secure {
+        Secure::with_tls(builder, certificate, certificate.tls())
+    }
+
+    /// With settings of its own for the certificate.
+    pub fn with_tls(builder: Builder, certificate: &Certificate, tls: Tls) -> Secure {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("cert.pem"), &certificate.cert).expect("room");
         std::fs::write(folder.path().join("message"), CONTENT).expect("room");
         let inbox = builder
-            .tls(certificate.tls())
+            .tls(tls)
             .authenticator(Users::new().add("bob", "bu:lder\u{fc}").expect("an entry"))
             .listen(Listener::from("127.0.0.1:0").implicit_tls())
             .inbox("127.0.0.1:0")
@@ -43,12 +48,12 @@ impl Secure {
         Secure { inbox, implicit, folder }
     }
 
-    fn path(&self, file: &str) -> String {
+    pub fn path(&self, file: &str) -> String {
         self.folder.path().join(file).to_str().expect("a plain name").to_owned()
     }
 
     #[track_caller]
-    fn receive(&self) -> Envelope {
+    pub fn receive(&self) -> Envelope {
         receive(&self.inbox)
     }
 }
@@ -282,36 +287,6 @@ fn behind_haproxy_the_peer_is_the_real_client() {
         let mail = receive(&inbox);
         assert_eq!(mail.peer().socket_addr(), client.local_addr().ok());
         assert_eq!(mail.local().socket_addr(), Some(proxy.address));
-    }
-}
-
-#[test]
-fn lettre_over_tls_with_auth() {
-    use lettre::transport::smtp::authentication::Credentials;
-    use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-    use lettre::{Message, SmtpTransport, Transport};
-
-    for secure in Secure::each(|| Server::builder().require_tls(true).require_auth(true)) {
-        let root = Certificate::from_pem(&std::fs::read(secure.path("cert.pem")).unwrap()).unwrap();
-        let parameters =
-            || TlsParameters::builder("localhost".into()).add_root_certificate(root.clone()).build().unwrap();
-        for (port, tls) in [
-            (secure.inbox.local_addr().port(), Tls::Required(parameters())),
-            (secure.implicit.port(), Tls::Wrapper(parameters())),
-        ] {
-            let transport = SmtpTransport::builder_dangerous("localhost")
-                .port(port)
-                .tls(tls)
-                .credentials(Credentials::new("bob".into(), "bu:lder\u{fc}".into()))
-                .build();
-            let message = Message::builder()
-                .from("sender@example.org".parse().unwrap())
-                .to("recipient@example.org".parse().unwrap())
-                .body("hello".to_owned())
-                .unwrap();
-            transport.send(&message).unwrap();
-            assert_eq!(secure.receive().protocol().to_string(), "ESMTPSA");
-        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Instant;
 use base64ct::{Base64, Encoding};
 use native_tls::{Identity, TlsConnector, TlsStream};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, RevokedCertParams, SanType, date_time_ymd,
 };
 
 use crate::support::client::{Client, PATIENCE};
@@ -125,7 +126,12 @@ struct Clients(Issuer<'static, KeyPair>, String);
 
 impl Clients {
     fn new() -> Clients {
+        Clients::named("clients")
+    }
+
+    fn named(name: &str) -> Clients {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::OrganizationName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
@@ -134,13 +140,39 @@ impl Clients {
 
     /// The certificate and key of a client with these alternative names and that common name.
     fn issue(&self, alternative: &[SanType], common: &str) -> Identity {
+        self.issue_numbered(alternative, common, None)
+    }
+
+    fn issue_numbered(&self, alternative: &[SanType], common: &str, serial: Option<u64>) -> Identity {
         let mut params = CertificateParams::default();
         params.subject_alt_names = alternative.to_vec();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, common);
+        params.serial_number = serial.map(Into::into);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Identity::from_pkcs8(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+}
+
+impl Clients {
+    /// Revokes certificates by their serial numbers, until the end of that year.
+    fn revoke(&self, serials: &[u64], year: i32) -> String {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(year, 12, 31),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).unwrap().pem().unwrap()
     }
 }
 
@@ -272,6 +304,62 @@ fn authorities_of_clients_are_renewed() {
     }
 }
 
+#[test]
+fn revoked_clients_are_refused_by_lists_that_are_renewed() {
+    let (folder, clients, others) = (Folder::new(), Clients::named("ours"), Clients::named("others"));
+    std::fs::write(folder.path("clients.pem"), clients.1.clone() + &others.1).unwrap();
+    let [crl, users] = ["crl.pem", "users"].map(|name| folder.path(name).to_str().unwrap().to_owned());
+    std::fs::write(&users, "bob:builder\n").unwrap();
+    let alice = clients.issue_numbered(&[], "alice", Some(1));
+    let carol = clients.issue_numbered(&[], "carol", Some(2));
+    let dave = others.issue_numbered(&[], "dave", Some(1));
+    std::fs::write(&crl, clients.revoke(&[1], 2999)).unwrap();
+    let server = with_clients(&folder, &["--client-crl", &crl, "--users", &users, "127.0.0.1:0"]);
+    let may_connect = |who: &[&Identity]| -> Vec<bool> {
+        who.iter().map(|identity| connect(server.address(), Some(*identity)).is_ok()).collect()
+    };
+    // Of the other authority there is no list, and nothing is known of its clients.
+    assert_eq!(may_connect(&[&alice, &carol, &dave]), [false, true, false]);
+    assert!(connect(server.address(), None).is_ok());
+    for (lists, by_signal, expected) in [
+        // Serial numbers are each authority's own.
+        (clients.revoke(&[2], 2999) + &others.revoke(&[], 2999), true, [true, false, true]),
+        (clients.revoke(&[1, 2], 2999) + &others.revoke(&[1, 2], 2999), false, [false, false, false]),
+        (clients.revoke(&[], 2999) + &others.revoke(&[2], 2999), true, [true, true, true]),
+        // One that has expired says nothing of its authority's clients.
+        (clients.revoke(&[], 2021) + &others.revoke(&[], 2999), true, [false, false, true]),
+    ] {
+        std::fs::write(&crl, lists).unwrap();
+        if by_signal {
+            server.signal("HUP");
+        }
+        let deadline = Instant::now() + 2 * PATIENCE;
+        while may_connect(&[&alice, &carol, &dave]) != expected {
+            assert!(Instant::now() < deadline, "{expected:?}");
+        }
+    }
+}
+
+#[test]
+fn a_list_that_has_expired_is_told_at_the_start() {
+    let (folder, clients) = (Folder::new(), Clients::new());
+    folder.write("localhost", 2020);
+    let [ca, crl] = ["clients.pem", "crl.pem"].map(|name| folder.path(name).to_str().unwrap().to_owned());
+    std::fs::write(&ca, &clients.1).unwrap();
+    for (year, told) in [(2999, false), (2021, true)] {
+        std::fs::write(&crl, clients.revoke(&[], year)).unwrap();
+        let certificate = folder.arguments("localhost");
+        let mut arguments = vec!["-n", "--client-ca", &ca, "--client-crl", &crl, "127.0.0.1:0"];
+        arguments.extend(certificate.iter().map(|a| &**a));
+        let mut process = Process::start(&mut command(&arguments));
+        let stderr = BufReader::new(process.0.stderr.take().expect("piped"));
+        let lines: Vec<String> =
+            stderr.lines().map(|line| line.expect("text")).take_while(|line| !line.contains("listening on")).collect();
+        let expected = format!("pillarbox: clients with a certificate will be refused: {crl} has expired");
+        assert_eq!(lines, if told { vec![expected] } else { vec![] });
+    }
+}
+
 /// Mail servers come with whatever certificate they have, and shall not be sent away for it.
 #[test]
 fn listeners_without_auth_do_not_ask_for_a_certificate() {
@@ -294,11 +382,19 @@ fn authorities_of_clients_that_cannot_be_used() {
     let certificate: Vec<&str> = certificate.iter().map(|a| &**a).collect();
     let missing = folder.path("missing.pem").to_str().unwrap().to_owned();
     let key = folder.path("localhost.key").to_str().unwrap().to_owned();
+    let [ca, garbage] = ["clients.pem", "garbage.pem"].map(|name| folder.path(name).to_str().unwrap().to_owned());
+    std::fs::write(&ca, Clients::new().1).unwrap();
+    std::fs::write(&garbage, "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n").unwrap();
+    let with_list = |list| [&certificate[..], &["--client-ca", &ca, "--client-crl", list]].concat();
     for (arguments, told) in [
         (&["--require-auth"][..], "the following required arguments were not provided"),
         (&["--client-ca", &missing], "--client-ca needs a certificate: --tls-cert and --tls-key, or --self-signed"),
         (&[&certificate[..], &["--client-ca", &missing]].concat(), "cannot read "),
         (&[&certificate[..], &["--client-ca", &key]].concat(), "for clients: no certificate is in it"),
+        (&["--client-crl", &missing], "the following required arguments were not provided"),
+        (&with_list(&missing), "cannot read "),
+        (&with_list(&key), "localhost.key for clients: no revocation list is in it"),
+        (&with_list(&garbage), "garbage.pem for clients: the revocation lists of client certificates cannot be used"),
     ] {
         let all = [&["-n", "127.0.0.1:0"], arguments].concat();
         let output = command(&all).output().unwrap();

@@ -9,7 +9,10 @@ use pillarbox::{
     AuthFailure, Authenticator, ClientCertificates, Context, Inbox, Listener, Mechanism, RustlsError, Server, Tls,
     TlsInfo,
 };
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyIdMethod, KeyPair, RevokedCertParams, date_time_ymd,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -161,6 +164,70 @@ fn client_certificates() {
             assert!(!said.contains("220 "), "{said}");
         }
     }
+}
+
+/// A client that may resume a session, until its certificate is revoked.
+#[test]
+fn revoked_client_certificates() {
+    let server = pair("localhost");
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let roots = params.self_signed(&key).unwrap().pem();
+    let authority = Issuer::new(params, key);
+    let mut client = CertificateParams::new(["client".to_owned()]).unwrap();
+    client.serial_number = Some(7.into());
+    let key = KeyPair::generate().unwrap();
+    let client = client.signed_by(&key, &authority).unwrap().pem() + &key.serialize_pem();
+    let list = |serials: &[u64]| {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(2999, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&authority).unwrap().pem().unwrap()
+    };
+    let builder = || Tls::rustls().certificate(server.cert.as_bytes(), server.key().as_bytes()).unwrap();
+    let tls = |list: &str| {
+        let builder = builder().client_revocation_lists(list.as_bytes()).unwrap();
+        builder.client_certificates(ClientCertificates::Required, roots.as_bytes()).unwrap().build().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (client_file, session) = (path("client"), path("session"));
+    std::fs::write(&client_file, client).unwrap();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let tls_now = tls(&list(&[6]));
+        let inbox = serve(tls_now.clone());
+        let connect = |option: &str| {
+            let arguments = ["-cert", &client_file, "-key", &client_file, version, option, &session];
+            s_client(&inbox, &arguments, "NOOP\nQUIT\n")
+        };
+        let Some(said) = connect("-sess_out") else { return };
+        assert!(said.contains("220 "), "{said}");
+        let said = connect("-sess_in").unwrap();
+        assert!(said.contains("Reused,") && said.contains("220 "), "{said}");
+        tls_now.replace(tls(&list(&[7])));
+        let said = connect("-sess_in").unwrap();
+        assert!(!said.contains("220 ") && said.contains("revoked"), "{said}");
+    }
+    let error = builder().client_revocation_lists(roots.as_bytes()).unwrap_err();
+    assert!(matches!(error, RustlsError::NoRevocationList));
+    let without_roots = builder().client_revocation_lists(list(&[]).as_bytes()).unwrap().build();
+    assert!(matches!(without_roots, Err(RustlsError::Roots(_))));
+    let garbage = b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    let garbage = builder().client_revocation_lists(garbage).unwrap();
+    let garbage = garbage.client_certificates(ClientCertificates::Asked, roots.as_bytes()).unwrap().build();
+    assert!(matches!(garbage, Err(RustlsError::RevocationList(_))));
 }
 
 #[test]

@@ -67,13 +67,15 @@ fn unknown_parameters_change_nothing_and_name_the_known() {
         ("GET", "/api/messages/1/source?x", "there is no parameter \"x\": there are none here"),
         ("PUT", "/api/faults?x=1", "there is no parameter \"x\": there are none here"),
     ] {
-        let answer = inbox.request(method, target, "", "[]");
+        let answer = inbox.request(method, target, "", "");
         assert_eq!((answer.status, answer.error().as_str()), (400, problem), "{method} {target}");
     }
     for field in ["to", "from", "subject", "search"] {
         let long = inbox.request("DELETE", &format!("/api/messages?{field}={}", "x".repeat(1001)), "", "");
         assert_eq!((long.status, long.error()), (400, format!("{field}: at most 1000 octets")));
     }
+    let with_body = inbox.request("DELETE", "/api/messages", "", "{\"search\":\"x\"}");
+    assert_eq!((with_body.status, with_body.error().as_str()), (400, "no body is expected here"));
     assert_eq!(inbox.ids(), ["1"]);
     // What has no name is no parameter.
     assert_eq!(inbox.found("/api/messages?&&"), ["1"]);

@@ -22,9 +22,11 @@ const REQUESTS: [(&str, &str); 6] = [
 
 /// An inbox with a message, and what it answers to requests with these fields but without a Host of its own.
 fn statuses(inbox: &Inbox, fields: &str) -> Vec<u16> {
-    let body = "[]";
-    let length = format!("Content-Length: {}\r\nConnection: close\r\n", body.len());
-    let answer = |(method, target)| inbox.say(format!("{method} {target} HTTP/1.1\r\n{length}{fields}\r\n{body}"));
+    let answer = |(method, target)| {
+        let body = if method == "PUT" { "[]" } else { "" };
+        let length = format!("Content-Length: {}\r\nConnection: close\r\n", body.len());
+        inbox.say(format!("{method} {target} HTTP/1.1\r\n{length}{fields}\r\n{body}"))
+    };
     REQUESTS.map(|request| answer(request).status).to_vec()
 }
 

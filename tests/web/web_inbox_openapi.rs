@@ -27,7 +27,11 @@ print(len(asked['checks']), 'are valid')
 const HTML: &str = "From: Ann <a@example.org>\r\nTo: b@example.org, c@example.org\r\nSubject: one\r\nMessage-ID: <1@example.org>\r\n\
     Date: Fri, 27 Nov 2026 04:00:00 +0100\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n\
     <p>Your code is 482913, or click <a href='https://example.org/?a=1&amp;b=2'>here</a>\r\n--b\r\n\
-    Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nx\r\n--b\r\nContent-Type: text/csv; name=a.csv\r\n\r\na,b\r\n--b--\r\n";
+    Content-Type: message/rfc822\r\n\r\nFrom: b@example.org\r\nSubject: inner\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
+    --c\r\nContent-Type: text/html\r\n\r\n<p>x\r\n--c\r\nContent-Type: image/png\r\n\r\nx\r\n--c--\r\n--b\r\nContent-Type: text/csv; name=a.csv\r\n\r\na,b\r\n--b--\r\n";
+
+const NESTED: &str = "/api/messages/{id}/attachments/{index}/message";
+const NESTED_HTML: &str = "/api/messages/{id}/attachments/{index}/html";
 
 /// All requests: the operation's path, and a request that brings the status.
 fn requests() -> Vec<(&'static str, &'static str, &'static str, String, u16)> {
@@ -52,6 +56,22 @@ fn requests() -> Vec<(&'static str, &'static str, &'static str, String, u16)> {
         add("GET", path, &format!("{}?x=1", target(1, 0)), "", 400);
     }
     add("GET", "/api/messages/{id}", "/api/messages/2", "", 200);
+    let nested = "/api/messages/{id}/attachments/{index}";
+    add("GET", "/api/messages/{id}/html", "/api/messages/1/html?images=load&frame=page&scheme=dark", "", 200);
+    add("GET", NESTED_HTML, "/api/messages/1/attachments/0/html?images=load&frame=page&scheme=light", "", 200);
+    add("GET", NESTED_HTML, "/api/messages/1/attachments/0/html?scheme=red", "", 400);
+    add("GET", NESTED_HTML, "/api/messages/1/attachments/1/html", "", 404);
+    add("GET", NESTED, "/api/messages/1/attachments/0/message", "", 200);
+    add("GET", NESTED, "/api/messages/1/attachments/0/message?x=1", "", 400);
+    add("GET", NESTED, "/api/messages/1/attachments/1/message", "", 404);
+    add("GET", nested, "/api/messages/1/attachments/0.0", "", 200);
+    add("GET", "/api/connections", "/api/connections?after=0&before=99&limit=1", "", 200);
+    add("GET", "/api/connections", "/api/connections?limit=0", "", 400);
+    add("GET", "/api/connections/{id}", "/api/connections/1", "", 200);
+    add("GET", "/api/connections/{id}", "/api/connections/99", "", 404);
+    add("GET", "/api/connections/{id}", "/api/connections/1?x=1", "", 400);
+    add("GET", "/away", "/away?to=https://example.org/", "", 200);
+    add("GET", "/away", "/away?to=javascript:x", "", 400);
     for method in ["PUT", "DELETE"] {
         add(method, "/api/messages/{id}/read", "/api/messages/1/read", "", 204);
         add(method, "/api/messages/{id}/read", "/api/messages/99/read", "", 404);

@@ -203,8 +203,8 @@ fn changes_that_are_not_known() {
     for (query, problem) in [
         ("after=x", "after: expected the number of a change"),
         ("after=-1", "after: expected the number of a change"),
-        ("after=1&timeout=soon", "timeout: expected a number of seconds"),
-        ("after=1&timeout=-1", "timeout: expected a number of seconds"),
+        ("after=1&timeout=soon", "timeout: expected a number of seconds, at most 300"),
+        ("after=1&timeout=-1", "timeout: expected a number of seconds, at most 300"),
     ] {
         let answer = inbox.request("GET", &format!("/api/changes?{query}"), "", "");
         assert!(answer.status == 400 && answer.error().starts_with(problem), "{query}: {}", answer.error());

@@ -7,10 +7,13 @@ export async function startInbox() {
   const server = spawn(command, ['-n', '-c', 'Inbox', '--http', 'localhost:0', 'localhost:0'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  const lines = createInterface({ input: server.stderr })[Symbol.asyncIterator]();
-  const next = async (begin) => (await lines.next()).value.slice(begin.length);
-  const smtp = await next('pillarbox: listening on ');
-  const url = await next('pillarbox: inbox at ');
+  const lines = createInterface({ input: server.stderr });
+  const restOfLine = (begin) => new Promise((found) => {
+    lines.on('line', (line) => line.startsWith(begin) && found(line.slice(begin.length)));
+    lines.on('close', () => found(''));
+  });
+  const [smtp, url] = await Promise.all(['pillarbox: listening on ', 'pillarbox: inbox at '].map(restOfLine));
+  if (!url) throw new Error(`${command} does not start`);
   return {
     smtp,
     // The messages that match, once there are `count` of them: to, from, subject, search, after, timeout.

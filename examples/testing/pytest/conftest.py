@@ -29,13 +29,17 @@ class Inbox:
             pytest.fail(refused.read().decode())
 
 
+def rest_of_line(lines, begin):
+    return next(line.removeprefix(begin).strip() for line in lines if line.startswith(begin))
+
+
 @pytest.fixture(scope="session")
 def inbox():
     command = [os.environ.get("PILLARBOX", "pillarbox"), "-n", "-c", "Inbox", "--http", "localhost:0", "localhost:0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
-            smtp = server.stderr.readline().removeprefix("pillarbox: listening on ").strip()
-            url = server.stderr.readline().removeprefix("pillarbox: inbox at ").strip()
+            smtp = rest_of_line(server.stderr, "pillarbox: listening on ")
+            url = rest_of_line(server.stderr, "pillarbox: inbox at ")
             yield Inbox(smtp, url)
         finally:
             server.terminate()

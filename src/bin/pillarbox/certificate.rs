@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use pillarbox::{ClientCertificates, Tls};
+use pillarbox::rustls::pki_types::{CertificateRevocationListDer, pem::PemObject};
+use pillarbox::{ClientCertificates, RustlsError, Tls};
+use x509_cert::crl::CertificateList;
+use x509_cert::der::Decode;
 
 use crate::causes::chain;
 
@@ -30,10 +33,18 @@ pub enum Source {
     Made(String, String),
 }
 
+/// Where it is that clients' certificates are judged by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Clients {
+    /// Their authorities.
+    pub ca: PathBuf,
+    /// What the authorities have revoked.
+    pub crl: Option<PathBuf>,
+}
+
 struct Files {
     source: Source,
-    /// The authorities of clients' certificates.
-    client_ca: Option<PathBuf>,
+    clients: Option<Clients>,
     // What they were when they were read last.
     seen: Mutex<Vec<Option<Seen>>>,
 }
@@ -55,20 +66,27 @@ impl Seen {
 }
 
 impl Certificate {
-    /// Reads certificates and keys. With authorities clients are asked for a certificate by one of them.
-    pub fn read(source: Source, client_ca: Option<PathBuf>) -> Result<Certificate, String> {
-        let mut files = Files { source, client_ca, seen: Mutex::default() };
+    /// Reads certificates and keys. Clients are asked for a certificate if there is something to judge it by.
+    pub fn read(source: Source, clients: Option<Clients>) -> Result<Certificate, String> {
+        let mut files = Files { source, clients, seen: Mutex::default() };
         files.seen = Mutex::new(files.look());
         Ok(Certificate { tls: files.read()?, files: Arc::new(files) })
     }
 
-    /// What clients that verify have against the certificates: that one has expired, or is not valid yet.
+    /// What clients that verify have against the certificates: that one has expired, or is not valid yet. And that clients are
+    /// refused since a revocation list has expired.
     pub fn problems(&self) -> Vec<String> {
         let problem = |cert: &PathBuf| {
             let problem = Tls::validity(&fs::read(cert).ok()?, SystemTime::now()).ok()??;
             Some(format!("clients will refuse {}: {problem}", cert.display()))
         };
-        self.files.pairs().iter().filter_map(|(cert, _)| problem(cert)).collect()
+        let crl = self.files.clients.as_ref().and_then(|clients| clients.crl.as_ref());
+        let expired = |crl: &PathBuf| {
+            let is_expired = has_expired_list(&fs::read(crl).ok()?, SystemTime::now());
+            is_expired.then(|| format!("clients with a certificate will be refused: {} has expired", crl.display()))
+        };
+        let problems = self.files.pairs().iter().filter_map(|(cert, _)| problem(cert));
+        problems.chain(crl.and_then(expired)).collect()
     }
 
     /// That a user who is not root any more can read the files again, for [`renew`](Certificate::renew). Pipes and the like
@@ -124,7 +142,8 @@ impl Files {
     }
 
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.pairs().iter().flat_map(|(cert, key)| [cert, key]).chain(&self.client_ca)
+        let clients = self.clients.iter().flat_map(|clients| [Some(&clients.ca), clients.crl.as_ref()]).flatten();
+        self.pairs().iter().flat_map(|(cert, key)| [cert, key]).chain(clients)
     }
 
     fn look(&self) -> Vec<Option<Seen>> {
@@ -143,13 +162,26 @@ impl Files {
         if let Source::Made(cert, key) = &self.source {
             tls = tls.certificate(cert.as_bytes(), key.as_bytes()).map_err(unusable)?;
         }
-        if let Some(roots) = &self.client_ca {
-            tls = tls
-                .client_certificates(ClientCertificates::Asked, &read(roots)?)
-                .map_err(|e| format!("cannot use {} for clients: {}", roots.display(), chain(&e)))?;
+        let Some(Clients { ca, crl }) = &self.clients else { return tls.build().map_err(unusable) };
+        let unfit = |path: &Path, e| format!("cannot use {} for clients: {}", path.display(), chain(&e));
+        tls = tls.client_certificates(ClientCertificates::Asked, &read(ca)?).map_err(|e| unfit(ca, e))?;
+        if let Some(crl) = crl {
+            tls = tls.client_revocation_lists(&read(crl)?).map_err(|e| unfit(crl, e))?;
         }
-        tls.build().map_err(unusable)
+        tls.build().map_err(|e| match (e, crl) {
+            (e @ RustlsError::RevocationList(_), Some(crl)) => unfit(crl, e),
+            (e, _) => unusable(e),
+        })
     }
+}
+
+/// Whether a revocation list in some PEM is older than it may become.
+fn has_expired_list(pem: &[u8], now: SystemTime) -> bool {
+    CertificateRevocationListDer::pem_slice_iter(pem).flatten().any(|list| {
+        let list: Option<CertificateList> = CertificateList::from_der(&list).ok();
+        let next = list.and_then(|list| list.tbs_cert_list.next_update);
+        next.is_some_and(|next| next.to_system_time() < now)
+    })
 }
 
 /// Renews certificates whose files have changed, for as long as the process lives. While only one of two files is new they do

@@ -1,12 +1,10 @@
 //! The listeners that the command line asks for, each with its policy and certificate.
 
-use std::path::Path;
-
 use clap::error::ErrorKind;
 use pillarbox::{Listener, Tls};
 
 use crate::causes::explain;
-use crate::certificate::{Certificate, Source};
+use crate::certificate::{Certificate, Clients, Source};
 use crate::listen::{Listen, PASSED_IN};
 use crate::options::{Arguments, usage};
 use crate::passed_in::PassedIn;
@@ -56,18 +54,18 @@ pub fn open(arguments: &Arguments) -> Result<Listeners, String> {
         let (cert, key) = made.certificate;
         (source, authority) = (Some(Source::Made(cert, key)), Some(made.authority));
     }
-    let client_ca = arguments.logins.client_ca.as_deref();
-    let tls = source.clone().map(|source| read(source, client_ca, &mut certificates)).transpose()?;
+    let clients = arguments.logins.client_ca.clone().map(|ca| Clients { ca, crl: arguments.logins.client_crl.clone() });
+    let tls = source.clone().map(|source| read(source, clients.clone(), &mut certificates)).transpose()?;
     let mut passed_in = PassedIn::from_env();
     let mut listeners = Vec::new();
     for listen in &asked {
         let listener = listener(listen, arguments, &mut passed_in)?;
         // Clients that cannot authenticate are not asked who they are: other servers come with certificates of anybody's.
-        let own_ca = client_ca.filter(|_| !listen.no_auth);
+        let own_clients = clients.clone().filter(|_| !listen.no_auth);
         let own = listen.cert.clone().zip(listen.key.clone()).map(|pair| Source::Files(vec![pair]));
-        let own = own.or_else(|| source.clone().filter(|_| own_ca != client_ca));
+        let own = own.or_else(|| source.clone().filter(|_| own_clients != clients));
         let listener = match own {
-            Some(own) => listener.tls(read(own, own_ca, &mut certificates)?),
+            Some(own) => listener.tls(read(own, own_clients, &mut certificates)?),
             None => listener,
         };
         listeners.push(listener.bind().map_err(|e| explain(&e))?);
@@ -105,8 +103,8 @@ fn check(listen: &Listen, arguments: &Arguments) {
     }
 }
 
-fn read(source: Source, client_ca: Option<&Path>, certificates: &mut Vec<Certificate>) -> Result<Tls, String> {
-    let certificate = Certificate::read(source, client_ca.map(Path::to_owned))?;
+fn read(source: Source, clients: Option<Clients>, certificates: &mut Vec<Certificate>) -> Result<Tls, String> {
+    let certificate = Certificate::read(source, clients)?;
     let tls = certificate.tls.clone();
     certificates.push(certificate);
     Ok(tls)

@@ -12,7 +12,6 @@ use parking_lot::{Condvar, Mutex};
 #[derive(Default)]
 pub(super) struct GroupFlush {
     state: Mutex<FlushState>,
-    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -25,6 +24,8 @@ struct FlushState {
 #[derive(Default)]
 struct Flush {
     outcome: Mutex<Option<Outcome>>,
+    // That it may begin, for one who waits for it; that it has ended, for all.
+    changed: Condvar,
 }
 
 /// What an `io::Error` says, for all who waited for it.
@@ -53,7 +54,7 @@ impl GroupFlush {
             if !state.is_running {
                 break;
             }
-            self.changed.wait(&mut state);
+            own.changed.wait(&mut state);
         }
         state.is_running = true;
         state.next = Arc::default();
@@ -76,8 +77,14 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let failed = Outcome(Err((None, io::ErrorKind::Other)));
         self.flush.outcome.lock().get_or_insert(failed);
-        self.group.state.lock().is_running = false;
-        self.group.changed.notify_all();
+        let next = {
+            let mut state = self.group.state.lock();
+            state.is_running = false;
+            state.next.clone()
+        };
+        self.flush.changed.notify_all();
+        // One begins it; the others would only wait again.
+        next.changed.notify_one();
     }
 }
 
@@ -128,6 +135,29 @@ mod tests {
         });
         assert_eq!(count.load(Ordering::Relaxed), 1);
         assert!(group.wait(|| Ok(())).is_ok());
+    }
+
+    #[test]
+    fn nobody_is_passed_over_or_served_by_a_flush_from_before() {
+        let group = GroupFlush::default();
+        let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let before = begun.load(Ordering::SeqCst);
+                        let flush = || {
+                            let own = begun.fetch_add(1, Ordering::SeqCst) + 1;
+                            thread::yield_now();
+                            ended.store(own, Ordering::SeqCst);
+                            Ok(())
+                        };
+                        group.wait(flush).unwrap();
+                        assert!(ended.load(Ordering::SeqCst) > before);
+                    }
+                });
+            }
+        });
     }
 
     #[test]

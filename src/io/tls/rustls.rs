@@ -10,7 +10,7 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, VerifierBuilderError,
@@ -45,8 +45,12 @@ pub enum RustlsError {
     OtherKey,
     /// rustls refuses them.
     Rustls(rustls::Error),
-    /// rustls refuses the roots of client certificates.
+    /// rustls refuses the roots of client certificates, or there are none.
     Roots(VerifierBuilderError),
+    /// No revocation list is in it.
+    NoRevocationList,
+    /// rustls refuses a revocation list.
+    RevocationList(VerifierBuilderError),
 }
 
 impl Display for RustlsError {
@@ -61,6 +65,10 @@ impl Display for RustlsError {
             RustlsError::OtherKey => "the key belongs to another certificate",
             RustlsError::Rustls(_) => "the certificate and key cannot be used",
             RustlsError::Roots(_) => "the roots of client certificates cannot be used",
+            RustlsError::NoRevocationList => "no revocation list is in it: nothing begins with BEGIN X509 CRL",
+            RustlsError::RevocationList(_) => {
+                "the revocation lists of client certificates cannot be used; each has to be whole, and of version 2"
+            }
         })
     }
 }
@@ -70,7 +78,7 @@ impl std::error::Error for RustlsError {
         match self {
             RustlsError::Pem(e) => Some(e),
             RustlsError::Rustls(e) => Some(e),
-            RustlsError::Roots(e) => Some(e),
+            RustlsError::Roots(e) | RustlsError::RevocationList(e) => Some(e),
             _ => None,
         }
     }
@@ -109,7 +117,8 @@ pub enum ClientCertificates {
 pub struct RustlsBuilder {
     provider: Arc<CryptoProvider>,
     certificates: Vec<Arc<CertifiedKey>>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Option<(ClientCertificates, Arc<RootCertStore>)>,
+    revocations: Vec<CertificateRevocationListDer<'static>>,
     alpn: Vec<Vec<u8>>,
 }
 
@@ -142,14 +151,44 @@ impl RustlsBuilder {
         asked: ClientCertificates,
         roots: &[u8],
     ) -> Result<RustlsBuilder, RustlsError> {
-        let roots = Arc::new(roots_from(roots)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, self.provider.clone());
+        self.clients = Some((asked, Arc::new(roots_from(roots)?)));
+        Ok(self)
+    }
+
+    /// Refuses client certificates that these PEM lists revoke (CRLs, RFC 5280 section 5): whole lists of version 2, and no
+    /// deltas. Lists of several calls add up. Default: none, and no certificate is revoked.
+    ///
+    /// With any list, each authority in a client's chain needs one that has not expired: certificates that none speaks of end
+    /// the handshake, as revoked ones do. To use newer lists, [replace](Tls::replace) the TLS; then no client resumes a session
+    /// from before.
+    ///
+    /// # Errors
+    /// [`RustlsError`], if it cannot be parsed or has no list in it.
+    pub fn client_revocation_lists(mut self, lists: &[u8]) -> Result<RustlsBuilder, RustlsError> {
+        let before = self.revocations.len();
+        for list in CertificateRevocationListDer::pem_slice_iter(lists) {
+            self.revocations.push(list.map_err(RustlsError::Pem)?);
+        }
+        if self.revocations.len() == before { Err(RustlsError::NoRevocationList) } else { Ok(self) }
+    }
+
+    /// Who looks at client certificates; `None` if they are not asked for.
+    fn client_verifier(&self) -> Result<Option<Arc<dyn ClientCertVerifier>>, RustlsError> {
+        let Some((asked, roots)) = &self.clients else {
+            let has_lists = !self.revocations.is_empty();
+            return if has_lists { Err(RustlsError::Roots(VerifierBuilderError::NoRootAnchors)) } else { Ok(None) };
+        };
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), self.provider.clone())
+            .with_crls(self.revocations.iter().cloned())
+            .enforce_revocation_expiration();
         let verifier = match asked {
             ClientCertificates::Asked => verifier.allow_unauthenticated(),
             ClientCertificates::Required => verifier,
         };
-        self.clients = Some(verifier.build().map_err(RustlsError::Roots)?);
-        Ok(self)
+        Ok(Some(verifier.build().map_err(|e| match e {
+            VerifierBuilderError::InvalidCrl(_) => RustlsError::RevocationList(e),
+            e => RustlsError::Roots(e),
+        })?))
     }
 
     /// The application protocols that are offered by ALPN (RFC 7301), the preferred first. A client that offers others alone
@@ -162,15 +201,18 @@ impl RustlsBuilder {
     /// The finished TLS.
     ///
     /// # Errors
-    /// [`RustlsError::NoCertificate`] if there is none; [`RustlsError::Rustls`] if the system gives no random octets.
+    /// [`RustlsError::NoCertificate`] if there is none; [`RustlsError::RevocationList`] if a list cannot be used, and
+    /// [`RustlsError::Roots`] if there are lists but no [client certificates](RustlsBuilder::client_certificates);
+    /// [`RustlsError::Rustls`] if the system gives no random octets.
     pub fn build(self) -> Result<Tls, RustlsError> {
         if self.certificates.is_empty() {
             return Err(RustlsError::NoCertificate);
         }
+        let verifier = self.client_verifier()?;
         let config = ServerConfig::builder_with_provider(self.provider)
             .with_safe_default_protocol_versions()
             .map_err(RustlsError::Rustls)?;
-        let config = match self.clients {
+        let config = match verifier {
             Some(verifier) => config.with_client_cert_verifier(verifier),
             None => config.with_no_client_auth(),
         };
@@ -194,7 +236,7 @@ impl Tls {
     /// TLS by rustls, to which certificates are added: see [`RustlsBuilder`].
     pub fn rustls() -> RustlsBuilder {
         let provider = Arc::new(ring::default_provider());
-        RustlsBuilder { provider, certificates: Vec::new(), clients: None, alpn: Vec::new() }
+        RustlsBuilder { provider, certificates: Vec::new(), clients: None, revocations: Vec::new(), alpn: Vec::new() }
     }
 
     /// TLS by rustls with one certificate chain, the server's own first, and its key, both PEM. The key is PKCS#8, PKCS#1 or
@@ -206,7 +248,31 @@ impl Tls {
         Tls::rustls().certificate(certificates, key)?.build()
     }
 
-    /// TLS by a configuration of rustls.
+    /// TLS by a configuration of rustls, for what [`Tls::rustls`] has no setting for: other versions and suites, a resolver or
+    /// verifier of your own, or another [`CryptoProvider`].
+    ///
+    /// pillarbox's own provider is ring, which builds in a sixth of the time of aws-lc-rs. A full handshake with an RSA key of
+    /// 2048 bits takes aws-lc-rs three fifths of the processor time: it signs by the processor's vector instructions where it
+    /// has them (AVX-512 IFMA), and ring by general code. With an ECDSA key, and where sessions are resumed, there is little
+    /// between them. So use an ECDSA certificate if you can choose, and aws-lc-rs if it has to be RSA and handshakes are many:
+    ///
+    /// ```ignore
+    /// // rustls = { version = "0.23", features = ["aws_lc_rs"] }
+    /// use rustls::{ServerConfig, crypto::aws_lc_rs, server::NoServerSessionStorage};
+    ///
+    /// let mut config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_no_client_auth()
+    ///     .with_single_cert(chain, key)?;
+    /// // As Tls::rustls has it: sessions are resumed by tickets, which need no memory here.
+    /// config.session_storage = Arc::new(NoServerSessionStorage {});
+    /// config.ticketer = aws_lc_rs::Ticketer::new()?;
+    /// config.send_tls13_tickets = 1;
+    /// let tls = Tls::from_rustls(config.into());
+    /// ```
+    ///
+    /// A configuration as rustls makes it keeps 256 sessions in memory, sends two tickets for each full handshake, and resumes
+    /// a session of TLS 1.3 once.
     pub fn from_rustls(config: Arc<ServerConfig>) -> Tls {
         Tls::new(RustlsAcceptor(config))
     }

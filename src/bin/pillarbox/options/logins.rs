@@ -15,6 +15,10 @@ pub struct LoginOptions {
     #[arg(long, value_name = "PEM")]
     pub client_ca: Option<PathBuf>,
 
+    /// Refuse certificates that these lists of the authorities revoke
+    #[arg(long, value_name = "PEM", requires = "client_ca")]
+    pub client_crl: Option<PathBuf>,
+
     /// Accept any name and password, also without TLS: for tests only
     #[arg(long, conflicts_with = "users")]
     pub accept_any_login: bool,

@@ -12,14 +12,17 @@ Stop: idle clients are told, and messages in progress may finish within fifteen 
 A worker (pillarbox deliver) takes no more messages, and gives back what it has not finished by then.
 .TP
 SIGHUP
-Reads the certificates, their keys, the authorities of clients, the certificates for Redis and the files of users again, if there are any; else it ends it.
-Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys and authorities that change are
-read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
+Reads the certificates, their keys, the authorities of clients, their revocation lists, the certificates for Redis and the files of users again, if there
+are any; else it ends it. Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys, authorities
+and lists that change are read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
 these files, and the start fails otherwise; of users that nobody cannot read it warns.
 .SH CLIENT CERTIFICATES
 With \-\-client\-ca clients are asked for a certificate, except by listeners with no\-auth. One that no authority in the file
 signed ends the handshake; without any a client may connect. AUTH EXTERNAL makes a client the first e\-mail address of its certificate's
 subjectAltName, else the first DNS name there, else the common name of its subject; an authorization identity must be the same.
+.P
+With \-\-client\-crl certificates that are revoked end the handshake too. The file has a list (PEM, of version 2) of each authority in
+a client's chain: a client of whom no list speaks is refused, and so are all clients of an authority whose list has expired.
 .SH LOGINS FOR TESTS
 With \-\-accept\-any\-login a client may log in by PLAIN, LOGIN, CRAM\-MD5, XOAUTH2 or OAUTHBEARER, also without TLS, and whatever
 it sends is right; an empty name becomes anonymous. SCRAM is not offered: there the server must know the password too. No identity means
@@ -68,6 +71,23 @@ damaged, are named in the log and left alone.
 The class RedisStream answers 250 once Redis has a message. That is as durable as Redis is: it needs appendonly yes, appendfsync always and
 maxmemory\-policy noeviction. A URL with a password is better in the environment (PILLARBOX_REDIS) than on the command line, which everybody
 on the machine can read; no message shows it. While Redis is away or full, clients read a 4xx before they send a content.
+.SH THE API OF THE CLASS INBOX
+At \-\-http, for tests in any language. /api/openapi.json describes it whole. Clients made for Mailpit find their paths at /api/v1/.
+.TP
+GET /api/wait?to=ADDR&from=ADDR&subject=TEXT&search=WORDS&count=1&after=ID&timeout=10
+The messages that match, whole, once there are so many; those that are there already count. 404 with what did arrive if too few come.
+.TP
+GET /api/messages, DELETE /api/messages
+List or delete messages, by the same to, from, subject and search. /api/messages/ID is one of them, /api/messages/ID/source its octets.
+.TP
+POST /api/messages/ID/release
+Sends a message on to the server that \-\-release\-to names, to {"to": ["ann@example.org"]}, if \-\-release\-pattern allows each
+recipient: an address in which * stands for any characters. The answer has the reply for each. Without these options it is refused.
+.TP
+PUT /api/faults
+Rules by which the SMTP server misbehaves.
+.PP
+An unknown path, method or parameter is an error that names what there is.
 .SH THE PROGRAM OF THE CLASS PIPE
 It gets the message on its stdin, and the envelope as variables: PILLARBOX_SENDER, PILLARBOX_RECIPIENTS (one a line),
 PILLARBOX_PEER, PILLARBOX_HELO, PILLARBOX_PROTOCOL, PILLARBOX_IDENTITY, PILLARBOX_TLS, PILLARBOX_ID, PILLARBOX_SIZE and others. Of the

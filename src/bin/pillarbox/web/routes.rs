@@ -60,7 +60,20 @@ pub fn check(routes: &[Route], request: &Request) -> Result<Query, Response> {
     let Some(Method(_, parameters)) = route.methods.iter().find(|Method(name, _)| *name == wanted) else {
         return Err(not_allowed(&route.methods.iter().map(|Method(name, _)| *name).collect::<Vec<_>>()));
     };
+    // What was meant to select messages, say, must not be overlooked.
+    if !request.body.is_empty() && !takes_body(&request.method, route.path) {
+        return Err(Response::error(400, "no body is expected here"));
+    }
     Query::parse(&request.query, parameters).map_err(|problem| Response::error(400, problem))
+}
+
+fn takes_body(method: &str, path: &str) -> bool {
+    match path {
+        "/api/faults" | "/api/v1/chaos" => method == "PUT",
+        "/api/v1/messages" => matches!(method, "PUT" | "DELETE"),
+        "/api/messages/{id}/release" | "/api/v1/message/{id}/release" => method == "POST",
+        _ => false,
+    }
 }
 
 /// The answer to a method that is none of these.

@@ -137,7 +137,7 @@ fn pages_from_both_ends() {
     let store = store_of(10_000, u64::MAX, WhenFull::Refuse);
     push(&store, &vec![1; 600]);
     store.delete(300);
-    let even = |message: &StoredMessage| message.id % 2 == 0;
+    let even = |message: &StoredMessage| message.id.is_multiple_of(2);
     let numbers = |found: Vec<Shared>| found.iter().map(|message| message.id).collect::<Vec<_>>();
     assert_eq!(numbers(store.page(None, 3, &even)), [600, 598, 596]);
     assert_eq!(numbers(store.page(Some(304), 3, &even)), [302, 298, 296]);
