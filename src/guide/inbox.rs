@@ -62,6 +62,13 @@
 //!   codes are not among them; a code that nothing calls one is not found.
 //! - `cut`: what is not complete, such as a text beyond 1 MiB. It is empty for nearly all messages.
 //!
+//! # Connections
+//!
+//! `/api/connections` has the last 1,000 connections, the newest first, also those that brought no message: with an `outcome`, the
+//! `messages` that came, and `events` such as a refused recipient, a failed login or TLS handshake, and each fault.
+//! `/api/connections/ID` adds what both sides said, without what is secret, for as many as fit in 16 MiB. Connections that were
+//! refused because there were too many are only counted, in `/metrics`.
+//!
 //! # Clients made for Mailpit
 //!
 //! They find their paths at `/api/v1/` and `/view/`: information, messages, search, one message (`latest` too), headers, source,

@@ -178,7 +178,10 @@
 //!   more than 100 `Received` lines is in a loop and gets `554 5.4.6` (fixed). Parameters are passed on only if the
 //!   next server offers them.
 //! - **visitors of the web inbox:** HTML is shown in a sandboxed frame, under a policy by which nothing runs and
-//!   nothing is loaded from elsewhere. Attachments are downloads, of a type that nothing runs.
+//!   nothing is loaded from elsewhere. A link shows its address first, and the tab that it opens learns nothing of the
+//!   inbox. Remote images load only if the visitor asks for those of a message, in a frame of an origin of its own, so
+//!   that no referrer goes with them; their server still learns the visitor's address, and gets its own cookies.
+//!   Attachments are downloads, of a type that nothing runs; what the page shows of them are pictures and text.
 //!
 //! # The next server of a relay
 //!

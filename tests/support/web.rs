@@ -31,8 +31,13 @@ impl Inbox {
     }
 
     pub fn start_with(options: &[&str]) -> Inbox {
+        Inbox::start_at("127.0.0.1:0", options)
+    }
+
+    /// With another place to take mail at.
+    pub fn start_at(place: &str, options: &[&str]) -> Inbox {
         let base = ["-n", "-c", "Inbox", "--http", "127.0.0.1:0"];
-        let mut server = Running::start(&[&base, options, &["127.0.0.1:0"]].concat());
+        let mut server = Running::start(&[&base, options, &[place]].concat());
         let mut line = String::new();
         server.stderr.read_line(&mut line).expect("text");
         let address = line.trim_end().strip_prefix("pillarbox: inbox at http://").and_then(|url| url.strip_suffix('/'));

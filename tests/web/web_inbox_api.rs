@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 /// Sends a message within an envelope of its own.
 fn send(inbox: &Inbox, from: &str, to: &[&str], message: &str) {
     let mut client = inbox.client();
-    client.expect(&format!("MAIL FROM:<{from}>"), "250");
+    client.expect(format!("MAIL FROM:<{from}>"), "250");
     for to in to {
-        client.expect(&format!("RCPT TO:<{to}>"), "250");
+        client.expect(format!("RCPT TO:<{to}>"), "250");
     }
     client.send(format!("BDAT {} LAST\r\n{message}", message.len()));
     client.expect_reply("250 2.0.0");

@@ -19,14 +19,17 @@ const PICTURE: &str =
 /// Somebody else's server: it notes the path of each request, and where it says it comes from.
 struct Elsewhere {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
+
+/// A path, and the referrer.
+type Asked = (String, Option<String>);
 
 impl Elsewhere {
     fn serve() -> Elsewhere {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a socket");
-        let asked: Arc<Mutex<Vec<_>>> = Arc::default();
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let notes = asked.clone();
         thread::spawn(move || {
             for mut stream in listener.incoming().map_while(Result::ok) {
@@ -58,7 +61,7 @@ impl Elsewhere {
         Elsewhere { address, asked }
     }
 
-    fn asked(&self) -> Vec<(String, Option<String>)> {
+    fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::browser::{CONTROL, DOWN, ESCAPE, SHIFT};
+use crate::support::browser::{Browser, CONTROL, DOWN, ESCAPE, SHIFT};
 use crate::support::page::{named, show, visit, wait_for_rows, wait_for_subject};
 use crate::support::web::{Inbox, deliver};
+use serde_json::json;
 
 #[test]
 fn several_messages_at_once() {
@@ -116,6 +117,20 @@ fn more_tabs_than_a_browser_has_connections() {
         browser.go_to(tab);
         wait_for_rows(&browser, 2);
     }
+}
+
+#[test]
+fn a_page_that_came_from_another_host_without_tls() {
+    let inbox = Inbox::start_with(&["--http-host", "inbox.example"]);
+    let Some(browser) = Browser::start_with(&["--host-resolver-rules=MAP inbox.example 127.0.0.1"]) else { return };
+    browser.open(&format!("http://inbox.example:{}/", inbox.web.port()));
+    browser.wait("document.getElementById('state').dataset.state === 'live'");
+    // Browsers have no locks there.
+    assert_eq!(browser.run("return [isSecureContext, typeof navigator.locks];"), json!([false, "undefined"]));
+    inbox.receive(named("a@example.org", "number 1"));
+    wait_for_rows(&browser, 1);
+    inbox.receive(named("a@example.org", "number 2"));
+    wait_for_rows(&browser, 2);
 }
 
 #[test]

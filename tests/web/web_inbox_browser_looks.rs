@@ -308,4 +308,11 @@ fn an_empty_inbox_says_where_to_send() {
     assert_eq!(browser.text("#address"), inbox.server.endpoint);
     assert!(!browser.said().contains("Only programs on the machine"));
     assert!(browser.text("#command").contains(&format!("smtp://{}", inbox.server.endpoint)));
+    // A server that takes mail from everywhere does so under the name by which it was reached.
+    let inbox = Inbox::start_at("0.0.0.0:0", &[]);
+    browser.open(&format!("http://localhost:{}/", inbox.web.port()));
+    browser.wait("document.getElementById('command').checkVisibility()");
+    let port = inbox.server.endpoint.rsplit(':').next().expect("a port");
+    assert_eq!(browser.text("#address"), format!("localhost:{port}"));
+    assert!(browser.text("#command").contains(&format!("smtp://localhost:{port}")));
 }

@@ -90,6 +90,10 @@ impl Api {
             let Api { store, room, rules, server, begun, .. } = self;
             return Mailpit { store, room, rules, release, server, begun: *begun }.answer(request, client);
         }
+        if request.path == "/away" {
+            let is_read = matches!(&*request.method, "GET" | "HEAD");
+            return if is_read { content::away(&request.query) } else { Err(routes::not_allowed(&["GET"])) };
+        }
         let query = &routes::check(ROUTES, request)?;
         let path: Vec<&str> = request.path[1..].split('/').collect();
         let waiting = Waiting { store: &self.store, room: &self.room };
@@ -133,7 +137,6 @@ impl Api {
             }
             (_, ["api", "connections"]) => connections::list(&self.connected(), query),
             (_, ["api", "connections", id]) => connections::one(&self.connected(), id),
-            (_, ["away"]) => content::away(query),
             (_, ["api", "next"]) => waiting.next(query, client),
             (_, ["api", "wait"]) => waiting.wait(query, client),
             (_, ["api", "changes"]) => changes::answer(&self.store, &|| self.others(), query, client),

@@ -262,8 +262,7 @@ impl<'a> Line<'a> {
         let is_introduced = first > 0
             && (words::is_verb(&self.words[first - 1].lower)
                 || self.between(first - 1, first).trim_end().ends_with([':', '：']));
-        let mut words = 0;
-        for at in (0..first).rev() {
+        for (words, at) in (0..first).rev().enumerate() {
             let word = &self.words[at];
             let behind = self.between(at, at + 1);
             if ends_sentence(behind) || words == NEAR {
@@ -285,7 +284,6 @@ impl<'a> Line<'a> {
             if !goes_on {
                 return false;
             }
-            words += 1;
         }
         false
     }

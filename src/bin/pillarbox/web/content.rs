@@ -68,7 +68,8 @@ pub fn attachment(
 }
 
 /// The page on the way to where a link leads.
-pub fn away(query: &Query) -> Result<Response, Response> {
+pub fn away(query: &str) -> Result<Response, Response> {
+    let query = Query::parse(query, &["to"]).map_err(bad)?;
     let address = query.value("to").unwrap_or_default();
     let page = away::page(address).ok_or_else(|| bad("to: expected the address of a web page"))?;
     let response = Response::new(200, "text/html; charset=utf-8", Body::Octets(page.into_bytes(), None));

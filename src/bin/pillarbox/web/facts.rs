@@ -70,8 +70,7 @@ pub struct Facts {
 impl Facts {
     /// With so many entries in each of its lists.
     pub fn of(envelope: &Envelope, mail: Option<&Message>, most: usize) -> Facts {
-        let mut facts = Facts::default();
-        facts.mail_from = envelope.mail_from().to_string();
+        let mut facts = Facts { mail_from: envelope.mail_from().to_string(), ..Facts::default() };
         let recipients = envelope.recipients();
         facts.rcpt_to = recipients.iter().take(most).map(|to| to.as_str().to_owned()).collect();
         facts.check("rcpt_to", recipients.len(), most);

@@ -35,7 +35,7 @@ struct Condition {
 }
 
 enum What {
-    Occurs(Finder<'static>, RangeInclusive<Field>),
+    Occurs(Box<Finder<'static>>, RangeInclusive<Field>),
     HasAttachment,
     IsRead(bool),
 }
@@ -114,18 +114,18 @@ impl Filter {
 }
 
 /// What finds a text wherever it is.
-fn finder(parameter: &str, text: &str) -> Result<Finder<'static>, String> {
+fn finder(parameter: &str, text: &str) -> Result<Box<Finder<'static>>, String> {
     let text = checked(parameter, text)?;
-    Ok(Finder::new(text.as_bytes()).into_owned())
+    Ok(Box::new(Finder::new(text.as_bytes()).into_owned()))
 }
 
 /// What finds an address as a whole, all addresses of a domain, or a part of an address or a name.
-fn address(parameter: &str, text: &str) -> Result<Finder<'static>, String> {
+fn address(parameter: &str, text: &str) -> Result<Box<Finder<'static>>, String> {
     let text = text.trim();
     let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
     if text.is_empty() {
         // The null reverse-path.
-        return Ok(Finder::new(&format!("{ADDRESS}\n")).into_owned());
+        return Ok(Box::new(Finder::new(&format!("{ADDRESS}\n")).into_owned()));
     }
     let folded = checked(parameter, text)?;
     let sought = match folded.rsplit_once('@') {
@@ -135,7 +135,7 @@ fn address(parameter: &str, text: &str) -> Result<Finder<'static>, String> {
         Some(_) => format!("{ADDRESS}{folded}\n"),
         None => folded,
     };
-    Ok(Finder::new(sought.as_bytes()).into_owned())
+    Ok(Box::new(Finder::new(sought.as_bytes()).into_owned()))
 }
 
 fn checked(parameter: &str, text: &str) -> Result<String, String> {

@@ -61,13 +61,14 @@ impl Links {
 
 /// Gives all links in a text, with where they begin, until `found` wants no more.
 pub fn each_in_text(text: &str, found: &mut impl FnMut(usize, &str) -> bool) {
-    let finder = LinkFinder::new();
+    let mut finder = LinkFinder::new();
+    finder.kinds(&[LinkKind::Url]);
     let mut at = 0;
     // Word by word, for what is no link may be looked at again and again.
     for word in text.split(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')) {
         let begin = at;
         at += word.len() + text[at + word.len()..].chars().next().map_or(0, char::len_utf8);
-        if !word.contains(':') && !word.contains('@') {
+        if !word.contains(':') {
             continue;
         }
         let word = prefix(word, MAX_WORD);
@@ -75,7 +76,7 @@ pub fn each_in_text(text: &str, found: &mut impl FnMut(usize, &str) -> bool) {
         if let Some((behind, link)) = without_slashes(word).or_else(|| at_ipv6(word)) {
             goes_on = found(begin + behind, link);
         } else {
-            for link in finder.links(word).filter(|link| *link.kind() == LinkKind::Url) {
+            for link in finder.links(word) {
                 goes_on &= found(begin + link.start(), link.as_str());
             }
         }
@@ -188,6 +189,16 @@ mod tests {
             "x:",
             "@a:",
             "&amp;",
+            "a.b:",
+            "x://[",
+            "a:b://",
+            "http://-",
+            "[a://",
+            "'a://'",
+            "http://a:",
+            "<p a=\"",
+            "<!--",
+            "<a href=\"",
         ] {
             let text = piece.repeat(1024 * 1024 / piece.len());
             Links::of(Some(&text), Some(&Document::of(&text)));

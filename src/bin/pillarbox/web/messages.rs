@@ -72,9 +72,12 @@ pub fn message(
     Ok(json_with(room, complete.to_string().into_bytes()))
 }
 
-/// In octets, what a message takes while all there is to know about it is written.
+/// In octets, what a message takes while all there is to know about it is written: so much for each of its octets, which may stand in
+/// several places and be escaped there, but no more than the limits of what is told.
 pub fn whole(message: &StoredMessage) -> u64 {
-    3 * message.envelope.content().len() + mail::MAX_COMPLETE
+    let length = message.envelope.content().len();
+    let of_its_octets = 64 * length + 16 * message.envelope.memory_octets() + 1024 * 1024;
+    of_its_octets.min(3 * length + mail::MAX_COMPLETE)
 }
 
 pub fn source(message: Arc<StoredMessage>) -> Response {

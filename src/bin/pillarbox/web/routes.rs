@@ -36,7 +36,6 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/api/messages/{id}/attachments/{index}/message", methods: &[GET] },
     Route { path: "/api/connections", methods: &[Method("GET", &["after", "before", "limit"])] },
     Route { path: "/api/connections/{id}", methods: &[GET] },
-    Route { path: "/away", methods: &[Method("GET", &["to"])] },
     Route { path: "/api/next", methods: &[NEXT] },
     Route { path: "/api/wait", methods: &[WAIT] },
     Route { path: "/api/changes", methods: &[CHANGES] },

@@ -114,3 +114,54 @@ fn a_line_of_digits_takes_no_longer_for_each_octet() {
         in_text(&piece.repeat(1024 * 1024 / piece.len()));
     }
 }
+
+proptest::proptest! {
+    /// Whatever the text is, it is read to its end.
+    #[test]
+    fn no_text_is_too_odd(pieces in proptest::collection::vec((0..ODD.len(), ".{0,3}"), 0..30)) {
+        let text: String = pieces.iter().map(|(at, any)| ODD[*at].to_owned() + any).collect();
+        let html = Document::of(&text);
+        find(&text, Some(&text), Some(&html));
+        super::super::links::Links::of(Some(&text), Some(&html));
+        let folded = super::super::text::fold(&text);
+        assert_eq!(super::super::text::fold(&folded), folded, "{text:?}");
+        let _ = super::super::filter::Filter::search("search", &text);
+    }
+}
+
+const ODD: &[&str] = &[
+    "code",
+    " is ",
+    "123",
+    "4 5 6 7",
+    "-",
+    "ABC-",
+    "\n",
+    "\u{a0}",
+    "验证码",
+    "\u{ad}",
+    "\u{661}",
+    "é",
+    "https://",
+    "mailto:",
+    "://[",
+    "@",
+    "<a href='",
+    "'>",
+    "</a>",
+    "<",
+    "&amp",
+    "<td>",
+    "<pre>",
+    "from:",
+    "\"",
+    "ß",
+    "İ",
+    "Σ",
+    "::",
+    "tel:",
+    "(",
+    ".",
+    "ŉ",
+    "ǰ",
+];

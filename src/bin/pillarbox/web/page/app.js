@@ -215,8 +215,7 @@ async function deleteAll() {
 async function search() {
   clearTimeout(search.timer);
   try {
-    await inbox.search($('search').value);
-    return true;
+    return await inbox.search($('search').value);
   } catch (error) {
     complain(error);
     return false;

@@ -3,12 +3,12 @@
 import { $, read } from './page.js';
 
 const isLoopback = (host) => /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/i.test(host);
-const isEverywhere = (host) => /^(0\.0\.0\.0|\[?::\]?)$/.test(host);
 
-/** Where the reader's programs send to: a server that listens at all addresses has the name by which this page was reached. */
+/** Where the reader's programs send to: at the name by which this page was reached, unless only programs on the server's own
+ *  machine can. */
 function reached(address) {
   const [, host, port] = /^(.*):(\d+)$/.exec(address) ?? [null, address, ''];
-  return isEverywhere(host) ? `${location.hostname}:${port}` : address;
+  return address.startsWith('unix:') || isLoopback(host) ? address : `${location.hostname}:${port}`;
 }
 
 /** Reads where mail is taken. */

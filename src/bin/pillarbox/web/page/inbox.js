@@ -57,7 +57,8 @@ function makeRow(mail) {
 function insert(mail, isNew = false) {
   if (mails.has(mail.id) || gone.has(mail.id) || held.has(mail.id)) return;
   const id = Number(mail.id);
-  let before = list.firstElementChild;
+  const isLast = Number(list.lastElementChild?.dataset.id ?? Infinity) > id;
+  let before = isLast ? null : list.firstElementChild;
   while (before && Number(before.dataset.id) > id) before = before.nextElementSibling;
   const row = makeRow(mail);
   if (isNew) row.classList.add('new');
@@ -105,14 +106,22 @@ async function page(limit, before, signal) {
   return answer.messages;
 }
 
-/** The newest, in the place of what was shown. */
-export async function load(signal) {
+/** The newest, in the place of what was shown. If another load begins meanwhile, that one is waited for. */
+export function load(signal) {
   gone.clear();
   load.abort?.abort();
-  load.abort = new AbortController();
-  const signals = [load.abort.signal, signal].filter(Boolean);
-  replace(await page(PAGE, null, AbortSignal.any(signals)));
-  changed();
+  const abort = new AbortController();
+  load.abort = abort;
+  load.latest = (async () => {
+    try {
+      replace(await page(PAGE, null, AbortSignal.any([abort.signal, signal].filter(Boolean))));
+      changed();
+    } catch (error) {
+      if (!abort.signal.aborted) throw error;
+      await load.latest;
+    }
+  })();
+  return load.latest;
 }
 
 /** The next page, unless there is none or it is on its way; then that one is waited for. */
@@ -201,10 +210,12 @@ export function clear() {
   changed();
 }
 
-/** Searches for these words, or for nothing. Whether this was the last search that was asked for, and succeeded. */
+/** Searches for these words, or for nothing. Whether nothing else was searched for meanwhile. */
 export async function search(text) {
-  words = text.trim();
+  const wanted = text.trim();
+  words = wanted;
   await load();
+  return words === wanted;
 }
 
 /** Asks again soon, as what is found may have changed. */
