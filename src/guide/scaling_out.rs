@@ -38,7 +38,7 @@
 //! - Both have `--metrics`: [`operations`](crate::guide::operations) lists the numbers. `/readyz` says 503 while Redis takes or gives
 //!   no messages.
 //! - On SIGTERM a worker finishes what it has, within fifteen seconds, gives back the rest, and exits with 0.
-//! - `examples/deploy/` has units for systemd (`pillarbox-receiver`, `pillarbox-deliver`) and a compose file with HAProxy, two
+//! - `examples/deploy/` has units for systemd (`pillarbox-receiver`, `pillarbox-deliver`) and `compose-redis.yaml` with HAProxy, two
 //!   servers, Redis and two workers.
 //!
 //! # In a program
