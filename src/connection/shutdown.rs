@@ -81,13 +81,13 @@ pub(crate) enum Wait {
 pub(crate) struct Activity {
     shutdown: Arc<Shutdown>,
     has_message: AtomicBool,
-    // Where the worker waits for its consumer.
-    canceller: Mutex<Sender<Answer>>,
+    // Where the worker waits for its consumer, once it may.
+    canceller: Mutex<Option<Sender<Answer>>>,
     wait: Mutex<Wait>,
 }
 
 impl Activity {
-    pub fn new(shutdown: Arc<Shutdown>, canceller: Sender<Answer>) -> Activity {
+    pub fn new(shutdown: Arc<Shutdown>, canceller: Option<Sender<Answer>>) -> Activity {
         Activity {
             shutdown,
             has_message: AtomicBool::new(false),
@@ -96,15 +96,17 @@ impl Activity {
         }
     }
 
-    /// The worker will wait elsewhere from now on.
+    /// From now on the worker waits for its consumer here. To be set before [a message begins](Activity::begin_message).
     pub fn set_canceller(&self, canceller: Sender<Answer>) {
-        *self.canceller.lock() = canceller;
+        *self.canceller.lock() = Some(canceller);
     }
 
     /// Ends the worker's wait for its consumer, if it waits.
     pub fn cancel(&self) {
-        // Full only if it was cancelled before.
-        let _ = self.canceller.lock().try_send(Answer::Cut);
+        if let Some(canceller) = &*self.canceller.lock() {
+            // Full only if it was cancelled before.
+            let _ = canceller.try_send(Answer::Cut);
+        }
     }
 
     /// Content is about to be asked for; false if a shutdown forbids it.
@@ -162,7 +164,6 @@ impl Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_channel::bounded;
     use std::time::Duration;
 
     #[test]
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn only_who_waits_is_given_up_and_for_good() {
-        let activity = Activity::new(Arc::default(), bounded(1).0);
+        let activity = Activity::new(Arc::default(), None);
         let (now, before) = (Instant::now(), Instant::now() - Duration::from_millis(1));
         assert_eq!(activity.give_up(now), None);
         assert!(activity.set_wait(Wait::Read(now)));

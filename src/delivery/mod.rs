@@ -290,6 +290,12 @@ impl Drop for AnswerSlot {
 /// than using it.
 pub(crate) struct Dispatch {
     deliveries: Sender<Delivery>,
+    // From the first message on: a connection that only waits shall not hold its memory.
+    back: Option<WayBack>,
+}
+
+/// The two ends of the way that answers take.
+struct WayBack {
     channel: Arc<AnswerChannel>,
     answers: Receiver<Answer>,
 }
@@ -307,48 +313,60 @@ pub(crate) enum Undelivered {
 
 impl Dispatch {
     pub fn new(deliveries: Sender<Delivery>) -> Dispatch {
-        let (channel, answers) = answer_channel();
-        Dispatch { deliveries, channel, answers }
+        Dispatch { deliveries, back: None }
     }
 
-    /// Where a shutdown can reach a worker that waits here.
-    pub fn canceller(&self) -> Sender<Answer> {
-        self.channel.sender.clone()
+    /// Where a shutdown can reach a worker that waits here; none as long as none can wait.
+    pub fn canceller(&self) -> Option<Sender<Answer>> {
+        self.back.as_ref().map(|back| back.channel.sender.clone())
+    }
+
+    /// Makes ready to [`deliver`](Dispatch::deliver). If it was not, gives the new [canceller](Dispatch::canceller).
+    pub fn prepare(&mut self) -> Option<Sender<Answer>> {
+        if self.back.is_some() {
+            return None;
+        }
+        self.back = Some(WayBack::new());
+        self.canceller()
     }
 
     /// Hands an envelope over and waits for the answer.
     pub fn deliver(&mut self, envelope: Box<Envelope>, deadline: Instant) -> Result<Response, Undelivered> {
-        let answer = AnswerSlot { to: Some(AnswerTo::Worker(self.channel.clone())) };
+        let back = self.back.get_or_insert_with(WayBack::new);
+        let answer = AnswerSlot { to: Some(AnswerTo::Worker(back.channel.clone())) };
         match self.deliveries.send_deadline(Delivery { envelope, answer }, deadline) {
             Ok(()) => {}
             // The delivery that comes back drops its slot; that answer must not be taken for the next message's.
-            Err(SendTimeoutError::Timeout(_)) => return Err(self.renewed(Undelivered::Late)),
-            Err(SendTimeoutError::Disconnected(_)) => return Err(self.renewed(Undelivered::Dropped)),
+            Err(SendTimeoutError::Timeout(_)) => return Err(self.abandoned(Undelivered::Late)),
+            Err(SendTimeoutError::Disconnected(_)) => return Err(self.abandoned(Undelivered::Dropped)),
         }
-        match receive(&self.answers, Some(deadline)) {
+        match receive(&back.answers, Some(deadline)) {
             Ok(Answer::Response(response)) => Ok(response),
             Ok(Answer::Dropped) => Err(Undelivered::Dropped),
-            Ok(Answer::Cut) => Err(self.renewed(Undelivered::Cut)),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(self.renewed(Undelivered::Late)),
+            Ok(Answer::Cut) => Err(self.abandoned(Undelivered::Cut)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(self.abandoned(Undelivered::Late)),
         }
     }
 
     /// An answer may still be under way: nobody shall hear it.
-    pub fn renew(&mut self) {
-        self.channel.is_abandoned.store(true, Ordering::Relaxed);
-        (self.channel, self.answers) = answer_channel();
+    pub fn abandon(&mut self) {
+        if let Some(back) = self.back.take() {
+            back.channel.is_abandoned.store(true, Ordering::Relaxed);
+        }
     }
 
-    fn renewed(&mut self, why: Undelivered) -> Undelivered {
-        self.renew();
+    fn abandoned(&mut self, why: Undelivered) -> Undelivered {
+        self.abandon();
         why
     }
 }
 
-/// Room for one answer and for a cut beside it, so that neither ever waits.
-fn answer_channel() -> (Arc<AnswerChannel>, Receiver<Answer>) {
-    let (sender, answers) = bounded(2);
-    (Arc::new(AnswerChannel { sender, is_abandoned: AtomicBool::new(false) }), answers)
+impl WayBack {
+    /// Room for one answer and for a cut beside it, so that neither ever waits.
+    fn new() -> WayBack {
+        let (sender, answers) = bounded(2);
+        WayBack { channel: Arc::new(AnswerChannel { sender, is_abandoned: AtomicBool::new(false) }), answers }
+    }
 }
 
 #[cfg(test)]

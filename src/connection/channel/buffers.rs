@@ -23,8 +23,8 @@ impl ConnectionBuffers {
         }
     }
 
-    /// Where a shutdown can reach a worker that waits for a consumer.
-    pub fn canceller(&self) -> Sender<Answer> {
+    /// Where a shutdown can reach a worker that waits for a consumer, if it was ever about to.
+    pub fn canceller(&self) -> Option<Sender<Answer>> {
         self.dispatch.canceller()
     }
 

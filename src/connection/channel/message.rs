@@ -168,6 +168,10 @@ impl<S: Stream> Channel<S> {
         if !self.shared.store.held.has(announced.max(1)) {
             return Err(Reply::NO_STORAGE);
         }
+        // Before the message begins, so that a shutdown which sees the message can reach its worker.
+        if let Some(canceller) = self.dispatch.prepare() {
+            self.activity.set_canceller(canceller);
+        }
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
     }
 
@@ -344,16 +348,13 @@ impl<S: Stream> Channel<S> {
                 self.account_for_message(Some(&SHUTTING_DOWN));
                 return self.answer(SHUTTING_DOWN);
             }
-            Err(why) => {
-                // A shutdown has to reach this worker where it waits next.
-                self.activity.set_canceller(self.dispatch.canceller());
-                match why {
-                    Undelivered::Late => {
-                        self.shared.counters.timeouts.handler.add(1);
-                        log::error!("[{}] {id} was not answered in time", self.context.connection);
-                    }
-                    _ => log::error!("[{}] {id} was dropped unanswered", self.context.connection),
-                }
+            Err(Undelivered::Late) => {
+                self.shared.counters.timeouts.handler.add(1);
+                log::error!("[{}] {id} was not answered in time", self.context.connection);
+                Response::All(Reply::LOCAL_ERROR)
+            }
+            Err(Undelivered::Dropped) => {
+                log::error!("[{}] {id} was dropped unanswered", self.context.connection);
                 Response::All(Reply::LOCAL_ERROR)
             }
         };

@@ -222,7 +222,7 @@ impl<S: Stream> Channel<S> {
         let who = format_args!("[{id}] session");
         self.begin_observing();
         let ended = guarded(panics, who, || self.converse(&mut line)).unwrap_or_else(|| {
-            self.dispatch.renew();
+            self.dispatch.abandon();
             // What panicked may have been the stream, which is then written to again.
             guarded(panics, who, || self.close_after(BROKEN)).unwrap_or(Ok(()))
         });
