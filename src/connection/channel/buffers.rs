@@ -19,7 +19,7 @@ impl ConnectionBuffers {
             dispatch: Dispatch::new(deliveries),
             input: Vec::new(),
             line: LineReader::default(),
-            replies: Vec::with_capacity(REPLIES),
+            replies: Vec::new(),
         }
     }
 

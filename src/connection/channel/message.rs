@@ -172,6 +172,7 @@ impl<S: Stream> Channel<S> {
         if let Some(canceller) = self.dispatch.prepare() {
             self.activity.set_canceller(canceller);
         }
+        self.input.expect_content();
         if self.activity.begin_message() { Ok(()) } else { Err(SHUTTING_DOWN) }
     }
 

@@ -4,7 +4,9 @@ use std::io::{self, BufRead, Read};
 
 use crate::io::stream::Stream;
 
-/// Enough for commands and small messages; an idle connection has no more.
+/// Enough for the commands of most messages: what a connection has before its first.
+const TINY: usize = 512;
+/// Enough for small messages; an idle connection has no more.
 const SMALL: usize = 2 * 1024;
 /// For content: fewer reads, fewer system calls.
 const LARGE: usize = 64 * 1024;
@@ -16,8 +18,8 @@ pub(crate) struct Input<S> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    // The last read filled the buffer: more room would have saved a call.
-    was_full: bool,
+    // The last read filled the buffer, so that more room would have saved a call; or content comes.
+    wants_room: bool,
     unanswered: Unanswered,
 }
 
@@ -34,8 +36,8 @@ enum Unanswered {
 impl<S: Stream> Input<S> {
     /// `buffer` is what [`into_buffer`](Input::into_buffer) gave, or empty.
     pub fn new(stream: S, buffer: Vec<u8>) -> Input<S> {
-        let buffer = if buffer.len() == SMALL { buffer } else { vec![0; SMALL] };
-        Input { stream, buffer, start: 0, end: 0, was_full: false, unanswered: Unanswered::Nothing }
+        let buffer = if [TINY, SMALL].contains(&buffer.len()) { buffer } else { vec![0; TINY] };
+        Input { stream, buffer, start: 0, end: 0, wants_room: false, unanswered: Unanswered::Nothing }
     }
 
     /// The room that it had, for the next connection.
@@ -79,11 +81,16 @@ impl<S: Stream> Input<S> {
         zeroize::Zeroize::zeroize(&mut self.buffer[..self.start]);
     }
 
+    /// Content comes: the next read has room for that of a small message.
+    pub fn expect_content(&mut self) {
+        self.wants_room |= self.buffer.len() < SMALL;
+    }
+
     /// Gives the room for content back, for a connection that waits for its next command.
     pub fn shrink(&mut self) {
         if self.start == self.end && self.buffer.len() > SMALL {
             self.buffer = vec![0; SMALL];
-            (self.start, self.end, self.was_full) = (0, 0, false);
+            (self.start, self.end, self.wants_room) = (0, 0, false);
         }
     }
 }
@@ -91,7 +98,12 @@ impl<S: Stream> Input<S> {
 impl<S: Stream> BufRead for Input<S> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
-            if self.was_full && self.buffer.len() < LARGE {
+            if self.wants_room && self.buffer.len() < LARGE {
+                // A line that is longer than this may be a secret.
+                #[cfg(feature = "auth")]
+                if self.buffer.len() < SMALL {
+                    self.wipe();
+                }
                 // Zeroed by the allocator; growing in place would copy as well.
                 self.buffer = vec![0; (self.buffer.len() * 4).min(LARGE)];
             }
@@ -103,7 +115,7 @@ impl<S: Stream> BufRead for Input<S> {
             if self.unanswered == Unanswered::Nothing {
                 self.unanswered = Unanswered::Octets;
             }
-            self.was_full = self.end == self.buffer.len();
+            self.wants_room = self.end == self.buffer.len();
         }
         Ok(&self.buffer[self.start..self.end])
     }
@@ -191,6 +203,31 @@ mod tests {
 
         fn start_tls(&mut self, _: &dyn TlsAcceptor) -> io::Result<TlsInfo> {
             Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn room_grows_with_what_comes_and_for_content_before_it_comes() {
+        static PACKET: [u8; LARGE] = [b'x'; LARGE];
+        for (reads, expects_content, room) in [
+            (&[1, 1, TINY - 1][..], false, TINY),
+            (&[TINY, 1], false, SMALL),
+            (&[TINY, SMALL, 4 * SMALL, 16 * SMALL, LARGE, 1], false, LARGE),
+            (&[1], true, SMALL),
+            (&[1, SMALL - 1], true, SMALL),
+        ] {
+            let packets: Vec<&[u8]> = reads.iter().map(|octets| &PACKET[..*octets]).collect();
+            let mut input = input(&packets);
+            if expects_content {
+                input.expect_content();
+            }
+            reads.iter().for_each(|_| read_all(&mut input));
+            assert_eq!(input.buffer.len(), room, "{reads:?}");
+            input.shrink();
+            assert_eq!(input.buffer.len(), room.min(SMALL), "{reads:?}");
+            // What has come to be usual on this worker is kept.
+            let kept = input.into_buffer();
+            assert_eq!(Input::new(Watched::default(), kept).buffer.len(), room.min(SMALL), "{reads:?}");
         }
     }
 
