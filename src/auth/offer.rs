@@ -26,6 +26,7 @@ pub(crate) enum Unavailable {
 impl AuthOffer<'_> {
     /// The names that EHLO shows, in its order: a client that does not choose takes the first that it knows. Those that show
     /// the secret come last.
+    #[inline(never)]
     pub fn names(&self, context: &Context) -> String {
         let (shown, hidden): (Vec<Mechanism>, Vec<Mechanism>) =
             self.ours(context).into_iter().partition(|mechanism| mechanism.is_clear_text());

@@ -393,6 +393,7 @@ pub(crate) struct Transcripts(Mutex<VecDeque<Arc<Recording>>>);
 
 impl Transcripts {
     /// Begins that of a new connection.
+    #[inline(never)]
     pub fn begin(&self, connection: u64, peer: &dyn Display) -> Record {
         let recording = Arc::new(Recording {
             connection,

@@ -237,6 +237,7 @@ impl<J> Staff<J> {
     }
 
     /// The next job, if one comes in time.
+    #[inline(never)]
     fn wait(&self, thread: &Arc<IdleThread<J>>, patience: Duration) -> Option<J> {
         let end = Instant::now() + patience;
         let mut is_bored = false;

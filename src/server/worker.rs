@@ -107,39 +107,50 @@ pub(crate) struct Worker {
 impl Worker {
     /// Serves a connection to its end, with the buffers of the one before if there was one.
     pub fn serve(&self, connection: AcceptedConnection, left: &mut Option<ConnectionBuffers>) {
-        let AcceptedConnection { id, socket, peer, local, shared, permit: _place, stress_permit: _stress_permit } =
-            connection;
+        let Some(mut served) = self.open(connection, left) else { return };
+        served.channel.run();
+        *left = Some(served.channel.into_buffers());
+    }
+
+    /// Makes a connection ready for its conversation; none if it has ended before.
+    //
+    // Not inlined: what it needs of the stack would be held as long as the conversation.
+    #[inline(never)]
+    fn open(&self, connection: AcceptedConnection, left: &mut Option<ConnectionBuffers>) -> Option<Served<'_>> {
+        let AcceptedConnection { id, socket, peer, local, shared, permit, stress_permit } = connection;
         // Before its client can know that it is served.
         shared.counters.connections.add(1);
         let transport = match transport(&shared.config, socket, &peer) {
             Ok(transport) => transport,
-            Err(e) => return log::info!("[{id}] connection lost: {e}"),
+            Err(e) => {
+                log::info!("[{id}] connection lost: {e}");
+                return None;
+            }
         };
         let buffers = left.take().unwrap_or_else(|| ConnectionBuffers::new(self.deliveries.clone()));
         let activity = Arc::new(Activity::new(self.shutdown.clone(), buffers.canceller()));
-        let _entry = Entry::new(&self.live, &shared.counters, &transport, &activity);
+        let entry = Entry::new(&self.live, &shared.counters, &transport, &activity);
         let mut stream = stream::ConnectionStream::new(transport.clone());
-        let mut client = Client { ends: (peer, local), proxy: None, _permit: ClientPermit::default() };
+        let mut client = Client { ends: (peer, local), proxy: None, permit: ClientPermit::default() };
         if is_proxy(&shared.config, &client.ends.0) {
-            match client_of_proxy(&mut stream, &shared, id, client.ends) {
-                Some(introduced) => client = introduced,
-                None => return,
-            }
+            client.introduce(&mut stream, &shared, id)?;
         }
-        let session: Result<Option<Box<dyn Session>>, Reply> = match &self.session {
-            Some(factory) => {
-                let who = format_args!("[{id}] session factory");
-                guarded(&shared.counters.panics, who, || factory.make(&client.ends.0)).unwrap_or(Err(BROKEN)).map(Some)
-            }
-            None => Ok(None),
-        };
-        let mut channel = Channel::new(shared.clone(), stream, session, client.ends, id, buffers, activity);
+        let session = self.make_session(&shared.counters, id, &client.ends.0);
+        let mut channel = Channel::new(shared, stream, session, client.ends, id, buffers, activity);
         channel.set_proxy(client.proxy);
-        channel.run();
-        *left = Some(channel.into_buffers());
+        Some(Served { channel, _client: client.permit, _entry: entry, _place: permit, _stress: stress_permit })
+    }
+
+    /// The session of a connection, if the server has sessions, or what the client gets in its place.
+    #[inline(never)]
+    fn make_session(&self, counters: &Counters, id: u64, peer: &Endpoint) -> Result<Option<Box<dyn Session>>, Reply> {
+        let Some(factory) = &self.session else { return Ok(None) };
+        let who = format_args!("[{id}] session factory");
+        guarded(&counters.panics, who, || factory.make(peer)).unwrap_or(Err(BROKEN)).map(Some)
     }
 }
 
+#[inline(never)]
 fn transport(config: &Config, socket: Socket, peer: &Endpoint) -> io::Result<Transport> {
     if matches!(peer, Endpoint::Tcp(_)) {
         // Replies are written whole; waiting to fill a segment would only delay them.
@@ -154,46 +165,52 @@ pub(crate) fn is_proxy(config: &Config, peer: &Endpoint) -> bool {
     peer.is_in(&config.proxies)
 }
 
+/// A connection at the start of its conversation, and what is free again with its end.
+struct Served<'a> {
+    channel: Box<Channel<stream::ConnectionStream>>,
+    // Of the client that a proxy has introduced.
+    _client: ClientPermit,
+    _entry: Entry<'a>,
+    _place: ClientPermit,
+    _stress: StressPermit,
+}
+
 /// Who sits at the other end, by a proxy or not.
 struct Client {
     ends: (Endpoint, Endpoint),
     proxy: Option<Box<ProxyInfo>>,
-    // Free again with the connection's end.
-    _permit: ClientPermit,
+    permit: ClientPermit,
 }
 
-/// The client that a proxy speaks for; none if the connection has ended.
-#[inline(never)]
-fn client_of_proxy(
-    stream: &mut stream::ConnectionStream,
-    shared: &Shared,
-    id: u64,
-    ends: (Endpoint, Endpoint),
-) -> Option<Client> {
-    let transport = stream.transport().clone();
-    match read_proxy_header(stream, &transport) {
-        // Trust in the proxy's address is not for whoever sits behind it, nor for its look whether there is a server.
-        Ok((Source::Unknown, proxy)) => {
-            Some(Client { ends: (Endpoint::Unknown, ends.1), proxy, _permit: ClientPermit::default() })
-        }
-        Ok((Source::Client { peer, local }, proxy)) => {
-            let ends = (Endpoint::named(peer), Endpoint::named(local));
-            match shared.addresses.take(&ends.0) {
-                Ok(permit) => Some(Client { ends, proxy, _permit: permit }),
-                Err(why) => {
-                    why.counter(&shared.counters).add(1);
-                    refuse_client(stream, &ends.0, &why.reply());
-                    None
+impl Client {
+    /// Takes the proxy's word for who it is; none if the connection has ended.
+    #[inline(never)]
+    fn introduce(&mut self, stream: &mut stream::ConnectionStream, shared: &Shared, id: u64) -> Option<()> {
+        let transport = stream.transport().clone();
+        match read_proxy_header(stream, &transport) {
+            // Trust in the proxy's address is not for whoever sits behind it, nor for its look whether there is a server.
+            Ok((Source::Unknown, proxy)) => (self.ends.0, self.proxy) = (Endpoint::Unknown, proxy),
+            Ok((Source::Client { peer, local }, proxy)) => {
+                self.ends = (Endpoint::named(peer), Endpoint::named(local));
+                self.proxy = proxy;
+                match shared.addresses.take(&self.ends.0) {
+                    Ok(permit) => self.permit = permit,
+                    Err(why) => {
+                        why.counter(&shared.counters).add(1);
+                        refuse_client(stream, &self.ends.0, &why.reply());
+                        return None;
+                    }
                 }
             }
-        }
-        Err(e) => {
-            if e.kind() == io::ErrorKind::TimedOut {
-                shared.counters.timeouts.proxy_header.add(1);
+            Err(e) => {
+                if e.kind() == io::ErrorKind::TimedOut {
+                    shared.counters.timeouts.proxy_header.add(1);
+                }
+                log::info!("[{id}] no PROXY header from {}: {e}", self.ends.0);
+                return None;
             }
-            log::info!("[{id}] no PROXY header from {}: {e}", ends.0);
-            None
         }
+        Some(())
     }
 }
 
@@ -235,15 +252,16 @@ fn refuse_client(stream: &mut stream::ConnectionStream, peer: &Endpoint, reply: 
 /// A connection's entry among the live ones; gone on drop, so that a panic leaves none behind.
 struct Entry<'a> {
     live: &'a Live,
-    counters: &'a Counters,
+    counters: Arc<Counters>,
     at: usize,
 }
 
 impl<'a> Entry<'a> {
-    fn new(live: &'a Live, counters: &'a Counters, transport: &Transport, activity: &Arc<Activity>) -> Entry<'a> {
+    #[inline(never)]
+    fn new(live: &'a Live, counters: &Arc<Counters>, transport: &Transport, activity: &Arc<Activity>) -> Entry<'a> {
         counters.open_connection();
         let connection = LiveConnection { transport: transport.clone(), activity: activity.clone() };
-        Entry { live, counters, at: live.insert(connection) }
+        Entry { live, counters: counters.clone(), at: live.insert(connection) }
     }
 }
 

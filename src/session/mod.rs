@@ -285,7 +285,8 @@ impl Context {
     /// The context of a connection that nobody has made, for the units below it.
     #[cfg(all(feature = "auth", any(test, feature = "internals")))]
     pub(crate) fn of_nobody() -> Context {
-        Context::new(Arc::default(), ListenerId::default(), 0, (Endpoint::Unknown, Endpoint::Unknown))
+        let ends = (Endpoint::Unknown, Endpoint::Unknown);
+        Context::new(Arc::default(), ListenerId::default(), 0, ends, Record::default())
     }
 
     /// The context of a connection that has just begun.
@@ -294,6 +295,7 @@ impl Context {
         listener: ListenerId,
         connection: u64,
         (peer, local): (Endpoint, Endpoint),
+        record: Record,
     ) -> Context {
         Context {
             config,
@@ -311,7 +313,7 @@ impl Context {
             acceptance: Mutex::default(),
             granted: Mutex::default(),
             proxy: None,
-            record: Record::default(),
+            record,
         }
     }
 }

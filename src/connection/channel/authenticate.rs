@@ -53,6 +53,7 @@ fn decode_initial(initial: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, BadBase6
 }
 
 impl<S: Stream> Channel<S> {
+    #[inline(never)]
     pub(super) fn auth(&mut self, argument: &[u8]) -> io::Result<Flow> {
         let state = &self.context.state;
         let refusal = if !self.shared.can_authenticate() {

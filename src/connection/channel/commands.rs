@@ -52,6 +52,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Puts a line into the log and the transcript, without a secret that it may hold.
+    #[inline(never)]
     fn record_line(&mut self, octets: &[u8], line: command::Line<'_>) {
         let id = self.context.connection;
         let is_auth = line.verb == Some(Verb::Auth);
@@ -72,6 +73,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// The reply of a fault or of the session's hook, if one answers the line itself.
+    #[inline(never)]
     fn answer_of_program(
         &mut self,
         line: command::Line<'_>,
@@ -102,6 +104,7 @@ impl<S: Stream> Channel<S> {
         }
     }
 
+    #[inline(never)]
     fn execute(&mut self, command: Command<'_>) -> io::Result<Flow> {
         self.is_junk = is_junk(&command);
         self.junk += usize::from(self.is_junk);
@@ -137,6 +140,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Answers a line that has no other effect; the content that may follow it is not to be taken for commands.
+    #[inline(never)]
     fn refuse(&mut self, line: command::Line<'_>, command: Option<&Command<'_>>, reply: Reply) -> io::Result<Flow> {
         match command {
             Some(Command::Bdat(octets, _)) => self.drop_chunk(*octets, reply),
@@ -147,6 +151,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Refuses a line that is too long, of which `line` is the start and the end, or all.
+    #[inline(never)]
     pub(super) fn too_long(&mut self, line: command::Line<'_>) -> io::Result<Flow> {
         // However long: whoever leads a browser here chooses the path, and what comes behind it.
         if line.is_http() {
@@ -171,6 +176,7 @@ impl<S: Stream> Channel<S> {
         self.forget_chunks();
     }
 
+    #[inline(never)]
     fn mail(&mut self, path: ReversePath, parameters: &[u8]) -> Result<Reply, Reply> {
         let parameters = self.context.state.check_mail(&self.shared.config, self.facts(), &path, parameters)?;
         *self.context.acceptance.get_mut() = None;
@@ -184,6 +190,7 @@ impl<S: Stream> Channel<S> {
         Ok(acceptance.unwrap_or(Reply::ok()))
     }
 
+    #[inline(never)]
     fn rcpt(&mut self, path: ForwardPath, parameters: &[u8]) -> Result<Reply, Reply> {
         if self.chunks.is_some() {
             return Err(CHUNKS_BEGUN);
@@ -198,6 +205,7 @@ impl<S: Stream> Channel<S> {
         Ok(acceptance.unwrap_or(Reply::ok()))
     }
 
+    #[inline(never)]
     fn help(&mut self, argument: &[u8]) -> Reply {
         let reply = self.session.help(&self.context, argument);
         reply.unwrap_or_else(|| command::help(argument, |verb| self.is_offered(verb)))

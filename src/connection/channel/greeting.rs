@@ -54,6 +54,7 @@ impl<S: Stream> Channel<S> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn greet(&mut self, name: &str, extended: bool) -> io::Result<Flow> {
         if let Err(refusal) = self.session.helo(&self.context, name) {
             return self.answer(refusal.into_refusal());
@@ -88,6 +89,7 @@ struct Offer {
 }
 
 impl Offers {
+    #[inline(never)]
     fn offer(&self, config: &Config, facts: Facts, mechanisms: String) -> Arc<Offer> {
         let mut made = self.0.lock();
         if let Some(offer) = made.iter().find(|offer| offer.facts == facts && offer.mechanisms == mechanisms) {

@@ -51,6 +51,7 @@ impl From<io::Error> for Cut {
 
 impl<S: Stream> Channel<S> {
     /// DATA, its content, and what becomes of it: RFC 5321 section 4.1.1.4.
+    #[inline(never)]
     pub(super) fn data(&mut self) -> io::Result<Flow> {
         let allowed = if self.chunks.is_some() { Err(CHUNKS_FIRST) } else { self.may_send_content(false) };
         if let Err(reply) = allowed {
@@ -65,6 +66,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// BDAT, its chunk, and with the last one what becomes of the message: RFC 3030 section 2.
+    #[inline(never)]
     pub(super) fn bdat(&mut self, octets: u64, last: bool) -> io::Result<Flow> {
         let mut message = match self.chunks.take() {
             Some(mut message) => {
@@ -153,6 +155,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Gives chunks up whose message was given up.
+    #[inline(never)]
     pub(super) fn forget_chunks(&mut self) {
         if let Some(chunks) = self.chunks.take() {
             self.shared.counters.received_octets.add(chunks.collector.total());

@@ -83,6 +83,10 @@ pub(crate) struct Shared {
 }
 
 /// One connection, from banner to QUIT.
+//
+// On the heap, and with functions that are not inlined where they need much of the stack: a page of it that a thread has touched
+// stays, and what comes before a client's first message touches two. So its worker's frames that wait are small, and so are those
+// below them up to the reply to EHLO.
 pub(crate) struct Channel<S> {
     shared: Arc<Shared>,
     input: Input<S>,
@@ -148,8 +152,6 @@ enum Waited {
 
 impl<S: Stream> Channel<S> {
     /// A channel over a stream that is connected and has said nothing yet.
-    //
-    // Not inlined, as the end is not: what the stack holds while a client is waited for, each idle connection costs.
     #[inline(never)]
     pub fn new(
         shared: Arc<Shared>,
@@ -159,7 +161,7 @@ impl<S: Stream> Channel<S> {
         connection: u64,
         buffers: ConnectionBuffers,
         activity: Arc<Activity>,
-    ) -> Channel<S> {
+    ) -> Box<Channel<S>> {
         let (session, refused) = match session {
             Ok(session) => (session, None),
             Err(reply) => (None, Some(reply)),
@@ -167,44 +169,46 @@ impl<S: Stream> Channel<S> {
         let has_session = session.is_some();
         let session = session.unwrap_or_else(|| Box::new(()));
         let ConnectionBuffers { dispatch, input, line, replies } = buffers;
-        let scripted = shared.faults.clone().map(|faults| Box::new(Scripted::new(faults)));
+        let scripted = shared.faults.clone().map(Scripted::new);
         let record = shared.transcripts.as_ref().map_or_else(Record::default, |all| all.begin(connection, &ends.0));
         let may_xclient = ends.0.is_in(&shared.config.xclient);
         let may_xforward = ends.0.is_in(&shared.config.xforward);
-        let mut context = Context::new(shared.config.clone(), shared.listener.clone(), connection, ends);
-        context.record = record.clone();
-        Channel {
-            input: Input::new(stream, input),
-            line,
-            replies,
-            session,
-            has_session,
-            refused,
-            context,
-            dispatch,
-            activity,
-            errors: 0,
-            #[cfg(feature = "auth")]
-            auth_failures: 0,
-            junk: 0,
-            is_junk: false,
-            overshoot: 0,
-            messages: 0,
-            chunks: None,
-            may_xclient,
-            may_xforward,
-            permit: ClientPermit::default(),
-            is_identity_from_hook: false,
-            xclient_helo: None,
-            unconfirmed: None,
-            is_behind_auth: false,
-            record,
-            since: None,
-            asked: None,
-            observed: ObservedMessage::default(),
-            scripted,
-            shared,
-        }
+        // In its place from the start: `Box::new` makes it on the stack first.
+        Box::write(
+            Box::new_uninit(),
+            Channel {
+                input: Input::new(stream, input),
+                line,
+                replies,
+                session,
+                has_session,
+                refused,
+                context: Context::new(shared.config.clone(), shared.listener.clone(), connection, ends, record.clone()),
+                dispatch,
+                activity,
+                errors: 0,
+                #[cfg(feature = "auth")]
+                auth_failures: 0,
+                junk: 0,
+                is_junk: false,
+                overshoot: 0,
+                messages: 0,
+                chunks: None,
+                may_xclient,
+                may_xforward,
+                permit: ClientPermit::default(),
+                is_identity_from_hook: false,
+                xclient_helo: None,
+                unconfirmed: None,
+                is_behind_auth: false,
+                record,
+                since: None,
+                asked: None,
+                observed: ObservedMessage::default(),
+                scripted,
+                shared,
+            },
+        )
     }
 
     /// The connection comes by a proxy, which has said this of it.
@@ -213,6 +217,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Holds the whole conversation, beginning with a TLS handshake if the listener is of implicit TLS.
+    #[inline(never)]
     pub fn run(&mut self) {
         let mut line = mem::take(&mut self.line);
         let id = self.context.connection;
@@ -256,8 +261,8 @@ impl<S: Stream> Channel<S> {
 
     /// Closes the connection, and gives what is left for the next one.
     #[inline(never)]
-    pub fn into_buffers(self) -> ConnectionBuffers {
-        let Channel { shared, dispatch, input, line, replies, session, context, .. } = self;
+    pub fn into_buffers(self: Box<Self>) -> ConnectionBuffers {
+        let Channel { shared, dispatch, input, line, replies, session, context, .. } = *self;
         let Context { connection, values, connection_values, .. } = context;
         let panics = &shared.counters.panics;
         let who = format_args!("[{connection}] session");
@@ -296,6 +301,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Sends the banner, or gives the refusal that the client gets instead.
+    #[inline(never)]
     fn welcome(&mut self, implicit_tls: bool) -> io::Result<Option<Reply>> {
         let refused = self.refused.take().map_or_else(|| self.session.connect(&self.context), Err);
         if let Err(reply) = refused {
@@ -321,6 +327,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Ends the connection because no command will come.
+    #[inline(never)]
     fn end(&mut self, ending: &Waited) -> io::Result<()> {
         match ending {
             Waited::Line(_) => self.close_with(FLOOD),

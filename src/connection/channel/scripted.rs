@@ -82,8 +82,9 @@ pub(super) enum End {
 }
 
 impl Scripted {
-    pub fn new(faults: Faults) -> Scripted {
-        Scripted {
+    #[inline(never)]
+    pub fn new(faults: Faults) -> Box<Scripted> {
+        Box::new(Scripted {
             faults,
             message: 0,
             foreseen: None,
@@ -91,7 +92,7 @@ impl Scripted {
             progress: Progress::default(),
             verdicts: None,
             bandwidth: None,
-        }
+        })
     }
 
     pub fn manner(&mut self) -> &mut Manner {

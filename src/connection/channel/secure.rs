@@ -21,6 +21,7 @@ const INJECTED: Reply = Reply::fixed(501, Status::new(5, 5, 1), "Nothing may fol
 
 impl<S: Stream> Channel<S> {
     /// STARTTLS: RFC 3207.
+    #[inline(never)]
     pub(super) fn start_tls(&mut self) -> io::Result<Flow> {
         if self.context.tls.is_some() {
             return self.answer(TLS_ALREADY);
@@ -75,6 +76,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// XCLIENT: what it says about the client replaces what the connection says, and the session begins anew.
+    #[inline(never)]
     pub(super) fn xclient(&mut self, argument: &[u8]) -> io::Result<Flow> {
         if !self.may_xclient {
             return self.answer(NOT_OFFERED);
@@ -129,6 +131,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// XFORWARD: what it says is of the next message only.
+    #[inline(never)]
     pub(super) fn xforward(&mut self, argument: &[u8]) -> Result<Reply, Reply> {
         if !self.may_xforward {
             return Err(NOT_OFFERED);
