@@ -175,6 +175,7 @@ fn what_cannot_be_asked_for() {
         (&["--keep-octets", "1G"], "in digits only"),
         (&["--keep-for", "0s"], "such as 12h"),
         (&["--keep-for", "tomorrow"], "such as 12h"),
+        (&["--keep-for", "-1s"], "such as 12h"),
         (&["--when-full", "panic"], "expected drop-oldest or refuse"),
     ] {
         let output = command(&[&["-n", "-c", "Inbox", "--http", "127.0.0.1:0", "127.0.0.1:0"], arguments].concat())

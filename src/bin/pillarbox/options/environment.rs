@@ -15,7 +15,8 @@ const PREFIX: &str = "PILLARBOX_";
 /// Always set for a program of the class Pipe, whose variables are the message's: some have the names of options.
 const OF_A_PROGRAM: [&str; 2] = ["PILLARBOX_ID", "PILLARBOX_PROTOCOL"];
 
-/// Between the values of an option that can be repeated and takes no list: a path may have commas, and so has `--listen`.
+/// Between the values of an option that can be repeated: a path may have commas, and so has `--listen`. Those that take lists
+/// have their commas as well.
 const SEPARATOR: char = ';';
 
 /// The arguments that are no options, and their variables.
@@ -95,8 +96,11 @@ impl Environment {
     pub fn warnings(&self, command: &Command) -> Vec<String> {
         let known: Vec<String> = command.get_arguments().filter_map(variable).collect();
         let unknown = self.0.iter().filter(|(name, value)| !known.contains(name) && !is_link(name, value));
-        let warning = |(name, _): (&String, &OsString)| match nearest(name, known.iter().map(String::as_str)) {
-            Some(meant) => format!("ignored {name} in the environment: did you mean {meant}?"),
+        // What all begin with would make any two alike.
+        let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
+        let names: Vec<String> = known.iter().map(|name| own(name)).collect();
+        let warning = |(name, _): (&String, &OsString)| match nearest(&own(name), names.iter().map(String::as_str)) {
+            Some(meant) => format!("ignored {name} in the environment: did you mean {PREFIX}{meant}?"),
             None => format!("ignored {name} in the environment: there is no such option"),
         };
         unknown.map(warning).collect()
@@ -173,7 +177,7 @@ fn words_for(argument: &Arg, option: &str, value: &OsStr) -> Result<Vec<OsString
         (ArgAction::SetTrue, Some(is_on)) => is_on.then(flag).into_iter().collect(),
         (ArgAction::SetTrue, None) => return Err("expected true or false".to_owned()),
         (_, Some(is_on)) if is_optional => is_on.then(flag).into_iter().collect(),
-        (ArgAction::Append, _) if argument.get_value_delimiter().is_none() => match text {
+        (ArgAction::Append, _) => match text {
             Some(text) => {
                 let values = text.split([SEPARATOR, '\n']).map(str::trim).filter(|value| !value.is_empty());
                 values.map(|value| with(OsStr::new(value))).collect()

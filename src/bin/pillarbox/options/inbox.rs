@@ -39,7 +39,7 @@ pub struct InboxOptions {
     pub keep_octets: Option<u64>,
 
     /// Keep messages for so long: 90s, 30m, 12h, 7d [default: forever]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_time)]
     pub keep_for: Option<Duration>,
 
     /// When full: drop-oldest (default), or refuse further messages
