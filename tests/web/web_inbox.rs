@@ -47,7 +47,8 @@ fn a_recipient_whom_the_header_writes_otherwise_is_not_blind() {
     let mut client = inbox.client();
     client.expect("EHLO client.example", "250");
     client.expect("MAIL FROM:<sender@client.example>", "250");
-    for to in [r#""a\"b"@example.org"#, r#""c d"@example.org"#, "e@example.org", r#""f"@example.org"#, "g@example.org"] {
+    for to in [r#""a\"b"@example.org"#, r#""c d"@example.org"#, "e@example.org", r#""f"@example.org"#, "g@example.org"]
+    {
         client.expect(&format!("RCPT TO:<{to}>"), "250");
     }
     client.expect("DATA", "354");

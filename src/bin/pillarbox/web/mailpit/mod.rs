@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use pillarbox::ServerHandle;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::answers::{absent, bad, busy, json, json_with, reserve, unreadable};
@@ -76,18 +76,18 @@ pub fn has(path: &str) -> bool {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Marks {
-    #[serde(rename = "Read", alias = "read")]
+    #[serde(rename = "Read", alias = "read", deserialize_with = "or_default")]
     is_read: bool,
-    #[serde(rename = "IDs", alias = "ids")]
+    #[serde(rename = "IDs", alias = "ids", deserialize_with = "or_default")]
     ids: Vec<String>,
-    #[serde(rename = "Search", alias = "search")]
+    #[serde(rename = "Search", alias = "search", deserialize_with = "or_default")]
     search: String,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Deletion {
-    #[serde(rename = "IDs", alias = "ids")]
+    #[serde(rename = "IDs", alias = "ids", deserialize_with = "or_default")]
     ids: Vec<String>,
 }
 
@@ -148,7 +148,9 @@ impl Mailpit<'_> {
             _ => {
                 let room = reserve(self.room, whole(message), client)?;
                 let shown = shapes::message(message).map_err(unreadable)?.to_string();
-                self.store.set_read(message.id, true);
+                if request.method == "GET" {
+                    self.store.set_read(message.id, true);
+                }
                 Ok(json_with(room, shown.into_bytes()))
             }
         }
@@ -274,7 +276,15 @@ fn body<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Response> {
     if !value.is_object() {
         return Err(bad("expected an object"));
     }
-    serde_json::from_value(value).map_err(|e| bad(e.to_string()))
+    serde_path_to_error::deserialize(value).map_err(|e| match e.path().iter().len() {
+        0 => bad(e.inner().to_string()),
+        _ => bad(format!("{}: {}", e.path(), e.inner())),
+    })
+}
+
+/// A field that may be null, as Go writes a list without elements.
+fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(value: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
 }
 
 fn done() -> Response {
