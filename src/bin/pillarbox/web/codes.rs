@@ -114,6 +114,7 @@ fn plain(c: char) -> char {
 struct Line<'a> {
     text: &'a str,
     words: Vec<Word<'a>>,
+    is_offer: bool,
 }
 
 /// What may be a code: some words of a line.
@@ -137,7 +138,9 @@ enum Shape {
 
 impl<'a> Line<'a> {
     fn of(text: &'a str) -> Line<'a> {
-        Line { text, words: words::split(text) }
+        let words = words::split(text);
+        let is_offer = words.iter().any(|word| words::is_offer(&word.lower));
+        Line { text, words, is_offer }
     }
 
     fn candidates(&self) -> Vec<Candidate> {
@@ -217,8 +220,7 @@ impl<'a> Line<'a> {
             && self.words.len() > last - first + 1
             && !self.text.bytes().any(|b| b.is_ascii_lowercase());
         // "Use code SPRING25 at the checkout".
-        let is_offered = code.starts_with(|c: char| c.is_ascii_uppercase())
-            && self.words.iter().any(|word| words::is_offer(&word.lower));
+        let is_offered = self.is_offer && code.starts_with(|c: char| c.is_ascii_uppercase());
         if is_shouted || is_offered {
             return None;
         }

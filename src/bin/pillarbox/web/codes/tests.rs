@@ -144,7 +144,7 @@ fn each_once_and_the_clearest_first() {
 
 #[test]
 fn a_line_of_digits_takes_no_longer_for_each_octet() {
-    for piece in ["1 ", "1234 ", "code ", "A1-", "1\n", "code is 1234 "] {
+    for piece in ["1 ", "1234 ", "code ", "A1-", "1\n", "code is 1234 ", "A1B2 ", "for 1234 is "] {
         in_text(&piece.repeat(1024 * 1024 / piece.len()));
     }
 }
