@@ -226,7 +226,7 @@ impl<'a> Line<'a> {
         }
         let is_alone = first == 0 && last + 1 == self.words.len();
         let is_called = self.is_called_before(first, shape)
-            || shape != Shape::Doubtful && self.is_called_behind(last)
+            || shape != Shape::Doubtful && (self.is_called_behind(last) || self.is_headed(candidate))
             || is_alone && before.is_some_and(|line| line.calls_next());
         if is_called {
             return Some(Certainty::Called);
@@ -314,6 +314,16 @@ impl<'a> Line<'a> {
             }
         }
         false
+    }
+
+    /// "[482913] Verification code".
+    fn is_headed(&self, candidate: &Candidate) -> bool {
+        let behind = &self.words[candidate.last + 1..];
+        candidate.first == 0
+            && !words::is_year(&candidate.code)
+            && behind.len() <= NEAR
+            && behind.last().is_some_and(|word| word.is_code() && !self.is_another_code(self.words.len() - 1))
+            && self.between(candidate.last, candidate.last + 1).trim().starts_with([']', ')', ':', '-', '|'])
     }
 
     /// Whether a line ends so that the next one is the code.
