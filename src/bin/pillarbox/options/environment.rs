@@ -92,9 +92,9 @@ impl Environment {
         known.filter(|(name, _)| self.0.contains_key(name)).map(|(name, argument)| tip(&name, argument)).collect()
     }
 
-    /// What to tell about variables that are no option's.
-    pub fn warnings(&self, command: &Command) -> Vec<String> {
-        let known: Vec<String> = command.get_arguments().filter_map(variable).collect();
+    /// What to tell about variables that are no option's of any of these commands: they may share their environment.
+    pub fn warnings(&self, commands: &[Command]) -> Vec<String> {
+        let known: Vec<String> = commands.iter().flat_map(Command::get_arguments).filter_map(variable).collect();
         let unknown = self.0.iter().filter(|(name, value)| !known.contains(name) && !is_link(name, value));
         // What all begin with would make any two alike.
         let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();

@@ -9,9 +9,10 @@ const MORE_OF_THE_PAGE: &str = r#".SH SIGNALS
 .TP
 SIGINT, SIGTERM
 Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
+A worker (pillarbox deliver) takes no more messages, and gives back what it has not finished by then.
 .TP
 SIGHUP
-Reads the certificates, their keys, the authorities of clients, their revocation lists and the files of users again, if there
+Reads the certificates, their keys, the authorities of clients, their revocation lists, the certificates for Redis and the files of users again, if there
 are any; else it ends it. Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys, authorities
 and lists that change are read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
 these files, and the start fails otherwise; of users that nobody cannot read it warns.
@@ -46,13 +47,13 @@ Set by systemd, which is then told when the server is ready, reloads or stops, a
 With \-\-metrics, and with the class Inbox at \-\-http:
 .TP
 /metrics
-Counters of connections, messages, refusals and more, as OpenMetrics, or as Prometheus's text format by the field Accept.
+Counters of connections, messages, refusals and more, of a worker of deliveries, as OpenMetrics, or as Prometheus's text format by the field Accept.
 .TP
 /livez
 200 while the server works, 503 if a listener or a handler hangs.
 .TP
 /readyz
-The same, and 503 once a shutdown has begun.
+The same, and 503 once a shutdown has begun, or while the Redis of the class RedisStream or of a worker is away.
 .PP
 The class Inbox answers by the names localhost, the machine's own host name, those of \-\-http\-host, and addresses; so no page of another
 site can read it under a name of its own (DNS rebinding). With \-\-http\-users page and API ask for a name and a password (HTTP Basic),
@@ -66,6 +67,10 @@ some are deleted. One that is larger than all of the room is refused while there
 With \-\-inbox\-dir each message is a file ID.mail, made for the server's user alone, and on disk before the message is accepted.
 What is known of the messages is in memory: at most 256 MiB. The folder is for one process at a time. Files that are no messages, or are
 damaged, are named in the log and left alone.
+.SH REDIS
+The class RedisStream answers 250 once Redis has a message. That is as durable as Redis is: it needs appendonly yes, appendfsync always and
+maxmemory\-policy noeviction. A URL with a password is better in the environment (PILLARBOX_REDIS) than on the command line, which everybody
+on the machine can read; no message shows it. While Redis is away or full, clients read a 4xx before they send a content.
 .SH THE API OF THE CLASS INBOX
 At \-\-http, for tests in any language. /api/openapi.json describes it whole. Clients made for Mailpit find their paths at /api/v1/.
 .TP
@@ -102,7 +107,7 @@ pub enum Generated {
 }
 
 impl Generated {
-    pub fn write(self, mut command: clap::Command, out: &mut impl Write) -> io::Result<()> {
+    pub fn write(self, command: clap::Command, deliver: clap::Command, out: &mut impl Write) -> io::Result<()> {
         match self {
             Generated::Man => {
                 let page = clap_mangen::Man::new(command);
@@ -113,16 +118,31 @@ impl Generated {
                 page.render_options_section(out)?;
                 write_section(out, "LISTENERS", LISTENERS)?;
                 write_section(out, "EXAMPLES", EXAMPLES)?;
+                write_deliver(out, deliver)?;
                 writeln!(out, "{MORE_OF_THE_PAGE}")
             }
             Generated::Completions(shell) => {
                 // It cannot report what goes wrong.
                 let mut script = Vec::new();
+                let mut command = command.subcommand(deliver);
                 clap_complete::generate(shell, &mut command, "pillarbox", &mut script);
                 out.write_all(&script)
             }
         }
     }
+}
+
+/// The subcommand's part of the manual page: the same sections, a level deeper.
+fn write_deliver(out: &mut impl Write, deliver: clap::Command) -> io::Result<()> {
+    let about = deliver.get_about().map(ToString::to_string).unwrap_or_default();
+    let examples = deliver.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let page = clap_mangen::Man::new(deliver);
+    let mut options = Vec::new();
+    page.render_synopsis_section(&mut options)?;
+    page.render_options_section(&mut options)?;
+    writeln!(out, ".SH PILLARBOX DELIVER\n{about}.")?;
+    out.write_all(String::from_utf8_lossy(&options).replace(".SH ", ".SS ").as_bytes())?;
+    write_section(out, "EXAMPLES OF PILLARBOX DELIVER", &examples)
 }
 
 /// A section of the manual page, from one of the help: not as clap makes it, which fills its lines.
