@@ -9,6 +9,7 @@ use pillarbox::mime::{Address, Cut, Message, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::international::in_ascii;
 use super::text::{fold, prefix};
 use super::timestamp::timestamp;
 
@@ -176,13 +177,15 @@ impl Mailbox {
     }
 }
 
-/// What two ways to write an address have in common: a local part in quotes may need none, or have other backslashes.
+/// What two ways to write an address have in common: a local part in quotes may need none, or have other backslashes, and an
+/// international domain has two forms.
 fn one_form(address: &str) -> String {
+    let address = in_ascii(address).map_or(Cow::Borrowed(address), Cow::Owned);
     match address.parse::<pillarbox::Mailbox>() {
         Ok(parsed) if address.starts_with('"') => {
             fold(&format!("{}@{}", parsed.unquoted_local_part(), parsed.domain()))
         }
-        _ => fold(address),
+        _ => fold(&address),
     }
 }
 
