@@ -49,11 +49,11 @@ fn a_recipient_whom_the_header_writes_otherwise_is_not_blind() {
     client.expect("MAIL FROM:<sender@client.example>", "250");
     for to in [r#""a\"b"@example.org"#, r#""c d"@example.org"#, "e@example.org", r#""f"@example.org"#, "g@example.org"]
     {
-        client.expect(&format!("RCPT TO:<{to}>"), "250");
+        client.expect(format!("RCPT TO:<{to}>"), "250");
     }
     client.expect("DATA", "354");
     let to = r#"To: "a\"b"@example.org, <"c\ d"@EXAMPLE.org>, "e"@example.org, f@example.org, h@Bücher.example"#;
-    client.expect(&format!("{to}\r\n\r\nHi\r\n."), "250");
+    client.expect(format!("{to}\r\n\r\nHi\r\n."), "250");
     assert_eq!(inbox.get("/api/messages/1").json()["bcc"], json!(["g@example.org"]));
     for to in ["h@b%C3%BCcher.example", "h@xn--bcher-kva.example", "@B%C3%9Ccher.example", "@XN--bcher-kva.example"] {
         assert_eq!(inbox.found(&format!("/api/messages?to={to}")), ["1"], "{to}");
