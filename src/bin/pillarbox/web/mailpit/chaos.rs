@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::or_default;
+use super::body::or_default;
 use crate::web::rules::Rules;
 
 /// A trigger's name, the verb that it is of, and its usual reply.

@@ -1,6 +1,7 @@
 //! The part of Mailpit's API (v1) that this inbox can answer too, for clients that were made for it: their paths, their fields.
 //! What it has besides is not there, and says so.
 
+mod body;
 mod chaos;
 mod shapes;
 
@@ -9,10 +10,10 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use pillarbox::ServerHandle;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
+use self::body::{body, or_default};
 use super::answers::{absent, bad, busy, json, json_with, reserve, unreadable};
 use super::filter::{self, Filter};
 use super::mail::{MAX_SHORT, bodies, without_bodies};
@@ -266,25 +267,6 @@ fn search_for(parameter: &str, search: &str) -> Result<Filter, Response> {
         Some(word) => Err(bad(format!("{parameter}: there is no {word} here"))),
         None => Filter::search(parameter, search).map_err(bad),
     }
-}
-
-/// A body in JSON; what is not there has its defaults.
-fn body<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Response> {
-    let octets = if octets.trim_ascii().is_empty() { b"{}" } else { octets };
-    let value: Value = serde_json::from_slice(octets).map_err(|e| bad(format!("not JSON: {e}")))?;
-    // An array of the fields' values would be taken as well.
-    if !value.is_object() {
-        return Err(bad("expected an object"));
-    }
-    serde_path_to_error::deserialize(value).map_err(|e| match e.path().iter().len() {
-        0 => bad(e.inner().to_string()),
-        _ => bad(format!("{}: {}", e.path(), e.inner())),
-    })
-}
-
-/// A field that may be null, as Go writes a list without elements.
-fn or_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(value: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(value)?.unwrap_or_default())
 }
 
 fn done() -> Response {
