@@ -69,7 +69,7 @@ What is known of the messages is in memory: at most 256 MiB. The folder is for o
 damaged, are named in the log and left alone.
 .SH REDIS
 The class RedisStream answers 250 once Redis has a message. That is as durable as Redis is: it needs appendonly yes, appendfsync always and
-maxmemory\-policy noeviction. A URL with a password is better in the environment (PILLARBOX_REDIS) than on the command line, which everybody
+maxmemory\-policy noeviction. A URL may also be redis+unix:///PATH, for a socket. One with a password is better in the environment (PILLARBOX_REDIS) than on the command line, which everybody
 on the machine can read; no message shows it. While Redis is away or full, clients read a 4xx before they send a content.
 .SH THE API OF THE CLASS INBOX
 At \-\-http, for tests in any language. /api/openapi.json describes it whole. Clients made for Mailpit find their paths at /api/v1/.
