@@ -35,7 +35,7 @@ pub struct RelayOptions {
     #[arg(value_parser = UPSTREAM_TLS)]
     pub upstream_tls: UpstreamTls,
 
-    /// Longest wait for it at each step, then the client reads a 4xx
+    /// Longest wait for it at each step; then the client gets a 4xx
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub upstream_timeout: Option<Duration>,
 
