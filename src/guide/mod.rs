@@ -10,10 +10,12 @@
 //! | [`inbox`] | test programs in any language by the mail that they send |
 //! | [`operations`] | watch a server: numbers, health checks, systemd |
 //! | [`scaling_out`] | run more than one process or machine, and know what is lost when one fails |
+//! | [`entry_format`] | write a worker in any language, or a handler for another broker than Redis |
 //! | [`comparison`] | decide between pillarbox and another server |
 
 pub mod comparison;
 pub mod defaults;
+pub mod entry_format;
 pub mod from_aiosmtpd;
 pub mod from_smtpd;
 pub mod guarantees;

@@ -5,10 +5,11 @@
 //! disk. To set them up:
 //!
 //! 1. Put a Redis where all of them reach it, with [the settings below](#redis): its defaults lose mail.
-//! 2. Run one pillarbox a machine, with [`handlers::RedisStream`] as its handler.
+//! 2. Run one pillarbox a machine: `pillarbox -c RedisStream`, or a program with [`handlers::RedisStream`] as its handler.
 //! 3. Put HAProxy in front and list its address in [`proxy_protocol`](Builder::proxy_protocol), or publish an MX record for
 //!    each machine.
-//! 4. Run a [`handlers::RedisWorker`] that stores or relays each message, on as many machines as you like.
+//! 4. Run workers that store or relay each message, on as many machines as you like: `pillarbox deliver`, or a program with a
+//!    [`handlers::RedisWorker`].
 //! 5. Read [what is lost](#what-is-lost-when-what-fails), and decide about replicas.
 //!
 //! ```text
@@ -18,8 +19,31 @@
 //! ```
 //!
 //! The processes that receive mail have no state of their own. Each answers 250 once the message is in a Redis stream, and
-//! workers on any machine take the messages off it. `examples/redis_server.rs` and `examples/redis_worker.rs` are two small
-//! programs that do this. The tests run them with a real HAProxy and a real Redis, and kill and restart each.
+//! workers on any machine take the messages off it. The tests run all of them with a real HAProxy and a real Redis, and kill and
+//! restart each under load.
+//!
+//! # With the command
+//!
+//! ```text
+//! export PILLARBOX_REDIS=redis://:SECRET@redis.example.org
+//! pillarbox -c RedisStream --metrics 0.0.0.0:8027 0.0.0.0:2525        # receives
+//! pillarbox deliver --maildir /var/mail/incoming                      # stores
+//! pillarbox deliver --relay lmtp:unix:/run/dovecot/lmtp               # or gives to a mail store or another server
+//! pillarbox deliver -- ./accept.py                                    # or has a program decide
+//! ```
+//!
+//! - The URL is better in the environment than on the command line, which everybody on the machine can read. No message shows
+//!   its password.
+//! - `--redis-ca`, `--redis-cert` and `--redis-key` have the certificates for a `rediss://` URL; SIGHUP reads them again.
+//! - Both have `--metrics`: [`operations`](crate::guide::operations) lists the numbers. `/readyz` says 503 while Redis takes or gives
+//!   no messages.
+//! - On SIGTERM a worker finishes what it has, within fifteen seconds, gives back the rest, and exits with 0.
+//! - `examples/deploy/` has units for systemd (`pillarbox-receiver`, `pillarbox-deliver`) and `compose-redis.yaml` with HAProxy, two
+//!   servers, Redis and two workers.
+//!
+//! # In a program
+//!
+//! `examples/redis_server.rs` and `examples/redis_worker.rs` are complete.
 //!
 //! ```no_run
 //! # #[cfg(feature = "redis")]
@@ -58,8 +82,14 @@
 //! - TLS passes through: pillarbox does STARTTLS and has the certificates.
 //! - The health check sends EHLO, after a PROXY header of its own, so it finds a process that hangs as well as one that is
 //!   gone. It does not check Redis: while Redis fails, clients get a 4xx from each process, before they send a content.
+//!   To have it see Redis as well, ask for `/readyz`, which needs `--metrics` and takes no connection of SMTP: replace
+//!   `option smtpchk ...` by `option httpchk GET /readyz`, and `check check-send-proxy` by `check port 8027`. While Redis is away
+//!   from all servers at once, clients are then not connected at all, instead of getting a 4xx.
 //! - Sessions take seconds or minutes, so `leastconn` spreads them better than `roundrobin` does.
-//! - HAProxy itself is one process on one machine. Run two, at two addresses, with an MX record each.
+//! - HAProxy itself is one process on one machine. Run two, at two addresses, with an MX record each. A server's `maxconn`
+//!   times the number of HAProxies must stay some twenty below [`max_connections`](Builder::max_connections): a health check
+//!   is a connection too, and a full process that refuses it would be marked DOWN although it works.
+//! - `on-marked-down shutdown-sessions` disconnects the clients of a process that hangs, so that they try again elsewhere.
 //!
 //! # MX and SRV records
 //!
@@ -98,6 +128,18 @@
 //! Choose [`capacity`](handlers::RedisStream::capacity) so that the stream fills up only when workers have stopped: the number
 //! of messages that arrive until somebody notices, if their content fits into `maxmemory`.
 //!
+//! ## Rights
+//!
+//! Give servers, workers and HAProxy a user each, with these rights and no others. The tests run with exactly these; paste
+//! them into `redis-cli`, with passwords of your own, and `ACL SAVE` or `CONFIG REWRITE` afterwards:
+//!
+//! ```text
+#![doc = include_str!("../../examples/deploy/redis-acl.txt")]
+//! ```
+//!
+//! If the stream has another name, it stands in the place of `pillarbox`; a URL with a database needs `+select` as well. A right
+//! that is missing is named in the log. Whoever has `XADD` can put any message into the stream.
+//!
 //! ## Replication and failover
 //!
 //! Replication is asynchronous: the primary answers first, and its replicas get the data afterwards. If the primary fails and
@@ -121,6 +163,27 @@
 //! After a failover the URL must lead to the new primary: by a name, an address that moves, or an HAProxy that asks each
 //! Redis for its role. pillarbox drops a connection to a primary that has become a replica, and sends the message on a new
 //! one.
+//!
+//! ### A failover by hand, with two Redis and HAProxy
+//!
+//! Both have [the settings above](#redis) and `min-replicas-to-write 1`, the second also `replicaof 192.0.2.21 6379`. Each machine
+//! with a pillarbox or a worker runs an HAProxy with `examples/deploy/haproxy-redis.cfg`, and uses `redis://127.0.0.1:6380`
+//! with [`wait_replicas(1, ...)`](handlers::RedisStream::wait_replicas). When the first one is gone for good, or for too long:
+//!
+//! 1. Make sure that it stays off: stop its service, or its machine.
+//! 2. Promote the second: `redis-cli -h 192.0.2.22 REPLICAOF NO ONE`, then `CONFIG REWRITE`. Within two seconds HAProxy sends all
+//!    to it. Workers go on; clients get a 451, because there is one copy of a message, and you ask for two.
+//! 3. Write `replicaof 192.0.2.22 6379` into the first one's configuration, or a new machine's, **before** you start it. When it has
+//!    caught up, mail is accepted again. If you cannot wait for it, set `min-replicas-to-write` to 0 and start the processes without
+//!    `wait_replicas`.
+//!
+//! If you forget step 3, there are two primaries. Both refuse mail, because neither has a replica: that is what
+//! `min-replicas-to-write` is for. Sentinel does the three steps by itself; the configuration of HAProxy stays as it is.
+//! The tests do them with two real Redis and this file, under load, and count what was acknowledged:
+//!
+//! ```text
+#![doc = include_str!("../../examples/deploy/haproxy-redis.cfg")]
+//! ```
 //!
 //! ## Cluster
 //!
@@ -173,6 +236,9 @@
 //! | a relay | not quite: the same, and SMTP itself cannot tell whether a message whose reply was lost has arrived |
 //! | a program of yours | if it recognizes a message by its `id` |
 //!
+//! [`entry_format`](crate::guide::entry_format) says what an entry has, for workers in other languages, and in which order to
+//! upgrade.
+//!
 //! If a client sends a message twice, because it cannot know that the first copy arrived, these are two messages with two
 //! ids, as with any mail server.
 //!
@@ -184,6 +250,7 @@
 //! | HAProxy, or its machine | none | the same | connections end; the other MX is there |
 //! | a worker | none: it or another handles its entries again | what it had accepted and not yet deleted; nothing in one Maildir with `once` | nothing |
 //! | all workers | none | the same | `452 4.3.1` once the stream is full |
+//! | the next server, of a worker that relays | none: entries wait, and are tried again | what it had taken without an answer | the same |
 //! | Redis's process, `appendfsync always` | none | what it had not yet answered for, from clients; what workers had not yet deleted | `451 4.3.0` until it is back |
 //! | Redis's process, `everysec` | up to two seconds' | what workers had deleted in these two seconds | the same |
 //! | Redis's process, no `appendonly` | all since the last snapshot | what workers had deleted since the last snapshot | the same |

@@ -38,7 +38,8 @@ pub use maildir::quota::{Quota, QuotaError};
 pub use pipe::Pipe;
 #[cfg(feature = "redis")]
 pub use redis_stream::{
-    RedisEntryError, RedisFault, RedisStream, RedisUrlError, RedisWorker, RedisWorkerHandle, RedisWorkerStats,
+    RedisEntryError, RedisFault, RedisStream, RedisStreamStats, RedisUrlError, RedisWorker, RedisWorkerHandle,
+    RedisWorkerStats,
 };
 #[cfg(all(feature = "redis", feature = "_tls"))]
 pub use redis_stream::{RedisTls, RedisTlsError};

@@ -55,18 +55,21 @@ impl Clock {
         (self.deadline, self.left) = (now + time, Some(time));
     }
 
-    /// What the socket's timeout has to be lowered to, if it would let a read or write pass its deadline. Once `woken` too
-    /// early, by a timeout left over from a shorter deadline, it is raised as well: else this thread would wake again and
-    /// again.
-    fn change(&mut self, woken: bool) -> io::Result<Option<Duration>> {
+    /// What is left up to the deadline.
+    fn left(&mut self) -> io::Result<Duration> {
         let left = match self.left.take() {
             Some(left) => left,
             None => self.deadline.saturating_duration_since(Instant::now()),
         };
         // A timeout of less than a microsecond would count as none at all.
-        if left < Duration::from_micros(1) {
-            return Err(ErrorKind::TimedOut.into());
-        }
+        if left < Duration::from_micros(1) { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+
+    /// What the socket's timeout has to be lowered to, if it would let a read or write pass its deadline. Once `woken` too
+    /// early, by a timeout left over from a shorter deadline, it is raised as well: else this thread would wake again and
+    /// again.
+    fn change(&mut self, woken: bool) -> io::Result<Option<Duration>> {
+        let left = self.left()?;
         if self.timeout > left + SLACK || (woken && left > self.timeout + SLACK) {
             self.timeout = left;
             return Ok(Some(left));
@@ -76,12 +79,13 @@ impl Clock {
 }
 
 impl Transport {
-    /// Sets the socket's timeouts, best to the shortest that is usual: then they rarely need to be set again.
+    /// Sets the socket's timeout for reads, best to the shortest that is usual: then it rarely needs to be set again. That for
+    /// writes is set when one waits.
     pub(crate) fn new(socket: Socket, read_timeout: Duration, write_timeout: Duration) -> io::Result<Transport> {
         socket.set_read_timeout(Some(read_timeout))?;
-        socket.set_write_timeout(Some(write_timeout))?;
         let now = Instant::now();
-        let (read, write) = (Clock::new(now, read_timeout), Clock::new(now, write_timeout));
+        let read = Clock::new(now, read_timeout);
+        let write = Clock { timeout: Duration::MAX, ..Clock::new(now, write_timeout) };
         let clocks = Mutex::new(Clocks { read, write, unread: Vec::new() });
         Ok(Transport(Arc::new(Shared { socket, clocks })))
     }
@@ -105,6 +109,20 @@ impl Transport {
             self.0.socket.set_read_timeout(Some(left))?;
         }
         Ok(0)
+    }
+
+    /// Writes what the socket has room for, if it has any. That needs no timeout: most connections never have it set.
+    fn write_at_once(&self, buf: &[u8]) -> io::Result<Option<usize>> {
+        // The same on all of Linux's architectures.
+        const MSG_DONTWAIT: i32 = 0x40;
+        if !cfg!(target_os = "linux") {
+            return Ok(None);
+        }
+        self.0.clocks.lock().write.left()?;
+        match self.0.socket.send_with_flags(buf, MSG_DONTWAIT) {
+            Err(e) if e.kind() == ErrorKind::Interrupted || is_timeout(&e) => Ok(None),
+            written => written.map(Some),
+        }
     }
 
     fn arm_write(&self) -> io::Result<()> {
@@ -203,6 +221,9 @@ impl Read for Transport {
 
 impl Write for Transport {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if let Some(written) = self.write_at_once(buf)? {
+            return Ok(written);
+        }
         loop {
             self.arm_write()?;
             match (&self.0.socket).write(buf) {
@@ -286,5 +307,31 @@ mod tests {
         assert_eq!(transport.write(b"x").unwrap_err().kind(), ErrorKind::TimedOut);
         transport.allow_write(Instant::now(), minute);
         assert_eq!(transport.write(b"x").unwrap(), 1);
+    }
+
+    #[test]
+    fn writes_that_wait_end_at_their_deadline() {
+        let (own, mut other) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
+        let (short, minute) = (Duration::from_millis(30), Duration::from_secs(60));
+        let mut transport = Transport::new(own, minute, minute).unwrap();
+        let mut written = 0;
+        for _ in 0..2 {
+            let now = Instant::now();
+            transport.allow_write(now, short);
+            let failed = loop {
+                match transport.write(&[0; 64 * 1024]) {
+                    Ok(octets) => written += octets,
+                    Err(e) => break e,
+                }
+            };
+            assert_eq!(failed.kind(), ErrorKind::TimedOut);
+            assert!((short..minute).contains(&now.elapsed()));
+        }
+        // With a longer deadline it waits for room again.
+        transport.allow_write(Instant::now(), minute);
+        std::thread::scope(|scope| {
+            scope.spawn(|| other.read_exact(&mut vec![0; written]).unwrap());
+            transport.write_all(&[0; 64 * 1024]).unwrap();
+        });
     }
 }

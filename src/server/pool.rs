@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
 use parking_lot::{Condvar, Mutex};
 
 /// How long a worker without a connection waits for the next one before it ends.
@@ -198,36 +197,27 @@ impl<J> Closed<J> {
 impl<J: Send + 'static> Crew<J> {
     fn start(self: &Arc<Self>, job: J) -> Result<(), (J, io::Error)> {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
-        // The job is fetched by the thread: if there will be none, it is still here.
-        let (sender, receiver) = bounded(1);
-        let crew = self.clone();
-        let started = self.threads.spawn(
-            thread::Builder::new().name(format!("pillarbox-{serial}")).stack_size(self.stack),
-            move || {
-                if let Ok(job) = receiver.recv() {
-                    crew.run(job);
-                }
-            },
-        );
-        match started {
+        let thread = Arc::new(IdleThread { next: Mutex::new(Next::Wait), changed: Condvar::new() });
+        let builder = thread::Builder::new().name(format!("pillarbox-{serial}")).stack_size(self.stack);
+        let (crew, own) = (self.clone(), thread.clone());
+        match self.threads.spawn(builder, move || crew.run(&own)) {
             Ok(()) => {
-                // The thread waits for it: it cannot have gone.
-                let _ = sender.send(job);
+                thread.tell(Next::Work(job));
                 Ok(())
             }
             Err(e) => Err((job, e)),
         }
     }
 
-    fn run(&self, job: J) {
-        let thread = Arc::new(IdleThread { next: Mutex::new(Next::Wait), changed: Condvar::new() });
-        let mut job = Some(job);
+    fn run(&self, thread: &Arc<IdleThread<J>>) {
         let mut work = None;
-        while let Some(this) = job {
+        while let Some(job) = self.staff.wait(thread, self.patience) {
             let panics = EndsByPanic(&self.staff);
-            work.get_or_insert_with(&self.hire)(this);
+            work.get_or_insert_with(&self.hire)(job);
             mem::forget(panics);
-            job = self.staff.end_a_job(Some(&thread)).then(|| self.staff.wait(&thread, self.patience)).flatten();
+            if !self.staff.end_a_job(Some(thread)) {
+                return;
+            }
         }
     }
 }
@@ -255,7 +245,7 @@ impl<J> Staff<J> {
             match mem::replace(&mut *next, Next::Wait) {
                 Next::Work(job) => return Some(job),
                 Next::Leave => return None,
-                // Whoever has found this thread is about to say why.
+                // Whoever has started or found this thread is about to say why.
                 Next::Wait if is_bored => thread.changed.wait(&mut next),
                 Next::Wait => is_bored = thread.changed.wait_until(&mut next, end).timed_out(),
             }
@@ -363,6 +353,8 @@ fn join(handles: Vec<JoinHandle<()>>) {
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::bounded;
+
     use super::*;
 
     #[test]

@@ -119,44 +119,24 @@ impl Worker {
         let activity = Arc::new(Activity::new(self.shutdown.clone(), buffers.canceller()));
         let _entry = Entry::new(&self.live, &shared.counters, &transport, &activity);
         let mut stream = stream::ConnectionStream::new(transport.clone());
-        let mut ends = (peer, local);
-        let mut _client_place = None;
-        let mut proxy = None;
-        if is_proxy(&shared.config, &ends.0) {
-            match read_proxy_header(&mut stream, &transport) {
-                // Trust in the proxy's address is not for whoever sits behind it, nor for its look whether there is a server.
-                Ok((Source::Unknown, info)) => {
-                    ends.0 = Endpoint::Unknown;
-                    proxy = info;
-                }
-                Ok((Source::Client { peer, local }, info)) => {
-                    proxy = info;
-                    ends = (Endpoint::named(peer), Endpoint::named(local));
-                    match shared.addresses.take(&ends.0) {
-                        Ok(permit) => _client_place = Some(permit),
-                        Err(why) => {
-                            why.counter(&shared.counters).add(1);
-                            return refuse_client(&mut stream, &ends.0, &why.reply());
-                        }
-                    }
-                }
-                Err(e) => {
-                    if e.kind() == io::ErrorKind::TimedOut {
-                        shared.counters.timeouts.proxy_header.add(1);
-                    }
-                    return log::info!("[{id}] no PROXY header from {}: {e}", ends.0);
-                }
+        let mut client = Client { ends: (peer, local), proxy: None, _permit: ClientPermit::default() };
+        if is_proxy(&shared.config, &client.ends.0) {
+            match client_of_proxy(&mut stream, &shared, id, client.ends) {
+                Some(introduced) => client = introduced,
+                None => return,
             }
         }
         let session: Result<Option<Box<dyn Session>>, Reply> = match &self.session {
             Some(factory) => {
                 let who = format_args!("[{id}] session factory");
-                guarded(&shared.counters.panics, who, || factory.make(&ends.0)).unwrap_or(Err(BROKEN)).map(Some)
+                guarded(&shared.counters.panics, who, || factory.make(&client.ends.0)).unwrap_or(Err(BROKEN)).map(Some)
             }
             None => Ok(None),
         };
-        let channel = Channel::new(shared.clone(), stream, session, ends, id, buffers, activity);
-        *left = Some(channel.behind(proxy).run());
+        let mut channel = Channel::new(shared.clone(), stream, session, client.ends, id, buffers, activity);
+        channel.set_proxy(client.proxy);
+        channel.run();
+        *left = Some(channel.into_buffers());
     }
 }
 
@@ -172,6 +152,49 @@ fn transport(config: &Config, socket: Socket, peer: &Endpoint) -> io::Result<Tra
 
 pub(crate) fn is_proxy(config: &Config, peer: &Endpoint) -> bool {
     peer.is_in(&config.proxies)
+}
+
+/// Who sits at the other end, by a proxy or not.
+struct Client {
+    ends: (Endpoint, Endpoint),
+    proxy: Option<Box<ProxyInfo>>,
+    // Free again with the connection's end.
+    _permit: ClientPermit,
+}
+
+/// The client that a proxy speaks for; none if the connection has ended.
+#[inline(never)]
+fn client_of_proxy(
+    stream: &mut stream::ConnectionStream,
+    shared: &Shared,
+    id: u64,
+    ends: (Endpoint, Endpoint),
+) -> Option<Client> {
+    let transport = stream.transport().clone();
+    match read_proxy_header(stream, &transport) {
+        // Trust in the proxy's address is not for whoever sits behind it, nor for its look whether there is a server.
+        Ok((Source::Unknown, proxy)) => {
+            Some(Client { ends: (Endpoint::Unknown, ends.1), proxy, _permit: ClientPermit::default() })
+        }
+        Ok((Source::Client { peer, local }, proxy)) => {
+            let ends = (Endpoint::named(peer), Endpoint::named(local));
+            match shared.addresses.take(&ends.0) {
+                Ok(permit) => Some(Client { ends, proxy, _permit: permit }),
+                Err(why) => {
+                    why.counter(&shared.counters).add(1);
+                    refuse_client(stream, &ends.0, &why.reply());
+                    None
+                }
+            }
+        }
+        Err(e) => {
+            if e.kind() == io::ErrorKind::TimedOut {
+                shared.counters.timeouts.proxy_header.add(1);
+            }
+            log::info!("[{id}] no PROXY header from {}: {e}", ends.0);
+            None
+        }
+    }
 }
 
 /// Reads the header that a proxy sends before anything else. What came with it is left for whoever reads next.

@@ -2,7 +2,7 @@
 
 pub(crate) mod counters;
 pub(crate) mod guard;
-mod openmetrics;
+pub(crate) mod openmetrics;
 pub(crate) mod outage;
 pub(crate) mod pulse;
 

@@ -7,7 +7,7 @@ use crate::syntax::command::Verb;
 
 /// Beside the names, what the two formats write differently.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub(crate) enum Format {
     OpenMetrics,
     Prometheus,
 }
@@ -47,16 +47,11 @@ impl Stats {
     }
 
     fn exposition(&self, format: Format) -> String {
-        let mut out = Exposition { text: String::with_capacity(8 * 1024), format };
-        out.family("pillarbox_build", "", Kind::Info, "The version of pillarbox.");
-        out.sample("pillarbox_build", Kind::Info, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        let mut out = Exposition::new(format);
         self.write_connections(&mut out);
         self.write_messages(&mut out);
         self.write_troubles(&mut out);
-        if format == Format::OpenMetrics {
-            out.text += "# EOF\n";
-        }
-        out.text
+        out.finish()
     }
 
     fn write_connections(&self, out: &mut Exposition) {
@@ -175,24 +170,39 @@ impl Stats {
 }
 
 /// The text as far as it is written.
-struct Exposition {
+pub(crate) struct Exposition {
     text: String,
     format: Format,
 }
 
 impl Exposition {
+    /// Begins with the version of pillarbox.
+    pub fn new(format: Format) -> Exposition {
+        let mut out = Exposition { text: String::with_capacity(8 * 1024), format };
+        out.family("pillarbox_build", "", Kind::Info, "The version of pillarbox.");
+        out.sample("pillarbox_build", Kind::Info, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        out
+    }
+
+    pub fn finish(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.text += "# EOF\n";
+        }
+        self.text
+    }
+
     fn counter(&mut self, name: &str, unit: &str, help: &str, value: u64) {
         self.family(name, unit, Kind::Counter, help);
         self.sample(name, Kind::Counter, &[], value);
     }
 
-    fn gauge(&mut self, name: &str, unit: &str, help: &str, value: u64) {
+    pub fn gauge(&mut self, name: &str, unit: &str, help: &str, value: u64) {
         self.family(name, unit, Kind::Gauge, help);
         self.sample(name, Kind::Gauge, &[], value);
     }
 
     /// A counter for each value of a label.
-    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
+    pub fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
         self.family(name, "", Kind::Counter, help);
         for (value, count) in values {
             self.sample(name, Kind::Counter, &[(label, value)], *count);

@@ -16,9 +16,9 @@ fn printed(arguments: &[&str]) -> (bool, String, String) {
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
-/// The long options that --help shows.
+/// The long options that --help shows, and that of the subcommand.
 fn options() -> Vec<String> {
-    let (_, help, _) = printed(&["--help"]);
+    let help = [&["--help"][..], &["deliver", "--help"]].map(|arguments| printed(arguments).1).concat();
     let words = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
     let ends = |c: char| !c.is_ascii_alphanumeric() && c != '-';
     words.map(|word| word.split(ends).next().unwrap_or_default().to_owned()).collect()
@@ -69,7 +69,9 @@ fn the_completions_name_every_option() {
         }
     }
     let (_, script, _) = printed(&["--generate", "bash"]);
-    for values in ["DebuggingServer Inbox Maildir Pipe Sink PureProxy MailmanProxy", "off offered required implicit"] {
+    for values in
+        ["DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy", "off offered required implicit"]
+    {
         assert!(script.contains(values), "{values}");
     }
     let (is_done, _, error) = printed(&["--generate", "csh"]);
@@ -130,6 +132,9 @@ fn the_units_are_valid() {
         "pillarbox-submission.service",
         "pillarbox-submission.socket",
         "pillarbox-submissions.socket",
+        "pillarbox-receiver.service",
+        "pillarbox-receiver.socket",
+        "pillarbox-deliver.service",
     ];
     for unit in units {
         let text = std::fs::read_to_string(format!("examples/deploy/{unit}")).expect("a unit");

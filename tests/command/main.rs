@@ -12,5 +12,7 @@ mod listeners;
 mod metrics;
 mod options;
 mod pipe;
+mod redis;
+mod redis_rights;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,8 +1,12 @@
 //! What becomes of messages that were accepted: on the screen, on disk, in Redis.
 
+#[cfg(all(feature = "cli", unix))]
+mod chain;
 mod changed;
 #[cfg(all(feature = "cli", unix))]
 mod durability;
+#[cfg(all(feature = "redis", unix))]
+mod failover;
 mod handlers;
 #[cfg(unix)]
 mod mailboxes;
@@ -10,8 +14,12 @@ mod mailboxes;
 mod maildir;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod maildir_faults;
+#[cfg(all(feature = "redis", unix))]
+mod nats;
 #[cfg(unix)]
 mod pipe;
+#[cfg(all(feature = "redis", unix))]
+mod python_worker;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(all(feature = "redis", unix))]

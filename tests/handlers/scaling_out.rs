@@ -2,11 +2,10 @@
 //! message is lost that was acknowledged.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -14,6 +13,7 @@ use std::time::Instant;
 use crate::support;
 use crate::support::client::{Client, PATIENCE};
 use crate::support::example;
+use crate::support::haproxy::HaProxy;
 use crate::support::redis::{Fields, Redis};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -51,76 +51,18 @@ impl Server {
         self.address
     }
 
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().try_into().expect("a process id")), signal).expect("it runs");
+    }
+
     /// SIGTERM, and its end.
     fn end(mut self) {
-        kill(Pid::from_raw(self.process.id().try_into().expect("a process id")), Signal::SIGTERM).expect("it runs");
+        self.signal(Signal::SIGTERM);
         assert!(self.process.wait().expect("our own child").success());
     }
 }
 
 impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// HAProxy in front of two servers, with the configuration of the documentation; it is killed with the value.
-struct HaProxy {
-    process: Child,
-    address: SocketAddr,
-    folder: tempfile::TempDir,
-}
-
-impl HaProxy {
-    fn start(program: &Path, servers: [SocketAddr; 2]) -> HaProxy {
-        let documented = include_str!("../../examples/haproxy.cfg");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let global = format!("global\n stats socket {}\n", folder.path().join("stats").display());
-        // It takes no port 0: one that was free a moment ago has to do, and another if somebody was faster.
-        for _ in 0..20 {
-            let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-            let mut config = documented.to_owned();
-            for (theirs, ours) in [(":25", address), ("192.0.2.11:2525", servers[0]), ("192.0.2.12:2525", servers[1])] {
-                assert_eq!(documented.matches(&format!(" {theirs}\n")).count(), 1, "{theirs}");
-                config = config.replace(&format!(" {theirs}\n"), &format!(" {ours}\n"));
-            }
-            let mut process = Command::new(program)
-                .args(["-db", "-f", "/dev/stdin"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("haproxy starts");
-            process.stdin.take().expect("piped").write_all((global.clone() + &config).as_bytes()).expect("it reads");
-            let deadline = Instant::now() + PATIENCE;
-            while process.try_wait().expect("our own child").is_none() && Instant::now() < deadline {
-                if TcpStream::connect(address).is_ok() {
-                    return HaProxy { process, address, folder };
-                }
-                thread::yield_now();
-            }
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-        panic!("haproxy does not start");
-    }
-
-    /// Whether it sends clients to a server, and what came of the last health check: `UP` and `L7OK`.
-    fn is(&self, server: &str, status: &str, check: &str) -> bool {
-        let mut stats = UnixStream::connect(self.folder.path().join("stats")).expect("haproxy runs");
-        stats.write_all(b"show stat\n").expect("haproxy reads");
-        let mut table = String::new();
-        stats.read_to_string(&mut table).expect("text");
-        let mut rows = table.lines().map(|line| line.trim_start_matches("# ").split(',').collect::<Vec<_>>());
-        let names = rows.next().expect("a head");
-        let row = rows.find(|row| row.get(1) == Some(&server)).expect("the server");
-        let value = |name: &str| row[names.iter().position(|n| *n == name).expect("a column")];
-        value("status") == status && value("check_status") == check
-    }
-}
-
-impl Drop for HaProxy {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -202,7 +144,7 @@ fn a_process_behind_haproxy_is_killed_and_its_messages_are_not() {
     let options = ["--proxy", "127.0.0.1/32"];
     let Some(first) = Server::start(ANY.into(), &redis, &options) else { return };
     let Some(second) = Server::start(ANY.into(), &redis, &options) else { return };
-    let haproxy = HaProxy::start(&haproxy, [first.address, second.address]);
+    let haproxy = start_haproxy(&haproxy, [first.address, second.address], DOCUMENTED);
 
     let (acknowledged, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -227,6 +169,125 @@ fn a_process_behind_haproxy_is_killed_and_its_messages_are_not() {
     });
     second.end();
     assert_all_there(&acknowledged.into_inner(), &redis.messages(KEY));
+}
+
+const DOCUMENTED: &str = include_str!("../../examples/haproxy.cfg");
+
+/// HAProxy in front of two servers.
+fn start_haproxy(program: &Path, servers: [SocketAddr; 2], config: &str) -> HaProxy {
+    let places = [("192.0.2.11:2525", servers[0]), ("192.0.2.12:2525", servers[1])];
+    HaProxy::start(program, config, ":25", &places)
+}
+
+/// The documentation's configuration with fewer connections: `each` for a server, and as much room as it leaves.
+fn smaller(each: usize) -> (String, usize) {
+    let limits: Vec<usize> =
+        DOCUMENTED.split("maxconn ").skip(1).map_while(|rest| rest.split_whitespace().next()?.parse().ok()).collect();
+    let [all, server] = limits[..] else { panic!("two limits: {limits:?}") };
+    assert_eq!(all, 2 * server);
+    // Two HAProxies, and what a process takes by default.
+    let room = 1000 - 2 * server;
+    let config = DOCUMENTED.replace(&format!("maxconn {all}\n"), &format!("maxconn {}\n", 2 * each));
+    (config.replace(&format!("maxconn {server} "), &format!("maxconn {each} ")), room)
+}
+
+#[test]
+fn full_processes_pass_the_checks_of_two_haproxies() {
+    const EACH: usize = 40;
+    let Some(haproxy) = support::program("haproxy") else { return };
+    let (config, room) = smaller(EACH);
+    let servers = [(); 2].map(|()| {
+        pillarbox::Server::builder()
+            .max_connections(2 * EACH + room)
+            .proxy_protocol(pillarbox::Network::loopback())
+            .serve("127.0.0.1:0", pillarbox::handlers::Sink)
+            .expect("a free port")
+    });
+    let addresses = servers.each_ref().map(pillarbox::Server::local_addr);
+    let proxies = [(); 2].map(|()| start_haproxy(&haproxy, addresses, &config));
+    for proxy in &proxies {
+        for name in ["mx1", "mx2"] {
+            wait_until("no check succeeds", || proxy.is(name, "UP", "L7OK"));
+        }
+    }
+    let clients: Vec<Client> = (0..4 * EACH).map(|number| Client::ehlo(proxies[number % 2].address)).collect();
+    for server in &servers {
+        let before = server.stats().connections;
+        wait_until("there are no checks", || server.stats().connections >= before + 4);
+        assert!(server.stats().open_connections >= 2 * EACH as u64);
+        assert_eq!(server.stats().refused_connections_by.too_many, 0);
+    }
+    for proxy in &proxies {
+        for name in ["mx1", "mx2"] {
+            assert!(proxy.is(name, "UP", "L7OK"));
+            assert_eq!((proxy.value(name, "chkfail"), proxy.value(name, "scur")), ("0".into(), EACH.to_string()));
+        }
+    }
+    drop(clients);
+}
+
+#[test]
+fn clients_of_a_process_that_hangs_are_let_go() {
+    let Some(haproxy) = support::program("haproxy") else { return };
+    let Some(redis) = Redis::start(&[]) else { return };
+    let options = ["--proxy", "127.0.0.1/32"];
+    let Some(first) = Server::start(ANY.into(), &redis, &options) else { return };
+    let Some(second) = Server::start(ANY.into(), &redis, &options) else { return };
+    let haproxy = start_haproxy(&haproxy, [first.address, second.address], DOCUMENTED);
+    for name in ["mx1", "mx2"] {
+        wait_until("no check succeeds", || haproxy.is(name, "UP", "L7OK"));
+    }
+    // The servers take turns.
+    let mut clients = [(); 2].map(|()| Client::ehlo(haproxy.address));
+    wait_until("one has no client", || ["mx1", "mx2"].iter().all(|name| haproxy.value(name, "scur") == "1"));
+    first.signal(Signal::SIGSTOP);
+    wait_until("it is not seen", || haproxy.value("mx1", "status") == "DOWN");
+    let replies: Vec<String> = clients
+        .iter_mut()
+        .map(|client| {
+            // The one that is let go may see a reset.
+            if client.try_send("NOOP\r\n") { client.reply() } else { "<closed>".to_owned() }
+        })
+        .collect();
+    assert_eq!(replies.iter().filter(|reply| *reply == "<closed>").count(), 1, "{replies:?}");
+    assert_eq!(replies.iter().filter(|reply| reply.starts_with("250 ")).count(), 1, "{replies:?}");
+    first.signal(Signal::SIGCONT);
+    wait_until("its return is not seen", || haproxy.is("mx1", "UP", "L7OK"));
+    [first, second].into_iter().for_each(Server::end);
+}
+
+/// The configuration with the check that sees Redis, as the documentation says.
+#[cfg(feature = "cli")]
+#[test]
+fn a_check_of_readiness_sees_that_redis_is_away() {
+    use crate::support::chain::Member;
+    let Some(haproxy) = support::program("haproxy") else { return };
+    let Some(mut redis) = Redis::start(&[]) else { return };
+    let receivers = [(); 2].map(|()| {
+        Member::receiver(&redis.url(), &["--proxy-protocol=127.0.0.1", "--metrics", "127.0.0.1:0"], "127.0.0.1:0")
+    });
+    let mut config = DOCUMENTED
+        .replace("option smtpchk EHLO haproxy.example.org", "option httpchk GET /readyz")
+        .replace("check check-send-proxy", "check");
+    for (place, receiver) in ["192.0.2.11:2525", "192.0.2.12:2525"].into_iter().zip(&receivers) {
+        config = config.replace(place, &format!("{place} port {}", receiver.metrics().port()));
+    }
+    let haproxy = start_haproxy(&haproxy, receivers.each_ref().map(Member::address), &config);
+    let are = |status: &str| ["mx1", "mx2"].iter().all(|name| haproxy.value(name, "status") == status);
+    let takes_mail = || {
+        let mut client = Client::envelope(haproxy.address);
+        client.expect("DATA", "354");
+        client.say("x\r\n.").starts_with("250 ")
+    };
+    wait_until("the servers are not ready", || are("UP") && haproxy.is("mx1", "UP", "L7OK"));
+    assert!(takes_mail());
+    redis.kill();
+    wait_until("the check does not see it", || are("DOWN"));
+    assert_eq!(haproxy.value("mx1", "check_code"), "503");
+    redis.restart();
+    wait_until("the check does not see its return", || are("UP"));
+    assert!(takes_mail());
+    receivers.into_iter().for_each(|receiver| drop(receiver.end()));
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn who_asks_for_much_and_reads_nothing() {
 /// 804 messages of a thousand recipients took 1.42 GB of an inbox of 256 MiB, which counted their addresses alone.
 #[test]
 fn an_inbox_of_256_mib_takes_not_much_more() {
-    let inbox = Inbox::start();
+    let inbox = Inbox::start_with(&["--when-full", "refuse"]);
     let before = memory_of_process(inbox.server.process.0.id(), "VmRSS");
     let rcpt: String = (0..1000)
         .map(|n| {

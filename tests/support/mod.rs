@@ -6,6 +6,8 @@
 pub mod axe;
 #[cfg(all(feature = "cli", unix))]
 pub mod browser;
+#[cfg(all(feature = "cli", unix))]
+pub mod chain;
 pub mod client;
 #[cfg(feature = "cli")]
 pub mod command;
@@ -13,9 +15,13 @@ pub mod command;
 pub mod disk;
 #[cfg(unix)]
 pub mod exim;
+#[cfg(unix)]
+pub mod haproxy;
 pub mod logged;
 #[cfg(unix)]
 pub mod mailman;
+#[cfg(all(feature = "redis", unix))]
+pub mod nats;
 #[cfg(target_os = "linux")]
 pub mod netns;
 #[cfg(feature = "tls")]
@@ -30,12 +36,16 @@ mod programs;
 pub mod prometheus;
 #[cfg(all(feature = "redis", unix))]
 pub mod redis;
+#[cfg(all(feature = "redis", unix))]
+pub mod redis_py;
 #[cfg(unix)]
 pub mod runners;
 pub mod scripted;
 pub mod skip;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(all(feature = "cli", feature = "redis", unix))]
+pub mod trial;
 #[cfg(unix)]
 pub mod upstream;
 #[cfg(feature = "cli")]

@@ -46,6 +46,10 @@ impl Redis {
         self.folder.path().join("redis.sock")
     }
 
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
     }
@@ -84,6 +88,12 @@ impl Redis {
         let settings: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         self.process = spawn(&self.program, self.folder.path(), &settings);
         self.await_start();
+    }
+
+    /// As [`restart`](Redis::restart), with these settings in addition.
+    pub fn restart_with(&mut self, settings: &[&str]) {
+        self.arguments.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        self.restart();
     }
 
     /// It hangs, and its connections with it.

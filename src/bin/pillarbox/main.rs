@@ -1,26 +1,21 @@
 //! The `pillarbox` command: a mail server from the command line, with the words of `python -m smtpd`.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
-#[cfg(unix)]
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, Tls, Upstream, handlers};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::iterator::Signals;
+use pillarbox::handlers::{RedisStream, RedisTls};
+use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, ServerHandle, Tls, Upstream, handlers};
 
 mod accounts;
 mod any_login;
 mod causes;
 mod certificate;
+mod deliver;
 mod descriptors;
 mod digits;
 mod http;
@@ -31,8 +26,11 @@ mod metrics;
 mod options;
 mod passed_in;
 mod privileges;
+mod redis;
 mod self_signed;
 mod service_manager;
+mod signals;
+mod stderr;
 mod values;
 mod web;
 
@@ -42,28 +40,36 @@ use certificate::Certificate;
 use descriptors::{possible_connections, possible_waiting};
 use listeners::Listeners;
 use logins::Logins;
-use options::{Arguments, Class, usage};
+use options::{Arguments, Class, RedisPlace, usage};
+use redis::Trouble;
+use stderr::{start_log, tell};
 use web::{Passwords, Refused, Web};
 
-/// How long a shutdown lets messages in progress finish.
-const GRACE: Duration = Duration::from_secs(15);
-
 fn main() -> ExitCode {
-    let arguments = Arguments::read();
-    start_log(arguments.debug);
-    options::warn_of_unknown_variables();
-    let done = match arguments.generate {
-        Some(what) => {
-            what.write(options::command(), &mut std::io::stdout().lock()).map_err(|e| format!("cannot print it: {e}"))
-        }
-        None => run(arguments),
-    };
+    let mut words = std::env::args_os();
+    let name = words.next();
+    let is_deliver = words.next().is_some_and(|word| word == deliver::NAME);
+    let done = if is_deliver { deliver::run(name.into_iter().chain(words).collect()) } else { receive() };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             tell(message);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What the command does without a subcommand.
+fn receive() -> Result<(), String> {
+    let arguments = Arguments::read();
+    start_log(arguments.debug);
+    options::warn_of_unknown_variables(&[options::command(), deliver::command()]);
+    match arguments.generate {
+        Some(what) => {
+            let out = &mut std::io::stdout().lock();
+            what.write(options::command(), deliver::command(), out).map_err(|e| format!("cannot print it: {e}"))
+        }
+        None => run(arguments),
     }
 }
 
@@ -86,13 +92,15 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let passwords = arguments.inbox.http_users.as_deref().map(read_passwords).transpose()?;
     let Listeners { listeners, tls, certificates, authority } = listeners::open(&arguments)?;
     let web = inbox(&arguments)?.map(|web| web.authority(authority).passwords(passwords.clone()));
-    let metrics = arguments.metrics.as_deref().map(bind_http).transpose()?;
+    let metrics = arguments.metrics.as_deref().map(metrics::bind).transpose()?.map(Monitoring::of_a_server);
+    let redis = stream(&arguments)?;
     if !arguments.nosetuid {
         privileges::drop()?;
         // Now, and not on the day on which the certificate is renewed.
         certificates.iter().try_for_each(Certificate::check_that_it_can_be_renewed)?;
         let all = accounts.iter().chain(passwords.iter().map(|passwords| passwords.accounts()));
         all.for_each(Accounts::warn_unless_it_can_be_read_again);
+        stream(&arguments)?;
     }
     // Listeners may share the files.
     let problems: BTreeSet<String> = certificates.iter().flat_map(Certificate::problems).collect();
@@ -100,7 +108,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
     certificate::watch(certificates.clone()).map_err(|e| format!("cannot start a thread: {e}"))?;
     // Made only now: it belongs to the user that will write to it.
     let builder = builder(&arguments, tls, accounts.as_ref());
-    let renewable = Renewable { certificates, accounts, passwords };
+    let redis_tls = redis.as_ref().and_then(|(_, tls)| Some((tls.clone()?, arguments.redis.place.clone())));
+    let renewable = Renewable { certificates, accounts, passwords, redis_tls };
     let handler: Box<dyn Handler> = match arguments.class {
         // Under smtpd's command line a server announced SIZE, and clients declared it, only if it was given a limit.
         Class::Debugging => Box::new(handlers::Debugging::stdout().size_option(arguments.size.is_some())),
@@ -108,6 +117,14 @@ fn run(arguments: Arguments) -> Result<(), String> {
         Class::Inbox => {
             let Some(web) = web else { return Ok(()) };
             return show(keep(web, &arguments)?, builder, listeners, renewable, metrics);
+        }
+        // There is one: else that was an error of usage.
+        Class::RedisStream => {
+            return redis.map_or(Ok(()), |(stream, _)| {
+                let monitoring = metrics.map(|monitoring| monitoring.of_redis(stream.clone()));
+                redis::check(stream.clone()).map_err(|e| format!("cannot start a thread: {e}"))?;
+                serve(builder, listeners, renewable, stream, monitoring, |_| Ok(()))
+            });
         }
         Class::Sink => Box::new(handlers::Sink),
         Class::Maildir => {
@@ -132,11 +149,12 @@ struct Renewable {
     certificates: Vec<Certificate>,
     accounts: Option<Accounts>,
     passwords: Option<Arc<Passwords>>,
+    redis_tls: Option<(RedisTls, RedisPlace)>,
 }
 
 impl Renewable {
     fn is_any(&self) -> bool {
-        !self.certificates.is_empty() || self.accounts.is_some() || self.passwords.is_some()
+        !self.certificates.is_empty() || self.accounts.is_some() || self.passwords.is_some() || self.redis_tls.is_some()
     }
 
     fn renew(&self) {
@@ -147,7 +165,45 @@ impl Renewable {
         if let Some(passwords) = &self.passwords {
             passwords.reload();
         }
+        if let Some((tls, place)) = &self.redis_tls {
+            redis::renew(tls, place);
+        }
     }
+}
+
+/// Where those who watch the server ask, and what they watch beside it.
+struct Monitoring {
+    listener: TcpListener,
+    stream: Option<RedisStream>,
+}
+
+impl Monitoring {
+    fn of_a_server(listener: TcpListener) -> Monitoring {
+        Monitoring { listener, stream: None }
+    }
+
+    fn of_redis(self, stream: RedisStream) -> Monitoring {
+        Monitoring { stream: Some(stream), ..self }
+    }
+
+    /// Gives the address of the numbers.
+    fn start(self, server: ServerHandle) -> std::io::Result<String> {
+        match self.stream {
+            Some(stream) => metrics::start(self.listener, Arc::new(redis::Receiver::watch(server, stream)?)),
+            None => metrics::start(self.listener, Arc::new(server)),
+        }
+    }
+}
+
+/// The stream of the class RedisStream, and its certificates, if it is that which was asked for.
+fn stream(arguments: &Arguments) -> Result<Option<(RedisStream, Option<RedisTls>)>, String> {
+    if arguments.class != Class::RedisStream {
+        return Ok(None);
+    }
+    redis::stream(&arguments.redis).map(Some).map_err(|trouble| match trouble {
+        Trouble::Usage(kind, problem) => usage(kind, &problem),
+        Trouble::File(problem) => problem,
+    })
 }
 
 /// The web inbox, if it is that which was asked for.
@@ -189,11 +245,6 @@ fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
     Ok(web.keep(room))
 }
 
-/// Binds where those who watch the server ask.
-fn bind_http(place: &str) -> Result<TcpListener, String> {
-    http::bind(place).map_err(|source| explain(&Error::Bind { address: place.to_owned(), source }))
-}
-
 /// The program of the class Pipe. Whoever runs this is its user already.
 #[cfg(unix)]
 fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
@@ -229,10 +280,6 @@ fn other_descriptors(arguments: &Arguments) -> u64 {
     }
 }
 
-/// The programs of the class Pipe, for whoever ends the process.
-#[cfg(unix)]
-static PROGRAMS: Mutex<Option<handlers::Pipe>> = Mutex::new(None);
-
 /// As [`serve`], until the last program has ended: the shutdown itself does not wait for a handler for long.
 #[cfg(unix)]
 fn run_for_each(
@@ -240,17 +287,12 @@ fn run_for_each(
     builder: Builder,
     listeners: Vec<Listener>,
     renewable: Renewable,
-    metrics: Option<TcpListener>,
+    metrics: Option<Monitoring>,
 ) -> Result<(), String> {
-    lock_programs().replace(pipe.clone());
+    signals::lock_programs().replace(pipe.clone());
     let served = serve(builder, listeners, renewable, pipe, metrics, |_| Ok(()));
-    lock_programs().iter().for_each(handlers::Pipe::stop);
+    signals::lock_programs().iter().for_each(handlers::Pipe::stop);
     served
-}
-
-#[cfg(unix)]
-fn lock_programs() -> MutexGuard<'static, Option<handlers::Pipe>> {
-    PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
@@ -317,7 +359,7 @@ fn show(
     builder: Builder,
     listeners: Vec<Listener>,
     renewable: Renewable,
-    metrics: Option<TcpListener>,
+    metrics: Option<Monitoring>,
 ) -> Result<(), String> {
     let (builder, handler) = (web.prepare(builder), web.handler());
     let is_open = web.is_open();
@@ -338,80 +380,33 @@ fn serve(
     listeners: Vec<Listener>,
     renewable: Renewable,
     handler: impl Handler + 'static,
-    metrics: Option<TcpListener>,
+    metrics: Option<Monitoring>,
     when_it_listens: impl FnOnce(&Server) -> Result<(), String>,
 ) -> Result<(), String> {
     // Before the server is ready: whoever reads that it is may send a signal at once.
-    let renewal = renewable.is_any().then_some(SIGHUP);
-    let signals = Signals::new([SIGINT, SIGTERM, SIGXFSZ, SIGCHLD].into_iter().chain(renewal))
-        .map_err(|e| format!("cannot handle signals: {e}"))?;
+    let signals = signals::take(renewable.is_any()).map_err(|e| format!("cannot handle signals: {e}"))?;
     let mut listeners = listeners.into_iter();
     let first = listeners.next().ok_or("there is nothing to listen at")?;
     let server = listeners.fold(builder, Builder::listen).serve(first, handler).map_err(|e| match e {
         Error::Setting(problem) => usage(ErrorKind::ValueValidation, &problem.to_string()),
         e => explain(&e),
     })?;
-    let end = heed(signals, renewable)?;
+    let no_thread = |e| format!("cannot start a thread: {e}");
+    let end = signals::heed(signals, move || renewable.renew()).map_err(no_thread)?;
     for endpoint in server.local_endpoints() {
         tell(format_args!("listening on {endpoint}"));
     }
     when_it_listens(&server)?;
-    let no_thread = |e| format!("cannot start a thread: {e}");
-    if let Some(listener) = metrics {
-        tell(format_args!("metrics at {}", metrics::start(listener, server.handle()).map_err(no_thread)?));
+    if let Some(monitoring) = metrics {
+        tell(format_args!("metrics at {}", monitoring.start(server.handle()).map_err(no_thread)?));
     }
-    service_manager::watch(server.handle()).map_err(no_thread)?;
+    let handle = server.handle();
+    service_manager::watch(move || handle.is_responsive()).map_err(no_thread)?;
     service_manager::is_ready();
     // An error would mean that no signal can come any more.
     let _ = end.recv();
     service_manager::is_stopping();
     // By its owner, so that a Unix socket is removed before the process ends. How many connections had to be cut is logged.
-    server.shutdown(GRACE);
+    server.shutdown(signals::GRACE);
     Ok(())
-}
-
-/// SIGHUP, which comes only if there is something to renew, reads it again; the first SIGINT or SIGTERM is passed on, and a
-/// second one ends the process.
-fn heed(mut signals: Signals, renewable: Renewable) -> Result<Receiver<()>, String> {
-    let (sender, end) = channel();
-    let wait = move || {
-        let mut is_ending = false;
-        for signal in signals.forever() {
-            match signal {
-                SIGHUP => service_manager::reload(|| renewable.renew()),
-                // A file over the limit (ulimit -f): a message that cannot be stored, and no reason to end.
-                SIGXFSZ => {}
-                // A program has ended. Were the signal ignored, as a parent may have it, nobody would learn with which status.
-                SIGCHLD => {}
-                _ if is_ending => {
-                    // Locked to the end: nobody else ends the process meanwhile, and says that all is well.
-                    #[cfg(unix)]
-                    let programs = lock_programs();
-                    #[cfg(unix)]
-                    programs.iter().for_each(handlers::Pipe::stop);
-                    std::process::exit(1)
-                }
-                _ => {
-                    is_ending = true;
-                    // The receiver waits for this.
-                    let _ = sender.send(());
-                }
-            }
-        }
-    };
-    std::thread::Builder::new().spawn(wait).map_err(|e| format!("cannot start a thread: {e}"))?;
-    Ok(end)
-}
-
-/// Says it on stderr. That nobody hears it, as on a full disk, must not end a server: `eprintln!` would panic.
-fn tell(message: impl Display) {
-    let _ = writeln!(std::io::stderr(), "pillarbox: {message}");
-}
-
-/// Lines like `pillarbox: [1] C: QUIT`; RUST_LOG has the last word.
-fn start_log(debug: bool) {
-    // rustls warns of what clients get wrong, which may be any number of them.
-    let filter =
-        env_logger::Env::default().default_filter_or(if debug { "pillarbox=trace" } else { "warn,rustls=error" });
-    env_logger::Builder::from_env(filter).format(|out, record| writeln!(out, "pillarbox: {}", record.args())).init();
 }

@@ -1,27 +1,70 @@
-//! What those ask who watch a server: its numbers, whether it works, and whether it takes clients.
+//! What those ask who watch a server or a worker: its numbers, whether it works, and whether it takes clients or messages.
 
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use pillarbox::ServerHandle;
+use pillarbox::{Error, ServerHandle};
 
+use crate::causes::explain;
+use crate::http;
 use crate::http::accept_loop::{self, Service};
 use crate::http::connection::{Body, HttpConnection, Request, Response};
 
 const OPENMETRICS: &str = "application/openmetrics-text";
 const TEXT: &str = "text/plain";
 
+/// What is watched.
+pub trait Watched: Send + Sync {
+    /// Its numbers as OpenMetrics.
+    fn openmetrics(&self) -> String;
+
+    /// Its numbers in Prometheus's older format.
+    fn prometheus(&self) -> String;
+
+    /// Whether all of its threads come round.
+    fn is_responsive(&self) -> bool;
+
+    /// Why nobody should send it anything now, in a few words and a line feed; none if all is well.
+    fn unready(&self) -> Option<&'static str>;
+}
+
+impl Watched for ServerHandle {
+    fn openmetrics(&self) -> String {
+        self.stats().openmetrics()
+    }
+
+    fn prometheus(&self) -> String {
+        self.stats().prometheus()
+    }
+
+    fn is_responsive(&self) -> bool {
+        ServerHandle::is_responsive(self)
+    }
+
+    fn unready(&self) -> Option<&'static str> {
+        self.is_shutting_down().then_some("shutting down\n")
+    }
+}
+
 /// Answers at an address of its own.
-struct Metrics(ServerHandle);
+struct Metrics(Arc<dyn Watched>);
+
+/// Binds where those who watch ask.
+///
+/// # Errors
+/// What to tell about it.
+pub fn bind(place: &str) -> Result<TcpListener, String> {
+    http::bind(place).map_err(|source| explain(&Error::Bind { address: place.to_owned(), source }))
+}
 
 /// Answers for as long as the process lives, through a shutdown too. Gives the address of the numbers.
 ///
 /// # Errors
 /// If there is no thread.
-pub fn start(listener: TcpListener, server: ServerHandle) -> io::Result<String> {
+pub fn start(listener: TcpListener, watched: Arc<dyn Watched>) -> io::Result<String> {
     let url = format!("http://{}/metrics", listener.local_addr()?);
-    accept_loop::start("metrics", listener, 0, Arc::new(Metrics(server)))?;
+    accept_loop::start("metrics", listener, 0, Arc::new(Metrics(watched)))?;
     Ok(url)
 }
 
@@ -32,7 +75,7 @@ impl Service for Metrics {
         } else if !["GET", "HEAD"].contains(&&*request.method) {
             Response::error(405, "the methods are GET, HEAD").with("Allow", "GET, HEAD")
         } else {
-            page(request, &self.0)
+            page(request, &*self.0)
         };
         response.with("X-Content-Type-Options", "nosniff").with("Cache-Control", "no-store")
     }
@@ -49,12 +92,12 @@ pub fn is_health(path: &str) -> bool {
 }
 
 /// The page at a path that is known.
-pub fn page(request: &Request, server: &ServerHandle) -> Response {
+pub fn page(request: &Request, watched: &dyn Watched) -> Response {
     match &*request.path {
-        "/metrics" if prefers_text(request) => numbers(TEXT, "0.0.4", server.stats().prometheus()),
-        "/metrics" => numbers(OPENMETRICS, "1.0.0", server.stats().openmetrics()),
-        _ if !server.is_responsive() => verdict(503, "a listener or a handler does not come round\n"),
-        "/readyz" if server.is_shutting_down() => verdict(503, "shutting down\n"),
+        "/metrics" if prefers_text(request) => numbers(TEXT, "0.0.4", watched.prometheus()),
+        "/metrics" => numbers(OPENMETRICS, "1.0.0", watched.openmetrics()),
+        _ if !watched.is_responsive() => verdict(503, "a listener or a handler does not come round\n"),
+        "/readyz" => watched.unready().map_or_else(|| verdict(200, "ok\n"), |why| verdict(503, why)),
         _ => verdict(200, "ok\n"),
     }
 }

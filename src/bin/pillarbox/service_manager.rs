@@ -1,13 +1,11 @@
-//! What systemd is told of the server's life: sd_notify(3). Without systemd nobody is told.
+//! What systemd is told of the life of a server or a worker: sd_notify(3). Without systemd nobody is told.
 //!
 //! The protocol is a datagram of a few words. The crate sd-notify would send them too, but not to a socket in the abstract
 //! namespace.
 
 use std::io;
 
-use pillarbox::ServerHandle;
-
-/// The server listens.
+/// The server listens, or the worker works.
 pub fn is_ready() {
     tell("READY=1");
 }
@@ -25,16 +23,16 @@ pub fn reload(read_again: impl FnOnce()) {
     tell("READY=1");
 }
 
-/// Tells systemd's watchdog, twice in its time, that the server works, for as long as it does.
+/// Tells systemd's watchdog, twice in its time, that the process works, for as long as it is responsive.
 ///
 /// # Errors
 /// If there is no thread.
-pub fn watch(server: ServerHandle) -> io::Result<()> {
+pub fn watch(is_responsive: impl Fn() -> bool + Send + 'static) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(time) = socket::watchdog_time() {
         let watch = move || {
             loop {
-                match server.is_responsive() {
+                match is_responsive() {
                     true => tell("WATCHDOG=1"),
                     false => log::error!(
                         "a listener or a handler does not come round: the watchdog is not told that it does"
@@ -45,7 +43,7 @@ pub fn watch(server: ServerHandle) -> io::Result<()> {
         };
         return std::thread::Builder::new().name("watchdog".to_owned()).spawn(watch).map(drop);
     }
-    drop(server);
+    drop(is_responsive);
     Ok(())
 }
 

@@ -148,6 +148,9 @@ enum Waited {
 
 impl<S: Stream> Channel<S> {
     /// A channel over a stream that is connected and has said nothing yet.
+    //
+    // Not inlined, as the end is not: what the stack holds while a client is waited for, each idle connection costs.
+    #[inline(never)]
     pub fn new(
         shared: Arc<Shared>,
         stream: S,
@@ -171,7 +174,6 @@ impl<S: Stream> Channel<S> {
         let mut context = Context::new(shared.config.clone(), shared.listener.clone(), connection, ends);
         context.record = record.clone();
         Channel {
-            shared,
             input: Input::new(stream, input),
             line,
             replies,
@@ -201,21 +203,20 @@ impl<S: Stream> Channel<S> {
             asked: None,
             observed: ObservedMessage::default(),
             scripted,
+            shared,
         }
     }
 
-    /// The same behind a proxy that has said this of the connection.
-    pub fn behind(mut self, proxy: Option<Box<ProxyInfo>>) -> Channel<S> {
+    /// The connection comes by a proxy, which has said this of it.
+    pub fn set_proxy(&mut self, proxy: Option<Box<ProxyInfo>>) {
         self.context.proxy = proxy;
-        self
     }
 
-    /// Holds the whole conversation, beginning with a TLS handshake if the listener is of implicit TLS. When it returns the
-    /// connection is closed; what is left can be used for the next one.
-    pub fn run(mut self) -> ConnectionBuffers {
+    /// Holds the whole conversation, beginning with a TLS handshake if the listener is of implicit TLS.
+    pub fn run(&mut self) {
+        let mut line = mem::take(&mut self.line);
         let id = self.context.connection;
         log::debug!("[{id}] connection from {}", self.context.peer);
-        let mut line = mem::take(&mut self.line);
         let shared = self.shared.clone();
         let panics = &shared.counters.panics;
         let who = format_args!("[{id}] session");
@@ -225,6 +226,15 @@ impl<S: Stream> Channel<S> {
             // What panicked may have been the stream, which is then written to again.
             guarded(panics, who, || self.close_after(BROKEN)).unwrap_or(Ok(()))
         });
+        self.take_leave(ended);
+        self.forget(&mut line);
+        self.line = line;
+    }
+
+    /// Accounts for a connection that has ended.
+    #[inline(never)]
+    fn take_leave(&mut self, ended: io::Result<()>) {
+        let id = self.context.connection;
         if let Err(e) = ended {
             log::info!("[{id}] connection to {} lost: {e}", self.context.peer);
             self.record.event(format_args!("connection lost: {e}"));
@@ -237,13 +247,20 @@ impl<S: Stream> Channel<S> {
             self.account_for_message(None);
         }
         self.context.verb = None;
-        guarded(panics, who, || self.session.disconnect(&self.context));
+        let panics = &self.shared.counters.panics;
+        guarded(panics, format_args!("[{id}] session"), || self.session.disconnect(&self.context));
         self.observe(|observer, context, since| observer.disconnected(context, since(self.since)));
         log::debug!("[{id}] connection closed");
         self.record.event(format_args!("connection closed"));
-        self.forget(&mut line);
-        let Channel { dispatch, input, replies, session, context, .. } = self;
-        let Context { values, connection_values, .. } = context;
+    }
+
+    /// Closes the connection, and gives what is left for the next one.
+    #[inline(never)]
+    pub fn into_buffers(self) -> ConnectionBuffers {
+        let Channel { shared, dispatch, input, line, replies, session, context, .. } = self;
+        let Context { connection, values, connection_values, .. } = context;
+        let panics = &shared.counters.panics;
+        let who = format_args!("[{connection}] session");
         // Each by itself: a second panic while the first one unwinds would end the process.
         let input = guarded(panics, who, || input.into_buffer()).unwrap_or_default();
         guarded(panics, who, || drop(session));

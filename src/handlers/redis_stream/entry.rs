@@ -83,6 +83,23 @@ fn netstring(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(format!("{}:{text},", text.len()).as_bytes());
 }
 
+/// All fields of a message, its content last: see [`RedisStream::entry`](super::RedisStream::entry).
+pub(super) fn entry(mail: &Envelope) -> io::Result<Vec<(&'static str, Vec<u8>)>> {
+    check(mail)?;
+    let mut entry: Vec<_> = fields(mail).into_iter().map(|(name, value)| (name, value.into_owned())).collect();
+    entry.push(("content", mail.bytes()?.into_owned()));
+    Ok(entry)
+}
+
+/// Whether somebody could read the entry: an authenticator may have made the identity of anything.
+fn check(mail: &Envelope) -> io::Result<()> {
+    if mail.identity.as_ref().is_none_or(|identity| is_identity(identity)) {
+        return Ok(());
+    }
+    let problem = "the identity is empty, too long or has control characters";
+    Err(io::Error::new(io::ErrorKind::InvalidData, problem))
+}
+
 /// A command of Redis's protocol whose last arguments are the fields of a message, names and values in turn.
 ///
 /// A small content is copied into it; a large one is written from where it is, and never whole in memory.
@@ -98,13 +115,7 @@ const MAX_COPIED: u64 = 64 * 1024;
 impl Command<'_> {
     /// `words`, then the fields; and behind it another command, or none.
     pub fn new<'a>(words: &[Vec<u8>], mail: &'a Envelope, tail: &'a [u8]) -> io::Result<Command<'a>> {
-        // An authenticator may have made it of anything; nobody could read the entry.
-        if mail.identity.as_ref().is_some_and(|identity| !is_identity(identity)) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the identity is empty, too long or has control characters",
-            ));
-        }
+        check(mail)?;
         let fields = fields(mail);
         let length = mail.content.len();
         let is_copied = length <= MAX_COPIED;
@@ -399,6 +410,17 @@ mod tests {
     fn entry(mail: &Envelope) -> Vec<(Vec<u8>, Vec<u8>)> {
         let arguments = arguments(&Command::new(&[b"XADD".to_vec()], mail, b"").unwrap().head);
         arguments[1..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+    }
+
+    #[test]
+    fn the_public_entry_is_what_goes_to_redis() {
+        let mail = envelope(b"a\0\xff\r\n$3\r\n");
+        let own: Vec<(Vec<u8>, Vec<u8>)> =
+            super::entry(&mail).unwrap().into_iter().map(|(name, value)| (name.into(), value)).collect();
+        assert_eq!(own, entry(&mail));
+        let mut mail = envelope(b"");
+        mail.identity = Some("bob\n".into());
+        assert_eq!(super::entry(&mail).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl Fault {
             ("NOREPLICAS", "Redis misses the replicas that its min-replicas-to-write asks for"),
             ("MASTERDOWN", "this Redis is a replica without its primary"),
             ("NOPERM", "the user of the URL misses a right: ACL SETUSER gives it what the line above names"),
+            // Of a command within a script, which Redis does not name.
+            (
+                "user executing the script",
+                "the user of the URL misses a right that scripts need: guide::scaling_out of the documentation has the list",
+            ),
             ("NOAUTH", NO_PASSWORD),
             // Whom it does not know it lets have ten arguments.
             ("unauthenticated", NO_PASSWORD),

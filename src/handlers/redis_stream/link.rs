@@ -60,6 +60,32 @@ impl Links {
         self.keep(connection, outcome)
     }
 
+    /// How many entries there are, and what they take of Redis's memory.
+    pub fn stats(&self, settings: &Settings) -> Result<(u64, u64), AddError> {
+        let mut connection = match self.living(settings) {
+            Some(connection) => connection,
+            None => settings.server.connect()?,
+        };
+        let (mut length, mut usage) = (cmd("XLEN"), cmd("MEMORY"));
+        length.arg(&settings.key);
+        usage.arg("USAGE").arg(&settings.key).arg("SAMPLES").arg(100);
+        let answers = connection.ask_all(&[length, usage], settings.server.response_timeout);
+        // Whatever the answers are, there are no others under way.
+        let answers = answers.map_err(AddError::from)?;
+        self.keep(connection, Ok(()))?;
+        let mut answers = answers.into_iter();
+        let length = match answers.next().unwrap_or(Value::Nil).extract_error().map_err(Fault::Refused)? {
+            Value::Int(length) => u64::try_from(length).unwrap_or(0),
+            _ => return Err(Fault::odd("an odd answer to XLEN").into()),
+        };
+        // Nothing if there is no stream, or no right to ask.
+        let octets = match answers.next() {
+            Some(Value::Int(octets)) => u64::try_from(octets).unwrap_or(0),
+            _ => 0,
+        };
+        Ok((length, octets))
+    }
+
     /// Whether an entry could be added now, without adding one.
     pub fn probe(&self, settings: &Settings) -> Result<(), AddError> {
         let mut connection = match self.living(settings) {

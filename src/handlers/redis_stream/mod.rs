@@ -79,22 +79,8 @@ const MAX_REPLICATION: Duration = Duration::from_secs(60);
 ///
 /// # An entry
 ///
-/// | field | value |
-/// |---|---|
-/// | `version` | `1` |
-/// | `id` | [`Envelope::id`], unique for each message |
-/// | `received_at` | when its last octet arrived, in nanoseconds since 1970, in decimal |
-/// | `peer`, `local` | the connection's ends: `192.0.2.1:40212`, `[2001:db8::1]:25`, `unix:` and a path, if it has one, `unknown` |
-/// | `hostname` | the server's name |
-/// | `helo` | the name that the client gave in HELO or EHLO |
-/// | `protocol` | [`Protocol`](crate::Protocol) in upper case: `ESMTPSA` |
-/// | `mail_from` | the reverse-path without angle brackets; empty if it is null |
-/// | `mail_options` | the parameters of MAIL separated by blanks, those of an [`Extension`](crate::Extension) too; often empty |
-/// | `recipients` | for each recipient two [netstrings](https://cr.yp.to/proto/netstrings.txt), `17:bob@example.org,0:,`: the address, and the parameters of RCPT separated by blanks |
-/// | `content` | the octets of the message |
-/// | `identity` | the user, if the client has authenticated |
-/// | `xforward` | where the message came from before its client, in the form of [XFORWARD](crate::Xforward): `ADDR=192.0.2.1 HELO=client.example` |
-/// | `tls` | `yes`, if it came within TLS; then also `tls_version`, `tls_cipher`, `tls_server_name` and `tls_client_certificate` (DER), if they are known |
+/// The entry's fields are those of the message and its envelope: [`entry_format`](crate::guide::entry_format) documents each, for
+/// workers in other languages.
 ///
 /// [`read`](RedisStream::read) makes an [`Envelope`] of an entry, and [`RedisWorker`] gives it to a handler. Neither knows the
 /// server's own extensions, so a [`Proxy`](crate::handlers::Proxy) that is given such an envelope drops their parameters.
@@ -218,6 +204,30 @@ impl RedisStream {
         entry::read(fields)
     }
 
+    /// The fields of an entry with this message, the content last, as [`read`](RedisStream::read) takes them and as
+    /// [`entry_format`](crate::guide::entry_format) documents them. A handler for another broker can carry them, so that
+    /// programs that read either need to know one format. `examples/nats/` is such a handler.
+    ///
+    /// # Errors
+    /// If the content was spooled and cannot be read;
+    /// [`InvalidData`](std::io::ErrorKind::InvalidData) if an [`Authenticator`](crate::Authenticator) has made an identity that is
+    /// empty, too long or has control characters, which no reader would take.
+    ///
+    /// ```
+    /// use pillarbox::Envelope;
+    /// use pillarbox::handlers::RedisStream;
+    ///
+    /// let mail = Envelope::builder().recipient("bob@example.org").content("Subject: hello\r\n\r\nHello!\r\n").build()?;
+    /// let entry = RedisStream::entry(&mail)?;
+    /// assert_eq!(entry[0], ("version", b"1".to_vec()));
+    /// let same = RedisStream::read(entry)?;
+    /// assert_eq!((same.id(), same.bytes()?), (mail.id(), mail.bytes()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn entry(mail: &Envelope) -> std::io::Result<Vec<(&'static str, Vec<u8>)>> {
+        entry::entry(mail)
+    }
+
     /// Asks Redis whether it would take a message now, for a readiness check. It connects if necessary, adds nothing, and takes at
     /// most [`connect_timeout`](RedisStream::connect_timeout) and [`response_timeout`](RedisStream::response_timeout).
     /// On `Err`, clients are refused at MAIL from then on, and Redis is asked each second until it takes messages again.
@@ -232,6 +242,16 @@ impl RedisStream {
         })
     }
 
+    /// Asks Redis how large the stream is. It connects if need be, and takes at most
+    /// [`connect_timeout`](RedisStream::connect_timeout) and [`response_timeout`](RedisStream::response_timeout).
+    ///
+    /// # Errors
+    /// [`RedisFault`], with what to do about it.
+    pub fn stats(&self) -> Result<RedisStreamStats, RedisFault> {
+        let (entries, octets) = self.shared.links.stats(&self.settings).map_err(RedisFault)?;
+        Ok(RedisStreamStats { entries, octets })
+    }
+
     fn set(&mut self) -> &mut Settings {
         let settings = Arc::make_mut(&mut self.settings);
         settings.add = OnceLock::new();
@@ -241,6 +261,16 @@ impl RedisStream {
     fn add(&self, mail: &Envelope) -> Result<(), AddError> {
         self.shared.links.add(&self.settings, mail)
     }
+}
+
+/// How large a stream is: see [`RedisStream::stats`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct RedisStreamStats {
+    /// Entries in the stream, including those that workers have taken and not yet deleted.
+    pub entries: u64,
+    /// What the stream takes of Redis's memory, in octets; an estimate by Redis, 0 without the right to `MEMORY USAGE`.
+    pub octets: u64,
 }
 
 impl Answer for RedisStream {

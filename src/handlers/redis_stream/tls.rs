@@ -2,6 +2,9 @@
 
 use std::error::Error;
 use std::fmt::{self, Debug, Display, Formatter};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::io::tls::client::{ClientPem, TlsClient, TlsLibrary};
 
@@ -18,8 +21,15 @@ use crate::io::tls::client::{ClientPem, TlsClient, TlsLibrary};
 /// let stream = RedisStream::new("rediss://mx:secret@redis.example.org")?.tls(tls);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Clones share what they trust and show: see [`replace`](RedisTls::replace).
 #[derive(Clone, Default)]
 pub struct RedisTls {
+    current: Arc<Mutex<Current>>,
+}
+
+#[derive(Clone, Default)]
+struct Current {
     pem: ClientPem,
     client: Option<TlsClient>,
 }
@@ -35,9 +45,10 @@ impl RedisTls {
     ///
     /// # Errors
     /// [`RedisTlsError`] if there is none in it, or one cannot be parsed.
-    pub fn roots(mut self, pem: impl Into<Vec<u8>>) -> Result<RedisTls, RedisTlsError> {
-        self.pem.roots = Some(pem.into());
-        self.built("the certificates of authorities cannot be used")
+    pub fn roots(self, pem: impl Into<Vec<u8>>) -> Result<RedisTls, RedisTlsError> {
+        let mut files = self.current.lock().pem.clone();
+        files.roots = Some(pem.into());
+        RedisTls::built(files, "the certificates of authorities cannot be used")
     }
 
     /// The certificate to show (`tls-auth-clients yes` asks for one) with the chain that leads to its authority, and its key, all
@@ -45,23 +56,26 @@ impl RedisTls {
     ///
     /// # Errors
     /// [`RedisTlsError`] if one of them cannot be parsed, or they do not belong together.
-    pub fn certificate(
-        mut self,
-        chain: impl Into<Vec<u8>>,
-        key: impl Into<Vec<u8>>,
-    ) -> Result<RedisTls, RedisTlsError> {
-        self.pem.certificate = Some((chain.into(), key.into()));
-        self.built("the certificate to show and its key cannot be used")
+    pub fn certificate(self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Result<RedisTls, RedisTlsError> {
+        let mut files = self.current.lock().pem.clone();
+        files.certificate = Some((chain.into(), key.into()));
+        RedisTls::built(files, "the certificate to show and its key cannot be used")
     }
 
-    fn built(mut self, what: &'static str) -> Result<RedisTls, RedisTlsError> {
-        let client = TlsLibrary::default().with_pem(&self.pem).map_err(|source| RedisTlsError { what, source })?;
-        self.client = Some(client);
-        Ok(self)
+    /// Replaces what is trusted and shown, for this value and its clones, so that renewed certificates need no restart.
+    /// Connections that are open stay.
+    pub fn replace(&self, new: RedisTls) {
+        let new = new.current.lock().clone();
+        *self.current.lock() = new;
+    }
+
+    fn built(pem: ClientPem, what: &'static str) -> Result<RedisTls, RedisTlsError> {
+        let client = TlsLibrary::default().with_pem(&pem).map_err(|source| RedisTlsError { what, source })?;
+        Ok(RedisTls { current: Arc::new(Mutex::new(Current { pem, client: Some(client) })) })
     }
 
     pub(super) fn client(&self) -> Result<TlsClient, Box<dyn Error + Send + Sync>> {
-        match &self.client {
+        match &self.current.lock().client {
             Some(client) => Ok(client.clone()),
             None => TlsLibrary::default().verifying(),
         }
@@ -76,9 +90,10 @@ impl RedisTls {
 impl Debug for RedisTls {
     /// Without the key.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Current { pem, .. } = &*self.current.lock();
         f.debug_struct("RedisTls")
-            .field("has_roots", &self.pem.roots.is_some())
-            .field("has_certificate", &self.pem.certificate.is_some())
+            .field("has_roots", &pem.roots.is_some())
+            .field("has_certificate", &pem.certificate.is_some())
             .finish()
     }
 }

@@ -12,6 +12,7 @@ pub const MAILDIR: &str = "The class Maildir";
 #[cfg(unix)]
 pub const PIPE: &str = "The class Pipe";
 pub const MAILMAN: &str = "The class MailmanProxy";
+pub const REDIS: &str = "The class RedisStream";
 pub const RELAY: &str = "The classes PureProxy and MailmanProxy";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +23,7 @@ pub enum Class {
     Maildir,
     #[cfg(unix)]
     Pipe,
+    RedisStream,
     PureProxy,
     MailmanProxy,
 }
@@ -32,6 +34,7 @@ const NAMES: &[(&str, Class)] = &[
     ("Maildir", Class::Maildir),
     #[cfg(unix)]
     ("Pipe", Class::Pipe),
+    ("RedisStream", Class::RedisStream),
     ("Sink", Class::Sink),
     ("PureProxy", Class::PureProxy),
     ("MailmanProxy", Class::MailmanProxy),
@@ -50,6 +53,7 @@ pub const CLASS: Named<Class> = Named {
         "Maildir",
         #[cfg(unix)]
         "Pipe",
+        "RedisStream",
         "Sink",
         "PureProxy",
         "MailmanProxy",
@@ -77,6 +81,7 @@ fn users_of(argument: &Arg) -> Option<&'static [Class]> {
         (Some(MAILDIR), _) => Some(&[Class::Maildir]),
         #[cfg(unix)]
         (Some(PIPE), _) | (_, "program") => Some(&[Class::Pipe]),
+        (Some(REDIS), _) => Some(&[Class::RedisStream]),
         (Some(MAILMAN), _) => Some(&[Class::MailmanProxy]),
         (Some(RELAY), _) | (_, "remote") => Some(RELAYS),
         _ => None,
@@ -156,6 +161,9 @@ mod tests {
             ("lf", &["Pipe"]),
             #[cfg(unix)]
             ("pipe_timeout", &["Pipe"]),
+            ("redis", &["RedisStream"]),
+            ("stream_octets", &["RedisStream"]),
+            ("redis_ca", &["RedisStream"]),
             ("mailman", &["MailmanProxy"]),
             ("relay_networks", &["PureProxy", "MailmanProxy"]),
             ("relay_domains", &["PureProxy", "MailmanProxy"]),

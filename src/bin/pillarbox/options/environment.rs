@@ -92,9 +92,9 @@ impl Environment {
         known.filter(|(name, _)| self.0.contains_key(name)).map(|(name, argument)| tip(&name, argument)).collect()
     }
 
-    /// Warnings of variables that belong to no option.
-    pub fn warnings(&self, command: &Command) -> Vec<String> {
-        let known: Vec<String> = command.get_arguments().filter_map(variable).collect();
+    /// Warnings of variables that belong to no option of any of these commands, which may share their environment.
+    pub fn warnings(&self, commands: &[Command]) -> Vec<String> {
+        let known: Vec<String> = commands.iter().flat_map(Command::get_arguments).filter_map(variable).collect();
         let unknown = self.0.iter().filter(|(name, value)| !known.contains(name) && !is_link(name, value));
         let warning = |(name, _): (&String, &OsString)| match nearest(name, known.iter().map(String::as_str)) {
             Some(meant) => format!("ignored {name} in the environment: did you mean {meant}?"),

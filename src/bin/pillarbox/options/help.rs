@@ -68,6 +68,10 @@ Examples:
   pillarbox -n -c Pipe -- ./accept.py   have a program decide: exit status 0 accepts, 75 defers
   pillarbox -n -c PureProxy localhost:8025 mail.example.org:25
                                         relay what comes from this machine
+  pillarbox -n -c RedisStream --redis redis://redis.example.org
+                                        put it into a Redis stream; on any machine, this takes it off:
+  pillarbox deliver -n --redis redis://redis.example.org --maildir in
+                                        see pillarbox deliver --help
   pillarbox -n -c Inbox --http 0.0.0.0:8026 --http-public --accept-any-login 0.0.0.0:1025
                                         show it to a team, and take any login
   pillarbox -n -c Maildir --maildir in --users users --tls-cert cert.pem --tls-key key.pem

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgGroup, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgGroup, ArgMatches, CommandFactory, FromArgMatches, Parser};
 use pillarbox::Network;
 
 mod class;
@@ -18,20 +18,26 @@ mod nearest;
 mod page;
 #[cfg(unix)]
 mod pipe;
+mod redis;
 mod relay;
 mod tls;
 
 use class::CLASS;
 pub use class::Class;
+#[cfg(unix)]
+pub use class::PIPE;
 use environment::Environment;
+pub use environment::Words;
 use help::{ENVIRONMENT, EXAMPLES, LISTENERS, MORE, OFTEN};
 use inbox::InboxOptions;
 use limits::LimitOptions;
 use logins::LoginOptions;
 use page::{Generated, parse_generated};
 #[cfg(unix)]
-use pipe::PipeOptions;
-use relay::{RelayOptions, parse_remote};
+pub use pipe::PipeOptions;
+pub use redis::{RedisOptions, RedisPlace};
+use relay::RelayOptions;
+pub use relay::{UPSTREAM_TLS, parse_remote};
 use tls::TlsOptions;
 
 use crate::listen::Listen;
@@ -81,7 +87,7 @@ pub struct Arguments {
     pub help: Option<bool>,
 
     // Without commas, which would leave no room for the last.
-    /// DebuggingServer Inbox Maildir Pipe Sink PureProxy MailmanProxy
+    /// DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,
@@ -126,6 +132,9 @@ pub struct Arguments {
     pub pipe: PipeOptions,
 
     #[command(flatten)]
+    pub redis: RedisOptions,
+
+    #[command(flatten)]
     pub relay: RelayOptions,
 
     #[command(flatten)]
@@ -159,33 +168,44 @@ impl Arguments {
     /// The arguments of the process, in its words and its environment. It ends if they are invalid.
     pub fn read() -> Arguments {
         let words = with_networks_joined(std::env::args_os());
-        let environment = Environment::read();
-        let mut command = environment.with_addresses(command());
-        command.build();
-        let all = match environment.add_to(&words, &command) {
-            Ok(all) => all,
-            Err(problem) => usage(ErrorKind::ValueValidation, &problem),
-        };
-        let parsed = command.clone().try_get_matches_from(&all.all).and_then(|given| {
-            let arguments = Arguments::from_arg_matches(&given)?;
-            class::check(arguments.class, &command, &given, |argument| all.name(argument))
+        read(command(), short, words, |command, given, words| {
+            let arguments = Arguments::from_arg_matches(given)?;
+            class::check(arguments.class, command, given, |argument| words.name(argument))
                 .map_err(|problem| command.clone().error(ErrorKind::ArgumentConflict, problem))?;
             Ok(arguments)
-        });
-        match parsed {
-            Ok(arguments) => arguments,
-            // Not by clap's own short help, with which the long one would have three lines for each option.
-            Err(e) if e.kind() == ErrorKind::DisplayHelp && !words.iter().any(|word| word == "--help") => {
-                short(command).try_get_matches_from(["pillarbox", "--help"]).map_or_else(|e| e.exit(), |_| e.exit())
-            }
-            Err(e) => all.explain(e).exit(),
+        })
+    }
+}
+
+/// What `make` makes of a command's words and the environment. The process ends if they are invalid, or ask for help: that of `-h`
+/// is the one of what `short` makes of the command.
+pub fn read<T>(
+    command: clap::Command,
+    short: impl Fn(clap::Command) -> clap::Command,
+    words: Vec<OsString>,
+    make: impl Fn(&clap::Command, &ArgMatches, &Words) -> Result<T, clap::Error>,
+) -> T {
+    let environment = Environment::read();
+    let mut command = environment.with_addresses(command);
+    command.build();
+    let all = match environment.add_to(&words, &command) {
+        Ok(all) => all,
+        Err(problem) => usage_of(command, ErrorKind::ValueValidation, &problem),
+    };
+    let parsed = command.clone().try_get_matches_from(&all.all).and_then(|given| make(&command, &given, &all));
+    match parsed {
+        Ok(arguments) => arguments,
+        // Not by clap's own short help, with which the long one would have three lines for each option.
+        Err(e) if e.kind() == ErrorKind::DisplayHelp && !words.iter().any(|word| word == "--help") => {
+            short(command).try_get_matches_from(["pillarbox", "--help"]).map_or_else(|e| e.exit(), |_| e.exit())
         }
+        Err(e) => all.explain(e).exit(),
     }
 }
 
 /// Warns of variables in the environment that look like options and are none.
-pub fn warn_of_unknown_variables() {
-    Environment::read().warnings(&command()).iter().for_each(|warning| log::warn!("{warning}"));
+pub fn warn_of_unknown_variables(commands: &[clap::Command]) {
+    Environment::read().warnings(commands).iter().for_each(|warning| log::warn!("{warning}"));
 }
 
 /// The command line as clap has it.
@@ -206,7 +226,11 @@ fn short(command: clap::Command) -> clap::Command {
 }
 
 pub fn usage(kind: ErrorKind, message: &str) -> ! {
-    let mut command = command();
+    usage_of(command(), kind, message)
+}
+
+/// An error in the words of a command.
+pub fn usage_of(mut command: clap::Command, kind: ErrorKind, message: &str) -> ! {
     let tips = Environment::read().tips(&command, message);
     let mut message = message.to_owned();
     for tip in tips {

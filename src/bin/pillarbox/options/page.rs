@@ -9,9 +9,10 @@ const MORE_OF_THE_PAGE: &str = r#".SH SIGNALS
 .TP
 SIGINT, SIGTERM
 Stop: idle clients get a 421, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
+A worker (pillarbox deliver) takes no more messages, and gives back those that it has not finished by then.
 .TP
 SIGHUP
-Reload certificates, their keys, authorities, revocation lists and the files of users. Without any of these it ends the server. A file that
+Reload certificates, their keys, authorities, revocation lists, the certificates for Redis and the files of users. Without any of these it ends the server. A file that
 cannot be read or used changes nothing, and the log has a line for it. When files of certificates, keys, authorities or lists change, they
 are reloaded within ten seconds, without the signal. Unless \-n is given, root becomes the user nobody, who must be able to read these
 files: otherwise the server does not start. For a file of users that nobody cannot read there is only a warning.
@@ -47,13 +48,14 @@ Set by systemd, which is then told when the server is ready, reloads or stops, a
 With \-\-metrics, and with the class Inbox at \-\-http:
 .TP
 /metrics
-Counters of connections, messages, refusals and more, as OpenMetrics, or as Prometheus's text format by the field Accept.
+Counters of connections, messages, refusals and more, for a worker of its deliveries, as OpenMetrics, or as Prometheus's text format if
+Accept asks for it.
 .TP
 /livez
 200 while the server works; 503 if a listener or a handler hangs.
 .TP
 /readyz
-The same, and 503 once a shutdown has begun.
+The same, and 503 once a shutdown has begun, or while the Redis of the class RedisStream or of a worker is away.
 .PP
 The class Inbox answers requests for IP addresses and for the host names localhost, the machine's own, and those of \-\-http\-host. So no
 other site can read it under a name of its own (DNS rebinding). With \-\-http\-users the page, the API and /metrics ask for a name and a
@@ -67,6 +69,10 @@ A message that is larger than \-\-keep\-octets is refused while there are others
 With \-\-inbox\-dir each message is a file ID.mail, which only the server's user can read, and which is on disk before the message is
 accepted. The metadata are in memory: at most 256 MiB. Only one process at a time can use the folder. Files that are not messages, or are
 damaged, are logged and left alone.
+.SH REDIS
+The class RedisStream answers 250 once Redis has a message. That is as durable as Redis is: it needs appendonly yes, appendfsync always and
+maxmemory\-policy noeviction. Put a URL with a password into the environment (PILLARBOX_REDIS): everybody on the machine can read the
+command line. No message of pillarbox shows it. While Redis is away or full, clients get a 4xx before they send any content.
 .SH THE API OF THE CLASS INBOX
 At \-\-http, for tests in any language. /api/openapi.json describes all of it. Clients made for Mailpit work with /api/v1/.
 .TP
@@ -104,7 +110,7 @@ pub enum Generated {
 }
 
 impl Generated {
-    pub fn write(self, mut command: clap::Command, out: &mut impl Write) -> io::Result<()> {
+    pub fn write(self, command: clap::Command, deliver: clap::Command, out: &mut impl Write) -> io::Result<()> {
         match self {
             Generated::Man => {
                 let page = clap_mangen::Man::new(command);
@@ -115,16 +121,31 @@ impl Generated {
                 page.render_options_section(out)?;
                 write_section(out, "LISTENERS", LISTENERS)?;
                 write_section(out, "EXAMPLES", EXAMPLES)?;
+                write_deliver(out, deliver)?;
                 writeln!(out, "{MORE_OF_THE_PAGE}")
             }
             Generated::Completions(shell) => {
                 // It cannot report what goes wrong.
                 let mut script = Vec::new();
+                let mut command = command.subcommand(deliver);
                 clap_complete::generate(shell, &mut command, "pillarbox", &mut script);
                 out.write_all(&script)
             }
         }
     }
+}
+
+/// The subcommand's part of the manual page: the same sections, a level deeper.
+fn write_deliver(out: &mut impl Write, deliver: clap::Command) -> io::Result<()> {
+    let about = deliver.get_about().map(ToString::to_string).unwrap_or_default();
+    let examples = deliver.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let page = clap_mangen::Man::new(deliver);
+    let mut options = Vec::new();
+    page.render_synopsis_section(&mut options)?;
+    page.render_options_section(&mut options)?;
+    writeln!(out, ".SH PILLARBOX DELIVER\n{about}.")?;
+    out.write_all(String::from_utf8_lossy(&options).replace(".SH ", ".SS ").as_bytes())?;
+    write_section(out, "EXAMPLES OF PILLARBOX DELIVER", &examples)
 }
 
 /// A section of the manual page, from one of the help: not as clap makes it, which fills its lines.

@@ -49,7 +49,7 @@ pub struct RelayOptions {
     pub mailman: String,
 }
 
-const UPSTREAM_TLS: Named<UpstreamTls> =
+pub const UPSTREAM_TLS: Named<UpstreamTls> =
     Named { names: &["off", "offered", "required", "implicit"], parse: parse_upstream_tls };
 
 /// What [`parse_local`] takes, as SMTP's or LMTP's.

@@ -10,6 +10,7 @@ use super::tls::RedisTls;
 use crate::delivery::handler::Handler;
 use crate::syntax::escaped::Escaped;
 
+mod numbers;
 mod once;
 mod queue;
 mod record;

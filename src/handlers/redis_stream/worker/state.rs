@@ -90,6 +90,7 @@ impl RedisWorkerHandle {
             lag: stream.lag,
             pending: stream.pending,
             dead_letters: stream.dead_letters,
+            is_connected: self.0.is_connected.load(Ordering::Relaxed),
         }
     }
 }
@@ -124,6 +125,8 @@ pub struct RedisWorkerStats {
     pub pending: u64,
     /// Entries in the stream of dead letters.
     pub dead_letters: u64,
+    /// Whether Redis answers.
+    pub is_connected: bool,
 }
 
 /// A consumer's name that nobody else has.
