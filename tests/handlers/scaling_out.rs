@@ -15,6 +15,7 @@ use crate::support::client::{Client, PATIENCE};
 use crate::support::example;
 use crate::support::haproxy::HaProxy;
 use crate::support::redis::{Fields, Redis};
+use crate::support::wait_until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
@@ -101,15 +102,6 @@ fn load(to: SocketAddr, name: usize, acknowledged: &Mutex<Vec<Acknowledged>>, st
                 acknowledged.lock().push((content, from));
             }
         }
-    }
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::yield_now();
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use pillarbox::handlers::{RedisStream, RedisTls};
-use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, ServerHandle, Tls, Upstream, handlers};
+use pillarbox::{Builder, Error, Handler, Listener, Network, Server, ServerHandle, Tls, Upstream, handlers};
 
 mod accounts;
 mod any_login;
@@ -134,7 +134,9 @@ fn run(arguments: Arguments) -> Result<(), String> {
             Box::new(maildir)
         }
         #[cfg(unix)]
-        Class::Pipe => return run_for_each(pipe(&arguments)?, builder, listeners, renewable, metrics),
+        Class::Pipe => {
+            return run_for_each(arguments.pipe.handler(&arguments.program)?, builder, listeners, renewable, metrics);
+        }
         Class::PureProxy => Box::new(proxy(&arguments)),
         Class::MailmanProxy => {
             let lists = upstream(&arguments.relay.mailman, &arguments);
@@ -243,20 +245,6 @@ fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
         return web.keep_in(folder, room).map_err(|e| format!("cannot keep messages in {}: {e}", folder.display()));
     }
     Ok(web.keep(room))
-}
-
-/// The program of the class Pipe. Whoever runs this is its user already.
-#[cfg(unix)]
-fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
-    let [program, own @ ..] = &arguments.program[..] else { return Err("no program".to_owned()) };
-    let pipe = handlers::Pipe::new(program)
-        .args(own)
-        .lf(arguments.pipe.lf)
-        .timeout(arguments.pipe.pipe_timeout)
-        .processes(arguments.pipe.pipe_processes)
-        .each_recipient(arguments.pipe.pipe_each);
-    pipe.check().map_err(|e| format!("cannot run {}: {e}", Escaped::new(program.as_encoded_bytes())))?;
-    Ok(pipe)
 }
 
 #[cfg(unix)]
