@@ -206,3 +206,40 @@ fn handshakes_and_logins() {
     ];
     assert_eq!(notes.up_to("1 disconnected true"), expected.map(|line| format!("1 {line}")));
 }
+
+/// Keeps what was said on each connection, at its end.
+#[derive(Clone, Default)]
+struct Conversations(Arc<Mutex<Vec<Option<String>>>>);
+
+impl Observer for Conversations {
+    fn disconnected(&self, context: &Context, _: Duration) {
+        let said = context.transcript().map(|transcript| transcript.to_string());
+        self.0.lock().expect("no panic").push(said);
+    }
+}
+
+#[test]
+fn the_end_of_a_connection_has_its_conversation() {
+    for recorded in [true, false] {
+        let conversations = Conversations::default();
+        let builder = Server::builder().transcripts(recorded).observer(conversations.clone());
+        let server = builder.serve("127.0.0.1:0", |_: Envelope| {}).expect("a free port");
+        let mut client = Client::ehlo(server.local_addr());
+        client.expect("RCPT TO:<b@example.org>", "503");
+        // While it goes on, the server's handle has it.
+        let open = server.handle().transcripts();
+        assert_eq!(open.iter().any(|said| said.to_string().contains("RCPT TO")), recorded);
+        client.expect("QUIT", "221");
+        let deadline = Instant::now() + PATIENCE;
+        let said = loop {
+            if let [said] = &conversations.0.lock().expect("no panic")[..] {
+                break said.clone();
+            }
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        };
+        let is_whole =
+            said.as_ref().map(|said| said.contains("C: RCPT TO:<b@example.org>") && said.contains("S: 221 "));
+        assert_eq!(is_whole, recorded.then_some(true), "{said:?}");
+    }
+}

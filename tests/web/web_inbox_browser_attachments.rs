@@ -93,3 +93,35 @@ fn pictures_dates_texts_and_messages_are_shown() {
         assert_eq!(inbox.request("GET", &format!("/api/messages/1/attachments/{path}"), "", "").status, 404, "{path}");
     }
 }
+
+#[test]
+fn texts_that_are_made_to_be_slow() {
+    let inbox = Inbox::start();
+    let Some(browser) = show(&inbox) else { return };
+    let style: String =
+        ["url(", "@font-face{", "url(\"", "@import ", "image-set("].map(|piece| piece.repeat(100_000)).concat();
+    let sources = "a ".repeat(200_000);
+    let parameters = ",".repeat(4000);
+    let mut nested = String::new();
+    for level in 0..8 {
+        nested += &format!(
+            "Content-Type: multipart/mixed; boundary=n{level}\r\n\r\n--n{level}\r\nContent-Type: message/rfc822\r\n\r\n"
+        );
+    }
+    inbox.receive(format!(
+        "Subject: slow\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+         --b\r\nContent-Type: text/html\r\n\r\n<style>{style}</style><img src=https://a.example/x><img srcset='{sources}'>\
+         <p style='{style}'>the end\r\n\
+         --b\r\nContent-Type: text/calendar\r\n\r\nBEGIN:VEVENT\r\nSUMMARY;A={parameters}\r\nLOCATION:here\r\n{lines}END:VEVENT\r\n\
+         --b\r\nContent-Type: message/rfc822\r\n\r\n{nested}innermost\r\n--b--\r\n",
+        lines = format!("ATTENDEE;CN=\"{}\r\n", "x\",\"".repeat(1000)).repeat(50),
+    ));
+    wait_for_rows(&browser, 1);
+    browser.click(".row");
+    browser.wait("document.querySelector('.blocked')?.innerText.startsWith('1 remote image blocked')");
+    browser.click("#tab-attachments");
+    browser.wait("document.querySelector('.calendar')?.innerText.includes('here')");
+    // Messages in messages are opened one by one.
+    browser.wait("document.querySelectorAll('.nested').length === 2");
+    assert_eq!(browser.run("return document.querySelectorAll('.nested').length;"), 2);
+}

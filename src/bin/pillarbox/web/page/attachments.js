@@ -5,8 +5,9 @@ import { calendar } from './calendar.js';
 import { button, complain, line, make, named, read, size } from './page.js';
 import { beginning, cut, later, linked } from './text.js';
 
-/** So many are shown at once; of more each when it is asked for. */
+/** So many are shown at once; of more each when it is asked for, and those in messages within messages too. */
 const SHOWN = 5;
+const SHOWN_DEEP = 2;
 
 const PICTURE = /\.(png|apng|gif|jpe?g|jpe|jfif|webp|avif|bmp|svg|ico)$/i;
 const CALENDAR = /^(text\/calendar|application\/ics)$/;
@@ -28,7 +29,7 @@ function invitation(path, signal) {
   return [place];
 }
 
-function message(path, signal) {
+function message(path, signal, level) {
   const place = make('div', { class: 'nested' });
   read(`${path}/message`, { signal }).then((mail) => {
     const facts = [['From', mail.from && named(mail.from)], ['To', mail.to.map(named).join(', ')],
@@ -38,16 +39,16 @@ function message(path, signal) {
       make('dl', { class: 'facts' }, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)])),
       ...mail.has_html ? [make('div', { class: 'html' }, ...body(path, signal))] : [],
       ...mail.text !== null && !mail.has_html ? [make('pre', { tabindex: 0 }, ...linked(text)), ...note] : [],
-      ...mail.attachments.length > 0 ? [attachments(mail.attachments, (index) => `${path}.${index}`, signal)] : []);
+      ...mail.attachments.length > 0 ? [attachments(mail.attachments, (index) => `${path}.${index}`, signal, level + 1)] : []);
   }, complain);
   return [place];
 }
 
 /** What shows a part; null if nothing does. */
-function shower(part, path, signal) {
+function shower(part, path, signal, level) {
   if (isPicture(part)) return () => picture(part, path);
   if (CALENDAR.test(part.type) || /\.ics$/i.test(part.name ?? '')) return () => invitation(path, signal);
-  if (MESSAGE.test(part.type)) return () => message(path, signal);
+  if (MESSAGE.test(part.type)) return () => message(path, signal, level);
   if (TEXT.test(part.type)) return () => [later(path, signal, complain)];
   return null;
 }
@@ -55,11 +56,12 @@ function shower(part, path, signal) {
 /** Why a browser shows nothing of a part. */
 const reason = (part) => (part.type === 'application/pdf' ? 'Browsers show no PDF where it can do nothing, so it is only to be downloaded.' : null);
 
-/** A list of all, each with what can be seen of it. `pathOf` gives the path of one by its number. */
-export function attachments(parts, pathOf, signal) {
+/** A list of all, each with what can be seen of it. `pathOf` gives the path of one by its number; `level` is in how many messages
+ *  within the message they are. */
+export function attachments(parts, pathOf, signal, level = 0) {
   return make('ul', { class: 'attached' }, ...parts.map((part) => {
     const path = pathOf(part.index);
-    const show = shower(part, path, signal);
+    const show = shower(part, path, signal, level);
     const place = make('div', { class: 'view', hidden: true });
     const toggle = show && button('', () => set(place.hidden));
     function set(isShown) {
@@ -69,7 +71,7 @@ export function attachments(parts, pathOf, signal) {
       toggle.setAttribute('aria-expanded', String(isShown));
       toggle.setAttribute('aria-label', `${toggle.textContent} ${line(part.name) || 'this attachment'}`);
     }
-    if (show) set(parts.length <= SHOWN);
+    if (show) set(parts.length <= SHOWN && level < SHOWN_DEEP);
     const why = reason(part);
     return make('li', {},
       make('a', { href: path, download: true }, line(part.name) || '(no name)'),

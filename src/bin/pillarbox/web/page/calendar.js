@@ -5,13 +5,16 @@ import { make } from './page.js';
 /** How many events, and how many people of each, are shown. */
 const MOST = 20;
 
+/** How much of a line is read, in characters. */
+const LONGEST = 5000;
+
 const METHODS = { REQUEST: 'Invitation', CANCEL: 'Cancellation', REPLY: 'Reply', COUNTER: 'Counter-proposal', PUBLISH: 'Event' };
 
 const unescaped = (text) => text.replace(/\\(.)/g, (all, c) => (c === 'n' || c === 'N' ? '\n' : c));
 
 /** A line's name, parameters and value; null if it is none. */
 function property(line) {
-  const found = /^([\w-]+)((?:;[\w-]+=(?:"[^"]*"|[^";:]*)(?:,(?:"[^"]*"|[^";:]*))*)*):(.*)$/s.exec(line);
+  const found = /^([\w-]+)((?:;[\w-]+=(?:"[^"]*"|[^",;:]*)(?:,(?:"[^"]*"|[^",;:]*))*)*):(.*)$/s.exec(line.slice(0, LONGEST));
   if (!found) return null;
   const parameters = Object.fromEntries([...found[2].matchAll(/;([\w-]+)=("[^"]*"|[^;]*)/g)]
     .map(([, name, value]) => [name.toUpperCase(), value.replace(/^"|"$/g, '')]));

@@ -10,12 +10,16 @@ const name = (element) => Object.getOwnPropertyDescriptor(Element.prototype, 'lo
 const isRemote = (address) => /^\s*(https?:)?\/\//i.test(address ?? '');
 
 /** The addresses in a `srcset`. */
-const candidates = (set) => (set ?? '').split(/,\s+|\s+[\d.]+[wxh]\s*,?|\s+/).map((part) => part.trim()).filter(Boolean);
+const candidates = (set) => (set ?? '').slice(0, 4000).split(/,\s+|\s+[\d.]+[wxh]\s*,?|\s+/).map((part) => part.trim()).filter(Boolean);
 
-/** The addresses of pictures in CSS; those of fonts and other style sheets are none. */
+/** How much CSS is looked at, in characters. */
+const MOST = 300_000;
+
+/** The addresses of pictures in CSS; those of fonts and other style sheets are none. What has no end is given up soon, so that
+ *  no message takes long. */
 function inStyle(css) {
-  const pictures = css.replace(/@font-face\s*\{[^}]*\}/gi, '').replace(/@import[^;]*;/gi, '');
-  return [...pictures.matchAll(/url\(\s*(?:"([^"]*)"|'([^']*)'|([^)\s]*))\s*\)|(?:image-set|image)\(\s*["']([^"']*)["']/gi)]
+  const pictures = css.slice(0, MOST).replace(/@font-face\s{0,9}\{[^}]{0,4000}\}/gi, '').replace(/@import[^;]{0,2000};/gi, '');
+  return [...pictures.matchAll(/url\(\s{0,9}(?:"([^"]{0,2000})"|'([^']{0,2000})'|([^)\s"']{0,2000}))\s{0,9}\)|image(?:-set)?\(\s{0,9}["']([^"']{0,2000})["']/gi)]
     .map(([, ...found]) => found.find(Boolean)).filter(Boolean);
 }
 
@@ -43,7 +47,8 @@ export function countRemote(document) {
     add(shown);
     add([attribute(element, 'background') ?? '']);
   }
-  for (const style of all(document, 'style')) add(inStyle(Object.getOwnPropertyDescriptor(Node.prototype, 'textContent').get.call(style)));
-  for (const element of all(document, '[style]')) add(inStyle(attribute(element, 'style')));
+  const text = Object.getOwnPropertyDescriptor(Node.prototype, 'textContent').get;
+  add(inStyle([...all(document, 'style')].map((style) => text.call(style)).join('\n')));
+  add(inStyle([...all(document, '[style]')].map((element) => attribute(element, 'style')).join('\n')));
   return found.size;
 }
