@@ -33,6 +33,15 @@ fn changes(inbox: &Inbox, after: &Value) -> Value {
     inbox.get(&format!("/api/changes?after={after}")).json()
 }
 
+/// What a request for changes is answered with, or the next if that is about the end of a connection alone.
+fn change_of_messages(onlooker: &mut TcpStream, inbox: &Inbox, after: &Value) -> Value {
+    let mut told = Answer::read(onlooker).json();
+    while told["change"] == *after {
+        told = changes(inbox, after);
+    }
+    told
+}
+
 /// Sends a request again that waits no longer: it was refused its place, or told of a connection that has ended.
 fn wait_again(stream: &mut TcpStream, inbox: &Inbox, target: &str) {
     stream.set_nonblocking(true).expect("a socket");
@@ -97,17 +106,11 @@ fn a_thousand_wait_and_the_page_is_there() {
     drop(idle);
     deliver(&mut inbox.client(), subject("hello").as_bytes());
     for (n, stream) in all.iter_mut().enumerate() {
-        let answer = Answer::read(stream).json();
-        if n % 2 == 0 {
-            assert_eq!(answer["id"], "2", "{n}: {answer}");
-            continue;
-        }
-        // The connection may be told before its message.
-        let mut told = answer;
-        while told["arrived"] == json!([]) {
-            told = changes(&inbox, &change);
-        }
-        assert_eq!(told["arrived"][0]["id"], "2", "{n}: {told}");
+        let id = match n % 2 {
+            0 => Answer::read(stream).json()["id"].clone(),
+            _ => change_of_messages(stream, &inbox, &change)["arrived"][0]["id"].clone(),
+        };
+        assert_eq!(id, "2", "{n}");
     }
     // Their places are given back.
     assert_eq!(inbox.get("/api/next?timeout=0").status, 204);
@@ -158,7 +161,7 @@ fn what_changes_is_told_at_once() {
     assert_eq!(start, expected);
     let mut onlooker = waiting(&inbox, &format!("/api/changes?after={}", start["change"]));
     assert_eq!(inbox.receive(subject("one")), "1");
-    let told = Answer::read(&mut onlooker).json();
+    let told = change_of_messages(&mut onlooker, &inbox, &start["change"]);
     assert_eq!((&told["arrived"][0]["id"], &told["arrived"][0]["subject"]), (&json!("1"), &json!("one")));
     assert_eq!((&told["total"], &told["unread_total"]), (&json!(1), &json!(1)));
     // Read and unread again, for all who look.
@@ -166,7 +169,7 @@ fn what_changes_is_told_at_once() {
         let before = inbox.get("/api/changes").json()["change"].clone();
         let mut onlooker = waiting(&inbox, &format!("/api/changes?after={before}"));
         assert_eq!(inbox.request(method, "/api/messages/1/read", "", "").status, 204);
-        let told = Answer::read(&mut onlooker).json();
+        let told = change_of_messages(&mut onlooker, &inbox, &before);
         assert_eq!((&told["read"], &told["unread"], &told["unread_total"]), (&read, &unread, &json!(left)));
         // Once more is no change.
         assert_eq!(inbox.request(method, "/api/messages/1/read", "", "").status, 204);
@@ -176,7 +179,7 @@ fn what_changes_is_told_at_once() {
     let before = inbox.get("/api/changes").json()["change"].clone();
     let mut onlooker = waiting(&inbox, &format!("/api/changes?after={before}"));
     assert_eq!(inbox.request("DELETE", "/api/messages/1", "", "").status, 204);
-    let told = Answer::read(&mut onlooker).json();
+    let told = change_of_messages(&mut onlooker, &inbox, &before);
     assert_eq!((&told["deleted"], &told["arrived"], &told["total"]), (&json!(["1"]), &json!([]), &json!(0)));
     // What makes room is told as well, and one that has come and gone is no arrival.
     for n in 2..=6 {
