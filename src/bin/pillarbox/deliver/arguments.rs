@@ -1,4 +1,4 @@
-//! The words of `pillarbox deliver`.
+//! The options of `pillarbox deliver`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub struct DeliverArguments {
     #[arg(long, value_name = "NAME", default_value = "pillarbox", value_parser = NonEmptyStringValueParser::new())]
     pub group: String,
 
-    /// This worker's name in its group, which no other has; with a lasting one it goes on at once after a kill
+    /// This worker's name in its group, unique; with a fixed one it goes on at once after a kill
     /// [default: a new one]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub consumer: Option<String>,
@@ -68,7 +68,7 @@ pub struct DeliverArguments {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = parse_positive)]
     pub in_flight: usize,
 
-    /// Attempts at a message until it goes to the dead letters
+    /// Attempts at a message before it goes to the dead letters
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = parse_positive)]
     pub max_attempts: usize,
 
@@ -76,11 +76,11 @@ pub struct DeliverArguments {
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub dead_letters: Option<String>,
 
-    /// Take over the messages of a worker that gives no sign of life for so long
+    /// Take over the messages of a worker that gave no sign of life for this time
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
     pub take_over_after: Duration,
 
-    /// Have Redis remember for so long which messages are done, and skip those
+    /// Skip messages that were done within this time, which Redis remembers
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub once_for: Option<Duration>,
 
