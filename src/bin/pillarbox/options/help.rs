@@ -30,8 +30,22 @@ pub const OFTEN: &[&str] = &[
     "require_auth",
 ];
 
+pub const CLASSES: &str = "\
+Classes:
+  DebuggingServer  print messages
+  Inbox            show them in a browser and as JSON
+  Maildir          store them
+  Pipe             run a program for each
+  RedisStream      put them into a Redis stream; pillarbox deliver takes them off it
+  Sink             throw them away
+  PureProxy        relay them to REMOTEADDR
+  MailmanProxy     give Mailman 3 what is for its lists, and relay the rest";
+
 /// What `-h` ends with.
 pub const MORE: &str = "\
+Classes:
+  DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy
+
 Examples:
   pillarbox -n                          print what arrives at localhost:8025
   pillarbox -n -c Inbox                 show it at http://localhost:8026/

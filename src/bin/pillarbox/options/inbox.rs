@@ -38,7 +38,7 @@ pub struct InboxOptions {
     #[arg(long, value_name = "BYTES", value_parser = parse_octets)]
     pub keep_octets: Option<u64>,
 
-    /// Delete messages after this time: 90s, 30m, 12h, 7d [default: never]
+    /// Delete messages after a time: 90s, 30m, 12h, 7d [default: never]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub keep_for: Option<Duration>,
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::help::{EXAMPLES, LISTENERS};
+use super::help::{CLASSES, EXAMPLES, LISTENERS};
 
 /// The manual page after the options, in roff.
 const MORE_OF_THE_PAGE: &str = r#".SH SIGNALS
@@ -119,6 +119,7 @@ impl Generated {
                 page.render_synopsis_section(out)?;
                 page.render_description_section(out)?;
                 page.render_options_section(out)?;
+                write_section(out, "CLASSES", CLASSES)?;
                 write_section(out, "LISTENERS", LISTENERS)?;
                 write_section(out, "EXAMPLES", EXAMPLES)?;
                 write_deliver(out, deliver)?;
