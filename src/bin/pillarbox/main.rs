@@ -285,15 +285,15 @@ fn run_for_each(
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
     let upstream = Upstream::from(address).rustls();
-    match arguments.relay.upstream_timeout {
+    match arguments.relay.upstream.upstream_timeout {
         Some(timeout) => upstream.timeout(timeout),
         None => upstream,
     }
 }
 
 fn proxy(arguments: &Arguments) -> handlers::Proxy {
-    handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.relay.upstream_tls))
-        .x_peer(!arguments.relay.no_x_peer)
+    handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.relay.upstream.upstream_tls))
+        .x_peer(!arguments.relay.upstream.no_x_peer)
         .xforward(!arguments.xforward.is_empty())
         .from_networks(arguments.relay.relay_networks.iter().copied())
         .to_domains(&arguments.relay.relay_domains)

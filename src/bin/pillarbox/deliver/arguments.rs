@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, Parser};
-use pillarbox::UpstreamTls;
+use clap::{ArgGroup, Parser};
 
 #[cfg(unix)]
 use crate::options::PipeOptions;
-use crate::options::{RedisPlace, UPSTREAM_TLS, parse_remote};
+use crate::options::{RedisPlace, UpstreamOptions, parse_remote};
 use crate::values::{parse_positive, parse_seconds, parse_tcp};
 
 // The headings of the help for what one destination uses.
@@ -100,34 +99,10 @@ pub struct DeliverArguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
 
-    #[command(flatten)]
-    pub next_server: NextServer,
+    #[command(flatten, next_help_heading = RELAY)]
+    pub next_server: UpstreamOptions,
 
     #[cfg(unix)]
     #[command(flatten)]
     pub pipe: PipeOptions,
-}
-
-/// What is for `--relay`.
-#[derive(Args)]
-#[command(next_help_heading = RELAY)]
-pub struct NextServer {
-    /// TLS to it: off, offered (default), required, implicit
-    #[arg(
-        long,
-        value_name = "WHEN",
-        default_value = "offered",
-        hide_default_value = true,
-        hide_possible_values = true
-    )]
-    #[arg(value_parser = UPSTREAM_TLS)]
-    pub upstream_tls: UpstreamTls,
-
-    /// Longest wait for it at each step
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
-    pub upstream_timeout: Option<Duration>,
-
-    /// Add no X-Peer header with the client's address
-    #[arg(long)]
-    pub no_x_peer: bool,
 }

@@ -37,7 +37,7 @@ use page::{Generated, parse_generated};
 pub use pipe::PipeOptions;
 pub use redis::{RedisOptions, RedisPlace};
 use relay::RelayOptions;
-pub use relay::{UPSTREAM_TLS, parse_remote};
+pub use relay::{UpstreamOptions, parse_remote};
 use tls::TlsOptions;
 
 use crate::listen::Listen;
