@@ -72,7 +72,8 @@ damaged, are logged and left alone.
 .SH REDIS
 The class RedisStream answers 250 once Redis has a message. That is as durable as Redis is: it needs appendonly yes, appendfsync always and
 maxmemory\-policy noeviction. Put a URL with a password into the environment (PILLARBOX_REDIS): everybody on the machine can read the
-command line. No message of pillarbox shows it. A URL that begins with rediss:// asks for TLS. While Redis is away or full, clients get a 4xx before they send any content.
+command line. No message of pillarbox shows it. The URL may also be redis+unix:///PATH, for a
+socket; one that begins with rediss:// asks for TLS. While Redis is away or full, clients get a 4xx before they send any content.
 .SH THE API OF THE CLASS INBOX
 At \-\-http, for tests in any language. /api/openapi.json describes all of it. Clients made for Mailpit work with /api/v1/.
 .TP
