@@ -12,7 +12,8 @@ use super::nearest::nearest;
 
 const PREFIX: &str = "PILLARBOX_";
 
-/// Always set for a program of the class Pipe, whose variables are the message's: some have the names of options.
+/// The class Pipe always sets these for its programs. Some variables of a message have the names of options, so a process that has
+/// both takes no options from its environment.
 const OF_A_PROGRAM: [&str; 2] = ["PILLARBOX_ID", "PILLARBOX_PROTOCOL"];
 
 /// Between the values of an option that can be repeated: a path may have commas, and so has `--listen`. Those that take lists
@@ -56,7 +57,7 @@ impl Environment {
         })
     }
 
-    /// Puts what variables say in front of the words, unless these say it themselves.
+    /// Puts the options of variables in front of the words, except those that the words give themselves.
     ///
     /// # Errors
     /// If a variable for a flag says neither yes nor no.
@@ -83,7 +84,7 @@ impl Environment {
         Ok(Words { all, taken })
     }
 
-    /// What to tell about an error that is about options: which of them may have come from a variable.
+    /// Tips for an error about options: which of them may come from a variable.
     pub fn tips(&self, command: &Command, problem: &str) -> Vec<StyledStr> {
         let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
         let is_named = |option: &str| problem.split(&format!("--{option}")).skip(1).any(is_end);
@@ -92,7 +93,7 @@ impl Environment {
         known.filter(|(name, _)| self.0.contains_key(name)).map(|(name, argument)| tip(&name, argument)).collect()
     }
 
-    /// What to tell about variables that are no option's of any of these commands: they may share their environment.
+    /// Warnings of variables that belong to no option of any of these commands, which may share their environment.
     pub fn warnings(&self, commands: &[Command]) -> Vec<String> {
         let known: Vec<String> = commands.iter().flat_map(Command::get_arguments).filter_map(variable).collect();
         let unknown = self.0.iter().filter(|(name, value)| !known.contains(name) && !is_link(name, value));

@@ -1,4 +1,4 @@
-//! The list of messages, and who goes to make room.
+//! The list of messages, and which of them are deleted to make room.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
