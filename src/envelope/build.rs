@@ -161,14 +161,14 @@ impl EnvelopeBuilder {
         self
     }
 
-    /// Where it came from before the client, in attributes as a client would send them: `"NAME=host.example ADDR=192.0.2.1"`.
-    /// [`Xforward`] displays those of another envelope. Default: unknown.
+    /// Where the message came from before its client, as the attributes of an XFORWARD command: `"NAME=host.example ADDR=192.0.2.1"`.
+    /// The `Display` of [`Xforward`] writes those of another envelope in this form. Default: unknown.
     pub fn xforward(mut self, attributes: impl Into<String>) -> EnvelopeBuilder {
         self.xforward = Some(attributes.into());
         self
     }
 
-    /// The conversation that brought it: that of another envelope, or one that was [made](Transcript::new). Default: none.
+    /// The conversation that brought the message: another envelope's, or one [from parts](Transcript::new). Default: none.
     pub fn transcript(mut self, transcript: Transcript) -> EnvelopeBuilder {
         self.transcript = Some(transcript);
         self
@@ -301,7 +301,7 @@ pub enum EnvelopeError {
     HostName,
     /// The identity is empty, over 255 octets, or has control characters.
     Identity,
-    /// An attribute of XFORWARD is malformed, or has a bad value; the text.
+    /// The attributes of XFORWARD, which have a malformed attribute or a bad value.
     Xforward(String),
 }
 

@@ -69,12 +69,12 @@ impl Envelope {
         Ok(self)
     }
 
-    /// The same message with its content in a file of your own, which you keep: for a program that stores messages, and makes
-    /// them [anew](Envelope::builder) later.
+    /// The same message with its content in a file that you keep: for a program that stores messages and [rebuilds](Envelope::builder)
+    /// them later.
     ///
-    /// The content is the file's octets in `range` as they are; their line ends should be CRLF. The file is opened when
-    /// the content is read, so that until then it takes neither memory nor a descriptor, and counts against no budget. If it
-    /// is gone or shorter by then, reading fails.
+    /// The content is the octets `range` of the file, unchanged; their line ends should be CRLF. The file is opened when the content
+    /// is read. Until then it takes neither memory nor a file descriptor, and counts against no budget. Reading fails if the file is
+    /// gone or has become too short by then.
     ///
     /// ```
     /// use pillarbox::Envelope;

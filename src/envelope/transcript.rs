@@ -81,7 +81,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A command, a reply or an event. Of content set [`is_content`](Entry::is_content) and [`omitted`](Entry::omitted).
+    /// A command, a reply or an event, at this time after the connection began. For content, also set
+    /// [`is_content`](Entry::is_content) and [`omitted`](Entry::omitted).
     pub fn new(at: Duration, direction: Direction, octets: impl Into<Vec<u8>>) -> Entry {
         Entry { at, direction, is_content: false, octets: octets.into(), omitted: 0 }
     }
@@ -155,8 +156,8 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// A transcript from its parts, of which `omitted` is the number of older entries that are missing: for a program that
-    /// stores messages with their transcripts, and [makes](crate::EnvelopeBuilder::transcript) them anew.
+    /// A transcript from its parts; `omitted` is the number of older entries that are missing. For a program that stores messages
+    /// with their transcripts and [rebuilds](crate::EnvelopeBuilder::transcript) them later.
     pub fn new(
         connection_id: u64,
         peer: impl Into<Arc<str>>,
@@ -327,7 +328,7 @@ impl Record {
         said.octets += more;
     }
 
-    /// All that was said so far.
+    /// Everything recorded so far.
     pub fn whole(&self) -> Option<Transcript> {
         let recording = self.0.as_ref()?;
         Some(recording.transcript(&recording.said.lock(), 0))

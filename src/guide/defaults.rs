@@ -115,16 +115,16 @@
 //! | setting | default | why |
 //! |---|---|---|
 //! | `RedisStream::stream`, `RedisWorker::stream` and `group` | `pillarbox` | One stream and one group are enough for one mail system |
-//! | `RedisStream::capacity` | 100,000 messages | What arrives until somebody notices that workers have stopped |
+//! | `RedisStream::capacity` | 100,000 messages | The messages that arrive before somebody notices that workers have stopped |
 //! | `RedisStream::capacity_octets` | unlimited | Redis's `maxmemory` is a limit already |
 //! | `RedisStream::wait_replicas` | none | It writes each message twice, and waits for a network |
 //! | `RedisWorker::in_flight` | 64 messages | As many as a Maildir writes at once |
 //! | `RedisWorker::memory` | 67,108,864 octets (64 MiB) | As `memory_budget` |
-//! | `RedisWorker::take_over_after` | 60 s | Longer than a machine stands still, shorter than anybody waits for mail |
-//! | `RedisWorker::max_attempts` and `max_pause` | 500, and 900 s | About five days, as RFC 5321 section 4.5.4.1 has it |
-//! | `RedisWorker::once_for` | off | In one Maildir with `once` there is no use for it |
+//! | `RedisWorker::take_over_after` | 60 s | Longer than a busy machine pauses a worker, and shorter than people wait for mail |
+//! | `RedisWorker::max_attempts` and `max_pause` | 500, and 900 s | About five days, as RFC 5321 section 4.5.4.1 recommends |
+//! | `RedisWorker::once_for` | off | One Maildir with `once` does not need it |
 //! | `RedisWorker::grace` | 10 s | Less than service managers wait before they kill |
-//! | `connect_timeout` of both | 5 s | Redis is near |
+//! | `connect_timeout` of both | 5 s | Redis is on the same network |
 //! | `response_timeout` of both | 30 s | Longer than a disk takes to flush, or Redis to fork |
 //!
 //! # The command
@@ -143,7 +143,7 @@
 //! | time to finish at SIGTERM | 15 s | Less than service managers wait before they kill |
 //! | log level | warn | `RUST_LOG` changes it; `--debug` is `trace` |
 //! | `--keep`, `--keep-octets` | 10,000 messages, 256 MiB | Some weeks of a team's mail, in the memory of a small machine |
-//! | `--keep-for` | no limit | A message goes when there is no room for it |
+//! | `--keep-for` | no limit | The oldest messages are deleted only when there is no room |
 //! | `--when-full` | drop-oldest | An inbox that nobody empties must not stop the program under test |
 //! | `--inbox-dir` | none: memory | A test needs no disk, and leaves nothing behind |
 //! | `--release-to`, `--release-pattern` | none | Mail of tests reaches nobody unless you name the server and the recipients |

@@ -24,7 +24,7 @@
 //!
 //! Give each test a recipient of its own, and any number of tests can share one server at the same time.
 //!
-//! `/api/next` waits for one message that has not come yet, in short form, and answers 204 if there is none.
+//! `/api/next` waits for the next new message. It answers in the short form of lists, or with 204 if none comes in time.
 //!
 //! # Select messages
 //!
@@ -38,47 +38,47 @@
 //! | `subject` | a part of the subject |
 //! | `search` | words that all occur |
 //!
-//! `to=bob@example.org` is that whole address and no longer one; `to=@example.org` is everybody of a domain; `to=bob` is a part of an
-//! address or a name. A `+` in an address may be written as it is.
+//! `to=bob@example.org` is that whole address and no longer one; `to=@example.org` is any address of a domain; `to=bob` is a part of an
+//! address or a name. You need not encode a `+` in an address.
 //!
 //! `search` looks in the subject, addresses, names of files, and the first 64 KiB of text and of HTML. `"two words"` in quotes
-//! are one; `-word` must not occur; `from:`, `to:`, `cc:`, `bcc:`, `addressed:`, `reply-to:`, `subject:` and `message-id:` look in
+//! count as one; `-word` must not occur; `from:`, `to:`, `cc:`, `bcc:`, `addressed:`, `reply-to:`, `subject:` and `message-id:` look in
 //! a field; `has:attachment`, `is:read` and `is:unread` are conditions.
 //!
-//! An unknown parameter, path or method is an error that names what there is, and so are a parameter that comes twice, an empty
-//! value, a bad number and a body where none is expected. A misspelt filter never selects, or deletes, everything.
+//! An unknown parameter, path or method is an error that names the known ones. A parameter that comes twice, an empty value, a bad
+//! number and a body where none is expected are errors too. So a misspelt filter never selects, or deletes, everything.
 //!
 //! # What a message has
 //!
-//! One shape in lists, in `/api/next` and alone: the envelope (`mail_from`, `rcpt_to`) apart from the header (`from`, `to`, `cc`,
+//! It has the same fields in lists, in `/api/next` and alone: the envelope (`mail_from`, `rcpt_to`) apart from the header (`from`, `to`, `cc`,
 //! `reply_to`, `subject`, `date`, `message_id`), `bcc` for recipients whom the header does not name, `attachments` with their `count`,
 //! and `snippet`, `size`, `received` and `read`. `/api/messages/ID` and `/api/wait` add `text`, `html`, `headers`, `parts`, the
 //! conversation and more:
 //!
-//! - `links`: those of the text, then those of the HTML, of any scheme, also relative ones, with the text that a reader sees. Entities
-//!   are decoded; nothing is resolved.
-//! - `codes`: one-time codes of 4 to 8 digits or letters, by what is said about them, the most certain first. Blanks between
-//!   digits are left out (`123 456` is `123456`), hyphens stay. Numbers that are years, prices, orders, telephone numbers or postal
-//!   codes are not among them; a code that nothing calls one is not found.
-//! - `cut`: what is not complete, such as a text beyond 1 MiB. It is empty for nearly all messages.
+//! - `links`: the links of the text, then those of the HTML, of any scheme, with the text that a reader sees. Entities are decoded;
+//!   relative links stay relative.
+//! - `codes`: one-time codes of 4 to 8 digits or letters, recognized by the words around them, the most certain first. Blanks between
+//!   digits are removed (`123 456` is `123456`), hyphens stay. Numbers that are years, prices, orders, telephone numbers or postal
+//!   codes are left out. A code that no word calls one is not found.
+//! - `cut`: the fields that are not complete, such as a text beyond 1 MiB. It is empty for nearly all messages.
 //!
 //! # Connections
 //!
 //! `/api/connections` has the last 1,000 connections, the newest first, also those that brought no message: with an `outcome`, the
 //! `messages` that came, and `events` such as a refused recipient, a failed login or TLS handshake, and each fault.
-//! `/api/connections/ID` adds what both sides said, without what is secret, for as many as fit in 16 MiB. Connections that were
+//! `/api/connections/ID` adds the conversation, without secrets, for as many connections as fit in 16 MiB. Connections that were
 //! refused because there were too many are only counted, in `/metrics`.
 //!
 //! # Clients made for Mailpit
 //!
-//! They find their paths at `/api/v1/` and `/view/`: information, messages, search, one message (`latest` too), headers, source,
+//! Such clients work with these paths below `/api/v1/` and `/view/`: information, messages, search, one message (`latest` too), headers, source,
 //! parts, deletion, read state, release, and chaos, which sets faults. So the npm package `mailpit-api` works unchanged for these.
-//! HTML, link and spam checks, thumbnails, tags, sending over HTTP, and searches by time, size or tag are not there, and the
+//! HTML, link and spam checks, thumbnails, tags, sending over HTTP, and searches by time, size or tag are not supported, and the
 //! answer says so. Of an attachment's checksums only SHA-256 is given.
 //!
 //! # Release a message
 //!
 //! With `--release-to HOST:PORT` and `--release-pattern '*@example.org'`, `POST /api/messages/ID/release` with
-//! `{"to": ["ann@example.org"]}` sends a message on as it came, with a Received line before it. The answer has the server's reply for
-//! each recipient. All recipients must match a pattern (`*` is any characters, `?` one), and have neither `%`, `!`, `:` nor a
-//! quoted local part, by which some servers send mail elsewhere. Without the options nothing is ever sent.
+//! `{"to": ["ann@example.org"]}` sends a message on unchanged, except for a Received line before it. The answer has the server's reply for
+//! each recipient. Each recipient must match a pattern (`*` is any characters, `?` one), and must have no `%`, `!` or `:` and no
+//! quoted local part, because some servers take these for routes to other places. Without the options nothing is ever sent.

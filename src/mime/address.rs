@@ -128,7 +128,10 @@ impl Mailbox {
         self.phrase += text;
         if is_quoted {
             self.bare.push('"');
-            self.bare += text;
+            for c in text.chars() {
+                self.bare.extend(matches!(c, '"' | '\\').then_some('\\'));
+                self.bare.push(c);
+            }
             self.bare.push('"');
         } else {
             self.bare += text;
@@ -215,6 +218,12 @@ impl Scanner<'_> {
         while let Some(c) = self.rest.chars().next() {
             match c {
                 '"' => is_quoted = !is_quoted,
+                '\\' if is_quoted => {
+                    address.push(c);
+                    self.next();
+                    address.extend(self.next());
+                    continue;
+                }
                 '>' if !is_quoted => {
                     self.next();
                     break;
@@ -281,6 +290,8 @@ mod tests {
             ("Ann <@x.example,@y.example:a@example.org>", "Ann", "a@example.org"),
             ("a . b @ example . org", "", "a.b@example.org"),
             ("\"a b\"@example.org", "", "\"a b\"@example.org"),
+            (r#""a\"b\\ "@example.org"#, "", r#""a\"b\\ "@example.org"#),
+            (r#"<"a\"b"@example.org>"#, "", r#""a\"b"@example.org"#),
             ("a@[192.0.2.1]", "", "a@[192.0.2.1]"),
             ("a@[IPv6:2001:db8::1]", "", "a@[IPv6:2001:db8::1]"),
             ("<a@[IPv6:2001:db8::1]>", "", "a@[IPv6:2001:db8::1]"),

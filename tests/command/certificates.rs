@@ -8,12 +8,12 @@ use std::time::Instant;
 use base64ct::{Base64, Encoding};
 use native_tls::{Identity, TlsConnector, TlsStream};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
-    KeyIdMethod, KeyPair, RevokedCertParams, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
 };
 
 use crate::support::client::{Client, PATIENCE};
 use crate::support::command::{Process, Running, command};
+use crate::support::revocation;
 use crate::support::tls::TlsClient;
 use crate::support::web::Inbox;
 
@@ -158,21 +158,7 @@ impl Clients {
 impl Clients {
     /// Revokes certificates by their serial numbers, until the end of that year.
     fn revoke(&self, serials: &[u64], year: i32) -> String {
-        let revoked = |serial: &u64| RevokedCertParams {
-            serial_number: (*serial).into(),
-            revocation_time: date_time_ymd(2020, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        };
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(year, 12, 31),
-            crl_number: 1.into(),
-            issuing_distribution_point: None,
-            revoked_certs: serials.iter().map(revoked).collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.0).unwrap().pem().unwrap()
+        revocation::list(&self.0, serials, year)
     }
 }
 

@@ -592,10 +592,10 @@ fn version_and_help() {
         assert_eq!(ended(&mut command(&[flag])), (Some(0), version, String::new()));
     }
     let (code, text, _) = ended(&mut command(&["--help"]));
-    assert!(code == Some(0) && text.contains("DebuggingServer") && text.contains("[default: localhost:8025"));
+    assert!(code == Some(0) && text.contains("  DebuggingServer  ") && text.contains("[default: localhost:8025"));
     // A line for each option, and none for the rest of one.
     let (_, options) = text.split_once("Options:\n").expect("a list");
-    let (options, _) = options.split_once("Listeners:\n").expect("what follows it");
+    let (options, _) = options.split_once("Classes:\n").expect("what follows it");
     let is_option = |line: &str| line.trim_start().starts_with('-') && line.len() <= 100;
     let is_heading = |line: &str| line.is_empty() || line.ends_with(':') && !line.starts_with(' ');
     assert!(options.lines().all(|line| is_option(line) || is_heading(line)), "{options}");

@@ -38,7 +38,7 @@ fn every_kind_of_option_as_a_variable() {
         ("PILLARBOX_TIMEOUT", "60"),
         ("PILLARBOX_SELF_SIGNED", "true"),
         ("PILLARBOX_PROXY_PROTOCOL", "192.0.2.0/24,::1"),
-        ("PILLARBOX_XCLIENT", "127.0.0.1,::1"),
+        ("PILLARBOX_XCLIENT", "192.0.2.1; 127.0.0.1,::1"),
         ("PILLARBOX_LISTEN", "127.0.0.1:0,lmtp;\n127.0.0.1:0,size=7\n"),
     ];
     let mut server = Running::start_command(with(&variables, &[]));
@@ -104,12 +104,23 @@ fn errors_name_the_variable() {
 
 #[test]
 fn variables_that_are_no_options() {
-    let variables = [("PILLARBOX_HTPP", "1"), ("PILLARBOX_COLOUR_OF_THE_SKY", "blue"), ("PILLARBOX_GENERATE", "man")];
+    let variables = [
+        ("PILLARBOX_HTPP", "1"),
+        ("PILLARBOX_COLOUR_OF_THE_SKY", "blue"),
+        ("PILLARBOX_GENERATE", "man"),
+        ("PILLARBOX_VERSION", "1"),
+    ];
     let server = Running::start_command(with(&variables, &["-n", "127.0.0.1:0"]));
-    for line in ["PILLARBOX_HTPP in the environment: did you mean PILLARBOX_HTTP?", "SKY", "PILLARBOX_GENERATE"] {
+    let none = "in the environment: there is no such option";
+    for line in [
+        "PILLARBOX_HTPP in the environment: did you mean PILLARBOX_HTTP?",
+        &format!("SKY {none}"),
+        "PILLARBOX_GENERATE",
+        &format!("PILLARBOX_VERSION {none}"),
+    ] {
         assert!(server.before.contains(line), "{}", server.before);
     }
-    assert_eq!(server.before.lines().count(), 3);
+    assert_eq!(server.before.lines().count(), 4);
     // What Kubernetes sets for services called pillarbox and pillarbox-http.
     let links = [
         ("PILLARBOX_SERVICE_HOST", "10.0.0.1"),

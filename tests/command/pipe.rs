@@ -296,7 +296,7 @@ fn send_all(server: SocketAddr, left: &Mutex<Vec<usize>>, acknowledged: &Mutex<H
 
 #[test]
 fn mail_to_http_loses_nothing_through_sigterm() {
-    const MESSAGES: usize = 200;
+    const MESSAGES: usize = 60;
     if program("python3").is_none() {
         return;
     }
@@ -306,7 +306,7 @@ fn mail_to_http_loses_nothing_through_sigterm() {
     let arguments = ["-n", "-c", "Pipe", "--pipe-processes", "4", "127.0.0.1:0", "--", &script, &url];
     let (left, acknowledged) = (Arc::new(Mutex::new((0..MESSAGES).collect())), Arc::<Mutex<HashMap<_, _>>>::default());
     let mut server = Running::start(&arguments);
-    for stop_after in [40, 90, 150, MESSAGES] {
+    for stop_after in [10, 25, 45, MESSAGES] {
         let address = server.address();
         let clients: Vec<_> = (0..4)
             .map(|_| {

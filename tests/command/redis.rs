@@ -5,11 +5,12 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use crate::support;
-use crate::support::chain::{Member, wait_until};
+use crate::support::chain::Member;
 use crate::support::client::Client;
 use crate::support::command::command;
 use crate::support::prometheus;
 use crate::support::redis::Redis;
+use crate::support::wait_until;
 use pillarbox::Server;
 use pillarbox::testing::Authority;
 

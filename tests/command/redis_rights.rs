@@ -6,9 +6,10 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crate::support::chain::{Member, wait_until};
+use crate::support::chain::Member;
 use crate::support::client::Client;
 use crate::support::redis::Redis;
+use crate::support::wait_until;
 
 const DOCUMENTED: &str = include_str!("../../examples/deploy/redis-acl.txt");
 

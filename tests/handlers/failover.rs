@@ -9,6 +9,7 @@ use crate::support;
 use crate::support::client::{Client, PATIENCE};
 use crate::support::haproxy::HaProxy;
 use crate::support::redis::Redis;
+use crate::support::wait_until;
 use parking_lot::Mutex;
 use pillarbox::Server;
 use pillarbox::handlers::RedisStream;
@@ -20,15 +21,6 @@ fn start(settings: &[&str]) -> Option<(Redis, SocketAddr)> {
     let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
     let port = address.port().to_string();
     Some((Redis::start(&[&["--bind", "127.0.0.1", "--port", &port], settings].concat())?, address))
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::yield_now();
-    }
 }
 
 /// Sends until it is told to stop; notes what was acknowledged.

@@ -1,14 +1,13 @@
 //! The handler of the examples for another broker: what was acknowledged is in the stream of a real NATS, as an entry.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::Instant;
 
 use crate::support::client::{Client, PATIENCE};
-use crate::support::example;
 use crate::support::nats::Nats;
+use crate::support::{example, serve};
 use base64ct::{Base64, Encoding};
 use pillarbox::Envelope;
 use pillarbox::handlers::RedisStream;
@@ -26,14 +25,8 @@ struct Server {
 impl Server {
     fn start(nats: &Nats) -> Option<Server> {
         let mut command = example("nats")?;
-        command.args(["127.0.0.1:0", &nats.address, "mail"]).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("the example runs");
-        let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
-        let mut line = String::new();
-        stderr.read_line(&mut line).expect("text");
-        let address = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
-        let address = address.parse().expect("an address");
-        thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        command.args(["127.0.0.1:0", &nats.address, "mail"]);
+        let (process, address) = serve(command);
         Some(Server { process, address })
     }
 

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::thread;
-use std::time::Instant;
 
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
 use crate::support::redis::Redis;
 use crate::support::redis_py::python;
+use crate::support::wait_until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pillarbox::handlers::{Maildir, RedisStream};
@@ -71,15 +70,6 @@ fn subjects(maildir: &Path) -> Vec<usize> {
         .collect();
     subjects.sort_unstable();
     subjects
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::yield_now();
-    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::support::logged;
 use crate::support::redis::Redis;
 #[cfg(feature = "tls")]
 use crate::support::tls;
+use crate::support::wait_until;
 use parking_lot::Mutex;
 use pillarbox::handlers::{RedisStream, RedisWorker};
 use pillarbox::{Body, Envelope, Server};
@@ -63,15 +64,6 @@ fn await_sent(server: &Server, content: &str, reply: &str) {
 
 fn contents(redis: &Redis, key: &str) -> Vec<String> {
     redis.messages(key).iter().map(|mail| mail.text().expect("text").trim_end().to_owned()).collect()
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::yield_now();
-    }
 }
 
 #[test]

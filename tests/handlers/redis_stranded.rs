@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
 use crate::support::logged;
 use crate::support::redis::{Fields, Redis};
+use crate::support::wait_until;
 use parking_lot::Mutex;
 use pillarbox::handlers::{Maildir, RedisStream, RedisWorker, RedisWorkerHandle};
 use pillarbox::{Envelope, Handler, Reply, Response, Server};
@@ -69,15 +70,6 @@ fn length(redis: &Redis, key: &str) -> usize {
 fn pending(redis: &Redis) -> usize {
     let pending: (usize, redis::Value, redis::Value, redis::Value) = redis.say("XPENDING pillarbox pillarbox");
     pending.0
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[track_caller]

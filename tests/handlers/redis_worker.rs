@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Instant;
 
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
 use crate::support::example;
 use crate::support::redis as redis_server;
 use crate::support::redis::Redis;
+use crate::support::wait_until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pillarbox::handlers::{Maildir, RedisStream};
@@ -69,15 +69,6 @@ fn subjects(maildir: &Path, part: &str) -> Vec<usize> {
     let mut subjects: Vec<usize> = entries.map(|entry| read(entry.expect("an entry"))).collect();
     subjects.sort_unstable();
     subjects
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::yield_now();
-    }
 }
 
 #[track_caller]

@@ -2,19 +2,19 @@
 //! message is lost that was acknowledged.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use crate::support;
 use crate::support::client::{Client, PATIENCE};
-use crate::support::example;
 use crate::support::haproxy::HaProxy;
 use crate::support::redis::{Fields, Redis};
+use crate::support::wait_until;
+use crate::support::{example, serve};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
@@ -32,15 +32,8 @@ struct Server {
 impl Server {
     fn start(at: SocketAddr, redis: &Redis, options: &[&str]) -> Option<Server> {
         let mut command = example("redis_server")?;
-        command.args([at.to_string(), redis.url()]).args(options).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("the example runs");
-        let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
-        let mut line = String::new();
-        stderr.read_line(&mut line).expect("text");
-        let address = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
-        let address = address.parse().expect("an address");
-        // It may say more, which nobody reads, and must not wait for that.
-        thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        command.args([at.to_string(), redis.url()]).args(options);
+        let (process, address) = serve(command);
         Some(Server { process, address })
     }
 
@@ -101,15 +94,6 @@ fn load(to: SocketAddr, name: usize, acknowledged: &Mutex<Vec<Acknowledged>>, st
                 acknowledged.lock().push((content, from));
             }
         }
-    }
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::yield_now();
     }
 }
 

@@ -5,14 +5,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::support;
+use crate::support::revocation;
 use pillarbox::{
     AuthFailure, Authenticator, ClientCertificates, Context, Inbox, Listener, Mechanism, RustlsError, Server, Tls,
     TlsInfo,
 };
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyIdMethod, KeyPair, RevokedCertParams, date_time_ymd,
-};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -179,23 +177,7 @@ fn revoked_client_certificates() {
     client.serial_number = Some(7.into());
     let key = KeyPair::generate().unwrap();
     let client = client.signed_by(&key, &authority).unwrap().pem() + &key.serialize_pem();
-    let list = |serials: &[u64]| {
-        let revoked = |serial: &u64| RevokedCertParams {
-            serial_number: (*serial).into(),
-            revocation_time: date_time_ymd(2020, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        };
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(2999, 1, 1),
-            crl_number: 1.into(),
-            issuing_distribution_point: None,
-            revoked_certs: serials.iter().map(revoked).collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&authority).unwrap().pem().unwrap()
-    };
+    let list = |serials: &[u64]| revocation::list(&authority, serials, 2999);
     let builder = || Tls::rustls().certificate(server.cert.as_bytes(), server.key().as_bytes()).unwrap();
     let tls = |list: &str| {
         let builder = builder().client_revocation_lists(list.as_bytes()).unwrap();

@@ -124,16 +124,3 @@ fn listen(mut stderr: BufReader<ChildStderr>, heard: &Mutex<String>) {
         heard.lock().expect("no panic").push_str(&String::from_utf8_lossy(&octets[..length]));
     }
 }
-
-/// Waits for something.
-///
-/// # Panics
-/// With this, if it does not come.
-#[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + 2 * PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::yield_now();
-    }
-}

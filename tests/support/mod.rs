@@ -38,6 +38,8 @@ pub mod prometheus;
 pub mod redis;
 #[cfg(all(feature = "redis", unix))]
 pub mod redis_py;
+#[cfg(feature = "rustls")]
+pub mod revocation;
 #[cfg(unix)]
 pub mod runners;
 pub mod scripted;
@@ -48,9 +50,11 @@ pub mod tls;
 pub mod trial;
 #[cfg(unix)]
 pub mod upstream;
+mod wait;
 #[cfg(feature = "cli")]
 pub mod web;
 
 #[cfg(unix)]
 pub use programs::*;
 pub use skip::missing;
+pub use wait::wait_until;

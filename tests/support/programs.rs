@@ -1,8 +1,8 @@
 //! What tests with programs of others share: finding a program, running it under a deadline, and comparing what arrived.
 
 use std::env;
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -40,6 +40,19 @@ pub fn example(name: &str) -> Option<Command> {
         return None;
     }
     Some(Command::new(program))
+}
+
+/// Starts an example that is a server, which says where it listens.
+pub fn serve(mut example: Command) -> (Child, SocketAddr) {
+    let mut process = example.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the example runs");
+    let mut stderr = BufReader::new(process.stderr.take().expect("piped"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("text");
+    let address = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+    let address = address.parse().expect("an address");
+    // It may say more, which nobody reads, and must not wait for that.
+    thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    (process, address)
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::chain::{Member, wait_until};
+use super::chain::Member;
 use super::client::{Client, PATIENCE};
 use super::redis::Redis;
+use super::wait_until;
 
 /// Numbers that look like chance, and are the same for the same seed (SplitMix64).
 pub struct Chance(pub u64);

@@ -1,5 +1,6 @@
 //! Clients made for Mailpit: the npm package mailpit-api, run by node.
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
@@ -47,13 +48,15 @@ fn what_is_refused() {
         ("DELETE", "/api/v1/search", "", 400, "query: it is missing"),
         ("DELETE", "/api/v1/search?query=tag:x", "", 400, "query: there is no tag: here"),
         ("DELETE", "/api/v1/messages?query=x", "", 400, "there is no parameter \"query\": there are none here"),
-        ("DELETE", "/api/v1/messages", "{\"IDS\":[\"7\"]}", 400, "unknown field `IDS`"),
+        ("DELETE", "/api/v1/messages", "{\"IDS\":[\"7\"]}", 400, "IDS: unknown field `IDS`"),
         ("DELETE", "/api/v1/messages", "[[\"7\"]]", 400, "expected an object"),
         ("DELETE", "/api/v1/messages", "{", 400, "not JSON"),
+        ("DELETE", "/api/v1/messages", "{\"ID\":null}", 400, "ID: unknown field `ID`"),
+        ("DELETE", "/api/v1/messages", "{\"IDs\":\"1\"}", 400, "IDs: invalid type: string"),
         ("PUT", "/api/v1/messages", "{\"IDs\":[\"1\"],\"Search\":\"x\"}", 400, "expected IDs or a Search, not both"),
         ("PUT", "/api/v1/chaos", "{\"Sender\":{\"ErrorCode\":700,\"Probability\":1}}", 400, "Sender: ErrorCode: "),
         ("PUT", "/api/v1/chaos", "{\"Sender\":{\"ErrorCode\":500,\"Probability\":101}}", 400, "Sender: Probability: "),
-        ("PUT", "/api/v1/chaos", "{\"Data\":{}}", 400, "unknown field `Data`"),
+        ("PUT", "/api/v1/chaos", "{\"Data\":{}}", 400, "Data: unknown field `Data`"),
         (
             "POST",
             "/api/v1/message/1/release",
@@ -92,4 +95,31 @@ fn chaos_leaves_other_rules_alone() {
     assert_eq!(put(json!({})).status, 200);
     assert_eq!(inbox.get("/api/faults").json().as_array().map(Vec::len), Some(2));
     client.expect("RCPT TO:<a@client.example>", "250");
+}
+
+#[test]
+fn null_is_no_value_as_go_writes_it() {
+    let inbox = Inbox::start();
+    deliver(&mut inbox.client(), b"Subject: one\r\n\r\n");
+    let marks = "{\"Read\":true,\"IDs\":null,\"Search\":null}";
+    assert_eq!(inbox.request("PUT", "/api/v1/messages", "", marks).status, 200);
+    assert_eq!(inbox.message("1")["read"], true);
+    assert_eq!(inbox.request("PUT", "/api/v1/chaos", "", "{\"Sender\":null}").status, 200);
+    assert_eq!(inbox.request("DELETE", "/api/v1/messages", "", "{\"IDs\":null}").status, 200);
+    assert!(inbox.ids().is_empty());
+}
+
+#[test]
+fn a_head_marks_nothing_as_read() {
+    let inbox = Inbox::start();
+    deliver(&mut inbox.client(), b"Subject: one\r\n\r\n");
+    let mut stream = inbox.connect();
+    write!(stream, "HEAD /api/v1/message/latest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("sent");
+    let mut head = String::new();
+    stream.read_to_string(&mut head).expect("an answer and a close");
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
+    assert_eq!(inbox.message("1")["read"], false);
+    assert_eq!(inbox.get("/api/v1/message/latest").status, 200);
+    assert_eq!(inbox.message("1")["read"], true);
 }

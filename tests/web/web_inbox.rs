@@ -42,6 +42,25 @@ fn the_page() {
 }
 
 #[test]
+fn a_recipient_whom_the_header_writes_otherwise_is_not_blind() {
+    let inbox = Inbox::start();
+    let mut client = inbox.client();
+    client.expect("EHLO client.example", "250");
+    client.expect("MAIL FROM:<sender@client.example>", "250");
+    for to in [r#""a\"b"@example.org"#, r#""c d"@example.org"#, "e@example.org", r#""f"@example.org"#, "g@example.org"]
+    {
+        client.expect(format!("RCPT TO:<{to}>"), "250");
+    }
+    client.expect("DATA", "354");
+    let to = r#"To: "a\"b"@example.org, <"c\ d"@EXAMPLE.org>, "e"@example.org, f@example.org, h@Bücher.example"#;
+    client.expect(format!("{to}\r\n\r\nHi\r\n."), "250");
+    assert_eq!(inbox.get("/api/messages/1").json()["bcc"], json!(["g@example.org"]));
+    for to in ["h@b%C3%BCcher.example", "h@xn--bcher-kva.example", "@B%C3%9Ccher.example", "@XN--bcher-kva.example"] {
+        assert_eq!(inbox.found(&format!("/api/messages?to={to}")), ["1"], "{to}");
+    }
+}
+
+#[test]
 fn messages_the_newest_first() {
     let inbox = Inbox::start();
     let empty = json!({"messages": [], "next": null, "total": 0, "unread": 0, "dropped": 0, "refused": 0});

@@ -187,6 +187,7 @@ fn pictures_from_elsewhere_wait_until_they_are_asked_for() {
     assert_eq!(asked, expected);
     // Only in this message, and nothing of it has run.
     inbox.receive(elsewhere.html("<img src=T/picture-other>"));
+    wait_for_rows(&browser, 2);
     browser.click("#mail-2");
     browser.wait("document.querySelector('.blocked')?.innerText.startsWith('1 remote image blocked:')");
     assert_eq!(elsewhere.asked().len(), expected.len());

@@ -127,9 +127,22 @@ fn who_is_let_in_from_outside() {
     assert_eq!(get(&inbox, "Host: mail.example.test\r\nOrigin: https://evil.example\r\n"), 403);
     assert_eq!(get(&inbox, "Host: 192.0.2.1\r\n"), 421);
     let inbox = Inbox::start_with(&["--http-public"]);
-    for (host, status) in
-        [("192.0.2.1", 200), ("[2001:db8::1]:8080", 200), ("localhost:1", 200), ("mail.example.test", 421)]
-    {
+    // RFC 9112 section 3.2.2: a target that names a host counts more than the field.
+    let absolute = |target: &str, host: &str| {
+        inbox.say(format!("GET {target} HTTP/1.1\r\nConnection: close\r\nHost: {host}\r\n\r\n")).status
+    };
+    assert_eq!(absolute("http://localhost/api/messages", "evil.example"), 200);
+    assert_eq!(absolute("HTTP://localhost.:8026?x=1", "localhost"), 200);
+    assert_eq!(absolute("http://localhost", "localhost"), 200);
+    assert_eq!(absolute("http://evil.example/api/messages", "localhost"), 421);
+    assert_eq!(absolute("http://localhost@evil.example/", "localhost"), 421);
+    for (host, status) in [
+        ("localhost.", 200),
+        ("192.0.2.1", 200),
+        ("[2001:db8::1]:8080", 200),
+        ("localhost:1", 200),
+        ("mail.example.test", 421),
+    ] {
         assert_eq!(get(&inbox, &format!("Host: {host}\r\n")), status, "{host}");
     }
 }
@@ -225,7 +238,7 @@ fn what_is_no_request() {
         ("EHLO client.example\r\n\r\n".to_owned(), 400),
         ("GET /\r\n\r\n".to_owned(), 400),
         ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n".to_owned(), 400),
-        (format!("GET http://{}/ HTTP/1.1\r\n{host}\r\n", inbox.web), 400),
+        (format!("GET https://{}/ HTTP/1.1\r\n{host}\r\n", inbox.web), 400),
         (format!("GET / HTTP/1.1\r\n{host} folded: x\r\n\r\n"), 400),
         (format!("GET / HTTP/1.1\r\n{host}A b: x\r\n\r\n"), 400),
         (with("Content-Length: +2\r\n"), 400),

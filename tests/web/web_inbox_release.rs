@@ -85,6 +85,8 @@ fn no_other_recipient_gets_anything() {
         ("{\"to\":\"a@example.org\"}", "expected {\"to\": [addresses]}: "),
         ("{\"to\":[\"a@example.org\"],\"from\":\"x\"}", "expected {\"to\": [addresses]}: unknown field `from`"),
         ("", "expected {\"to\": [addresses]}: "),
+        ("[[\"a@example.org\"]]", "expected {\"to\": [addresses]}: invalid type: sequence, expected a map"),
+        ("null", "expected {\"to\": [addresses]}: invalid type: null, expected a map"),
     ] {
         let answer = inbox.request("POST", "/api/messages/1/release", "", body);
         assert!(answer.status == 400 && answer.error().starts_with(problem), "{body}: {answer:?}");

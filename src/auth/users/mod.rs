@@ -186,8 +186,8 @@ impl Users {
         self.current.read().secrets.is_empty()
     }
 
-    /// Checks a name and a password outside AUTH, as for the users of a web page. Both are prepared, limited in length and checked as
-    /// PLAIN has them. Gives the name as prepared. Nothing is remembered: each call costs what the secret's kind asks for.
+    /// Checks a name and a password outside AUTH, for example for a web page. Both are prepared, limited in length and checked as with
+    /// PLAIN. Returns the prepared name. Results are not cached: each call costs as much as the kind of secret demands.
     ///
     /// ```
     /// use pillarbox::Users;
@@ -199,8 +199,8 @@ impl Users {
     /// ```
     ///
     /// # Errors
-    /// [`AuthFailure::Credentials`] if they are wrong. Temporary ones if too many others are being checked, or there is no
-    /// randomness.
+    /// [`AuthFailure::Credentials`] if they are wrong; a temporary failure if too many others are being checked at the same time, or
+    /// the system gives no random octets.
     pub fn verify(&self, user: &str, password: &str) -> Result<String, AuthFailure> {
         let (name, password) = (prepare::name(user.as_bytes())?, prepare::password(password.as_bytes())?);
         self.check(&name, &password)

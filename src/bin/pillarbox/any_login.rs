@@ -1,15 +1,15 @@
 //! Logins that succeed whatever the client sends, for tests of software that insists on one.
 //!
-//! SCRAM and DIGEST-MD5 are not among them: there the server has to show that it knows the password too.
+//! SCRAM and DIGEST-MD5 are missing: with these the server has to prove that it knows the password.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pillarbox::{AuthFailure, Builder, Context, SaslExchange, SaslMechanism, SaslStep};
 
-/// In octets, as that of users.
+/// In octets, the limit of [`Users`](pillarbox::Users).
 const MAX_NAME: usize = 512;
 
-/// Who clients are that give no name.
+/// The identity of clients that give no name.
 const NOBODY: &str = "anonymous";
 
 /// The mechanisms that need nothing but what the client sends. One that does not choose takes the first that it knows.

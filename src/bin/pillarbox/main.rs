@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use pillarbox::handlers::{RedisStream, RedisTls};
-use pillarbox::{Builder, Error, Escaped, Handler, Listener, Network, Server, ServerHandle, Tls, Upstream, handlers};
+use pillarbox::{Builder, Error, Handler, Listener, Network, Server, ServerHandle, Tls, Upstream, handlers};
 
 mod accounts;
 mod any_login;
@@ -134,7 +134,9 @@ fn run(arguments: Arguments) -> Result<(), String> {
             Box::new(maildir)
         }
         #[cfg(unix)]
-        Class::Pipe => return run_for_each(pipe(&arguments)?, builder, listeners, renewable, metrics),
+        Class::Pipe => {
+            return run_for_each(arguments.pipe.handler(&arguments.program)?, builder, listeners, renewable, metrics);
+        }
         Class::PureProxy => Box::new(proxy(&arguments)),
         Class::MailmanProxy => {
             let lists = upstream(&arguments.relay.mailman, &arguments);
@@ -245,20 +247,6 @@ fn keep(web: Web, arguments: &Arguments) -> Result<Web, String> {
     Ok(web.keep(room))
 }
 
-/// The program of the class Pipe. Whoever runs this is its user already.
-#[cfg(unix)]
-fn pipe(arguments: &Arguments) -> Result<handlers::Pipe, String> {
-    let [program, own @ ..] = &arguments.program[..] else { return Err("no program".to_owned()) };
-    let pipe = handlers::Pipe::new(program)
-        .args(own)
-        .lf(arguments.pipe.lf)
-        .timeout(arguments.pipe.pipe_timeout)
-        .processes(arguments.pipe.pipe_processes)
-        .each_recipient(arguments.pipe.pipe_each);
-    pipe.check().map_err(|e| format!("cannot run {}: {e}", Escaped::new(program.as_encoded_bytes())))?;
-    Ok(pipe)
-}
-
 #[cfg(unix)]
 fn descriptors_of_programs(arguments: &Arguments) -> u64 {
     match arguments.class {
@@ -297,15 +285,15 @@ fn run_for_each(
 
 fn upstream(address: &str, arguments: &Arguments) -> Upstream {
     let upstream = Upstream::from(address).rustls();
-    match arguments.relay.upstream_timeout {
+    match arguments.relay.upstream.upstream_timeout {
         Some(timeout) => upstream.timeout(timeout),
         None => upstream,
     }
 }
 
 fn proxy(arguments: &Arguments) -> handlers::Proxy {
-    handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.relay.upstream_tls))
-        .x_peer(!arguments.relay.no_x_peer)
+    handlers::Proxy::to(upstream(&arguments.remote, arguments).tls(arguments.relay.upstream.upstream_tls))
+        .x_peer(!arguments.relay.upstream.no_x_peer)
         .xforward(!arguments.xforward.is_empty())
         .from_networks(arguments.relay.relay_networks.iter().copied())
         .to_domains(&arguments.relay.relay_domains)

@@ -245,12 +245,12 @@ impl Display for AddError {
     }
 }
 
-/// Why Redis cannot be used now: what it says, and what to do about it.
+/// Why Redis cannot be used at the moment, with [advice](RedisFault::advice).
 #[derive(Debug)]
 pub struct RedisFault(pub(super) AddError);
 
 impl RedisFault {
-    /// What whoever runs it can do about it, in a few words.
+    /// What an operator can do about it, in a few words.
     pub fn advice(&self) -> &str {
         self.0.advice()
     }

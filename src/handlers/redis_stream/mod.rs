@@ -58,9 +58,9 @@ const MAX_REPLICATION: Duration = Duration::from_secs(60);
 /// If anything fails, the client gets a 4xx and keeps its copy: `452 4.3.1` if the stream is at its
 /// [capacity](RedisStream::capacity) or Redis is at its `maxmemory`; `451 4.3.0` if Redis is down, hangs, refuses
 /// the password, is a replica, has a full disk, or for any other reason. While this lasts, clients get it at MAIL or DATA, before
-/// they send a content, and Redis is asked each second until it takes messages again. The log has one line when this begins, with
-/// what to do about it, and one when it ends; what comes and goes has one of each in a minute. No entry is ever trimmed, because
-/// that would lose accepted mail.
+/// they send any content, and the handler asks Redis each second whether it takes messages again. The log has one line when this
+/// begins, with advice, and one when it ends; a failure that comes and goes is logged at most once a minute. No entry is ever
+/// trimmed, because that would lose accepted mail.
 ///
 /// If Redis takes a message and its answer is lost, the client gets a 451 and sends the message again: it arrives twice,
 /// as two messages with an id each. This handler itself tries again only if Redis certainly did nothing.
@@ -70,7 +70,7 @@ const MAX_REPLICATION: Duration = Duration::from_secs(60);
 /// It connects when there is a message, and again after a connection breaks, so you can start the server before Redis.
 /// Messages that arrive at the same time use up to 16 connections, and one more for each of the server's
 /// [`consumers`](crate::Builder::consumers): with `appendfsync always` Redis flushes once for all that wait.
-/// A message of up to 64 KiB is copied once for that; of a larger one no copy is made. [`data_size_limit`](crate::Builder::data_size_limit)
+/// A message of up to 64 KiB is copied once to send it; a larger one is not copied. [`data_size_limit`](crate::Builder::data_size_limit)
 /// must not exceed Redis's `proto-max-bulk-len`, 512 MiB by default.
 ///
 /// The user of the URL needs the rights to `EVAL`, `XADD`, `XLEN` and `PING`, to the stream's key, and with
@@ -87,9 +87,9 @@ const MAX_REPLICATION: Duration = Duration::from_secs(60);
 ///
 /// # Versions
 ///
-/// A reader ignores fields that it does not know, and reads version `1` and `2`: a version differs from the one before only by what
-/// a reader of that may ignore. So upgrade the workers first, then the servers; one version apart the order does not matter. A worker
-/// leaves an entry of a later version to later workers: see [`RedisWorker`].
+/// A reader ignores fields that it does not know, and reads the versions `1` and `2`: a new version may only add what readers of the
+/// version before can ignore. So upgrade the workers first, then the servers; if they are one version apart, the order does not
+/// matter. A worker leaves an entry of an even newer version to newer workers: see [`RedisWorker`].
 ///
 /// ```no_run
 /// use pillarbox::{Server, handlers::RedisStream};
@@ -108,9 +108,9 @@ pub struct RedisStream {
 
 impl RedisStream {
     /// A stream in the Redis at this URL: `redis://[[user]:password@]host[:port][/database]`, or
-    /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` or `rustls` also `rediss://`, for a
-    /// certificate that the system trusts, or that [`tls`](RedisStream::tls) has. Percent-encode everything in a user or password that is not a letter, a
-    /// digit or one of `-._~`. It does not connect yet.
+    /// `redis+unix:///path?db=database&user=user&pass=password`; with the feature `tls` or `rustls` also `rediss://`, which
+    /// needs a certificate that the system or [`tls`](RedisStream::tls) trusts. Percent-encode everything in a user or password that is
+    /// not a letter, a digit or one of `-._~`. This does not connect yet.
     ///
     /// # Errors
     /// [`RedisUrlError`] if the URL is invalid.
@@ -142,8 +142,8 @@ impl RedisStream {
         self
     }
 
-    /// About how many octets of Redis's memory the stream may take; a message that would exceed it gets `452 4.3.1`. Redis
-    /// estimates this by its oldest hundred entries (`MEMORY USAGE`). Default: unlimited, but for Redis's own `maxmemory`.
+    /// About how many octets of Redis's memory the stream may take. A message that would exceed this gets `452 4.3.1`. Redis
+    /// estimates the size from the oldest hundred entries (`MEMORY USAGE`). Default: unlimited, except by Redis's own `maxmemory`.
     pub fn capacity_octets(mut self, octets: u64) -> RedisStream {
         self.set().capacity_octets = Some(octets);
         self
@@ -156,28 +156,28 @@ impl RedisStream {
         self
     }
 
-    /// How long connecting may take in total, including name resolution, TLS and login. Default: 5 s.
+    /// How long connecting may take in total, including name resolution, TLS and login. Default: 5 s; minimum: 1 ms.
     pub fn connect_timeout(mut self, timeout: Duration) -> RedisStream {
         self.set().server.connect_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
     /// How long Redis may be silent while it reads and while it answers. Then the client gets `451 4.3.0`, and the
-    /// connection is closed, so that no late answer is taken for another one's. Default: 30 s.
+    /// connection is closed, so that a late answer is not taken for the next one. Default: 30 s; minimum: 1 ms.
     pub fn response_timeout(mut self, timeout: Duration) -> RedisStream {
         self.set().server.response_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// Accepts a message only when this many replicas have it too; after the timeout the client gets `451 4.3.0`. Default: it does
-    /// not wait, and pays nothing for this.
+    /// Accepts a message only when this many replicas have it too; after the timeout the client gets `451 4.3.0`. The timeout is at
+    /// most 60 s. Default: 0 replicas, so it does not wait.
     ///
-    /// A message is first added to another key, the stream's and `:unconfirmed`, and moved into the stream in one step once the
-    /// replicas have it: so no worker sees a message that its client was refused. If too few replicas answered the last time, they
-    /// are counted before anything is added. This writes each message twice. An entry whose receiver was killed in between, or
-    /// whose move a failover has lost after it was acknowledged, is found by a worker or another receiver after five minutes, and moved.
-    /// A refused message is delivered only if the connection breaks before it can be taken out, and does not come back within
-    /// these five minutes. The timeout is at most 60 s.
+    /// The message is first added to another key, the stream's followed by `:unconfirmed`, and moved into the stream in one step once
+    /// the replicas have it. So no worker sees a message that was refused to its client. If too few replicas answered the last
+    /// time, they are counted before anything is added. This writes each message twice. If the server is killed in between, or a
+    /// failover loses the move of an acknowledged message, a worker or another server moves the entry after five minutes.
+    /// A refused message is delivered only if the connection breaks before the entry can be removed, and stays broken for these
+    /// five minutes.
     ///
     /// The replicas then have it in memory, and on disk only if they flush as well. A failover may still choose a
     /// replica that does not have it: see [`scaling_out`](crate::guide::scaling_out).
@@ -228,12 +228,12 @@ impl RedisStream {
         entry::entry(mail)
     }
 
-    /// Asks Redis whether it would take a message now: what a readiness check may do. It connects if need be, adds nothing, and
-    /// takes at most [`connect_timeout`](RedisStream::connect_timeout) and [`response_timeout`](RedisStream::response_timeout).
-    /// While it would not, clients are refused at MAIL, and Redis is asked each second until it would.
+    /// Asks Redis whether it would take a message now, for a readiness check. It connects if necessary, adds nothing, and takes at
+    /// most [`connect_timeout`](RedisStream::connect_timeout) and [`response_timeout`](RedisStream::response_timeout).
+    /// On `Err`, clients are refused at MAIL from then on, and Redis is asked each second until it takes messages again.
     ///
     /// # Errors
-    /// [`RedisFault`], with what to do about it.
+    /// [`RedisFault`], with advice.
     pub fn check(&self) -> Result<(), RedisFault> {
         let probed = self.shared.probe(&self.settings, &|| self.to_string());
         probed.map_err(|error| {
@@ -298,7 +298,7 @@ impl Handler for RedisStream {
         self.senders.process(self.clone(), delivery);
     }
 
-    /// Refuses mail before its content while none can be taken.
+    /// Refuses mail before its content while Redis takes none.
     fn session(&self) -> Option<SessionFactory> {
         Some(condition::gate(&self.shared))
     }

@@ -155,15 +155,17 @@ impl RustlsBuilder {
         Ok(self)
     }
 
-    /// Refuses client certificates that these PEM lists revoke (CRLs, RFC 5280 section 5): whole lists of version 2, and no
-    /// deltas. Lists of several calls add up. Default: none, and no certificate is revoked.
+    /// Refuses client certificates that these certificate revocation lists (CRLs, RFC 5280 section 5) revoke. The lists are PEM, of
+    /// version 2 and complete: delta CRLs are not supported. Several calls add their lists. Default: no lists, so no certificate
+    /// counts as revoked.
     ///
-    /// With any list, each authority in a client's chain needs one that has not expired: certificates that none speaks of end
-    /// the handshake, as revoked ones do. To use newer lists, [replace](Tls::replace) the TLS; then no client resumes a session
-    /// from before.
+    /// Once you add a list, each authority in a client's chain needs a list that has not expired. A certificate whose authority has
+    /// none ends the handshake, as a revoked one does. To use newer lists, [replace](Tls::replace) the TLS; no client can then
+    /// resume an older session.
     ///
     /// # Errors
-    /// [`RustlsError`], if it cannot be parsed or has no list in it.
+    /// [`RustlsError::NoRevocationList`] if there is no list in `lists`; [`RustlsError::Pem`] if they are not valid PEM. A list that
+    /// rustls cannot use is an error of [`build`](RustlsBuilder::build).
     pub fn client_revocation_lists(mut self, lists: &[u8]) -> Result<RustlsBuilder, RustlsError> {
         let before = self.revocations.len();
         for list in CertificateRevocationListDer::pem_slice_iter(lists) {
@@ -172,7 +174,7 @@ impl RustlsBuilder {
         if self.revocations.len() == before { Err(RustlsError::NoRevocationList) } else { Ok(self) }
     }
 
-    /// Who looks at client certificates; `None` if they are not asked for.
+    /// The verifier of client certificates; `None` if clients are not asked for one.
     fn client_verifier(&self) -> Result<Option<Arc<dyn ClientCertVerifier>>, RustlsError> {
         let Some((asked, roots)) = &self.clients else {
             let has_lists = !self.revocations.is_empty();

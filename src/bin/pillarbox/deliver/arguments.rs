@@ -1,16 +1,15 @@
-//! The words of `pillarbox deliver`.
+//! The options of `pillarbox deliver`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, Parser};
-use pillarbox::UpstreamTls;
+use clap::{ArgGroup, Parser};
 
 #[cfg(unix)]
 use crate::options::PipeOptions;
-use crate::options::{RedisPlace, UPSTREAM_TLS, parse_remote};
+use crate::options::{RedisPlace, UpstreamOptions, parse_remote};
 use crate::values::{parse_positive, parse_seconds, parse_tcp};
 
 // The headings of the help for what one destination uses.
@@ -47,7 +46,7 @@ pub struct DeliverArguments {
     #[arg(long, value_name = "NAME", default_value = "pillarbox", value_parser = NonEmptyStringValueParser::new())]
     pub group: String,
 
-    /// This worker's name in its group, which no other has; with a lasting one it goes on at once after a kill
+    /// This worker's name in its group, unique; with a fixed one it goes on at once after a kill
     /// [default: a new one]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub consumer: Option<String>,
@@ -68,7 +67,7 @@ pub struct DeliverArguments {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = parse_positive)]
     pub in_flight: usize,
 
-    /// Attempts at a message until it goes to the dead letters
+    /// Attempts at a message before it goes to the dead letters
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = parse_positive)]
     pub max_attempts: usize,
 
@@ -76,11 +75,11 @@ pub struct DeliverArguments {
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub dead_letters: Option<String>,
 
-    /// Take over the messages of a worker that gives no sign of life for so long
+    /// Take over the messages of a worker that gave no sign of life for this time
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
     pub take_over_after: Duration,
 
-    /// Have Redis remember for so long which messages are done, and skip those
+    /// Skip messages that were done within this time, which Redis remembers
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub once_for: Option<Duration>,
 
@@ -100,34 +99,10 @@ pub struct DeliverArguments {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     pub version: Option<bool>,
 
-    #[command(flatten)]
-    pub next_server: NextServer,
+    #[command(flatten, next_help_heading = RELAY)]
+    pub next_server: UpstreamOptions,
 
     #[cfg(unix)]
     #[command(flatten)]
     pub pipe: PipeOptions,
-}
-
-/// What is for `--relay`.
-#[derive(Args)]
-#[command(next_help_heading = RELAY)]
-pub struct NextServer {
-    /// TLS to it: off, offered (default), required, implicit
-    #[arg(
-        long,
-        value_name = "WHEN",
-        default_value = "offered",
-        hide_default_value = true,
-        hide_possible_values = true
-    )]
-    #[arg(value_parser = UPSTREAM_TLS)]
-    pub upstream_tls: UpstreamTls,
-
-    /// Longest wait for it at each step
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
-    pub upstream_timeout: Option<Duration>,
-
-    /// Add no X-Peer header with the client's address
-    #[arg(long)]
-    pub no_x_peer: bool,
 }

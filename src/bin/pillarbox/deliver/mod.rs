@@ -59,7 +59,7 @@ pub fn run(words: Vec<OsString>) -> Result<(), String> {
         return work.run(relay, arguments);
     }
     #[cfg(unix)]
-    return work.run_programs(pipe(&arguments)?, arguments);
+    return work.run_programs(arguments.pipe.handler(&arguments.program)?, arguments);
     #[cfg(not(unix))]
     Ok(())
 }
@@ -152,20 +152,6 @@ fn relay(address: &str, arguments: &DeliverArguments) -> handlers::Proxy {
     handlers::Proxy::to(upstream.tls(arguments.next_server.upstream_tls))
         .x_peer(!arguments.next_server.no_x_peer)
         .open_relay(true)
-}
-
-#[cfg(unix)]
-fn pipe(arguments: &DeliverArguments) -> Result<handlers::Pipe, String> {
-    let [program, own @ ..] = &arguments.program[..] else { return Err("no program".to_owned()) };
-    let pipe = handlers::Pipe::new(program)
-        .args(own)
-        .lf(arguments.pipe.lf)
-        .timeout(arguments.pipe.pipe_timeout)
-        .processes(arguments.pipe.pipe_processes)
-        .each_recipient(arguments.pipe.pipe_each);
-    let name = pillarbox::Escaped::new(program.as_encoded_bytes());
-    pipe.check().map_err(|e| format!("cannot run {name}: {e}"))?;
-    Ok(pipe)
 }
 
 /// All but what becomes of the messages.

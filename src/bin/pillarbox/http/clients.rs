@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// How many clients there may be beside those that are held.
 pub const MAX_CLIENTS: usize = 128;
@@ -17,9 +17,13 @@ const MAX_SENDING: usize = 96;
 /// How long a client may take no octet of its answer while others want its place.
 const STUCK: Duration = Duration::from_secs(1);
 
+/// How long a new client waits for threads to end whose clients were sent away: on a busy machine they take a moment.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// All clients.
 pub struct Clients {
     places: Mutex<Places>,
+    ended: Condvar,
     // How many may wait on our side.
     max_held: usize,
 }
@@ -63,7 +67,7 @@ pub struct ConnectionPermit {
 impl Clients {
     /// None, of whom so many may be held at the same time.
     pub fn new(max_held: usize) -> Clients {
-        Clients { places: Mutex::default(), max_held }
+        Clients { places: Mutex::default(), ended: Condvar::new(), max_held }
     }
 
     /// A place for one more client, for whom another one may have to go.
@@ -74,7 +78,11 @@ impl Clients {
         // Those who come together to be held are no reason to send each other away before their requests are read.
         let most = MAX_CLIENTS + self.max_held;
         let mut places = self.places.lock();
-        if places.clients.len() >= most && !places.make_room() || places.threads >= most + MAX_CLIENTS {
+        if places.clients.len() >= most && !places.make_room() {
+            return Err(stream);
+        }
+        let is_crowded = |places: &mut Places| places.threads >= most + MAX_CLIENTS;
+        if self.ended.wait_while_for(&mut places, is_crowded, ENDING).timed_out() {
             return Err(stream);
         }
         let stream = Arc::new(stream);
@@ -191,6 +199,8 @@ impl Drop for ConnectionPermit {
         let mut places = self.clients.places.lock();
         places.remove(self.number);
         places.threads -= 1;
+        drop(places);
+        self.clients.ended.notify_one();
     }
 }
 

@@ -42,11 +42,26 @@ impl Request {
 
     fn read(parsed: &httparse::Request<'_, '_>) -> Result<Request, Ended> {
         let target = parsed.path.unwrap_or_default();
+        let (authority, target) = match target.split_at_checked("http://".len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http://") => {
+                let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                (Some(authority), target)
+            }
+            _ => (None, target),
+        };
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = if path.is_empty() && authority.is_some() { "/" } else { path };
         if !path.starts_with('/') {
             return Err(bad(400, "a request's target must be a path"));
         }
-        let fields = parsed.headers.iter().map(|field| (field.name.to_owned(), field.value.to_vec()));
+        // What an absolute target names counts, whatever the field says: RFC 9112 section 3.2.2.
+        let fields = parsed.headers.iter().map(|field| {
+            let value = match authority {
+                Some(authority) if field.name.eq_ignore_ascii_case("Host") => authority.as_bytes(),
+                _ => field.value,
+            };
+            (field.name.to_owned(), value.to_vec())
+        });
         Ok(Request {
             method: parsed.method.unwrap_or_default().to_owned(),
             path: path.to_owned(),

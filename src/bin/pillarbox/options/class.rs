@@ -1,4 +1,4 @@
-//! What becomes of messages: the classes of the command line, and the options that only some of them use.
+//! The classes of the command line, which decide what happens to messages, and the options that only some classes use.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
@@ -88,10 +88,10 @@ fn users_of(argument: &Arg) -> Option<&'static [Class]> {
     }
 }
 
-/// Looks for what was given and the class does not use. `name` is what an argument was given as: an option or a variable.
+/// Checks that the class uses every argument that was given. `name` is how an argument was given: as an option or a variable.
 ///
 /// # Errors
-/// What to tell about the first of it.
+/// A message about the first that it does not use.
 pub fn check(class: Class, command: &Command, given: &ArgMatches, name: impl Fn(&Arg) -> String) -> Result<(), String> {
     let is_given = |argument: &&Arg| {
         let source = given.value_source(argument.get_id().as_str());

@@ -12,10 +12,12 @@ use super::nearest::nearest;
 
 const PREFIX: &str = "PILLARBOX_";
 
-/// Always set for a program of the class Pipe, whose variables are the message's: some have the names of options.
+/// The class Pipe always sets these for its programs. Some variables of a message have the names of options, so a process that has
+/// both takes no options from its environment.
 const OF_A_PROGRAM: [&str; 2] = ["PILLARBOX_ID", "PILLARBOX_PROTOCOL"];
 
-/// Between the values of an option that can be repeated and takes no list: a path may have commas, and so has `--listen`.
+/// Between the values of an option that can be repeated: a path may have commas, and so has `--listen`. Those that take lists
+/// have their commas as well.
 const SEPARATOR: char = ';';
 
 /// The arguments that are no options, and their variables.
@@ -55,7 +57,7 @@ impl Environment {
         })
     }
 
-    /// Puts what variables say in front of the words, unless these say it themselves.
+    /// Puts the options of variables in front of the words, except those that the words give themselves.
     ///
     /// # Errors
     /// If a variable for a flag says neither yes nor no.
@@ -82,7 +84,7 @@ impl Environment {
         Ok(Words { all, taken })
     }
 
-    /// What to tell about an error that is about options: which of them may have come from a variable.
+    /// Tips for an error about options: which of them may come from a variable.
     pub fn tips(&self, command: &Command, problem: &str) -> Vec<StyledStr> {
         let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
         let is_named = |option: &str| problem.split(&format!("--{option}")).skip(1).any(is_end);
@@ -91,12 +93,15 @@ impl Environment {
         known.filter(|(name, _)| self.0.contains_key(name)).map(|(name, argument)| tip(&name, argument)).collect()
     }
 
-    /// What to tell about variables that are no option's of any of these commands: they may share their environment.
+    /// Warnings of variables that belong to no option of any of these commands, which may share their environment.
     pub fn warnings(&self, commands: &[Command]) -> Vec<String> {
         let known: Vec<String> = commands.iter().flat_map(Command::get_arguments).filter_map(variable).collect();
         let unknown = self.0.iter().filter(|(name, value)| !known.contains(name) && !is_link(name, value));
-        let warning = |(name, _): (&String, &OsString)| match nearest(name, known.iter().map(String::as_str)) {
-            Some(meant) => format!("ignored {name} in the environment: did you mean {meant}?"),
+        // What all begin with would make any two alike.
+        let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
+        let names: Vec<String> = known.iter().map(|name| own(name)).collect();
+        let warning = |(name, _): (&String, &OsString)| match nearest(&own(name), names.iter().map(String::as_str)) {
+            Some(meant) => format!("ignored {name} in the environment: did you mean {PREFIX}{meant}?"),
             None => format!("ignored {name} in the environment: there is no such option"),
         };
         unknown.map(warning).collect()
@@ -173,7 +178,7 @@ fn words_for(argument: &Arg, option: &str, value: &OsStr) -> Result<Vec<OsString
         (ArgAction::SetTrue, Some(is_on)) => is_on.then(flag).into_iter().collect(),
         (ArgAction::SetTrue, None) => return Err("expected true or false".to_owned()),
         (_, Some(is_on)) if is_optional => is_on.then(flag).into_iter().collect(),
-        (ArgAction::Append, _) if argument.get_value_delimiter().is_none() => match text {
+        (ArgAction::Append, _) => match text {
             Some(text) => {
                 let values = text.split([SEPARATOR, '\n']).map(str::trim).filter(|value| !value.is_empty());
                 values.map(|value| with(OsStr::new(value))).collect()

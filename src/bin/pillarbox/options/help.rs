@@ -30,8 +30,22 @@ pub const OFTEN: &[&str] = &[
     "require_auth",
 ];
 
+pub const CLASSES: &str = "\
+Classes:
+  DebuggingServer  print messages
+  Inbox            show them in a browser and as JSON
+  Maildir          store them
+  Pipe             run a program for each
+  RedisStream      put them into a Redis stream; pillarbox deliver takes them off it
+  Sink             throw them away
+  PureProxy        relay them to REMOTEADDR
+  MailmanProxy     give Mailman 3 what is for its lists, and relay the rest";
+
 /// What `-h` ends with.
 pub const MORE: &str = "\
+Classes:
+  DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy
+
 Examples:
   pillarbox -n                          print what arrives at localhost:8025
   pillarbox -n -c Inbox                 show it at http://localhost:8026/
@@ -41,8 +55,8 @@ Examples:
 
 pub const LISTENERS: &str = "\
 Listeners:
-  Behind an address, LOCALADDR's as well, options for this listener alone may follow, after commas.
-  The options above hold for all listeners.
+  An address, also LOCALADDR, can be followed by options for this listener alone, after commas.
+  The options above apply to all listeners.
   tls                 implicit TLS, as on port 465
   require-tls         refuse mail without TLS
   require-auth        refuse mail from clients that have not authenticated
@@ -58,7 +72,7 @@ pub const ENVIRONMENT: &str = "\
 Environment:
   Each option can be a variable: PILLARBOX_SIZE=1000 is --size 1000, and PILLARBOX_LOCALADDR and
   PILLARBOX_REMOTEADDR are the addresses. Flags are true or false. Several values have semicolons
-  between them; in lists, commas. An empty variable is none, and the command line wins.";
+  between them; lists have commas. Empty means unset, and the command line overrides variables.";
 
 pub const EXAMPLES: &str = "\
 Examples:

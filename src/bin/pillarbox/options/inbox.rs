@@ -18,35 +18,35 @@ pub struct InboxOptions {
     #[arg(value_parser = parse_tcp)]
     pub http: String,
 
-    /// Let other machines reach them
+    /// Let other machines reach page and API
     #[arg(long)]
     pub http_public: bool,
 
-    /// Ask for a password of a file of USER:SECRET; SIGHUP reloads it
+    /// Ask for a password; FILE has USER:SECRET lines, SIGHUP reloads it
     #[arg(long, value_name = "FILE")]
     pub http_users: Option<PathBuf>,
 
-    /// Other names under which they are reached, as through a proxy
+    /// Further host names of page and API, as behind a proxy
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_name)]
     pub http_host: Vec<String>,
 
-    /// Keep at most so many messages [default: 10000]
+    /// Keep at most N messages [default: 10000]
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     pub keep: Option<usize>,
 
-    /// Keep at most so many octets of messages [default: 268435456]
+    /// Keep at most BYTES octets of messages [default: 268435456]
     #[arg(long, value_name = "BYTES", value_parser = parse_octets)]
     pub keep_octets: Option<u64>,
 
-    /// Keep messages for so long: 90s, 30m, 12h, 7d [default: forever]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    /// Delete messages after a time: 90s, 30m, 12h, 7d [default: never]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_time)]
     pub keep_for: Option<Duration>,
 
     /// When full: drop-oldest (default), or refuse further messages
     #[arg(long, value_name = "WHAT", hide_possible_values = true, value_parser = WHEN_FULL)]
     pub when_full: Option<WhenFull>,
 
-    /// Let messages be sent on to this server: HOST:PORT
+    /// Allow sending messages on to this server: HOST:PORT
     #[arg(long, value_name = "ADDR", requires = "release_pattern", value_parser = parse_tcp)]
     pub release_to: Option<String>,
 

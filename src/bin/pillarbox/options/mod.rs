@@ -28,7 +28,7 @@ pub use class::Class;
 pub use class::PIPE;
 use environment::Environment;
 pub use environment::Words;
-use help::{ENVIRONMENT, EXAMPLES, LISTENERS, MORE, OFTEN};
+use help::{CLASSES, ENVIRONMENT, EXAMPLES, LISTENERS, MORE, OFTEN};
 use inbox::InboxOptions;
 use limits::LimitOptions;
 use logins::LoginOptions;
@@ -37,7 +37,7 @@ use page::{Generated, parse_generated};
 pub use pipe::PipeOptions;
 pub use redis::{RedisOptions, RedisPlace};
 use relay::RelayOptions;
-pub use relay::{UPSTREAM_TLS, parse_remote};
+pub use relay::{UpstreamOptions, parse_remote};
 use tls::TlsOptions;
 
 use crate::listen::Listen;
@@ -48,7 +48,7 @@ use crate::values::{parse_size, parse_tcp};
 /// Receives mail by SMTP and prints, shows, stores, relays or discards it.
 #[derive(Parser)]
 #[command(name = "pillarbox", version, disable_version_flag = true, disable_help_flag = true, max_term_width = 100)]
-#[command(after_help = [LISTENERS, ENVIRONMENT, EXAMPLES].join("\n\n"))]
+#[command(after_help = [CLASSES, LISTENERS, ENVIRONMENT, EXAMPLES].join("\n\n"))]
 #[command(group = ArgGroup::new("authenticators").args(["users", "client_ca", "accept_any_login"]).multiple(true))]
 pub struct Arguments {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH, or systemd: for a socket passed in; port 0 takes any free one
@@ -86,8 +86,7 @@ pub struct Arguments {
     #[arg(short = 'h', long, action = clap::ArgAction::Help)]
     pub help: Option<bool>,
 
-    // Without commas, which would leave no room for the last.
-    /// DebuggingServer Inbox Maildir Pipe RedisStream Sink PureProxy MailmanProxy
+    /// What happens to messages; see Classes [default: DebuggingServer]
     #[arg(short = 'c', long, value_name = "NAME", default_value = "DebuggingServer", hide_default_value = true)]
     #[arg(value_parser = CLASS, hide_possible_values = true)]
     pub class: Class,

@@ -1,9 +1,9 @@
-//! What somebody may have meant who misspelt a name.
+//! Suggestions for misspelt names.
 
-/// How alike two names must be, from 0 to 1.
+/// The least similarity of a suggestion, from 0 to 1.
 const ALIKE: f64 = 0.8;
 
-/// The name that is most like a misspelt one; none if they all differ much.
+/// The name that is most similar to a misspelt one; `None` if none is similar enough.
 pub fn nearest<'a>(misspelt: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let misspelt = misspelt.to_ascii_lowercase();
     let likeness = |name: &str| strsim::jaro(&misspelt, &name.to_ascii_lowercase());

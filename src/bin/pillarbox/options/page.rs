@@ -2,41 +2,42 @@
 
 use std::io::{self, Write};
 
-use super::help::{EXAMPLES, LISTENERS};
+use super::help::{CLASSES, EXAMPLES, LISTENERS};
 
 /// The manual page after the options, in roff.
 const MORE_OF_THE_PAGE: &str = r#".SH SIGNALS
 .TP
 SIGINT, SIGTERM
-Stop: idle clients are told, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
-A worker (pillarbox deliver) takes no more messages, and gives back what it has not finished by then.
+Stop: idle clients get a 421, and messages in progress may finish within fifteen seconds. A second signal stops it at once.
+A worker (pillarbox deliver) takes no more messages, and gives back those that it has not finished by then.
 .TP
 SIGHUP
-Reads the certificates, their keys, the authorities of clients, their revocation lists, the certificates for Redis and the files of users again, if there
-are any; else it ends it. Whatever cannot be read or used stays as it was, with a line in the log. Files of certificates, keys, authorities
-and lists that change are read again within ten seconds without it. Root becomes the user nobody unless \-n is given, so nobody must be able to read
-these files, and the start fails otherwise; of users that nobody cannot read it warns.
+Reload certificates, their keys, authorities, revocation lists, the certificates for Redis and the files of users. Without any of these it ends the server. A file that
+cannot be read or used changes nothing, and the log has a line for it. When files of certificates, keys, authorities or lists change, they
+are reloaded within ten seconds, without the signal. Unless \-n is given, root becomes the user nobody, who must be able to read these
+files: otherwise the server does not start. For a file of users that nobody cannot read there is only a warning.
 .SH CLIENT CERTIFICATES
-With \-\-client\-ca clients are asked for a certificate, except by listeners with no\-auth. One that no authority in the file
-signed ends the handshake; without any a client may connect. AUTH EXTERNAL makes a client the first e\-mail address of its certificate's
-subjectAltName, else the first DNS name there, else the common name of its subject; an authorization identity must be the same.
+With \-\-client\-ca the server asks clients for a certificate, except at listeners with no\-auth. A certificate that no authority in the
+file signed ends the handshake; a client without any may connect. With AUTH EXTERNAL the client's identity is the first e\-mail address in
+its certificate's subjectAltName, else the first DNS name there, else the common name of the subject. An authorization identity must be the
+same.
 .P
-With \-\-client\-crl certificates that are revoked end the handshake too. The file has a list (PEM, of version 2) of each authority in
-a client's chain: a client of whom no list speaks is refused, and so are all clients of an authority whose list has expired.
+With \-\-client\-crl revoked certificates end the handshake too. The file must have a list (PEM, version 2) of each authority in a client's
+chain. Clients of an authority that has no list, or whose list has expired, are refused.
 .SH LOGINS FOR TESTS
-With \-\-accept\-any\-login a client may log in by PLAIN, LOGIN, CRAM\-MD5, XOAUTH2 or OAUTHBEARER, also without TLS, and whatever
-it sends is right; an empty name becomes anonymous. SCRAM is not offered: there the server must know the password too. No identity means
-anything then, so the relaying classes refuse to start with it, and a program of the class Pipe must not rely on PILLARBOX_IDENTITY.
-Passwords that people use elsewhere cross the network in clear: keep it to networks of tests. \-\-clear\-text\-auth is for \-\-users:
-PLAIN and LOGIN are offered without TLS, and whoever listens reads the passwords.
+With \-\-accept\-any\-login a client may log in by PLAIN, LOGIN, CRAM\-MD5, XOAUTH2 or OAUTHBEARER, also without TLS, and any
+name and password are accepted; an empty name becomes anonymous. SCRAM is not offered, because it needs the server to know the password.
+Identities then prove nothing: the relaying classes refuse to start with this option, and a program of the class Pipe must not rely on
+PILLARBOX_IDENTITY. Passwords cross the network in clear, so use this in test networks only. \-\-clear\-text\-auth is for \-\-users: it
+offers PLAIN and LOGIN without TLS, and anyone who can listen on the network reads the passwords.
 .SH ENVIRONMENT
 .TP
 PILLARBOX_SIZE and so on
 Each option as a variable: PILLARBOX_ and its name in capitals, with _ for \-. PILLARBOX_LOCALADDR and PILLARBOX_REMOTEADDR are the
 addresses; PROGRAM has none. Flags, and options whose value is optional, take true or false (or yes, no, on, off, 1, 0). Options that can
-be repeated take several values with semicolons or line ends between them, and those that take lists have commas. An empty variable is
-none. What the command line says wins. Other variables that begin with PILLARBOX_ are warned of, unless Kubernetes or Docker sets them for a
-service. A program of the class Pipe has the variables of its message, and pillarbox takes none of them for an option.
+be repeated take several values, separated by semicolons or line ends; lists have commas. An empty variable counts as unset. The command
+line overrides variables. Unknown variables that begin with PILLARBOX_ cause a warning, unless Kubernetes or Docker sets them for a
+service. The variables that a program of the class Pipe gets for its message are never taken for options.
 .TP
 RUST_LOG
 The level of the log on stderr: off, error, warn (the default), info, debug or trace (as with \-\-debug).
@@ -47,49 +48,52 @@ Set by systemd, which is then told when the server is ready, reloads or stops, a
 With \-\-metrics, and with the class Inbox at \-\-http:
 .TP
 /metrics
-Counters of connections, messages, refusals and more, of a worker of deliveries, as OpenMetrics, or as Prometheus's text format by the field Accept.
+Counters of connections, messages, refusals and more, for a worker of its deliveries, as OpenMetrics, or as Prometheus's text format if
+Accept asks for it.
 .TP
 /livez
-200 while the server works, 503 if a listener or a handler hangs.
+200 while the server works; 503 if a listener or a handler hangs.
 .TP
 /readyz
 The same, and 503 once a shutdown has begun, or while the Redis of the class RedisStream or of a worker is away.
 .PP
-The class Inbox answers by the names localhost, the machine's own host name, those of \-\-http\-host, and addresses; so no page of another
-site can read it under a name of its own (DNS rebinding). With \-\-http\-users page and API ask for a name and a password (HTTP Basic),
-/metrics there as well; /livez and /readyz do not. A client has ten wrong ones, and another every five seconds; then it gets 429. Without
-TLS in front of it, passwords cross the network in clear.
+The class Inbox answers requests for IP addresses and for the host names localhost, the machine's own, and those of \-\-http\-host. So no
+other site can read it under a name of its own (DNS rebinding). With \-\-http\-users the page, the API and /metrics ask for a name and a
+password (HTTP Basic); /livez and /readyz do not. A client may be wrong ten times, and once more every five seconds; beyond that it gets
+429. Without a TLS proxy in front, passwords cross the network in clear.
 .SH WHAT THE CLASS INBOX KEEPS
-At most \-\-keep messages and \-\-keep\-octets octets: of their contents with what is known of them, or with \-\-inbox\-dir of
-the files. When there is no room for a message, the oldest go; with \-\-when\-full refuse the message is refused with 452 4.3.1 until
-some are deleted. One that is larger than all of the room is refused while there are others.
+At most \-\-keep messages and \-\-keep\-octets octets. These are the octets of the contents and metadata, or with \-\-inbox\-dir of the
+files. When a message does not fit, the oldest are deleted; with \-\-when\-full refuse it is refused with 452 4.3.1 until some are deleted.
+A message that is larger than \-\-keep\-octets is refused while there are others.
 .PP
-With \-\-inbox\-dir each message is a file ID.mail, made for the server's user alone, and on disk before the message is accepted.
-What is known of the messages is in memory: at most 256 MiB. The folder is for one process at a time. Files that are no messages, or are
-damaged, are named in the log and left alone.
+With \-\-inbox\-dir each message is a file ID.mail, which only the server's user can read, and which is on disk before the message is
+accepted. The metadata are in memory: at most 256 MiB. Only one process at a time can use the folder. Files that are not messages, or are
+damaged, are logged and left alone.
 .SH REDIS
 The class RedisStream answers 250 once Redis has a message. That is as durable as Redis is: it needs appendonly yes, appendfsync always and
-maxmemory\-policy noeviction. A URL with a password is better in the environment (PILLARBOX_REDIS) than on the command line, which everybody
-on the machine can read; no message shows it. While Redis is away or full, clients read a 4xx before they send a content.
+maxmemory\-policy noeviction. Put a URL with a password into the environment (PILLARBOX_REDIS): everybody on the machine can read the
+command line. No message of pillarbox shows it. The URL may also be redis+unix:///PATH, for a
+socket; one that begins with rediss:// asks for TLS. While Redis is away or full, clients get a 4xx before they send any content.
 .SH THE API OF THE CLASS INBOX
-At \-\-http, for tests in any language. /api/openapi.json describes it whole. Clients made for Mailpit find their paths at /api/v1/.
+At \-\-http, for tests in any language. /api/openapi.json describes all of it. Clients made for Mailpit work with /api/v1/.
 .TP
 GET /api/wait?to=ADDR&from=ADDR&subject=TEXT&search=WORDS&count=1&after=ID&timeout=10
-The messages that match, whole, once there are so many; those that are there already count. 404 with what did arrive if too few come.
+The complete messages that match, as soon as there are count of them; earlier ones count too. If too few come in time, 404 and a list of
+what did arrive.
 .TP
 GET /api/messages, DELETE /api/messages
-List or delete messages, by the same to, from, subject and search. /api/messages/ID is one of them, /api/messages/ID/source its octets.
+List or delete messages, selected by to, from, subject and search. /api/messages/ID is one message, and /api/messages/ID/source its octets.
 .TP
 POST /api/messages/ID/release
-Sends a message on to the server that \-\-release\-to names, to {"to": ["ann@example.org"]}, if \-\-release\-pattern allows each
-recipient: an address in which * stands for any characters. The answer has the reply for each. Without these options it is refused.
+Send a message on through the server of \-\-release\-to, to the recipients in {"to": ["ann@example.org"]}. Each must match a
+\-\-release\-pattern, where * is any characters. The answer has the server's reply for each recipient. Without these options it is refused.
 .TP
 PUT /api/faults
-Rules by which the SMTP server misbehaves.
+Set the rules by which the SMTP server misbehaves.
 .PP
 An unknown path, method or parameter is an error that names what there is.
 .SH THE PROGRAM OF THE CLASS PIPE
-It gets the message on its stdin, and the envelope as variables: PILLARBOX_SENDER, PILLARBOX_RECIPIENTS (one a line),
+It gets the message on stdin, and the envelope in variables: PILLARBOX_SENDER, PILLARBOX_RECIPIENTS (one a line),
 PILLARBOX_PEER, PILLARBOX_HELO, PILLARBOX_PROTOCOL, PILLARBOX_IDENTITY, PILLARBOX_TLS, PILLARBOX_ID, PILLARBOX_SIZE and others. Of the
 server's variables it gets PATH, HOME, USER, LOGNAME, TMPDIR, LANG, LC_ALL, LC_CTYPE and TZ; env(1) sets others. Exit status 0 accepts the message,
 75 asks the client to try again, any other refuses it. A last line on stdout such as \(dq550 5.7.1 no spam\(dq is the reply
@@ -116,6 +120,7 @@ impl Generated {
                 page.render_synopsis_section(out)?;
                 page.render_description_section(out)?;
                 page.render_options_section(out)?;
+                write_section(out, "CLASSES", CLASSES)?;
                 write_section(out, "LISTENERS", LISTENERS)?;
                 write_section(out, "EXAMPLES", EXAMPLES)?;
                 write_deliver(out, deliver)?;

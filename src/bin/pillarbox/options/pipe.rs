@@ -1,8 +1,10 @@
 //! The options of the class Pipe.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Args;
+use pillarbox::{Escaped, handlers};
 
 use super::class;
 use crate::values::{parse_positive, parse_seconds};
@@ -25,4 +27,22 @@ pub struct PipeOptions {
     /// Run the program for each recipient, one after the other
     #[arg(long)]
     pub pipe_each: bool,
+}
+
+impl PipeOptions {
+    /// The handler that runs a program, given with its arguments.
+    ///
+    /// # Errors
+    /// A message for the user, if the program cannot be run. Only the user who will run it can tell.
+    pub fn handler(&self, program: &[OsString]) -> Result<handlers::Pipe, String> {
+        let [program, own @ ..] = program else { return Err("no program".to_owned()) };
+        let pipe = handlers::Pipe::new(program)
+            .args(own)
+            .lf(self.lf)
+            .timeout(self.pipe_timeout)
+            .processes(self.pipe_processes)
+            .each_recipient(self.pipe_each);
+        pipe.check().map_err(|e| format!("cannot run {}: {e}", Escaped::new(program.as_encoded_bytes())))?;
+        Ok(pipe)
+    }
 }

@@ -33,7 +33,7 @@ pub struct RedisOptions {
 #[derive(Args, Clone)]
 pub struct RedisPlace {
     // Not parsed here: clap would show an invalid one, with the password in it.
-    /// redis://[[USER:]PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, or redis+unix:///PATH
+    /// redis://[[USER:]PASSWORD@]HOST[:PORT][/DATABASE]; rediss: for TLS
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
 

@@ -24,6 +24,18 @@ pub struct RelayOptions {
     #[arg(long)]
     pub open_relay: bool,
 
+    #[command(flatten)]
+    pub upstream: UpstreamOptions,
+
+    /// Address of Mailman's LMTP runner
+    #[arg(long, value_name = "ADDR", default_value = "localhost:8024", value_parser = parse_local)]
+    #[arg(help_heading = class::MAILMAN)]
+    pub mailman: String,
+}
+
+/// The server that is relayed to, also by `pillarbox deliver`. The help has them below the heading of what they are flattened into.
+#[derive(Args)]
+pub struct UpstreamOptions {
     /// TLS to the upstream: off, offered (default), required, implicit
     #[arg(
         long,
@@ -35,21 +47,16 @@ pub struct RelayOptions {
     #[arg(value_parser = UPSTREAM_TLS)]
     pub upstream_tls: UpstreamTls,
 
-    /// Longest wait for it at each step, then the client reads a 4xx
+    /// Longest wait for it at each step; then it counts as a 4xx
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub upstream_timeout: Option<Duration>,
 
     /// Add no X-Peer header with the client's address
     #[arg(long)]
     pub no_x_peer: bool,
-
-    /// Address of Mailman's LMTP runner
-    #[arg(long, value_name = "ADDR", default_value = "localhost:8024", value_parser = parse_local)]
-    #[arg(help_heading = class::MAILMAN)]
-    pub mailman: String,
 }
 
-pub const UPSTREAM_TLS: Named<UpstreamTls> =
+const UPSTREAM_TLS: Named<UpstreamTls> =
     Named { names: &["off", "offered", "required", "implicit"], parse: parse_upstream_tls };
 
 /// What [`parse_local`] takes, as SMTP's or LMTP's.

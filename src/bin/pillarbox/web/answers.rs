@@ -1,4 +1,4 @@
-//! Answers that several requests share.
+//! HTTP responses that several requests share.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What has changed in the inbox, for a page that looks on.
+//! What has changed in the inbox, for a page that follows it.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

@@ -24,6 +24,9 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 4..=8;
 /// How many words may stand between a code and what calls it one.
 const NEAR: usize = 6;
 
+/// How many, if they say what it is for: "Your OTP for a transaction of Rs. 500 at Example is 482913".
+const FAR: usize = 16;
+
 /// The codes in the subject, the text and the HTML; first those that are called codes most clearly. Blanks between their digits are
 /// left out, hyphens stay.
 pub fn find(subject: &str, text: Option<&str>, html: Option<&Document>) -> Vec<String> {
@@ -111,6 +114,7 @@ fn plain(c: char) -> char {
 struct Line<'a> {
     text: &'a str,
     words: Vec<Word<'a>>,
+    is_offer: bool,
 }
 
 /// What may be a code: some words of a line.
@@ -134,7 +138,9 @@ enum Shape {
 
 impl<'a> Line<'a> {
     fn of(text: &'a str) -> Line<'a> {
-        Line { text, words: words::split(text) }
+        let words = words::split(text);
+        let is_offer = words.iter().any(|word| words::is_offer(&word.lower));
+        Line { text, words, is_offer }
     }
 
     fn candidates(&self) -> Vec<Candidate> {
@@ -213,12 +219,14 @@ impl<'a> Line<'a> {
             && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
             && self.words.len() > last - first + 1
             && !self.text.bytes().any(|b| b.is_ascii_lowercase());
-        if is_shouted {
+        // "Use code SPRING25 at the checkout".
+        let is_offered = self.is_offer && code.starts_with(|c: char| c.is_ascii_uppercase());
+        if is_shouted || is_offered {
             return None;
         }
         let is_alone = first == 0 && last + 1 == self.words.len();
         let is_called = self.is_called_before(first, shape)
-            || shape != Shape::Doubtful && self.is_called_behind(last)
+            || shape != Shape::Doubtful && (self.is_called_behind(last) || self.is_headed(candidate))
             || is_alone && before.is_some_and(|line| line.calls_next());
         if is_called {
             return Some(Certainty::Called);
@@ -259,18 +267,21 @@ impl<'a> Line<'a> {
     /// "Your code is", "code:".
     fn is_called_before(&self, first: usize, shape: Shape) -> bool {
         // Behind "is" or a colon the name of whoever sends it may be in between: "Your code for Example is".
-        let is_introduced = first > 0
-            && (words::is_verb(&self.words[first - 1].lower)
-                || self.between(first - 1, first).trim_end().ends_with([':', '：']));
+        let is_said_to_be = first > 0 && self.is_verb(first - 1);
+        let is_introduced =
+            is_said_to_be || first > 0 && self.between(first - 1, first).trim_end().ends_with([':', '：']);
         for (words, at) in (0..first).rev().enumerate() {
             let word = &self.words[at];
             let behind = self.between(at, at + 1);
-            if ends_sentence(behind) || words == NEAR {
+            if self.ends_sentence(at) || words == if is_said_to_be { FAR } else { NEAR } {
                 return false;
             }
-            if word.is_code() && !self.is_another_code(at) {
-                let said = behind.trim();
-                let is_said = words > 0 || said.starts_with([':', '=', '-', '"', '\'', '(', '[', '*', '「', '【']);
+            let is_far = words > NEAR && !words::is_purpose(&self.words[at + 1].lower);
+            if word.is_code() && !self.is_another_code(at) && !is_far {
+                // Behind the short name in "passcode (OTP):".
+                let said = behind.trim().trim_start_matches([')', ']']);
+                let signs = [':', '=', '-', '>', '|', '"', '\'', '`', '(', '[', '*', '「', '【'];
+                let is_said = words > 0 || said.starts_with(signs);
                 let is_adjoined = words == 0 && (said.is_empty() && shape != Shape::Doubtful);
                 return is_said || is_adjoined;
             }
@@ -292,7 +303,7 @@ impl<'a> Line<'a> {
     fn is_called_behind(&self, last: usize) -> bool {
         for at in last + 1..self.words.len().min(last + 2 + NEAR) {
             let word = &self.words[at];
-            if ends_sentence(self.between(at - 1, at)) {
+            if self.ends_sentence(at - 1) {
                 return false;
             }
             if at == last + 1 && !words::is_copula(&word.lower) && !word.is_code() && !word.is_foreign() {
@@ -305,6 +316,16 @@ impl<'a> Line<'a> {
         false
     }
 
+    /// "[482913] Verification code".
+    fn is_headed(&self, candidate: &Candidate) -> bool {
+        let behind = &self.words[candidate.last + 1..];
+        candidate.first == 0
+            && !words::is_year(&candidate.code)
+            && behind.len() <= NEAR
+            && behind.last().is_some_and(|word| word.is_code() && !self.is_another_code(self.words.len() - 1))
+            && self.between(candidate.last, candidate.last + 1).trim().starts_with([']', ')', ':', '-', '|'])
+    }
+
     /// Whether a line ends so that the next one is the code.
     fn calls_next(&self) -> bool {
         let from = self.words.len().saturating_sub(2 * NEAR);
@@ -313,10 +334,29 @@ impl<'a> Line<'a> {
         (self.text.ends_with(':') || is_short) && (from..self.words.len()).any(is_code)
     }
 
+    fn is_verb(&self, at: usize) -> bool {
+        let word = &self.words[at].lower;
+        // Finnish, where it is right behind the code's name.
+        words::is_verb(word) && (word != "on" || at > 0 && self.words[at - 1].is_code())
+    }
+
+    /// Whether a word is the last one of a sentence.
+    fn ends_sentence(&self, at: usize) -> bool {
+        let behind = self.between(at, at + 1);
+        let is_dot = behind.contains(". ") && !words::is_abbreviation(&self.words[at].lower);
+        behind.contains(['!', '?', '。', ';', '\u{fffc}']) || is_dot
+    }
+
     /// A postal code, a discount code.
     fn is_another_code(&self, at: usize) -> bool {
+        let behind = self.words.get(at + 1..).unwrap_or_default();
+        let kind = match behind {
+            [article, kind, ..] if matches!(&*article.lower, "de" | "di" | "of") => Some(kind),
+            _ => behind.first(),
+        };
         at > 0 && words::is_other_kind(&self.words[at - 1].lower)
-            || self.words.get(at + 1).is_some_and(|next| next.lower == "of" && self.words[at].lower == "code")
+            || kind.is_some_and(|kind| words::is_other_kind_behind(&kind.lower))
+            || behind.first().is_some_and(|next| next.lower == "of" && self.words[at].lower == "code")
     }
 }
 
@@ -326,10 +366,6 @@ fn is_part(text: &str, length: usize) -> bool {
         1 => text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()),
         _ => text.bytes().all(|b| b.is_ascii_digit()),
     }
-}
-
-fn ends_sentence(between: &str) -> bool {
-    between.contains(['!', '?', '。', ';']) || between.contains(". ") || between.contains('\u{fffc}')
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use pillarbox::mime::{Address, Cut, Message, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::international::in_ascii;
 use super::text::{fold, prefix};
 use super::timestamp::timestamp;
 
@@ -80,9 +81,9 @@ impl Facts {
         facts.to = facts.mailboxes("to", mail.to(), most);
         facts.cc = facts.mailboxes("cc", mail.cc(), most);
         facts.reply_to = facts.mailboxes("reply_to", mail.reply_to(), most);
-        let named: HashSet<String> = mail.to().iter().chain(mail.cc()).map(|named| fold(named.address())).collect();
+        let named: HashSet<String> = mail.to().iter().chain(mail.cc()).map(|named| one_form(named.address())).collect();
         let mut blind: Vec<&str> =
-            recipients.iter().map(|to| to.as_str()).filter(|to| !named.contains(&fold(to))).collect();
+            recipients.iter().map(|to| to.as_str()).filter(|to| !named.contains(&one_form(to))).collect();
         let mut seen = HashSet::new();
         blind.retain(|to| seen.insert(*to));
         facts.check("bcc", blind.len(), most);
@@ -173,6 +174,18 @@ impl Facts {
 impl Mailbox {
     fn json(&self) -> Value {
         json!({ "name": self.name, "address": self.address })
+    }
+}
+
+/// What two ways to write an address have in common: a local part in quotes may need none, or have other backslashes, and an
+/// international domain has two forms.
+fn one_form(address: &str) -> String {
+    let address = in_ascii(address).map_or(Cow::Borrowed(address), Cow::Owned);
+    match address.parse::<pillarbox::Mailbox>() {
+        Ok(parsed) if address.starts_with('"') => {
+            fold(&format!("{}@{}", parsed.unquoted_local_part(), parsed.domain()))
+        }
+        _ => fold(&address),
     }
 }
 

@@ -74,6 +74,8 @@ fn is_visit(request: &Request) -> Result<bool, Response> {
 fn name_of(host: &str) -> Option<&str> {
     let name_ends = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
     let (name, port) = host.split_at(name_ends);
+    // A name may end with the dot of the root.
+    let name = name.strip_suffix('.').unwrap_or(name);
     match port.strip_prefix(':') {
         Some(digits) => parse_digits::<u16>(digits).map(|_| name),
         None if port.is_empty() && !name.is_empty() => Some(name),

@@ -65,7 +65,7 @@ pub fn each_in_text(text: &str, found: &mut impl FnMut(usize, &str) -> bool) {
     finder.kinds(&[LinkKind::Url]);
     let mut at = 0;
     // Word by word, for what is no link may be looked at again and again.
-    for word in text.split(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')) {
+    for word in text.split(is_between_words) {
         let begin = at;
         at += word.len() + text[at + word.len()..].chars().next().map_or(0, char::len_utf8);
         if !word.contains(':') {
@@ -77,13 +77,25 @@ pub fn each_in_text(text: &str, found: &mut impl FnMut(usize, &str) -> bool) {
             goes_on = found(begin + behind, link);
         } else {
             for link in finder.links(word) {
-                goes_on &= found(begin + link.start(), link.as_str());
+                goes_on &= found(begin + link.start(), without_bracket(link.as_str()));
             }
         }
         if !goes_on {
             return;
         }
     }
+}
+
+/// Whether no link goes on with it: scripts without blanks have only their own punctuation behind one.
+fn is_between_words(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '<' | '>' | '"' | '“' | '”' | '„' | '«' | '»' | '…')
+        || matches!(c, '、' | '。' | '，' | '；' | '！' | '？' | '「' | '」' | '『' | '』' | '【' | '】' | '《' | '》')
+}
+
+/// Without a wide bracket that is opened before the link.
+fn without_bracket(link: &str) -> &str {
+    if link.contains('（') { link } else { link.split('）').next().unwrap_or(link) }
 }
 
 /// A link like `mailto:bob@example.org`, and where in the word it begins.
@@ -147,6 +159,13 @@ mod tests {
             ("Write (mailto:bob@a.example?subject=x).", "mailto:bob@a.example?subject=x"),
             ("tel:+491234567, or so", "tel:+491234567"),
             ("https://a.example/a?b=c&amp;d", "https://a.example/a?b=c&amp;d"),
+            ("请点击https://a.example/a，谢谢", "https://a.example/a"),
+            ("リンク：https://a.example/日本。次の", "https://a.example/日本"),
+            ("「https://a.example/a」", "https://a.example/a"),
+            ("（https://a.example/a）を", "https://a.example/a"),
+            ("https://a.example/東京（曖昧さ回避）", "https://a.example/東京（曖昧さ回避）"),
+            ("„https://a.example/a“ …", "https://a.example/a"),
+            ("https://a.example/a… and", "https://a.example/a"),
         ] {
             assert_eq!(in_text(text), [expected], "{text}");
         }

@@ -25,6 +25,7 @@ mod filter;
 mod guard;
 mod html;
 mod intake;
+mod international;
 mod links;
 mod mail;
 mod mailpit;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pillarbox::{Envelope, Handler, Protocol, Reply, Upstream, handlers};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answers::{bad, busy, reserve, unreadable};
 use super::pattern::Pattern;
@@ -81,9 +81,10 @@ impl Release {
 
 /// The addresses in a request's body.
 pub fn recipients(body: &[u8]) -> Result<Vec<String>, Response> {
-    let request: Request =
-        serde_json::from_slice(body).map_err(|e| bad(format!("expected {{\"to\": [addresses]}}: {e}")))?;
-    Ok(request.to)
+    // As a list, it would be taken for the fields' values.
+    let request: Result<Request, _> =
+        serde_json::from_slice::<Map<String, Value>>(body).and_then(|fields| serde_json::from_value(fields.into()));
+    Ok(request.map_err(|e| bad(format!("expected {{\"to\": [addresses]}}: {e}")))?.to)
 }
 
 /// What is said without a server to release to.

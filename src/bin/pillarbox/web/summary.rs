@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::Document;
 use super::facts::Facts;
+use super::international::other_form;
 use super::text::{add_line, fold, prefix};
 
 /// How many parts are told about, those of messages within the message among them.
@@ -128,9 +129,12 @@ impl Searched {
     }
 
     fn add_address(&mut self, address: &str) {
-        self.text.push(ADDRESS);
-        self.text += &fold(address);
-        self.text.push('\n');
+        // Whichever form somebody knows finds it.
+        for form in [Some(address), other_form(address).as_deref()].into_iter().flatten() {
+            self.text.push(ADDRESS);
+            self.text += &fold(form);
+            self.text.push('\n');
+        }
     }
 
     fn add_addresses(&mut self, all: &[pillarbox::mime::Address]) {

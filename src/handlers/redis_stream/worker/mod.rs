@@ -1,4 +1,4 @@
-//! Takes the messages off a stream and gives them to a handler.
+//! A worker that takes messages off a stream and gives them to a handler.
 
 use std::fmt::{self, Debug, Display, Formatter};
 use std::sync::Arc;
@@ -26,24 +26,24 @@ pub use state::{RedisWorkerHandle, RedisWorkerStats};
 /// Takes the messages off a Redis stream that [`RedisStream`](super::RedisStream) fills, gives each to a [`Handler`], and deletes
 /// it from the stream once the handler has accepted it.
 ///
-/// Any handler will do: [`Maildir`](super::super::Maildir) stores messages, [`Proxy`](super::super::Proxy) relays them,
-/// [`Pipe`](super::super::Pipe) gives them to a program, a closure does what it likes. Messages go to
-/// [`process_delivery`](Handler::process_delivery), up to [`in_flight`](RedisWorker::in_flight) of them at a time, so a Maildir
-/// stores them side by side and flushes them together. Any number of workers on any machine may share a stream.
+/// You can use any handler: [`Maildir`](super::super::Maildir) stores messages, [`Proxy`](super::super::Proxy) relays them,
+/// [`Pipe`](super::super::Pipe) runs a program for each, and a closure is your own code. The worker calls
+/// [`process_delivery`](Handler::process_delivery) and has up to [`in_flight`](RedisWorker::in_flight) messages at the handler at
+/// the same time, so a Maildir writes them in parallel. Any number of workers on any number of machines can share a stream.
 /// [`scaling_out`](crate::guide::scaling_out) shows the whole setup.
 ///
 /// ```no_run
 /// use pillarbox::handlers::{Maildir, RedisWorker};
 ///
 /// let worker = RedisWorker::new("redis://:secret@redis.example.org")?.stream("mail").consumer("store-1");
-/// let handle = worker.handle(); // for whoever stops it, or asks for its statistics
+/// let handle = worker.handle(); // stops the worker, and has its statistics
 /// # let stop_at_sigterm = |_| {};
 /// stop_at_sigterm(handle.clone());
 /// worker.run(Maildir::create("/var/mail/incoming")?.once(true));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # What becomes of a message
+/// # What happens to a message
 ///
 /// | the handler | the message |
 /// |---|---|
@@ -53,22 +53,22 @@ pub use state::{RedisWorkerHandle, RedisWorkerStats};
 /// | answers for each recipient ([`Response::Each`](crate::Response::Each)) | is done for those that were accepted; dead letters, and further attempts, are for the others alone |
 /// | is killed, hangs, or loses its machine | is taken over by another worker after [`take_over_after`](RedisWorker::take_over_after), or by the next one with the same [`consumer`](RedisWorker::consumer) name at once |
 ///
-/// An entry that is no message (a field is missing or invalid) goes to the dead letters at once; one whose format is of a later
-/// version of this crate is left to later workers, as if it had been refused with a 4xx.
+/// An entry that is not a message (a field is missing or invalid) goes to the dead letters at once. An entry in a format that is
+/// newer than this worker stays for newer workers: it counts as refused with a 4xx.
 ///
 /// # Once, or twice
 ///
-/// A message arrives at least once. It is handled again if a worker ends, or loses Redis for long, between the handler's
-/// acceptance and the deletion, some milliseconds later; or if the worker hangs for longer than `take_over_after` and goes on.
-/// Exactly once holds where the place that stores messages recognizes them by their id: in one Maildir that all workers share
-/// and that keeps its files, by [`Maildir::once`](super::super::Maildir::once). [`once_for`](RedisWorker::once_for) narrows the
-/// gap where there are several Maildirs, where mail readers move or delete files, or where messages are relayed.
+/// Each message is handled at least once. It is handled again if the worker is killed, or cannot reach Redis for long, in the
+/// milliseconds between the handler's acceptance and the deletion; or if the worker hangs for longer than `take_over_after` and
+/// then goes on. It is handled exactly once if the destination recognizes messages by their id: one Maildir that all workers
+/// share and that keeps its files does, with [`Maildir::once`](super::super::Maildir::once). For several Maildirs, for mail
+/// readers that move or delete files, and for relays, [`once_for`](RedisWorker::once_for) makes duplicates rarer.
 ///
 /// # Redis
 ///
-/// It connects when it runs, and again, with growing pauses, whenever the connection breaks; the log has one line when an outage
-/// begins, with what to do about it, and one when it ends. Where Redis is at its `maxmemory` the worker goes on, since none of
-/// the commands that it needs to empty a stream asks for memory. The user needs the rights to `PING`, `XREADGROUP`, `XACK`, `XDEL`,
+/// The worker connects when it runs. When the connection breaks it connects again, with growing pauses. The log has one line when
+/// an outage begins, with advice, and one when it ends. If Redis is at its `maxmemory` the worker goes on: the commands that empty
+/// a stream need no memory. The user needs the rights to `PING`, `XREADGROUP`, `XACK`, `XDEL`,
 /// `XCLAIM`, `XPENDING`, `XRANGE`, `XADD`, `XLEN`, `XINFO`, `XGROUP`, `EVAL`, `TIME`, `MULTI`, `EXEC`, `HMGET`, `HSET` and `HDEL`, with
 /// [`once_for`](RedisWorker::once_for) to `MGET`, `SET` and `DEL`; to the stream's key and those that begin with it, and to that of the
 /// dead letters. With `MEMORY` it knows the stream's octets.
@@ -110,16 +110,16 @@ impl RedisWorker {
         self
     }
 
-    /// The consumer group, which is created if there is none. Each message goes to one worker of its group. A worker deletes what
-    /// is done, so a stream has one group. Default: `pillarbox`.
+    /// The consumer group. The worker creates it if it does not exist. Each message goes to one worker of the group. Workers delete
+    /// the entries of handled messages, so use one group for a stream. Default: `pillarbox`.
     pub fn group(mut self, name: impl Into<String>) -> RedisWorker {
         self.settings.group = name.into();
         self
     }
 
-    /// The name of this worker in its group. No other worker that runs may have it. Give it a lasting one, and it goes on with
-    /// its unfinished messages at once when it starts again after a kill. Default: the machine's name, the process id and
-    /// chance, new for each worker; others then take over what it leaves.
+    /// The name of this worker in its group. No two running workers may have the same. If you give it a fixed name, it continues with
+    /// its unfinished messages at once when it starts again after a kill. Default: the machine's name, the process id and a random
+    /// number, so new for each worker; after a kill other workers take over its messages.
     pub fn consumer(mut self, name: impl Into<String>) -> RedisWorker {
         self.settings.consumer = name.into();
         self
@@ -132,42 +132,43 @@ impl RedisWorker {
         self
     }
 
-    /// The stream that messages go to which cannot be delivered, for a person to look at. Default: the stream's key and `:dead`.
+    /// The stream for messages that cannot be delivered, for a person to look at. Default: the stream's key followed by `:dead`.
     ///
-    /// An entry there has the fields of the message, as the contract of [`RedisStream`](super::RedisStream) has them, with those
-    /// recipients alone that it was not delivered to, and in addition `dead_reason` (the reply, or what is wrong with the entry),
-    /// `dead_entry` (its id in the stream), `dead_attempts` and `dead_at` (seconds since 1970). The log has one line for it. To
-    /// try again, add the entry to the stream and delete it here. Nothing is ever trimmed; while Redis cannot take a dead letter,
-    /// its message stays in the stream.
+    /// An entry there has the fields of the message, as [`RedisStream`](super::RedisStream) documents them, with only the recipients
+    /// that it was not delivered to, and in addition `dead_reason` (the reply, or what is wrong with the entry),
+    /// `dead_entry` (its id in the stream), `dead_attempts` and `dead_at` (seconds since 1970). The log has one line for each. To
+    /// try one again, add the entry to the stream and delete it here. Dead letters are never trimmed. While Redis cannot store a dead
+    /// letter, its message stays in the stream.
     pub fn dead_letters(mut self, key: impl Into<String>) -> RedisWorker {
         self.settings.dead_letters = Some(key.into());
         self
     }
 
-    /// How many messages the handler may have at the same time, from 1 on. Default: 64, as many as a Maildir writes at once.
+    /// How many messages the handler may have at the same time: 1 to 10,000; other numbers count as the nearest of these. Default: 64,
+    /// as many as a Maildir writes at once.
     pub fn in_flight(mut self, messages: usize) -> RedisWorker {
         self.settings.in_flight = messages.clamp(1, 10_000);
         self
     }
 
-    /// About how many octets of messages may be in memory at the same time. As Redis does not tell an entry's size before it is
-    /// read, the largest of the last messages is taken for the size of the next; after many small ones the first large ones
-    /// may exceed it, up to `in_flight` of them. A single message is always taken. Default: 67,108,864 (64 MiB).
+    /// About how many octets of messages may be in memory at the same time. Redis does not tell the size of an entry before it is
+    /// read, so the worker expects the next message to be as large as the largest of the recent ones: after many small messages, up
+    /// to `in_flight` large ones may exceed this. A single message is always taken. Default: 67,108,864 (64 MiB).
     pub fn memory(mut self, octets: u64) -> RedisWorker {
         self.settings.memory = octets;
         self
     }
 
-    /// How long another worker may show no sign of life until this one takes its messages over. A worker gives a sign for what
-    /// its handler has at a third of this time. All workers should have the same. Default: 60 s; at least 1 s.
+    /// How long another worker may give no sign of life before this one takes over its messages. A worker gives a sign three times in
+    /// this period for each message that its handler has. Use the same value for all workers. Default: 60 s; minimum: 1 s.
     pub fn take_over_after(mut self, time: Duration) -> RedisWorker {
         self.settings.take_over_after = time.max(Duration::from_secs(1));
         self
     }
 
-    /// How often a message is given to a handler, by any worker, until it goes to the dead letters. Redis counts, so a message
-    /// that kills its worker is given up as well. Default: 500, about five days with the default of
-    /// [`max_pause`](RedisWorker::max_pause), as mail servers try (RFC 5321 section 4.5.4.1).
+    /// How often a message is given to a handler, by all workers together, before it goes to the dead letters. Redis counts the
+    /// attempts, so a message that kills its worker is given up too. Default: 500, which is about five days with the default of
+    /// [`max_pause`](RedisWorker::max_pause), as long as mail servers try (RFC 5321 section 4.5.4.1); minimum: 1.
     pub fn max_attempts(mut self, attempts: u64) -> RedisWorker {
         self.settings.max_attempts = attempts.max(1);
         self
@@ -180,48 +181,49 @@ impl RedisWorker {
         self
     }
 
-    /// Has Redis remember the ids of messages that are done, for so long, and skips those that it remembers. Default: it does
-    /// not.
+    /// Redis remembers the ids of handled messages for this long, and the worker skips the messages that it remembers. Default: off;
+    /// zero turns it off too.
     ///
-    /// An id is written before its entry is deleted. So an entry that is in the stream again, because a failover lost its
-    /// deletion, an operator added it again, or another worker took it over while this one hung, is not handled a second time,
-    /// whichever Maildir or upstream has it. What remains is the time between the handler's acceptance and that write, some milliseconds:
-    /// whoever is killed in it leaves a message that comes twice, as any SMTP client does that misses the reply to its message.
-    /// While Redis is at its `maxmemory` nothing can be remembered. An id takes about 100 octets of Redis's memory.
+    /// The worker writes an id before it deletes the entry. So an entry that is in the stream again, because a failover lost its
+    /// deletion, an operator added it again, or another worker took it over while this one hung, is not handled a second time, in
+    /// whichever Maildir or upstream it is. A gap of some milliseconds remains between the handler's acceptance and that write: if a
+    /// worker is killed in it, the message comes twice, as with an SMTP client that misses the reply to its message.
+    /// While Redis is at its `maxmemory` it remembers nothing new. An id takes about 100 octets of Redis's memory.
     pub fn once_for(mut self, time: Duration) -> RedisWorker {
         self.settings.once_for = Some(time).filter(|time| !time.is_zero());
         self
     }
 
-    /// How long the handler may still take for what it has when the worker is stopped. What it has not answered by then is given
-    /// back, and may come twice if the handler accepts it all the same. Default: 10 s.
+    /// How long the handler may take to finish its messages after the worker is stopped. The worker then gives back the messages
+    /// without an answer; one that the handler accepts after that comes twice. Default: 10 s.
     pub fn grace(mut self, time: Duration) -> RedisWorker {
         self.settings.grace = time;
         self
     }
 
-    /// How long connecting may take in total, including name resolution, TLS and login. Default: 5 s.
+    /// How long connecting may take in total, including name resolution, TLS and login. Default: 5 s; minimum: 1 ms.
     pub fn connect_timeout(mut self, timeout: Duration) -> RedisWorker {
         self.server.connect_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// How long Redis may be silent while it reads and while it answers. Then the worker connects anew. Default: 30 s.
+    /// How long Redis may be silent while it reads and while it answers. After that the worker connects again. Default: 30 s;
+    /// minimum: 1 ms.
     pub fn response_timeout(mut self, timeout: Duration) -> RedisWorker {
         self.server.response_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// Stops the worker while it runs, and tells what it does. It can be cloned, and sent to other threads.
+    /// A handle that stops the worker while it runs, and has its statistics. It can be cloned and sent to other threads.
     pub fn handle(&self) -> RedisWorkerHandle {
         RedisWorkerHandle(self.shared.clone())
     }
 
-    /// Works until it is [stopped](RedisWorkerHandle::stop): this blocks. It needs no threads of its own; the handler may have
-    /// some. If it was stopped before, it returns at once.
+    /// Runs until the worker is [stopped](RedisWorkerHandle::stop); this blocks. The worker starts no threads; the handler may. If it
+    /// was stopped before, `run` returns at once.
     ///
-    /// At the end it waits for what the handler has, up to [`grace`](RedisWorker::grace), and gives the rest back, so that another
-    /// worker takes it at once.
+    /// When it is stopped it waits for the handler's answers, up to [`grace`](RedisWorker::grace), and gives the rest back, so that
+    /// another worker can take those messages at once.
     pub fn run(self, mut handler: impl Handler) {
         let name = self.to_string();
         run::run(&self.server, &self.settings, &self.shared, name, &mut handler);

@@ -8,22 +8,22 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use redis::Cmd;
 
 use super::super::connection::Connection;
-use super::super::entry::{self, RedisEntryError};
 use super::super::fault::Fault;
 use super::super::server::RedisServer;
-use super::once::{Once, Verdict};
-use super::queue::{Entry, Pending, Queue};
-use super::record::{DeadLetter, Finished, Recorder, is_refused};
+use super::once::Once;
+use super::queue::Queue;
+use super::record::{Finished, Recorder};
 use super::settings::Settings;
 use super::state::Shared;
-use super::task::{Task, pause};
+use super::task::Task;
 use crate::delivery::handler::Handler;
-use crate::delivery::{Delivery, NumberedAnswer, Response};
-use crate::envelope::Envelope;
+use crate::delivery::{NumberedAnswer, Response};
 use crate::stats::counters::Counter;
-use crate::stats::guard::guarded;
 use crate::stats::outage::Outage;
 use crate::syntax::escaped::Escaped;
+
+mod give_out;
+mod pending;
 
 /// How long Redis waits for a new entry where there is nothing else to do: a stop may take this long to be noticed.
 const BLOCK: Duration = Duration::from_millis(500);
@@ -34,11 +34,8 @@ const GATHER: Duration = Duration::from_millis(2);
 /// Pauses between attempts to connect.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(10);
-/// How many pending entries are looked at together, and how often all of them.
+/// How many pending entries are looked at together.
 const PAGE: usize = 64;
-const WALK_EVERY: Duration = Duration::from_secs(1);
-/// The shortest pause: entries that were had for less are not looked at.
-const YOUNGEST: Duration = Duration::from_secs(1);
 const STATS_EVERY: Duration = Duration::from_secs(2);
 
 /// Works until it is stopped.
@@ -90,15 +87,6 @@ enum Walk {
     All(String),
     /// At its end, until then.
     Rest(Instant),
-}
-
-/// A message that can be given out.
-struct Ready {
-    entry: String,
-    attempts: u64,
-    mail: Envelope,
-    /// The `recipients` of the entry that are settled.
-    settled: Vec<usize>,
 }
 
 struct Run<'a> {
@@ -340,205 +328,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Looks for entries to take over, or to try again.
-    fn walk(&mut self, connection: &mut Connection) -> Result<(), Fault> {
-        let now = Instant::now();
-        if let Walk::Rest(until) = self.walk {
-            if now < until {
-                return Ok(());
-            }
-            self.walk = Walk::All("-".to_owned());
-        }
-        let room = self.room();
-        if room == 0 || self.shared.is_stopped() {
-            return Ok(());
-        }
-        let own = self.settings.consumer.as_str();
-        let (page, is_first) = match &self.walk {
-            Walk::Own(after) => {
-                (self.recorder.queue.pending(connection, (after, Duration::ZERO, PAGE), Some(own))?, true)
-            }
-            Walk::All(after) => (self.recorder.queue.pending(connection, (after, YOUNGEST, PAGE), None)?, false),
-            Walk::Rest(_) => return Ok(()),
-        };
-        let is_last = page.len() < PAGE;
-        let mut last = None;
-        let mut wanted = Vec::new();
-        let mut given_up = Vec::new();
-        for pending in page {
-            if wanted.len() + given_up.len() >= room {
-                break;
-            }
-            last = Some(pending.id.clone());
-            let Some(idle) = self.due(&pending, is_first) else { continue };
-            if pending.attempts >= self.settings.max_attempts {
-                given_up.push((pending, idle));
-            } else {
-                wanted.push((pending, idle));
-            }
-        }
-        let is_through = is_last && wanted.len() + given_up.len() < room;
-        self.walk = match (is_through, is_first, last) {
-            (true, true, _) => Walk::All("-".to_owned()),
-            // Where many are pending it takes Redis some time.
-            (true, false, _) => Walk::Rest(now + WALK_EVERY.max(now.elapsed() * 20)),
-            (false, true, Some(last)) => Walk::Own(format!("({last}")),
-            (false, _, Some(last)) => Walk::All(format!("({last}")),
-            (false, _, None) => Walk::Rest(now + WALK_EVERY),
-        };
-        for (pending, idle) in given_up {
-            if self.recorder.queue.claim_id(connection, &pending.id, idle)? {
-                let reason = format!("given up after {} attempts, the last without an answer", pending.attempts);
-                let letter = DeadLetter { id: &pending.id, attempts: pending.attempts, places: None, reason: &reason };
-                let message = format!("the entry {}", pending.id);
-                match self.recorder.bury(connection, &letter, &message, None) {
-                    Err(fault) if !is_refused(&fault) => return Err(fault),
-                    _ => {}
-                }
-            }
-        }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let entries = self.recorder.queue.claim(connection, &wanted)?;
-        self.take(connection, entries)
-    }
-
-    /// For how long nobody may have cared for an entry that this worker takes; nothing if it is not its turn.
-    fn due(&self, pending: &Pending, is_first: bool) -> Option<Duration> {
-        if self.held.contains(&pending.id) {
-            return None;
-        }
-        let pause = pause(pending.attempts, self.settings.max_pause);
-        let threshold = match pending.consumer == self.settings.consumer {
-            true if is_first => Duration::ZERO,
-            true => pause.max(YOUNGEST),
-            false => pause.max(self.settings.take_over_after),
-        };
-        (pending.idle >= threshold).then_some(threshold)
-    }
-
-    /// Has something recorded in the next turn.
-    fn finish(&mut self, finished: Finished) {
-        let (Finished::Skipped { id } | Finished::Later { id }) = &finished else {
-            return self.finished.push(finished);
-        };
-        self.held.insert(id.clone());
-        self.finished.push(finished);
-    }
-
-    /// Gives entries to the handler.
-    fn take(&mut self, connection: &mut Connection, entries: Vec<Entry>) -> Result<(), Fault> {
-        let mut ready = Vec::with_capacity(entries.len());
-        let mut bad = Vec::new();
-        if !entries.is_empty() {
-            self.largest -= self.largest / 8;
-        }
-        for Entry { id, fields, attempts } in entries {
-            match entry::read(fields) {
-                Ok(mail) => {
-                    self.largest = self.largest.max(mail.content().len());
-                    ready.push(Ready { entry: id, attempts, mail, settled: Vec::new() });
-                }
-                Err(e) => bad.push((id, attempts, e)),
-            }
-        }
-        self.recall_settled(connection, &mut ready)?;
-        let ready = self.only_once(connection, ready)?;
-        ready.into_iter().for_each(|(ready, once)| self.give_out(ready, once));
-        for (id, attempts, e) in bad {
-            let is_later = matches!(e, RedisEntryError::Version(_)) && attempts < self.settings.max_attempts;
-            if is_later {
-                if !std::mem::replace(&mut self.has_told_version, true) {
-                    log::warn!(
-                        "{id} of {}, and perhaps others, wait for a later version of this program: {e}",
-                        self.recorder.name
-                    );
-                }
-                self.finish(Finished::Later { id });
-                continue;
-            }
-            let letter = DeadLetter { id: &id, attempts, places: None, reason: &e.to_string() };
-            let buried = self.recorder.bury(connection, &letter, &format!("the entry {id}"), None);
-            match buried {
-                Ok(()) => {}
-                // It stays pending.
-                Err(fault) if is_refused(&fault) => {
-                    log::debug!("{id} cannot be put among the dead letters: {fault}");
-                    self.finish(Finished::Later { id });
-                }
-                Err(fault) => return Err(fault),
-            }
-        }
-        Ok(())
-    }
-
-    /// Leaves out the recipients that earlier attempts have settled.
-    fn recall_settled(&self, connection: &mut Connection, ready: &mut [Ready]) -> Result<(), Fault> {
-        let ids: Vec<&str> =
-            ready.iter().filter(|ready| ready.attempts > 1).map(|ready| ready.entry.as_str()).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let noted = self.recorder.queue.settled(connection, &ids)?;
-        for (ready, mut settled) in ready.iter_mut().filter(|ready| ready.attempts > 1).zip(noted) {
-            settled.extend(self.recorder.notes.get(&ready.entry).into_iter().flatten());
-            ready.settled = settled;
-        }
-        Ok(())
-    }
-
-    /// Leaves out the messages that are done, or that another worker has.
-    fn only_once(
-        &mut self,
-        connection: &mut Connection,
-        ready: Vec<Ready>,
-    ) -> Result<Vec<(Ready, Option<String>)>, Fault> {
-        let Some(once) = self.recorder.once.as_ref().filter(|_| !ready.is_empty()) else {
-            return Ok(ready.into_iter().map(|ready| (ready, None)).collect());
-        };
-        let keys: Vec<String> = ready.iter().map(|ready| once.key(&ready.mail)).collect();
-        let verdicts = once.take(connection, &keys, &self.held_once)?;
-        let mut taken = Vec::with_capacity(ready.len());
-        for ((ready, key), verdict) in ready.into_iter().zip(keys).zip(verdicts) {
-            match verdict {
-                Verdict::Deliver => {
-                    self.held_once.insert(key.clone());
-                    taken.push((ready, Some(key)));
-                }
-                Verdict::Skip => self.finish(Finished::Skipped { id: ready.entry }),
-                Verdict::Wait => self.finish(Finished::Later { id: ready.entry }),
-            }
-        }
-        Ok(taken)
-    }
-
-    fn give_out(&mut self, ready: Ready, once: Option<String>) {
-        let Ready { entry: id, attempts, mut mail, settled } = ready;
-        let all = mail.recipients.len();
-        let recipients: Vec<usize> = (0..all).filter(|place| !settled.contains(place)).collect();
-        if recipients.is_empty() {
-            // It was settled, and its worker ended before it could say so.
-            once.map(|key| self.held_once.remove(&key));
-            return self.finish(Finished::Skipped { id });
-        }
-        if recipients.len() < all {
-            let mut place = 0..;
-            mail.recipients.retain(|_| place.next().is_some_and(|place| recipients.contains(&place)));
-        }
-        let (number, octets, message) = (self.next, mail.content().len(), mail.id().to_string());
-        self.next += 1;
-        self.octets += octets;
-        self.held.insert(id.clone());
-        self.tasks.insert(number, Task { id, message, once, octets, attempts, recipients, settled });
-        self.count_tasks();
-        let delivery = Delivery::numbered(mail, number, self.sender.clone());
-        // One that is dropped by a panic is answered.
-        guarded(&self.panics, format_args!("{}: handler", self.recorder.name), || {
-            self.handler.process_delivery(delivery)
-        });
     }
 
     /// Waits for what the handler has, records it, and gives the rest back.

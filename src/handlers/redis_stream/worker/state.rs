@@ -1,4 +1,4 @@
-//! What others may see of a worker while it runs, and how they stop it.
+//! A worker's state while it runs: its statistics, and how to stop it.
 
 use std::collections::hash_map::RandomState;
 use std::fmt::{self, Debug, Formatter};
@@ -21,7 +21,7 @@ pub(super) struct Shared {
     stream: Mutex<StreamStats>,
 }
 
-/// What Redis last said of the stream.
+/// The state of the stream when Redis was last asked.
 #[derive(Clone, Copy, Default)]
 pub(super) struct StreamStats {
     pub length: u64,
@@ -53,14 +53,14 @@ impl Shared {
     }
 }
 
-/// Stops a [`RedisWorker`](super::RedisWorker) and tells what it does. Clones are the same handle.
+/// Stops a [`RedisWorker`](super::RedisWorker), and has its statistics. All clones act on the same worker.
 #[derive(Clone)]
 pub struct RedisWorkerHandle(pub(super) Arc<Shared>);
 
 impl RedisWorkerHandle {
-    /// Has the worker take no more messages, and end: [`run`](super::RedisWorker::run) returns once the handler has answered for
-    /// what it has, or its [`grace`](super::RedisWorker::grace) is over. This does not wait. It may be called in a signal handler's
-    /// thread, more than once.
+    /// Stops the worker: it takes no more messages, and [`run`](super::RedisWorker::run) returns once the handler has answered for
+    /// those that it has, or the [`grace`](super::RedisWorker::grace) period is over. This does not wait. You can call it more than
+    /// once, and from any thread.
     pub fn stop(&self) {
         self.0.stop.store(true, Ordering::Relaxed);
     }
@@ -70,12 +70,12 @@ impl RedisWorkerHandle {
         self.0.is_stopped()
     }
 
-    /// Whether the worker runs and Redis answers it: what a readiness check asks.
+    /// Whether the worker runs and Redis answers it. Use it for a readiness check.
     pub fn is_ready(&self) -> bool {
         self.0.is_connected.load(Ordering::Relaxed) && !self.is_stopped()
     }
 
-    /// What the worker has done, and how the stream was when it last looked, at most some seconds ago. This does not ask Redis.
+    /// The worker's counters, and the state of the stream. This does not ask Redis: while the worker is connected, it asks every 2 s.
     pub fn stats(&self) -> RedisWorkerStats {
         let stream = *self.0.stream.lock();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -101,29 +101,29 @@ impl Debug for RedisWorkerHandle {
     }
 }
 
-/// What a [`RedisWorker`](super::RedisWorker) has done since it was made, and how its stream is.
+/// The counters of a [`RedisWorker`](super::RedisWorker) since it was made, and the state of its stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct RedisWorkerStats {
     /// Messages that the handler has accepted for all of their recipients, and that are deleted from the stream.
     pub delivered: u64,
-    /// Attempts that the handler has refused, for one recipient or more, with a 4xx or a 5xx.
+    /// Attempts that the handler has refused for at least one recipient, with a 4xx or a 5xx.
     pub refused: u64,
-    /// Entries that went to the dead letters, for one recipient or more.
+    /// Entries that went to the dead letters for at least one recipient.
     pub dead_lettered: u64,
-    /// Messages that were done already, by [`once_for`](super::RedisWorker::once_for), and were not handled again.
+    /// Messages that were not handled again because they had been handled before: see [`once_for`](super::RedisWorker::once_for).
     pub skipped: u64,
-    /// Messages that the handler has now.
+    /// Messages that the handler has at the moment.
     pub in_flight: u64,
     /// Entries in the stream, of all workers.
     pub stream_length: u64,
-    /// What the stream takes of Redis's memory, in octets; an estimate by Redis, 0 without the right to `MEMORY USAGE`.
+    /// How much of Redis's memory the stream takes, in octets. Redis estimates it; 0 without the right to `MEMORY USAGE`.
     pub stream_octets: u64,
-    /// Entries that no worker of the group has taken yet; `None` before Redis 7, and where Redis does not know.
+    /// Entries that no worker of the group has taken yet; `None` before Redis 7, and when Redis does not know.
     pub lag: Option<u64>,
     /// Entries that workers of the group have taken and not finished.
     pub pending: u64,
-    /// Entries among the dead letters.
+    /// Entries in the stream of dead letters.
     pub dead_letters: u64,
     /// Whether Redis answers.
     pub is_connected: bool,
@@ -131,6 +131,6 @@ pub struct RedisWorkerStats {
 
 /// A consumer's name that nobody else has.
 pub(super) fn unique_name() -> String {
-    let chance = RandomState::new().build_hasher().finish() as u32;
-    format!("{}.{}.{chance:08x}", gethostname::gethostname().to_string_lossy(), std::process::id())
+    let random = RandomState::new().build_hasher().finish() as u32;
+    format!("{}.{}.{random:08x}", gethostname::gethostname().to_string_lossy(), std::process::id())
 }

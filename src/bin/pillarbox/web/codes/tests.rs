@@ -42,6 +42,31 @@ fn codes_as_services_send_them() {
         ("Your code is 4 8 2 9 1 3", "482913"),
         ("Your code is 482\u{200b}913", "482913"),
         ("Hello Bob,\nuse this to sign in\n\n482913\n\nThe team, since 2019", "482913"),
+        ("Your OTP for a transaction of Rs. 12500 at Shop is *482913*. Card ending 4321.", "482913"),
+        ("482913 is the OTP for your transaction of INR 500.00 on the card ending 4321", "482913"),
+        ("Your code for Shop Inc. is 482913.", "482913"),
+        ("Your Example code is: 482913", "482913"),
+        ("Your one-time passcode (OTP): 482913", "482913"),
+        ("[482913] Verification code", "482913"),
+        ("482913 – Shop login code", "482913"),
+        ("Ihre mTAN: 482913", "482913"),
+        ("| Code | 482913 |", "482913"),
+        ("Code: `482913`", "482913"),
+        ("Doğrulama kodunuz: 482913", "482913"),
+        ("Din verifieringskod är 482913", "482913"),
+        ("Engangskoden din er 482913", "482913"),
+        ("Vahvistuskoodisi on 482913", "482913"),
+        ("Váš ověřovací kód je 482913", "482913"),
+        ("Az ellenőrző kódja: 482913", "482913"),
+        ("Codul dvs. de verificare este 482913", "482913"),
+        ("Kode verifikasi Anda adalah 482913", "482913"),
+        ("Mã xác minh của bạn là 482913", "482913"),
+        ("Ο κωδικός επαλήθευσης είναι 482913", "482913"),
+        ("קוד האימות שלך הוא 482913", "482913"),
+        ("رمز التحقق الخاص بك هو ٤٨٢٩١٣", "482913"),
+        ("482913 هو رمز التحقق الخاص بك", "482913"),
+        ("รหัส OTP ของคุณคือ 482913", "482913"),
+        ("ワンタイムパスワード：482913", "482913"),
         ("Your code is 123456, valid for 1440 minutes. Order 98765.", "123456"),
     ] {
         assert_eq!(in_text(text), [code], "{text}");
@@ -61,6 +86,21 @@ fn numbers_that_are_no_codes() {
         "zip code 94105",
         "Springfield, CA 94105",
         "Your promo code is SAVE20",
+        "Use code SPRING25 at the checkout",
+        "Enter your code at the checkout, the total for your order is 1299",
+        "Your password was reset on 20240115",
+        "Code postal : 75008 Paris",
+        "Código postal 28013 Madrid",
+        "Codice cliente: 123456",
+        "Código de pedido: 123456",
+        "Почтовый код 101000",
+        "Posta kodu: 34000",
+        "Your gift card code: ABCD-1234",
+        "[2024] Dress code",
+        "10115 - postal code",
+        "Kundenkode: 123456",
+        "Artikelkod 123456",
+        "Kod pocztowy 00950",
         "The error code is 5003",
         "color: #482913; code",
         "The code of conduct applies since 2019",
@@ -110,7 +150,7 @@ fn each_once_and_the_clearest_first() {
 
 #[test]
 fn a_line_of_digits_takes_no_longer_for_each_octet() {
-    for piece in ["1 ", "1234 ", "code ", "A1-", "1\n", "code is 1234 "] {
+    for piece in ["1 ", "1234 ", "code ", "A1-", "1\n", "code is 1234 ", "A1B2 ", "for 1234 is "] {
         in_text(&piece.repeat(1024 * 1024 / piece.len()));
     }
 }

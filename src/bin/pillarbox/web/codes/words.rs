@@ -20,6 +20,9 @@ const CODES: &[&str] = &[
     "passwort",
     "token",
     "tan",
+    "mtan",
+    "pushtan",
+    "phototan",
     "2fa",
     "mfa",
     "codice",
@@ -30,12 +33,21 @@ const CODES: &[&str] = &[
     "senha",
     "kod",
     "kodu",
+    "kodun",
+    "kodunu",
+    "kodunuz",
+    "kodunuzu",
     "koden",
     "kode",
     "koodi",
     "koodisi",
     "kód",
     "kóda",
+    "kódja",
+    "kódod",
+    "kódot",
+    "şifre",
+    "şifreniz",
     "kodas",
     "cod",
     "codul",
@@ -47,9 +59,13 @@ const CODES: &[&str] = &[
     "κωδικός",
     "κωδικό",
     "رمز",
+    "الرمز",
+    "رمزك",
     "کد",
     "קוד",
+    "הקוד",
     "कोड",
+    "ओटीपी",
     "mã",
     "jelszó",
     "mot de passe",
@@ -58,7 +74,7 @@ const CODES: &[&str] = &[
 ];
 
 /// What words that name a code may end with, as in `Sicherheitscode`.
-const ENDS: &[&str] = &["code", "kode", "passwort", "kód"];
+const ENDS: &[&str] = &["code", "kode", "koden", "kod", "koodi", "koodisi", "passwort", "kód"];
 
 /// What names a code in scripts without blanks.
 const FOREIGN: &[&str] = &[
@@ -69,11 +85,13 @@ const FOREIGN: &[&str] = &[
     "動態密碼",
     "动态码",
     "コード",
+    "パスワード",
     "暗証番号",
     "認証番号",
     "인증번호",
     "인증코드",
     "코드",
+    "รหัส",
 ];
 
 /// What ends like a code and is none, and what comes before the word if it is another kind of code.
@@ -96,6 +114,7 @@ const OTHER_KINDS: &[&str] = &[
     "voucher",
     "referral",
     "gift",
+    "card",
     "source",
     "dress",
     "bar",
@@ -115,12 +134,60 @@ const OTHER_KINDS: &[&str] = &[
     "artikel",
     "morse",
     "html",
-    "example",
     "booking",
+    "posta",
+    "почтовый",
+    "kunden",
+    "kund",
+    "kunde",
+    "client",
+    "customer",
+    "produkt",
+    "kampanj",
+    "aktions",
+    "aktivitets",
+    "fehler",
+    "länder",
 ];
 
-const OTHER_WORDS: &[&str] =
-    &["zipcode", "postcode", "barcode", "qrcode", "unicode", "gutscheincode", "rabattcode", "decode", "encode"];
+/// What comes behind the word, with `de` or `di` before it or without, if it is another kind of code.
+const OTHER_KINDS_BEHIND: &[&str] = &[
+    "postal",
+    "postale",
+    "pocztowy",
+    "client",
+    "cliente",
+    "fiscal",
+    "fiscale",
+    "promo",
+    "promotionnel",
+    "promocional",
+    "promozionale",
+    "réduction",
+    "descuento",
+    "desconto",
+    "sconto",
+    "rabatowy",
+    "pedido",
+    "producto",
+    "produto",
+    "prodotto",
+    "article",
+    "artículo",
+    "erreur",
+    "error",
+    "erro",
+    "errore",
+    "conduct",
+    "país",
+    "pays",
+    "barras",
+];
+
+/// What a line is about that offers something cheaper by a code.
+const OFFERS: &[&str] = &["checkout", "discount", "coupon", "promo", "voucher", "rabatt", "gutschein"];
+
+const OTHER_WORDS: &[&str] = &["unicode", "decode", "encode"];
 
 /// What a message about codes is about.
 const OCCASIONS: &[&str] = &[
@@ -229,12 +296,67 @@ const FILLERS: &[&str] = &[
 
 /// What may stand there even before what looks like a word.
 const COPULAS: &[&str] = &[
-    "is", "ist", "lautet", "est", "es", "é", "è", "är", "er", "on", "jest", "to", "be", "as", "was", "are", "will",
-    "sono", "sind", "это", "για", "here",
+    "is",
+    "ist",
+    "lautet",
+    "est",
+    "es",
+    "é",
+    "è",
+    "är",
+    "er",
+    "on",
+    "jest",
+    "to",
+    "be",
+    "as",
+    "was",
+    "are",
+    "will",
+    "sono",
+    "sind",
+    "это",
+    "για",
+    "here",
+    "este",
+    "adalah",
+    "là",
+    "είναι",
+    "هو",
+    "هي",
+    "הוא",
 ];
 
 /// Those of them that a code comes right behind.
-const VERBS: &[&str] = &["is", "ist", "lautet", "est", "es", "é", "è", "är", "er", "on", "jest", "это"];
+const VERBS: &[&str] = &[
+    "is",
+    "ist",
+    "lautet",
+    "est",
+    "es",
+    "é",
+    "è",
+    "är",
+    "er",
+    "on",
+    "jest",
+    "это",
+    "este",
+    "je",
+    "adalah",
+    "là",
+    "είναι",
+    "هو",
+    "هي",
+    "הוא",
+];
+
+/// What a code is for, if it stands right behind the word for it: a whole transaction may come before the code then.
+const PURPOSES: &[&str] = &["for", "to", "für", "pour", "para", "per"];
+
+/// What ends with a dot within a sentence.
+const ABBREVIATIONS: &[&str] =
+    &["rs", "inc", "ltd", "co", "corp", "no", "nr", "mr", "mrs", "ms", "dr", "st", "dvs", "approx"];
 
 /// What is said of a code's time, and not of its digits.
 const TIMES: &[&str] = &["valid", "expires", "expire", "expired", "within", "until", "sent", "after", "gültig"];
@@ -344,7 +466,7 @@ impl Word<'_> {
         let word = &*self.lower;
         CODES.contains(&word)
             || word.split('-').any(|part| CODES.contains(&part)) && word.len() > 4
-            || ENDS.iter().any(|end| word.ends_with(end)) && !OTHER_WORDS.contains(&word)
+            || has_end_of_code(word)
             || self.is_foreign() && FOREIGN.iter().any(|foreign| word.contains(foreign))
     }
 
@@ -354,10 +476,16 @@ impl Word<'_> {
     }
 }
 
+/// Whether it is like `Sicherheitscode`, and not like `Postcode`.
+fn has_end_of_code(word: &str) -> bool {
+    let begin = ENDS.iter().filter_map(|end| word.strip_suffix(end)).min_by_key(|begin| begin.len());
+    begin.is_some_and(|begin| !OTHER_KINDS.contains(&begin) && !OTHER_WORDS.contains(&word))
+}
+
 pub fn is_occasion(word: &str) -> bool {
     OCCASIONS.contains(&word)
         || CODES.contains(&word)
-        || ENDS.iter().any(|end| word.ends_with(end)) && !OTHER_WORDS.contains(&word)
+        || has_end_of_code(word)
         || FOREIGN.iter().any(|foreign| word.contains(foreign))
 }
 
@@ -370,7 +498,16 @@ pub fn is_copula(word: &str) -> bool {
 }
 
 pub fn is_verb(word: &str) -> bool {
-    VERBS.contains(&word)
+    // Thai has no blank before it.
+    VERBS.contains(&word) || word.ends_with("คือ")
+}
+
+pub fn is_purpose(word: &str) -> bool {
+    PURPOSES.contains(&word)
+}
+
+pub fn is_abbreviation(word: &str) -> bool {
+    ABBREVIATIONS.contains(&word)
 }
 
 pub fn is_of_time(word: &str) -> bool {
@@ -387,6 +524,14 @@ pub fn is_unit(word: &str) -> bool {
 
 pub fn is_number_of(word: &str) -> bool {
     NUMBERS.contains(&word)
+}
+
+pub fn is_other_kind_behind(word: &str) -> bool {
+    OTHER_KINDS_BEHIND.contains(&word)
+}
+
+pub fn is_offer(word: &str) -> bool {
+    OFFERS.contains(&word)
 }
 
 pub fn is_other_kind(word: &str) -> bool {

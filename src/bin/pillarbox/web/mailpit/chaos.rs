@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::body::or_default;
 use crate::web::rules::Rules;
 
 /// A trigger's name, the verb that it is of, and its usual reply.
@@ -12,20 +13,20 @@ const TRIGGERS: [(&str, &str, u64); 3] =
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Chaos {
-    #[serde(rename = "Sender")]
+    #[serde(rename = "Sender", deserialize_with = "or_default")]
     sender: Trigger,
-    #[serde(rename = "Recipient")]
+    #[serde(rename = "Recipient", deserialize_with = "or_default")]
     recipient: Trigger,
-    #[serde(rename = "Authentication")]
+    #[serde(rename = "Authentication", deserialize_with = "or_default")]
     authentication: Trigger,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(deny_unknown_fields, default)]
 struct Trigger {
-    #[serde(rename = "ErrorCode")]
+    #[serde(rename = "ErrorCode", deserialize_with = "or_default")]
     code: u64,
-    #[serde(rename = "Probability")]
+    #[serde(rename = "Probability", deserialize_with = "or_default")]
     probability: u64,
 }
 

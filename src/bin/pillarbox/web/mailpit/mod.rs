@@ -1,6 +1,7 @@
 //! The part of Mailpit's API (v1) that this inbox can answer too, for clients that were made for it: their paths, their fields.
 //! What it has besides is not there, and says so.
 
+mod body;
 mod chaos;
 mod shapes;
 
@@ -10,9 +11,9 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use pillarbox::ServerHandle;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::body::{body, or_default};
 use super::answers::{absent, bad, busy, json, json_with, reserve, unreadable};
 use super::filter::{self, Filter};
 use super::mail::{MAX_SHORT, bodies, without_bodies};
@@ -76,18 +77,18 @@ pub fn has(path: &str) -> bool {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Marks {
-    #[serde(rename = "Read", alias = "read")]
+    #[serde(rename = "Read", alias = "read", deserialize_with = "or_default")]
     is_read: bool,
-    #[serde(rename = "IDs", alias = "ids")]
+    #[serde(rename = "IDs", alias = "ids", deserialize_with = "or_default")]
     ids: Vec<String>,
-    #[serde(rename = "Search", alias = "search")]
+    #[serde(rename = "Search", alias = "search", deserialize_with = "or_default")]
     search: String,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Deletion {
-    #[serde(rename = "IDs", alias = "ids")]
+    #[serde(rename = "IDs", alias = "ids", deserialize_with = "or_default")]
     ids: Vec<String>,
 }
 
@@ -148,7 +149,9 @@ impl Mailpit<'_> {
             _ => {
                 let room = reserve(self.room, whole(message), client)?;
                 let shown = shapes::message(message).map_err(unreadable)?.to_string();
-                self.store.set_read(message.id, true);
+                if request.method == "GET" {
+                    self.store.set_read(message.id, true);
+                }
                 Ok(json_with(room, shown.into_bytes()))
             }
         }
@@ -264,17 +267,6 @@ fn search_for(parameter: &str, search: &str) -> Result<Filter, Response> {
         Some(word) => Err(bad(format!("{parameter}: there is no {word} here"))),
         None => Filter::search(parameter, search).map_err(bad),
     }
-}
-
-/// A body in JSON; what is not there has its defaults.
-fn body<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Response> {
-    let octets = if octets.trim_ascii().is_empty() { b"{}" } else { octets };
-    let value: Value = serde_json::from_slice(octets).map_err(|e| bad(format!("not JSON: {e}")))?;
-    // An array of the fields' values would be taken as well.
-    if !value.is_object() {
-        return Err(bad("expected an object"));
-    }
-    serde_json::from_value(value).map_err(|e| bad(e.to_string()))
 }
 
 fn done() -> Response {

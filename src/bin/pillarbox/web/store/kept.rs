@@ -1,4 +1,4 @@
-//! The list of messages, and who goes to make room.
+//! The list of messages, and which of them are deleted to make room.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
@@ -90,10 +90,7 @@ impl Kept {
                     && (held == 0 || held.saturating_add(cost.octets) <= room.octets)
                     && (self.messages.is_empty() || self.cost.index + cost.index <= MAX_INDEX)
             }
-            WhenFull::DropOldest => {
-                let is_larger = cost.octets > room.octets || cost.index > MAX_INDEX;
-                self.has_readers_cut_off(room, held) && (self.messages.is_empty() || !is_larger)
-            }
+            WhenFull::DropOldest => self.has_readers_cut_off(room, held),
         };
         if has_room {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What has changed, for those who look on.
+//! The changes of the list of messages, for clients that follow them.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
