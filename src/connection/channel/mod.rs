@@ -260,6 +260,7 @@ impl<S: Stream> Channel<S> {
     }
 
     /// Closes the connection, and gives what is left for the next one.
+    #[expect(clippy::boxed_local, reason = "unboxed, it would be copied to the stack of its worker while that waits")]
     #[inline(never)]
     pub fn into_buffers(self: Box<Self>) -> ConnectionBuffers {
         let Channel { shared, dispatch, input, line, replies, session, context, .. } = *self;
