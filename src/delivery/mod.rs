@@ -371,6 +371,8 @@ impl WayBack {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -383,6 +385,22 @@ mod tests {
         assert_eq!(one(vec![no(), later(), Reply::ok()], 3), later());
         assert_eq!(one(vec![Reply::ok()], 2), Reply::LOCAL_ERROR);
         assert_eq!(one(vec![], 0), Reply::LOCAL_ERROR);
+    }
+
+    #[test]
+    fn a_shutdown_reaches_each_way_back() {
+        let (deliveries, queue) = bounded(2);
+        let mut dispatch = Dispatch::new(deliveries);
+        assert!(dispatch.canceller().is_none());
+        for _ in 0..2 {
+            let canceller = dispatch.prepare().unwrap();
+            assert!(dispatch.prepare().is_none() && dispatch.canceller().is_some());
+            assert!(canceller.try_send(Answer::Cut).is_ok());
+            let envelope = Box::new(Envelope::builder().recipient("a@bench.example").build().unwrap());
+            let deadline = Instant::now() + Duration::from_secs(3600);
+            assert_eq!(dispatch.deliver(envelope, deadline), Err(Undelivered::Cut));
+        }
+        assert_eq!(queue.len(), 2);
     }
 
     #[test]
