@@ -109,7 +109,7 @@ mod tests {
     fn run(command: &mut Command) -> Option<Output> {
         match command.output() {
             Ok(output) => Some(output),
-            Err(e) if std::env::var_os("PILLARBOX_REQUIRE_CLIENTS").is_none() => {
+            Err(e) if std::env::var_os("TEST_PILLARBOX_REQUIRE_CLIENTS").is_none() => {
                 eprintln!("skipped: {:?}: {e}", command.get_program());
                 None
             }

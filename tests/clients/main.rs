@@ -3,7 +3,7 @@
 //! Each program has its own habits: what it adds at the end, which line ends it rewrites, what it says with MAIL. Each
 //! module accounts for those exactly, so that whatever else differs is the server's doing.
 //!
-//! A test whose program is not installed says so on standard error and passes; with `PILLARBOX_REQUIRE_CLIENTS=1` in the
+//! A test whose program is not installed says so on standard error and passes; with `TEST_PILLARBOX_REQUIRE_CLIENTS=1` in the
 //! environment it fails instead.
 
 // Half of the programs are for Unix only, as are the sockets that some are tried with.

@@ -1,6 +1,6 @@
 //! Postfix as a client: a mail system that hands its mail on to this server by SMTP and by LMTP.
 //!
-//! Where Postfix or the right to start it is missing the test says so and passes; with `PILLARBOX_REQUIRE_CLIENTS=1` in the
+//! Where Postfix or the right to start it is missing the test says so and passes; with `TEST_PILLARBOX_REQUIRE_CLIENTS=1` in the
 //! environment it fails instead.
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! Real mail programs over TLS, with AUTH, by LMTP, and behind a real proxy.
 //!
-//! A test whose program is not installed says so on standard error and passes; with `PILLARBOX_REQUIRE_CLIENTS=1` in the
+//! A test whose program is not installed says so on standard error and passes; with `TEST_PILLARBOX_REQUIRE_CLIENTS=1` in the
 //! environment it fails instead.
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,6 +1,6 @@
 //! The proxy between real mail systems: Postfix and Exim behind it, Postfix and raw clients before it.
 //!
-//! Where one is missing its tests say so and pass; with `PILLARBOX_REQUIRE_CLIENTS=1` in the environment they fail instead.
+//! Where one is missing its tests say so and pass; with `TEST_PILLARBOX_REQUIRE_CLIENTS=1` in the environment they fail instead.
 
 use std::net::SocketAddr;
 

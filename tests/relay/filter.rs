@@ -1,7 +1,7 @@
 //! The example `filter` between two instances of Postfix: the first gives it each message before it has taken it
 //! (SMTPD_PROXY_README), the second takes what comes through.
 //!
-//! Where Postfix or the right to start it is missing the tests say so and pass; with `PILLARBOX_REQUIRE_CLIENTS=1` in the
+//! Where Postfix or the right to start it is missing the tests say so and pass; with `TEST_PILLARBOX_REQUIRE_CLIENTS=1` in the
 //! environment they fail instead.
 
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! The mail servers that other tests relay to do what those tests take for granted: they offer the extensions, take mail for
 //! those whom they know into their mailboxes, and refuse all others.
 //!
-//! Where one is missing its test says so and passes; with `PILLARBOX_REQUIRE_CLIENTS=1` in the environment it fails instead.
+//! Where one is missing its test says so and passes; with `TEST_PILLARBOX_REQUIRE_CLIENTS=1` in the environment it fails instead.
 
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
 //! Mailman 3 as it is found: what it answers by LMTP, when it answers once for all recipients, and that a post comes out of
 //! it at this server.
 //!
-//! Where Mailman is missing the tests say so and pass; with `PILLARBOX_REQUIRE_CLIENTS=1` in the environment they fail
+//! Where Mailman is missing the tests say so and pass; with `TEST_PILLARBOX_REQUIRE_CLIENTS=1` in the environment they fail
 //! instead.
 
 use std::io::ErrorKind;

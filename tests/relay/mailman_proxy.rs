@@ -1,6 +1,6 @@
 //! The Mailman handler: before a real Mailman 3, and before a scripted one that has faults.
 //!
-//! Where Mailman is missing its tests say so and pass; with `PILLARBOX_REQUIRE_CLIENTS=1` in the environment they fail
+//! Where Mailman is missing its tests say so and pass; with `TEST_PILLARBOX_REQUIRE_CLIENTS=1` in the environment they fail
 //! instead.
 
 use std::net::SocketAddr;

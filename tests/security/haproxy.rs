@@ -1,6 +1,6 @@
 //! What a real HAProxy says of its clients in PROXY headers of version 2.
 //!
-//! Where HAProxy is missing the test says so and passes; with `PILLARBOX_REQUIRE_CLIENTS=1` in the environment it fails
+//! Where HAProxy is missing the test says so and passes; with `TEST_PILLARBOX_REQUIRE_CLIENTS=1` in the environment it fails
 //! instead.
 
 use std::fs;

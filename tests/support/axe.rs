@@ -1,6 +1,6 @@
 //! axe-core, which looks for what keeps people from using a page.
 //!
-//! It is looked for in the folder that `PILLARBOX_AXE` names; then in `target/axe`, where .ci/run installs it.
+//! It is looked for in the folder that `TEST_PILLARBOX_AXE` names; then in `target/axe`, where .ci/run installs it.
 
 use std::env;
 use std::fs;
@@ -24,7 +24,7 @@ pub struct Axe(String);
 impl Axe {
     /// None, and a word on stderr, if it is not here.
     pub fn find() -> Option<Axe> {
-        let folder = env::var_os("PILLARBOX_AXE").map(PathBuf::from);
+        let folder = env::var_os("TEST_PILLARBOX_AXE").map(PathBuf::from);
         let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/axe"));
         let script = fs::read_to_string(folder.join("node_modules/axe-core/axe.min.js")).ok();
         if script.is_none() {

@@ -12,7 +12,7 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Hides the variables of the tests from the command, which would take them for its options. Those that were set for it stay.
+/// Hides options of the command that are set where the tests run. Those that were set for it stay.
 pub fn without_options(command: &mut Command) -> &mut Command {
     let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
     let tests = std::env::vars_os().map(|(name, _)| name).filter(|name| !own.contains(name));

@@ -1,6 +1,6 @@
 //! A running Exim that takes mail for `upstream.example`, with its files in a scratch folder. It asks no DNS.
 //!
-//! It is the file that `PILLARBOX_EXIM` in the environment names, else the one below `target/exim`, else one that is
+//! It is the file that `TEST_PILLARBOX_EXIM` in the environment names, else the one below `target/exim`, else one that is
 //! installed: Debian's Exim cannot be installed beside Postfix, but it runs from any folder, provided that the account
 //! exists which was compiled into it (`Debian-exim`).
 
@@ -115,7 +115,7 @@ impl Drop for Exim {
 
 fn program() -> Option<PathBuf> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/exim/usr/sbin/exim4");
-    match env::var_os("PILLARBOX_EXIM") {
+    match env::var_os("TEST_PILLARBOX_EXIM") {
         Some(file) if !file.is_empty() => Some(PathBuf::from(file)),
         _ if unpacked.exists() => Some(unpacked),
         _ => super::program("exim"),

@@ -1,6 +1,6 @@
 //! A Mailman 3 core of a test's own: mailing lists to post to by LMTP, whose posts may go on by SMTP.
 //!
-//! It is looked for in the folder that `PILLARBOX_MAILMAN` names, a Python virtual environment; then in `target/mailman`,
+//! It is looked for in the folder that `TEST_PILLARBOX_MAILMAN` names, a Python virtual environment; then in `target/mailman`,
 //! where .ci/run installs it; then in the PATH.
 
 use std::fmt::Write as _;
@@ -183,7 +183,7 @@ impl Drop for Mailman {
 
 /// The Python that has Mailman, beside the program.
 fn python() -> Option<PathBuf> {
-    let folder = env::var_os("PILLARBOX_MAILMAN").map(PathBuf::from);
+    let folder = env::var_os("TEST_PILLARBOX_MAILMAN").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/mailman"));
     let installed = folder.join("bin/mailman");
     let program = if installed.exists() { installed } else { support::program("mailman")? };

@@ -1,6 +1,6 @@
 //! The parsers of Prometheus's Python client, for what `/metrics` says.
 //!
-//! They are looked for in the folder that `PILLARBOX_PROMETHEUS` names, a Python virtual environment; then in
+//! They are looked for in the folder that `TEST_PILLARBOX_PROMETHEUS` names, a Python virtual environment; then in
 //! `target/prometheus`, where .ci/run installs them.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ for family in parse(sys.stdin.read()):
 /// # Panics
 /// If the parser refuses the text.
 pub fn samples(text: &str, is_openmetrics: bool) -> Option<BTreeMap<String, f64>> {
-    let folder = env::var_os("PILLARBOX_PROMETHEUS").map(PathBuf::from);
+    let folder = env::var_os("TEST_PILLARBOX_PROMETHEUS").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/prometheus"));
     let python = folder.join("bin/python3");
     if !python.exists() {

@@ -1,4 +1,4 @@
-//! Python and node with the packages that tests use: in the folder that `PILLARBOX_RUNNERS` names, else in `target/runners`, where
+//! Python and node with the packages that tests use: in the folder that `TEST_PILLARBOX_RUNNERS` names, else in `target/runners`, where
 //! .ci/run installs them.
 
 use std::env;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{missing, program};
 
 fn folder() -> PathBuf {
-    let folder = env::var_os("PILLARBOX_RUNNERS").map(PathBuf::from);
+    let folder = env::var_os("TEST_PILLARBOX_RUNNERS").map(PathBuf::from);
     folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/runners"))
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::thread;
 
 /// If set and not empty, a test that cannot run here fails instead of being skipped.
-const REQUIRE: &str = "PILLARBOX_REQUIRE_CLIENTS";
+const REQUIRE: &str = "TEST_PILLARBOX_REQUIRE_CLIENTS";
 
 /// Says that the test, or a part of it, is skipped since something is missing here.
 ///

@@ -1,6 +1,6 @@
 //! How the web inbox looks: light and dark, wide and narrow, to eyes and to those who listen.
 //!
-//! With `PILLARBOX_SCREENSHOTS=FOLDER` the pictures of the README, which one of the tests takes, are written there.
+//! With `TEST_PILLARBOX_SCREENSHOTS=FOLDER` the pictures of the README, which one of the tests takes, are written there.
 
 use std::path::Path;
 
@@ -148,7 +148,7 @@ fn the_pictures_of_the_readme_can_be_taken() {
         browser.wait("document.getAnimations().length === 0");
         let picture = browser.screenshot();
         assert_eq!(size(&picture), (1200, 640));
-        if let Some(folder) = std::env::var_os("PILLARBOX_SCREENSHOTS") {
+        if let Some(folder) = std::env::var_os("TEST_PILLARBOX_SCREENSHOTS") {
             std::fs::write(Path::new(&folder).join(name), &picture).expect("the folder is there");
         }
         picture
