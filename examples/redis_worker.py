@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Takes messages off the Redis stream of pillarbox and stores each in a Maildir, once: redis_worker.py URL NAME MAILDIR
 
-It needs redis-py. Each worker has a NAME of its own, which it keeps when it is restarted. What an entry means is in the
+It needs redis-py and Redis 7. Each worker has a NAME of its own, which it keeps when it is restarted. What an entry means is in the
 documentation of pillarbox: guide::entry_format.
 """
 import os
@@ -11,6 +11,8 @@ import time
 import redis
 
 STREAM, GROUP, DEAD_AFTER = "pillarbox", "pillarbox", int(os.environ.get("DEAD_AFTER", "60"))
+# A full Redis refuses to make a group, unless a script says that it may.
+CREATE = "#!lua flags=allow-oom\nreturn redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')"
 URL, NAME, MAILDIR = sys.argv[1:]
 
 
@@ -50,8 +52,8 @@ def handle(db, entries):
             continue
         if fields:  # else it was deleted
             store(fields)
-        # Only now, and both: an entry that is not deleted fills the stream.
-        db.pipeline().xack(STREAM, GROUP, entry).xdel(STREAM, entry).execute()
+        # Only now, and both: an entry that is not deleted fills the stream. Without MULTI, which a full Redis refuses.
+        db.pipeline(transaction=False).xdel(STREAM, entry).xack(STREAM, GROUP, entry).execute()
 
 
 def work(db):
@@ -77,9 +79,8 @@ while True:
     try:
         work(db)
     except redis.RedisError as error:
-        # Made when it is missing, not at each start: that needs memory, and a full Redis has to be drained first.
         if str(error).startswith("NOGROUP"):
-            db.xgroup_create(STREAM, GROUP, "0", mkstream=True)
+            db.eval(CREATE, 1, STREAM, GROUP)
         else:
             print(error, file=sys.stderr)
             time.sleep(1)

@@ -53,10 +53,11 @@
 //! messages, but the first one that deletes an entry deletes it for all: use one.
 //!
 //! 1. Read (XREADGROUP) what this worker's name has taken before and not finished (id `0`), then new entries (id `>`). If the answer is
-//!    NOGROUP, make the group (XGROUP CREATE, id `0`, MKSTREAM). Do not make it at each start: that needs memory, and a Redis at its
-//!    `maxmemory` could then not be drained.
+//!    NOGROUP, make the group (XGROUP CREATE, id `0`, MKSTREAM). Do not make it at each start: that needs memory, which a Redis at its
+//!    `maxmemory` refuses. From Redis 7 on a script that begins with `#!lua flags=allow-oom` may make it even then.
 //! 2. Store the message so that it survives a crash, under a name that is the same for each worker: see [once](#once).
-//! 3. Acknowledge and delete the entry: XACK and XDEL. Without XDEL the stream fills up.
+//! 3. Delete and acknowledge the entry: XDEL and XACK, not within MULTI, which a Redis at its `maxmemory` refuses. Without XDEL the
+//!    stream fills up.
 //! 4. Now and then take over what workers that are gone have left (XAUTOCLAIM), and follow its cursor to the end of the list:
 //!    entries that nobody can read may stand before others.
 //! 5. Leave an entry that you cannot read where it is, or move it to a stream of its own; never delete it.

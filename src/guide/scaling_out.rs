@@ -215,7 +215,8 @@
 //! - What cannot be delivered now is tried again after growing pauses, and holds up nothing else. What is refused for good, is no
 //!   message, or was tried too often goes to a stream of [dead letters](handlers::RedisWorker::dead_letters) with the reason. Watch its
 //!   length: somebody has to look at them.
-//! - Redis at its `maxmemory` can be emptied by workers, also by those that start then. Dead letters have no room until it is.
+//! - Redis at its `maxmemory` can be emptied by workers, also by those that start then, and from Redis 7 on by the first that there ever
+//!   was. Dead letters have no room until it is.
 //! - Upgrade workers before servers: a worker reads entries of its own version and the next.
 //!
 //! The worker itself takes some microseconds for a small message and less than half a millisecond for one of 1 MiB: what the handler

@@ -122,3 +122,15 @@ fn what_it_cannot_read_stays_and_holds_up_nobody() {
     wait_until("they are not deleted", || redis.say::<usize>("XLEN pillarbox") == 40);
     worker.end();
 }
+
+#[test]
+fn it_empties_a_full_redis_that_nobody_has_read_before() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fill(&redis, 0..20);
+    redis.say::<()>("CONFIG SET maxmemory 1");
+    let Some(worker) = Worker::start(&redis, "one", folder.path()) else { return };
+    wait_until("the stream is not emptied", || redis.say::<usize>("XLEN pillarbox") == 0);
+    worker.end();
+    assert_eq!(subjects(folder.path()), (0..20).collect::<Vec<_>>());
+}

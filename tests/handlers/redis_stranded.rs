@@ -137,6 +137,20 @@ fn a_full_redis_is_emptied_by_workers_that_start_anew() {
     assert_eq!(seen.subjects(), (0..50).collect::<Vec<_>>());
 }
 
+/// The group takes memory, too.
+#[test]
+fn a_full_redis_is_emptied_by_the_first_worker_that_there_ever_was() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    fill(&redis, 0..50, &["b@example.org"]);
+    redis.say::<()>("CONFIG SET maxmemory 1");
+    let seen = Seen::default();
+    let note = seen.clone();
+    let running = Running::start(worker(&redis), move |mail: Envelope| _ = note.note(&mail));
+    wait_until_empty(&redis);
+    running.stop();
+    assert_eq!(seen.subjects(), (0..50).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_dead_workers_mail_is_found_behind_what_nobody_can_read() {
     let Some(redis) = Redis::start(&[]) else { return };

@@ -58,6 +58,10 @@ const CLEAN_UP: &str = "local deleted = 0 \
                         deleted = deleted + 1 end end \
                         return deleted";
 
+/// Makes a group, also where no memory is left: a stream that is full was never read before.
+const CREATE_GROUP: &str = "#!lua flags=allow-oom\n\
+                            return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')";
+
 /// How messages are added.
 pub(super) fn add(settings: &Settings) -> Words {
     let (key, capacity) = (settings.key.clone(), settings.capacity.to_string());
@@ -98,6 +102,12 @@ pub(super) fn rescue(key: &str) -> Cmd {
 pub(super) fn token(settings: &Settings) -> Cmd {
     let mut command = cmd("EVAL");
     command.arg(TOKEN).arg(1).arg(settings.unconfirmed());
+    command
+}
+
+pub(super) fn create_group(key: &str, group: &str) -> Cmd {
+    let mut command = cmd("EVAL");
+    command.arg(CREATE_GROUP).arg(1).arg(key).arg(group);
     command
 }
 

@@ -49,11 +49,23 @@ impl Queue<'_> {
         command
     }
 
-    /// The group is made only where it is missing: that would be refused where Redis has no memory left.
+    /// The group is made only where it is missing. A Redis that has no memory left refuses to, but in a script that says that it may,
+    /// from version 7 on.
     pub fn create_group(&self, connection: &mut Connection) -> Result<(), Fault> {
         let mut create = cmd("XGROUP");
         create.arg("CREATE").arg(self.key()).arg(&self.settings.group).arg("0").arg("MKSTREAM");
-        match connection.ask(&create, self.within) {
+        let mut created = connection.ask(&create, self.within);
+        if let Err(full) = &created
+            && full.says("OOM")
+        {
+            let script = scripts::create_group(self.key(), &self.settings.group);
+            match connection.ask(&script, self.within) {
+                // Before version 7 there are no such scripts.
+                Err(fault) if fault.says("ERR") => {}
+                asked => created = asked,
+            }
+        }
+        match created {
             // Another worker was faster.
             Err(fault) if !fault.says("BUSYGROUP") => Err(fault),
             _ => Ok(()),
