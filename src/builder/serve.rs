@@ -22,7 +22,8 @@ impl Builder {
         self
     }
 
-    /// Whether TCP listeners are bound with SO_REUSEPORT, so that several processes can share a port. Default: false.
+    /// Whether TCP listeners are bound with SO_REUSEPORT, so that several processes can share a port. A listener that is bound
+    /// already stays as it is: see [`Listener::reuse_port`]. Default: false.
     pub fn reuse_port(mut self, reuse: bool) -> Builder {
         self.config.reuse_port = reuse;
         self

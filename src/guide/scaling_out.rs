@@ -63,10 +63,10 @@
 //!
 //! # On one machine
 //!
-//! With [`reuse_port`](Builder::reuse_port) several processes of one user listen at one port (`SO_REUSEPORT`), and Linux gives
-//! each connection to one of them by a hash of its addresses, whatever their load. To replace a program, start the new
-//! one, then stop the old one with [`shutdown`](Server::shutdown). Connections that wait in the old one's backlog when its
-//! socket closes are reset, and their clients try again.
+//! With [`reuse_port`](Builder::reuse_port), or `--reuse-port` for the command, several processes of one user listen at one port
+//! (`SO_REUSEPORT`), and Linux gives each connection to one of them by a hash of its addresses, whatever their load. To replace a
+//! program, start the new one, then stop the old one with [`shutdown`](Server::shutdown), or SIGTERM. Connections that wait in the
+//! old one's backlog when its socket closes are reset, and their clients try again.
 //!
 //! # Behind HAProxy
 //!

@@ -362,3 +362,19 @@ fn sockets_that_systemd_passes_in_by_name() {
         assert!(output.status.code() == Some(1) && err.contains(hint), "{arguments:?}: {err}");
     }
 }
+
+#[test]
+fn a_new_process_takes_the_place_of_an_old_one() {
+    let old = Running::start(&["-n", "-c", "Sink", "--reuse-port", "127.0.0.1:0"]);
+    let address = old.endpoint.clone();
+    // Only those that both say so share a port.
+    let refused = support::run(&mut command(&["-n", "-c", "Sink", &address]), b"");
+    assert!(refused.status.code() == Some(1) && refused.stderr.contains("in use"), "{}", refused.stderr);
+    let new = Running::start(&["-n", "-c", "Sink", "--reuse-port", &address]);
+    assert_eq!(new.endpoint, address);
+    old.signal("TERM");
+    assert_eq!(old.finish().0.code(), Some(0));
+    for _ in 0..20 {
+        Client::ehlo(new.address()).expect("NOOP", "250");
+    }
+}

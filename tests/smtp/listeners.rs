@@ -89,6 +89,10 @@ fn bound_early_served_late() {
 #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
 #[test]
 fn two_servers_share_a_port() {
+    let early = |at: &str| Listener::from(at).reuse_port(true).bind().expect("a port");
+    let first = early("127.0.0.1:0");
+    let second = early(&first.local().expect("it is bound").to_string());
+    assert_eq!(first.local(), second.local());
     let first = Server::builder().reuse_port(true).serve("127.0.0.1:0", Sink).expect("a free port");
     let second = Server::builder().reuse_port(true).serve(first.local_addr(), Sink).expect("a shared port");
     assert_eq!(first.local_addr(), second.local_addr());

@@ -115,6 +115,9 @@ fn listener(listen: &Listen, arguments: &Arguments, passed_in: &mut PassedIn) ->
         Some(name) => passed_in.take(name)?,
         None => Listener::from(&*listen.address),
     };
+    if arguments.reuse_port {
+        listener = listener.reuse_port(true);
+    }
     if listen.tls || arguments.tls.smtps {
         listener = listener.implicit_tls();
     }

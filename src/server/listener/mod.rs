@@ -74,6 +74,7 @@ pub(crate) use policy::{Means, Policy};
 pub struct Listener {
     place: ListenAddress,
     mode: Option<u32>,
+    reuse_port: bool,
     policy: Policy,
 }
 
@@ -88,7 +89,7 @@ enum ListenAddress {
 
 impl From<ListenAddress> for Listener {
     fn from(place: ListenAddress) -> Listener {
-        Listener { place, mode: None, policy: Policy::default() }
+        Listener { place, mode: None, reuse_port: false, policy: Policy::default() }
     }
 }
 
@@ -106,6 +107,13 @@ impl Listener {
     #[cfg(unix)]
     pub fn mode(self, mode: u32) -> Listener {
         Listener { mode: Some(mode), ..self }
+    }
+
+    /// Whether it is bound with SO_REUSEPORT, so that several processes can share a port; for a Unix socket, or one from elsewhere,
+    /// it means nothing. Default: what [`Builder::reuse_port`](crate::Builder::reuse_port) says, and for [`bind`](Listener::bind), which
+    /// knows of no builder, false.
+    pub fn reuse_port(self, reuse: bool) -> Listener {
+        Listener { reuse_port: reuse, ..self }
     }
 
     /// Binds now rather than when the server starts, so that a program can give up its privileges in between.
@@ -133,6 +141,7 @@ impl Listener {
     /// The socket, which is opened unless it is already, and what holds for its connections.
     pub(crate) fn into_bound(self, reuse_port: bool) -> Result<(Bound, Policy), Error> {
         self.check_mode().map_err(Error::Setting)?;
+        let reuse_port = reuse_port || self.reuse_port;
         let bound = match self.place {
             ListenAddress::Name(name) => bind_name(&name, reuse_port),
             ListenAddress::Address(address) => {

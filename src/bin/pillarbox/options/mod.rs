@@ -74,6 +74,10 @@ pub struct Arguments {
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     pub socket_mode: Option<u32>,
 
+    /// Share the port with other processes that share it as well
+    #[arg(long)]
+    pub reuse_port: bool,
+
     /// Stay root instead of becoming the user nobody
     #[arg(short = 'n', long)]
     pub nosetuid: bool,
