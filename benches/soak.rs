@@ -7,6 +7,9 @@
 //! of the messages; those that would mean a broken promise must be zero, or the exit code is 1.
 
 #[cfg(all(feature = "cli", unix))]
+#[path = "../tests/support/chance.rs"]
+mod chance;
+#[cfg(all(feature = "cli", unix))]
 #[path = "soak/client.rs"]
 mod client;
 #[cfg(all(feature = "cli", unix))]
@@ -34,7 +37,8 @@ mod soak {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use crate::client::{Chance, send_until};
+    use crate::chance::Chance;
+    use crate::client::send_until;
     use crate::ledger::{Ledger, Reader};
     use crate::server::Server;
 
@@ -75,7 +79,7 @@ mod soak {
         let clients: Vec<_> = (0..connections)
             .map(|n| {
                 let (ledger, stop) = (ledger.clone(), stop.clone());
-                let chance = Chance::new(seed.wrapping_add(n + 1));
+                let chance = Chance(seed.wrapping_add(n + 1));
                 thread::spawn(move || send_until(&stop, address, &ledger, chance))
             })
             .collect();
@@ -83,7 +87,7 @@ mod soak {
 
         // Two thirds of the time with restarts, and then one server that has to stay as it was.
         let begin = Instant::now();
-        let mut chance = Chance::new(seed);
+        let mut chance = Chance(seed);
         let (mut kills, mut ends) = (0, 0);
         while begin.elapsed() < Duration::from_secs(seconds) * 2 / 3 {
             thread::sleep(Duration::from_millis(200 + chance.below(1500)));

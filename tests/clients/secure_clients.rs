@@ -4,12 +4,12 @@
 //! environment it fails instead.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
 
 use crate::support;
+use crate::support::haproxy::HaProxy;
 use crate::support::tls::Certificate;
 use base64ct::{Base64, Encoding};
 use pillarbox::{Builder, Envelope, Inbox, Listener, Network, Server, Tls, Users};
@@ -228,57 +228,19 @@ fn openssl_as_a_client() {
     }
 }
 
-/// HAProxy in front of a server; it is killed with the value.
-struct HaProxy {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl HaProxy {
-    fn start(haproxy: &Path, server: SocketAddr, send: &str) -> HaProxy {
-        // It takes no port 0: one that was free a moment ago has to do, and another if somebody was faster.
-        for _ in 0..20 {
-            let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-            let config = format!(
-                "defaults\n mode tcp\n timeout connect 10s\n timeout client 30s\n timeout server 30s\n\
-                 listen smtp\n bind {address}\n server pillarbox {server} {send}\n"
-            );
-            let mut child = Command::new(haproxy)
-                .args(["-db", "-f", "/dev/stdin"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("haproxy starts");
-            child.stdin.take().expect("piped").write_all(config.as_bytes()).expect("haproxy reads");
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while child.try_wait().expect("a child").is_none() && Instant::now() < deadline {
-                if TcpStream::connect(address).is_ok() {
-                    return HaProxy { child, address };
-                }
-                std::thread::yield_now();
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        panic!("haproxy does not start");
-    }
-}
-
-impl Drop for HaProxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn behind_haproxy_the_peer_is_the_real_client() {
     let Some(haproxy) = support::program("haproxy") else { return };
     for send in ["send-proxy", "send-proxy-v2"] {
         let inbox = Server::builder().proxy_protocol(Network::loopback()).inbox("127.0.0.1:0").expect("a free port");
-        let proxy = HaProxy::start(&haproxy, inbox.local_addr(), send);
-        let client = TcpStream::connect(proxy.address).expect("haproxy listens");
+        let server = inbox.local_addr();
+        let (_proxy, [address]) = HaProxy::start_at(&haproxy, |[address]| {
+            format!(
+                "defaults\n mode tcp\n timeout connect 10s\n timeout client 30s\n timeout server 30s\n\
+                 listen smtp\n bind {address}\n server pillarbox {server} {send}\n"
+            )
+        });
+        let client = TcpStream::connect(address).expect("haproxy listens");
         let commands = "EHLO client.example\r\nMAIL FROM:<sender@example.org>\r\nRCPT TO:<recipient@example.org>\r\n\
                         DATA\r\nx\r\n.\r\nQUIT\r\n";
         (&client).write_all(commands.as_bytes()).expect("haproxy reads");
@@ -286,7 +248,7 @@ fn behind_haproxy_the_peer_is_the_real_client() {
         assert_eq!(last.as_deref(), Some("221 2.0.0 Bye"));
         let mail = receive(&inbox);
         assert_eq!(mail.peer().socket_addr(), client.local_addr().ok());
-        assert_eq!(mail.local().socket_addr(), Some(proxy.address));
+        assert_eq!(mail.local().socket_addr(), Some(address));
     }
 }
 

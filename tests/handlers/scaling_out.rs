@@ -121,14 +121,21 @@ fn assert_all_there(acknowledged: &[Acknowledged], stored: &[Envelope]) {
 
 const ANY: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
+const BEHIND_A_PROXY: &[&str] = &["--proxy", "127.0.0.1/32"];
+
+/// Two servers in front of one Redis, behind a HAProxy with the documented configuration.
+fn behind_haproxy() -> Option<(Redis, [Server; 2], HaProxy)> {
+    let haproxy = support::program("haproxy")?;
+    let redis = Redis::start(&[])?;
+    let start = || Server::start(ANY.into(), &redis, BEHIND_A_PROXY);
+    let servers = [start()?, start()?];
+    let haproxy = start_haproxy(&haproxy, servers.each_ref().map(|server| server.address), DOCUMENTED);
+    Some((redis, servers, haproxy))
+}
+
 #[test]
 fn a_process_behind_haproxy_is_killed_and_its_messages_are_not() {
-    let Some(haproxy) = support::program("haproxy") else { return };
-    let Some(redis) = Redis::start(&[]) else { return };
-    let options = ["--proxy", "127.0.0.1/32"];
-    let Some(first) = Server::start(ANY.into(), &redis, &options) else { return };
-    let Some(second) = Server::start(ANY.into(), &redis, &options) else { return };
-    let haproxy = start_haproxy(&haproxy, [first.address, second.address], DOCUMENTED);
+    let Some((redis, [first, second], haproxy)) = behind_haproxy() else { return };
 
     let (acknowledged, stop) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -145,7 +152,7 @@ fn a_process_behind_haproxy_is_killed_and_its_messages_are_not() {
         let killed = acknowledged.lock().len();
         wait_until("the other does not go on", || acknowledged.lock().len() >= killed + 100);
         wait_until("its end is not seen", || haproxy.is("mx1", "DOWN", "L4CON"));
-        let again = Server::start(address, &redis, &options).expect("it was there");
+        let again = Server::start(address, &redis, BEHIND_A_PROXY).expect("it was there");
         wait_until("its return is not seen", || haproxy.is("mx1", "UP", "L7OK"));
         wait_until("it takes no mail again", || takers(&redis).len() == 2);
         stop.store(true, Ordering::Relaxed);
@@ -212,12 +219,7 @@ fn full_processes_pass_the_checks_of_two_haproxies() {
 
 #[test]
 fn clients_of_a_process_that_hangs_are_let_go() {
-    let Some(haproxy) = support::program("haproxy") else { return };
-    let Some(redis) = Redis::start(&[]) else { return };
-    let options = ["--proxy", "127.0.0.1/32"];
-    let Some(first) = Server::start(ANY.into(), &redis, &options) else { return };
-    let Some(second) = Server::start(ANY.into(), &redis, &options) else { return };
-    let haproxy = start_haproxy(&haproxy, [first.address, second.address], DOCUMENTED);
+    let Some((_redis, [first, second], haproxy)) = behind_haproxy() else { return };
     for name in ["mx1", "mx2"] {
         wait_until("no check succeeds", || haproxy.is(name, "UP", "L7OK"));
     }

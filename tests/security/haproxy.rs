@@ -4,73 +4,36 @@
 //! instead.
 
 use std::fs;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::Instant;
+use std::net::{SocketAddr, TcpStream};
 
 use crate::support;
 use crate::support::client::{Client, PATIENCE};
+use crate::support::haproxy::HaProxy;
 use crate::support::tls::Certificate;
 use native_tls::{Identity, TlsConnector};
 use pillarbox::{Context, Network, ProxyInfo, Reply, Server, Session};
 
-/// It is killed with the value.
-struct HaProxy(Child);
-
-impl HaProxy {
-    /// One that takes TLS at the first address and clear connections at the second, and sends both on.
-    fn start(server: SocketAddr, certificate: &Certificate, authority: &str) -> Option<(HaProxy, [SocketAddr; 2])> {
-        let program = support::program("haproxy")?;
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            fs::write(&path, text).expect("room");
-            path.display().to_string()
-        };
-        let pem = file("server.pem", &format!("{}{}", certificate.cert, certificate.key));
-        let ca = file("clients.pem", authority);
-        // It takes no port 0: two that were free a moment ago have to do, and others if somebody was faster.
-        for _ in 0..20 {
-            let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-            let places = free.each_ref().map(|listener| listener.local_addr().expect("a TCP socket"));
-            drop(free);
-            let config = format!(
-                "defaults\n mode tcp\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n\
-                 frontend smtps\n bind {} ssl crt {pem} verify optional ca-file {ca} crt-ignore-err all\n\
-                 \x20unique-id-format conn-%ci-%cp\n default_backend mail\n\
-                 frontend smtp\n bind {}\n unique-id-format conn-%ci-%cp\n default_backend mail\n\
-                 backend mail\n server one {server} send-proxy-v2 proxy-v2-options \
-                 ssl,cert-cn,ssl-cipher,cert-sig,cert-key,unique-id,crc32c,authority\n",
-                places[0], places[1]
-            );
-            let mut process = Command::new(&program)
-                .args(["-db", "-f", "/dev/stdin"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("haproxy starts");
-            process.stdin.take().expect("piped").write_all(config.as_bytes()).expect("it reads");
-            let mut proxy = HaProxy(process);
-            let deadline = Instant::now() + PATIENCE;
-            while proxy.0.try_wait().expect("our own child").is_none() && Instant::now() < deadline {
-                if TcpStream::connect(places[1]).is_ok() {
-                    return Some((proxy, places));
-                }
-                thread::yield_now();
-            }
-        }
-        panic!("haproxy does not start");
-    }
-}
-
-impl Drop for HaProxy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// One that takes TLS at the first address and clear connections at the second, and sends both on.
+fn start(server: SocketAddr, certificate: &Certificate, authority: &str) -> Option<(HaProxy, [SocketAddr; 2])> {
+    let program = support::program("haproxy")?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("room");
+        path.display().to_string()
+    };
+    let pem = file("server.pem", &format!("{}{}", certificate.cert, certificate.key));
+    let ca = file("clients.pem", authority);
+    Some(HaProxy::start_at(&program, |[smtps, smtp]| {
+        format!(
+            "defaults\n mode tcp\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n\
+             frontend smtps\n bind {smtps} ssl crt {pem} verify optional ca-file {ca} crt-ignore-err all\n\
+             \x20unique-id-format conn-%ci-%cp\n default_backend mail\n\
+             frontend smtp\n bind {smtp}\n unique-id-format conn-%ci-%cp\n default_backend mail\n\
+             backend mail\n server one {server} send-proxy-v2 proxy-v2-options \
+             ssl,cert-cn,ssl-cipher,cert-sig,cert-key,unique-id,crc32c,authority\n"
+        )
+    }))
 }
 
 /// Hands on what the proxy has said.
@@ -109,7 +72,7 @@ fn what_it_says_of_tls_and_of_the_connection() {
         .expect("a free port");
     let (server, client) = (Certificate::new(), certificate("bob of client.example"));
     let stranger = certificate("eve");
-    let Some((_proxy, [smtps, smtp])) = HaProxy::start(inbox.local_addr(), &server, &client.cert) else { return };
+    let Some((_proxy, [smtps, smtp])) = start(inbox.local_addr(), &server, &client.cert) else { return };
     let send = |certificate: Option<&Certificate>| -> (String, ProxyInfo) {
         let mut builder = TlsConnector::builder();
         builder.disable_built_in_roots(true);

@@ -8,6 +8,7 @@ pub mod axe;
 pub mod browser;
 #[cfg(all(feature = "cli", unix))]
 pub mod chain;
+pub mod chance;
 pub mod client;
 #[cfg(feature = "cli")]
 pub mod command;

@@ -2,33 +2,37 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::command::without_options;
 use crate::support::{program, run, runners};
 use tempfile::TempDir;
 
-/// The example's files, where a runner may add its own.
-fn copy(name: &str) -> TempDir {
+/// A folder with the example's, and with what it shares with others, where a runner may add files of its own.
+fn copy(name: &str) -> (TempDir, PathBuf) {
     let copied = tempfile::tempdir().expect("a folder");
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/testing").join(name);
-    for file in fs::read_dir(example).expect("it is there") {
-        let file = file.expect("a file");
-        if file.file_type().is_ok_and(|kind| kind.is_file()) {
-            fs::copy(file.path(), copied.path().join(file.file_name())).expect("room");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/testing");
+    let own = copied.path().join(name);
+    fs::create_dir(&own).expect("room");
+    for (from, to) in [(examples.clone(), copied.path()), (examples.join(name), &own)] {
+        for file in fs::read_dir(from).expect("it is there") {
+            let file = file.expect("a file");
+            if file.file_type().is_ok_and(|kind| kind.is_file()) {
+                fs::copy(file.path(), to.join(file.file_name())).expect("room");
+            }
         }
     }
-    copied
+    (copied, own)
 }
 
 /// Runs the tests of an example for node, and gives what they said.
 fn run_node(name: &str, variables: &[(&str, &Path)]) -> Option<String> {
     let (node, modules) = runners::node(name)?;
-    let folder = copy(name);
-    symlink(modules, folder.path().join("node_modules")).expect("a link");
+    let (_copied, folder) = copy(name);
+    symlink(modules, folder.join("node_modules")).expect("a link");
     let mut command = Command::new(node);
-    command.arg("--test").current_dir(folder.path()).env("PILLARBOX", env!("CARGO_BIN_EXE_pillarbox"));
+    command.arg("--test").current_dir(&folder).env("PILLARBOX", env!("CARGO_BIN_EXE_pillarbox"));
     command.envs(variables.iter().copied());
     Some(run(without_options(&mut command), b"").succeeded().stdout)
 }
@@ -36,9 +40,9 @@ fn run_node(name: &str, variables: &[(&str, &Path)]) -> Option<String> {
 #[test]
 fn pytest() {
     let Some(python) = runners::python() else { return };
-    let folder = copy("pytest");
+    let (_copied, folder) = copy("pytest");
     let mut command = Command::new(python);
-    command.args(["-m", "pytest", "-q"]).current_dir(folder.path()).env("PILLARBOX", env!("CARGO_BIN_EXE_pillarbox"));
+    command.args(["-m", "pytest", "-q"]).current_dir(&folder).env("PILLARBOX", env!("CARGO_BIN_EXE_pillarbox"));
     let said = run(without_options(&mut command), b"").succeeded().stdout;
     assert!(said.contains("2 passed"), "{said}");
 }

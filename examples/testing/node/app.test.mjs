@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { startApp } from './app.mjs';
-import { startInbox } from './inbox.mjs';
+import { startInbox } from '../inbox.mjs';
 
 let inbox;
 let app;

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { startApp } from './app.mjs';
-import { startInbox } from './inbox.mjs';
+import { startInbox } from '../inbox.mjs';
 
 let inbox;
 let app;
