@@ -134,7 +134,8 @@ impl RedisStream {
     }
 
     /// How many entries the stream may have, including those that workers have taken and not yet deleted. Redis counts
-    /// and adds in one step, so several servers cannot exceed it together. Default: 100,000.
+    /// and adds in one step, so several servers cannot exceed it together; only while it has room for 30,000 more, which is more
+    /// than Redis takes in that time, is the length up to a second old. Default: 100,000.
     ///
     /// A worker must delete an entry when it is done with it (XDEL), not only acknowledge it.
     pub fn capacity(mut self, entries: u64) -> RedisStream {

@@ -327,7 +327,7 @@ const COPULAS: &[&str] = &[
     "הוא",
 ];
 
-/// Those of them that a code comes right behind.
+/// Verbs that a code comes right behind.
 const VERBS: &[&str] = &[
     "is",
     "ist",
