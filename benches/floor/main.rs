@@ -3,8 +3,8 @@
 //! `cargo bench --bench floor`, or with less patience `cargo bench --bench floor -- --rounds 3 --seconds 1`; words behind
 //! that choose workloads by their names.
 //!
-//! Both run as processes of their own, in turn, for some rounds; each figure is the median of the rounds' ratios, so that
-//! it holds whatever else the machine does, as long as it does it for both.
+//! Both run as processes of their own, one after the other in random order, for some rounds; each figure is the median of
+//! the rounds' ratios, so that it holds whatever else the machine does, as long as it does it for both.
 
 #[cfg(target_os = "linux")]
 mod client;

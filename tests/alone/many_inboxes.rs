@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::client::{Client, PATIENCE};
+use crate::support::wait_until;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pillarbox::{Inbox, Server};
 
@@ -57,11 +58,7 @@ fn a_thousand_at_once() {
     });
     drop(inboxes);
     // A thread that was joined may still be in the kernel's list for a moment.
-    let deadline = Instant::now() + PATIENCE;
-    while threads() > 0 {
-        assert!(Instant::now() < deadline, "{} threads are left", threads());
-        thread::yield_now();
-    }
+    wait_until("threads are left", || threads() == 0);
     // Starting one takes little more than what it is made of. Both are measured in turn, so what else goes on slows both.
     let (mut parts, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..51 {

@@ -1,8 +1,7 @@
 //! A server that was dropped leaves no thread behind.
 
-use std::time::Instant;
-
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
+use crate::support::{wait_for, wait_until};
 use pillarbox::Server;
 
 fn threads() -> Vec<String> {
@@ -21,18 +20,10 @@ fn none_is_left() {
         client.expect("DATA", "354");
         client.expect(".", "250");
         // Two listeners, a consumer, and a worker for each client; one that has just been started may not be listed yet.
-        let deadline = Instant::now() + PATIENCE;
-        while threads().len() < 9 {
-            assert!(Instant::now() < deadline, "{:?}", threads());
-            std::thread::yield_now();
-        }
+        wait_until("some are not started", || threads().len() >= 9);
         drop(inbox);
         // A thread that was joined may still be in the kernel's list for a moment.
-        let deadline = Instant::now() + PATIENCE;
-        while !threads().is_empty() {
-            assert!(Instant::now() < deadline, "{:?}", threads());
-            std::thread::yield_now();
-        }
+        wait_for(|| if threads().is_empty() { Ok(()) } else { Err(format!("{:?}", threads())) });
         drop(idle);
     }
 }

@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::time::Instant;
 
 use base64ct::{Base64, Encoding};
 use native_tls::{Identity, TlsConnector, TlsStream};
@@ -11,10 +10,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
 };
 
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
 use crate::support::command::{Process, Running, command};
 use crate::support::revocation;
 use crate::support::tls::TlsClient;
+use crate::support::wait_until;
 use crate::support::web::Inbox;
 
 struct Folder(tempfile::TempDir);
@@ -76,10 +76,7 @@ fn files_that_change_are_read_again_by_themselves() {
     folder.write("localhost", 2020);
     let server = start(&folder.arguments("localhost"));
     let renewed = folder.write("localhost", 2021);
-    let deadline = Instant::now() + 2 * PATIENCE;
-    while !is_trusted(server.address(), &renewed, "localhost") {
-        assert!(Instant::now() < deadline);
-    }
+    wait_until("it shows the old one", || is_trusted(server.address(), &renewed, "localhost"));
 }
 
 #[test]
@@ -281,10 +278,7 @@ fn authorities_of_clients_are_renewed() {
         if by_signal {
             server.signal("HUP");
         }
-        let deadline = Instant::now() + 2 * PATIENCE;
-        while connect(server.address(), Some(before)).is_ok() {
-            assert!(Instant::now() < deadline);
-        }
+        wait_until("the authority before is asked", || connect(server.address(), Some(before)).is_err());
         assert_eq!(connect(server.address(), Some(&alice)).is_ok(), !by_signal);
         assert_eq!(connect(server.address(), Some(&bob)).is_ok(), by_signal);
     }
@@ -319,10 +313,7 @@ fn revoked_clients_are_refused_by_lists_that_are_renewed() {
         if by_signal {
             server.signal("HUP");
         }
-        let deadline = Instant::now() + 2 * PATIENCE;
-        while may_connect(&[&alice, &carol, &dave]) != expected {
-            assert!(Instant::now() < deadline, "{expected:?}");
-        }
+        wait_until(&format!("not {expected:?}"), || may_connect(&[&alice, &carol, &dave]) == expected);
     }
 }
 

@@ -9,11 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
 
 use crate::support;
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
 use crate::support::command::without_options;
+use crate::support::wait_until;
 
 const ROUNDS: usize = 20;
 const CLIENTS: usize = 6;
@@ -97,11 +97,7 @@ fn what_was_acknowledged_outlives_kill_9() {
             })
             .collect();
         // At some moment within some message: which, the machine's load decides, and the number of those before it.
-        let deadline = Instant::now() + PATIENCE;
-        while acknowledged.lock().expect("no panic").len() < before + round {
-            assert!(Instant::now() < deadline, "no message is acknowledged");
-            thread::yield_now();
-        }
+        wait_until("no message is acknowledged", || acknowledged.lock().expect("no panic").len() >= before + round);
         server.kill();
         stop.store(true, Ordering::Relaxed);
         clients.into_iter().for_each(|client| client.join().expect("no panic"));

@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::process::Child;
 use std::thread;
-use std::time::Instant;
 
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
 use crate::support::nats::Nats;
-use crate::support::{example, serve};
+use crate::support::{example, serve, wait_until};
 use base64ct::{Base64, Encoding};
 use pillarbox::Envelope;
 use pillarbox::handlers::RedisStream;
@@ -151,18 +150,12 @@ fn what_nats_acknowledged_outlives_it() {
                 })
                 .collect();
             let mut api = Api::of(&nats);
-            let deadline = Instant::now() + PATIENCE;
-            while api.message(acknowledged.len() + 40).is_none() {
-                assert!(Instant::now() < deadline, "nothing arrives");
-            }
+            wait_until("nothing arrives", || api.message(acknowledged.len() + 40).is_some());
             nats.kill();
             senders.into_iter().for_each(|sender| acknowledged.extend(sender.join().expect("no panic")));
         });
         nats.restart();
-        let deadline = Instant::now() + PATIENCE;
-        while !server.send("again").starts_with("250 ") {
-            assert!(Instant::now() < deadline, "it does not come back");
-        }
+        wait_until("it does not come back", || server.send("again").starts_with("250 "));
     }
     let mut api = Api::of(&nats);
     let stored: Vec<String> = (1..)

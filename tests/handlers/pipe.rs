@@ -6,10 +6,10 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::client::{Client, PATIENCE};
-use crate::support::{assert_same_bytes, logged, missing};
+use crate::support::{assert_same_bytes, logged, missing, wait_until};
 use log::LevelFilter;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -44,16 +44,6 @@ fn send(server: &Server, content: &[u8]) -> String {
 fn answer(script: &str) -> String {
     let folder = folder();
     send(&serve(shell(script, &folder)), b"Subject: x\r\n\r\nbody\r\n")
-}
-
-/// Waits until a condition holds.
-#[track_caller]
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// The numbers that a script wrote to a file, one a line.

@@ -13,7 +13,7 @@ use crate::support::logged;
 use crate::support::redis::Redis;
 #[cfg(feature = "tls")]
 use crate::support::tls;
-use crate::support::wait_until;
+use crate::support::{wait_for, wait_until};
 use parking_lot::Mutex;
 use pillarbox::handlers::{RedisStream, RedisWorker};
 use pillarbox::{Body, Envelope, Server};
@@ -54,12 +54,10 @@ fn assert_sent(server: &Server, content: &str, reply: &str) {
 /// It is noticed within a second that messages are taken again, or refused for another reason.
 #[track_caller]
 fn await_sent(server: &Server, content: &str, reply: &str) {
-    let mut said = String::new();
-    let deadline = Instant::now() + PATIENCE;
-    while !said.starts_with(reply) {
-        assert!(Instant::now() < deadline, "{said:?}, not {reply}");
-        said = send(&mut Client::ehlo(server.local_addr()), content);
-    }
+    wait_for(|| {
+        let said = send(&mut Client::ehlo(server.local_addr()), content);
+        if said.starts_with(reply) { Ok(()) } else { Err(format!("{said:?}, not {reply}")) }
+    });
 }
 
 fn contents(redis: &Redis, key: &str) -> Vec<String> {

@@ -5,11 +5,11 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
 
 use crate::support::client::{Client, PATIENCE};
 use crate::support::disk::SmallDisk;
 use crate::support::logged;
+use crate::support::wait_until;
 use parking_lot::Mutex;
 use pillarbox::handlers::{Debugging, Maildir};
 use pillarbox::{Builder, Envelope, Inbox, Server};
@@ -285,20 +285,14 @@ fn a_client_that_leaves_half_a_message_on_disk() {
     let mut client = Client::envelope(inbox.local_addr());
     client.expect("DATA", "354");
     client.send(content(1_000_000));
-    let deadline = Instant::now() + PATIENCE;
-    let until = |is_so: &dyn Fn() -> bool| {
-        while !is_so() {
-            assert!(Instant::now() < deadline, "{:?}", inbox.server().stats());
-            thread::yield_now();
-        }
-    };
-    until(&|| inbox.server().stats().buffered_octets >= 900_000);
+    let stats = || inbox.server().stats();
+    wait_until("the content does not arrive", || stats().buffered_octets >= 900_000);
     #[cfg(target_os = "linux")]
     assert_eq!(open_files(folder.path()), 1);
     drop(client);
-    until(&|| inbox.server().stats().lost_messages == 1 && inbox.server().stats().buffered_octets == 0);
+    wait_until("the client's end is not seen", || stats().lost_messages == 1 && stats().buffered_octets == 0);
     #[cfg(target_os = "linux")]
-    until(&|| open_files(folder.path()) == 0);
+    wait_until("its file stays open", || open_files(folder.path()) == 0);
 }
 
 #[test]

@@ -13,10 +13,9 @@ use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
 
-use crate::support::client::{Client, PATIENCE};
-use crate::support::example;
+use crate::support::client::Client;
+use crate::support::{example, wait_until};
 use rusqlite::Connection;
 
 const TENANTS: [&str; 2] = ["one.example", "two.example"];
@@ -92,11 +91,7 @@ fn what_was_acknowledged_outlives_kill_9() {
         thread::scope(move |scope| {
             (0..CLIENTS).for_each(|_| drop(scope.spawn(move || send(address, numbers, acknowledged))));
             let before = acknowledged.lock().unwrap().len();
-            let deadline = Instant::now() + PATIENCE;
-            while acknowledged.lock().unwrap().len() < before + 10 * round {
-                assert!(Instant::now() < deadline, "no message is acknowledged");
-                thread::yield_now();
-            }
+            wait_until("no message is acknowledged", || acknowledged.lock().unwrap().len() >= before + 10 * round);
             drop(server);
         });
     }

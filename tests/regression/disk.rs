@@ -348,7 +348,7 @@ fn a_socket_has_its_mode_before_it_listens() {
     strace.args(["-n", "-c", "Sink", "--socket-mode", "660", &format!("unix:{}", path.display())]);
     strace.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let Ok(child) = command::without_options(&mut strace).spawn() else { return missing("strace is not installed") };
-    let mut process = command::Process(child);
+    let mut process = command::Process::of(child);
     let mut said = String::new();
     BufReader::new(process.0.stderr.take().unwrap()).read_line(&mut said).unwrap();
     if !said.contains("listening on") {

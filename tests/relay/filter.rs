@@ -13,6 +13,7 @@ use std::thread;
 
 use crate::support::client::Client;
 use crate::support::postfix::Postfix;
+use crate::support::wait_until;
 
 const EICAR: &str = r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
 
@@ -148,9 +149,9 @@ fn nothing_is_lost_when_the_filter_is_killed() {
             })
             .collect();
         for at in [5, 20, 35] {
-            while accepted.load(Ordering::Relaxed) < at && !clients.iter().all(|client| client.is_finished()) {
-                thread::yield_now();
-            }
+            wait_until("no message is accepted", || {
+                accepted.load(Ordering::Relaxed) >= at || clients.iter().all(|client| client.is_finished())
+            });
             setup.filter.replace(next);
         }
     });

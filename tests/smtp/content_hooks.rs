@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::client::{Client, PATIENCE};
+use crate::support::wait_until;
 use parking_lot::Mutex;
 use pillarbox::crossbeam_channel::{Receiver, Sender, unbounded};
 use pillarbox::{Builder, Context, Handler, Inbox, LineEnds, Reply, Response, Server, Session, SessionFactory, Verb};
@@ -162,16 +163,10 @@ fn what_is_refused_takes_no_memory_and_is_read_off_up_to_a_bound() {
     client.expect("DATA", "354");
     let line = [vec![b'x'; 998], b"\r\n".to_vec()].concat();
     client.send(line.repeat(1000));
-    let wait_until = |is_so: &dyn Fn(u64) -> bool| {
-        let begun = Instant::now();
-        while !is_so(inbox.server().stats().buffered_octets) {
-            assert!(begun.elapsed() < PATIENCE, "{:?}", inbox.server().stats());
-            thread::yield_now();
-        }
-    };
-    wait_until(&|octets| octets >= 1_000_000);
+    let buffered = || inbox.server().stats().buffered_octets;
+    wait_until("the content does not arrive", || buffered() >= 1_000_000);
     client.send("no\r\n");
-    wait_until(&|octets| octets == 0);
+    wait_until("refused content is kept", || buffered() == 0);
     drop(calls);
     // More than four times the size limit, and more than 16 MiB.
     for _ in 0..18 {

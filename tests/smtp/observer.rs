@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
+use crate::support::{wait_for, wait_until};
 use pillarbox::{Context, Envelope, ObservedMessage, Observer, Reply, Server};
 
 /// Keeps a line for each call.
@@ -20,15 +21,10 @@ impl Notes {
     /// The lines once the last of them is that.
     #[track_caller]
     fn up_to(&self, last: &str) -> Vec<String> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        wait_for(|| {
             let lines = self.0.lock().expect("no panic").clone();
-            if lines.last().is_some_and(|line| line == last) {
-                return lines;
-            }
-            assert!(Instant::now() < deadline, "{lines:#?}");
-            thread::yield_now();
-        }
+            if lines.last().is_some_and(|line| line == last) { Ok(lines) } else { Err(format!("{lines:#?}")) }
+        })
     }
 }
 
@@ -163,12 +159,8 @@ fn one_that_panics_is_counted_and_changes_nothing() {
     client.expect(".", "250");
     client.expect("QUIT", "221");
     client.expect_close();
-    let deadline = Instant::now() + PATIENCE;
     // Banner, EHLO, MAIL, RCPT, DATA, its end, QUIT, the message, and both ends of the connection.
-    while inbox.server().stats().panics != 10 {
-        assert!(Instant::now() < deadline, "{:?}", inbox.server().stats());
-        thread::yield_now();
-    }
+    wait_until("not each panics", || inbox.server().stats().panics == 10);
     assert_eq!(inbox.server().stats().accepted_messages, 1);
 }
 
@@ -230,14 +222,10 @@ fn the_end_of_a_connection_has_its_conversation() {
         let open = server.handle().transcripts();
         assert_eq!(open.iter().any(|said| said.to_string().contains("RCPT TO")), recorded);
         client.expect("QUIT", "221");
-        let deadline = Instant::now() + PATIENCE;
-        let said = loop {
-            if let [said] = &conversations.0.lock().expect("no panic")[..] {
-                break said.clone();
-            }
-            assert!(Instant::now() < deadline);
-            thread::yield_now();
-        };
+        let said = wait_for(|| match &conversations.0.lock().expect("no panic")[..] {
+            [said] => Ok(said.clone()),
+            others => Err(format!("{others:?}")),
+        });
         let is_whole =
             said.as_ref().map(|said| said.contains("C: RCPT TO:<b@example.org>") && said.contains("S: 221 "));
         assert_eq!(is_whole, recorded.then_some(true), "{said:?}");

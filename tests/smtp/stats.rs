@@ -1,10 +1,10 @@
 //! What a server counts.
 
 use std::io::Read;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::client::{Client, PATIENCE};
+use crate::support::wait_for;
 use pillarbox::{Builder, Context, Endpoint, Envelope, Inbox, Network, Reply, Server, Session, Stats, Verb};
 
 fn inbox_of(builder: Builder) -> Inbox {
@@ -14,15 +14,10 @@ fn inbox_of(builder: Builder) -> Inbox {
 /// Waits until the numbers are so, and gives those of then: not of the same reading, which may have seen some of them before.
 #[track_caller]
 fn until(server: &Server, is_so: impl Fn(&Stats) -> bool) -> Stats {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_for(|| {
         let stats = server.stats();
-        if is_so(&stats) {
-            return server.stats();
-        }
-        assert!(Instant::now() < deadline, "{stats:?}");
-        thread::yield_now();
-    }
+        if is_so(&stats) { Ok(server.stats()) } else { Err(format!("{stats:?}")) }
+    })
 }
 
 fn refusals(stats: &Stats) -> Vec<(Option<Verb>, u16, u64)> {

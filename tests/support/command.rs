@@ -3,6 +3,9 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 /// The command with its outputs piped, not started yet.
 pub fn command(arguments: &[&str]) -> Command {
@@ -22,17 +25,45 @@ pub fn without_options(command: &mut Command) -> &mut Command {
     command
 }
 
+/// How long a process may run: who reads what one says shall not wait for ever for what it does not say.
+const LIFETIME: Duration = Duration::from_secs(300);
+
 /// A process; it is killed with the value.
-pub struct Process(pub Child);
+pub struct Process(pub Child, Watch);
+
+/// Kills a process after its [`LIFETIME`], unless this goes before.
+struct Watch(mpsc::Sender<()>);
+
+impl Watch {
+    fn start(process: u32) -> Watch {
+        let (sender, end) = mpsc::channel();
+        thread::spawn(move || {
+            if end.recv_timeout(LIFETIME) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("process {process} is killed: it has run for {LIFETIME:?}");
+                signal(process, "KILL");
+            }
+        });
+        Watch(sender)
+    }
+}
+
+fn signal(process: u32, name: &str) {
+    let id = process.to_string();
+    assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill is there").success());
+}
 
 impl Process {
     pub fn start(command: &mut Command) -> Process {
-        Process(without_options(command).spawn().expect("the command was built"))
+        Process::of(without_options(command).spawn().expect("the command was built"))
+    }
+
+    pub fn of(child: Child) -> Process {
+        let watch = Watch::start(child.id());
+        Process(child, watch)
     }
 
     pub fn signal(&self, name: &str) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill is there").success());
+        signal(self.0.id(), name);
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::client::PATIENCE;
 
@@ -60,7 +60,7 @@ impl HaProxy {
                 if ask(&stats, "show info").is_ok_and(|answer| !answer.is_empty()) {
                     return (HaProxy { process, address: addresses[0], folder }, addresses);
                 }
-                thread::yield_now();
+                thread::sleep(Duration::from_millis(1));
             }
             let _ = process.kill();
             let _ = process.wait();
@@ -70,7 +70,8 @@ impl HaProxy {
 
     /// Whether it sends clients to a server, and what came of the last health check: `UP` and `L7OK`.
     pub fn is(&self, server: &str, status: &str, check: &str) -> bool {
-        self.value(server, "status") == status && self.value(server, "check_status") == check
+        // A star says that another check is under way.
+        self.value(server, "status") == status && self.value(server, "check_status").trim_start_matches("* ") == check
     }
 
     /// What its table says of a server.

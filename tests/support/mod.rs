@@ -58,4 +58,4 @@ pub mod web;
 #[cfg(unix)]
 pub use programs::*;
 pub use skip::missing;
-pub use wait::wait_until;
+pub use wait::{wait_for, wait_until};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::client::PATIENCE;
 
@@ -64,7 +64,7 @@ fn spawn(program: &PathBuf, folder: &tempfile::TempDir, port: &str) -> (Child, S
             return (process, address);
         }
         assert!(process.try_wait().expect("our own child").is_none() && Instant::now() < deadline, "{said:?}");
-        thread::yield_now();
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

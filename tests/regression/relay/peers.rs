@@ -127,10 +127,10 @@ fn whose_address_a_filter_does_not_know_is_nobody() {
 #[cfg(unix)]
 #[test]
 fn haproxys_clients_by_a_unix_socket_are_nobody() {
+    use crate::support::wait_for;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::process::{Child, Command, Stdio};
-    use std::time::Instant;
 
     struct Killed(Child);
     impl Drop for Killed {
@@ -155,14 +155,7 @@ fn haproxys_clients_by_a_unix_socket_are_nobody() {
         command.args(["-db", "-f", "/dev/stdin"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut haproxy = Killed(command.spawn().expect("haproxy starts"));
         haproxy.0.stdin.take().expect("piped").write_all(config.as_bytes()).expect("haproxy reads");
-        let deadline = Instant::now() + PATIENCE;
-        let mut client = loop {
-            match UnixStream::connect(&socket) {
-                Ok(client) => break client,
-                Err(e) => assert!(Instant::now() < deadline, "{e}"),
-            }
-            std::thread::yield_now();
-        };
+        let mut client = wait_for(|| UnixStream::connect(&socket));
         let commands =
             "EHLO client.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n";
         client.write_all(commands.as_bytes()).expect("haproxy reads");

@@ -12,6 +12,7 @@ use pillarbox::{Network, Server, Upstream};
 use super::client::{Client, PATIENCE};
 use super::{STRANGER, behind_proxy};
 use crate::support::scripted::{Act, Scripted, say};
+use crate::support::wait_until;
 
 /// Much less than a test's patience, which is less than what a relay waits if nothing is said.
 const SHORT: Duration = Duration::from_millis(300);
@@ -153,9 +154,7 @@ fn while_one_waits_for_a_silent_upstream_the_others_are_told_at_once() {
     let others_did_not_wait = || {
         let before = upstream.connections();
         let probe = thread::spawn(move || send(address, ""));
-        while upstream.connections() == before {
-            thread::yield_now();
-        }
+        wait_until("the upstream is not asked", || upstream.connections() > before);
         let said: Vec<String> = (0..20).map(|_| send(address, "")).collect();
         let asked = upstream.connections() - before;
         assert!(said.iter().all(|said| said.starts_with("451 4.4.")), "{said:?}");
