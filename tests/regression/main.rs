@@ -1,5 +1,7 @@
 //! A test for each input that failed once, its origin named above it.
 
+// Runs first, since it waits for the longest limit in time.
+mod answers;
 mod api;
 mod disk;
 mod memory;
