@@ -235,20 +235,24 @@ struct LineEnds {
 impl LineEnds {
     fn add(&mut self, text: &str, out: &mut String) {
         let mut rest = text;
-        while !rest.is_empty() {
-            if std::mem::take(&mut self.after_cr)
-                && let Some(behind) = rest.strip_prefix('\n')
-            {
-                rest = behind;
-                continue;
-            }
-            let end = memchr::memchr(b'\r', rest.as_bytes());
-            self.push(&rest[..end.unwrap_or(rest.len())], out);
-            let Some(end) = end else { return };
-            self.push("\n", out);
-            self.after_cr = true;
-            rest = &rest[end + 1..];
+        if std::mem::take(&mut self.after_cr) {
+            rest = rest.strip_prefix('\n').unwrap_or(rest);
         }
+        // What is not added yet begins here.
+        let mut begin = 0;
+        for cr in memchr::memchr_iter(b'\r', rest.as_bytes()) {
+            self.push(&rest[begin..cr], out);
+            begin = cr + 1;
+            match rest.as_bytes().get(begin) {
+                // It goes with the line that follows.
+                Some(b'\n') => {}
+                next => {
+                    self.push("\n", out);
+                    self.after_cr = next.is_none();
+                }
+            }
+        }
+        self.push(&rest[begin..], out);
     }
 
     fn push(&mut self, text: &str, out: &mut String) {
