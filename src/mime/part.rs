@@ -235,7 +235,7 @@ struct LineEnds {
 impl LineEnds {
     fn add(&mut self, text: &str, out: &mut String) {
         let mut rest = text;
-        if std::mem::take(&mut self.after_cr) {
+        if !text.is_empty() && std::mem::take(&mut self.after_cr) {
             rest = rest.strip_prefix('\n').unwrap_or(rest);
         }
         // What is not added yet begins here.
@@ -290,4 +290,24 @@ pub(super) fn joined<'p>(
         text.shrink_to_fit();
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_in_pieces() {
+        for number in 0..3_usize.pow(6) {
+            let text: String = (0..6).map(|at| ['x', '\r', '\n'][number / 3_usize.pow(at) % 3]).collect();
+            let expected = text.replace("\r\n", "\n").replace('\r', "\n");
+            for first in 0..=6 {
+                let (begin, end) = text.split_at(first);
+                let mut lines = LineEnds { most: 100, after_cr: false, is_whole: true };
+                let mut out = String::new();
+                [begin, "", end].iter().for_each(|piece| lines.add(piece, &mut out));
+                assert_eq!((out, lines.is_whole), (expected.clone(), true), "{text:?} in two at {first}");
+            }
+        }
+    }
 }
