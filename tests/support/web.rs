@@ -191,6 +191,20 @@ impl Answer {
     }
 }
 
+/// Sends many messages as [`deliver`] does, without a wait for each reply.
+pub fn deliver_all(client: &mut Client, messages: impl Iterator<Item = String>) {
+    let commands = messages.map(|message| {
+        let envelope = "MAIL FROM:<sender@client.example>\r\nRCPT TO:<recipient@example.org>\r\n";
+        format!("{envelope}BDAT {} LAST\r\n{message}", message.len())
+    });
+    for batch in commands.collect::<Vec<_>>().chunks(50) {
+        client.send(batch.concat());
+        for _ in batch {
+            (0..3).for_each(|_| drop(client.expect_reply("250 2.0.0")));
+        }
+    }
+}
+
 /// Sends a message as it is, without a change to its dots and lines.
 pub fn deliver(client: &mut Client, message: &[u8]) {
     client.begin();

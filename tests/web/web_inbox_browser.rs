@@ -2,13 +2,14 @@
 
 use crate::support::browser::{Browser, DOWN, END, ESCAPE};
 use crate::support::page::{TITLE, WELCOME, expect_contrast, named, show, visit, wait_for_rows, wait_for_subject};
-use crate::support::web::{Inbox, deliver};
+use crate::support::web::{Inbox, deliver, deliver_all};
 use serde_json::json;
 
 #[test]
 fn mail_shows_as_it_comes() {
     let inbox = Inbox::start();
     let Some(browser) = show(&inbox) else { return };
+    browser.wait("document.getElementById('empty').checkVisibility()");
     let said = browser.said();
     assert!(said.contains("No mail yet") && said.contains(&inbox.server.endpoint), "{said}");
     browser.run("window.isSamePage = true;");
@@ -133,9 +134,7 @@ fn some_hundred_messages_at_once() {
     let inbox = Inbox::start();
     let Some(browser) = show(&inbox) else { return };
     let mut client = inbox.client();
-    for n in 0..COUNT {
-        deliver(&mut client, named("burst@example.org", &format!("number {n}.")).as_bytes());
-    }
+    deliver_all(&mut client, (0..COUNT).map(|n| named("burst@example.org", &format!("number {n}."))));
     let all = format!("document.getElementById('count').textContent === '{COUNT} messages, {COUNT} unread'");
     browser.wait(&all);
     // As many as there are places for at first, and all of them once somebody wants the last.

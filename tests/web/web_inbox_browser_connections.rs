@@ -2,25 +2,24 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Instant;
 
-use crate::support::client::{Client, PATIENCE};
+use crate::support::client::Client;
 use crate::support::page::{named, show, wait_for_subject};
+use crate::support::wait_for;
 use crate::support::web::{Inbox, deliver};
 use serde_json::{Value, json};
 
 /// The newest connection, once so many have ended.
 #[track_caller]
 fn newest(inbox: &Inbox, ended: usize) -> Value {
-    let begun = Instant::now();
-    loop {
+    wait_for(|| {
         let told = inbox.get("/api/connections").json();
         let all = told["connections"].as_array().expect("a list");
-        if all.len() == ended && all.iter().all(|connection| connection["ended"].is_string()) {
-            return all[0].clone();
+        match all.len() == ended && all.iter().all(|connection| connection["ended"].is_string()) {
+            true => Ok(all[0].clone()),
+            false => Err(told),
         }
-        assert!(begun.elapsed() < PATIENCE, "{told}");
-    }
+    })
 }
 
 fn events(connection: &Value) -> Vec<(String, String)> {
@@ -127,15 +126,14 @@ fn a_thousand_are_remembered() {
         // One after the other, so that none is refused.
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     }
-    let begun = Instant::now();
-    loop {
+    wait_for(|| {
         let told = inbox.get("/api/connections").json();
-        if told["total"] == 1000 && told["forgotten"] == 50 && told["connections"].as_array().map(Vec::len) == Some(100)
-        {
-            break;
+        let shown = told["connections"].as_array().map(Vec::len);
+        match (&told["total"], &told["forgotten"], shown) {
+            (total, forgotten, Some(100)) if *total == 1000 && *forgotten == 50 => Ok(()),
+            (total, forgotten, _) => Err(format!("{total}, {forgotten}, {shown:?}")),
         }
-        assert!(begun.elapsed() < PATIENCE, "{}, {}", told["total"], told["forgotten"]);
-    }
+    });
 }
 
 #[test]

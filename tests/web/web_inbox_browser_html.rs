@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::support::browser::{Browser, CONTROL, ENTER, ESCAPE, TAB};
 use crate::support::page::{focus, show, wait_for_rows, wait_for_subject};
+use crate::support::wait_until;
 use crate::support::web::Inbox;
 use base64ct::{Base64, Encoding};
 use serde_json::json;
@@ -178,9 +179,9 @@ fn pictures_from_elsewhere_wait_until_they_are_asked_for() {
     browser.wait("document.readyState === 'complete' && document.getElementById('i')?.naturalWidth === 10");
     browser.enter(None);
     // Those of styles may come later than the page's own.
-    while !["/picture-css", "/picture-7"].iter().all(|path| elsewhere.asked().iter().any(|(asked, _)| asked == path)) {
-        thread::yield_now();
-    }
+    wait_until("styles ask for their pictures", || {
+        ["/picture-css", "/picture-7"].iter().all(|path| elsewhere.asked().iter().any(|(asked, _)| asked == path))
+    });
     let mut asked = elsewhere.asked();
     asked.sort();
     let expected = ["1", "2", "4", "6", "7", "8", "9", "css"].map(|name| (format!("/picture-{name}"), None));
