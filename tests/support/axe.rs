@@ -6,17 +6,16 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::browser::Browser;
 use crate::support;
 
 /// What it finds, each with the elements that it is about.
 const RUN: &str = "
-const done = arguments[arguments.length - 1];
-axe.run(document, { resultTypes: ['violations'], iframes: false }).then(({ violations }) => done(violations.map(
-  ({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`)),
-  (error) => done([String(error)]));";
+return axe.run(document, { ...arguments[0], resultTypes: ['violations'], iframes: false }).then(({ violations }) => violations.map(
+  ({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`),
+  (error) => [String(error)]);";
 
 /// The script itself.
 pub struct Axe(String);
@@ -37,11 +36,22 @@ impl Axe {
     /// If it finds anything on the page as it is now.
     #[track_caller]
     pub fn expect_nothing(&self, browser: &Browser, state: &str) {
+        self.run(browser, &json!({}), state);
+    }
+
+    /// As [`expect_nothing`](Axe::expect_nothing), of what depends on colours alone.
+    #[track_caller]
+    pub fn expect_no_bad_colours(&self, browser: &Browser, state: &str) {
+        self.run(browser, &json!({ "runOnly": ["color-contrast", "link-in-text-block"] }), state);
+    }
+
+    #[track_caller]
+    fn run(&self, browser: &Browser, options: &Value, state: &str) {
         // What has just come shines for a moment, and its colours are not yet its own.
         browser.wait("document.getAnimations().length === 0");
         if browser.run("return typeof axe;") == "undefined" {
             browser.run(&self.0);
         }
-        assert_eq!(browser.run_later(RUN), Value::Array(Vec::new()), "{state}");
+        assert_eq!(browser.run_long(RUN, std::slice::from_ref(options)), Value::Array(Vec::new()), "{state}");
     }
 }

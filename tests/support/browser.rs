@@ -1,58 +1,56 @@
 //! A headless Chromium, driven as a person would: through ChromeDriver, by the W3C's WebDriver protocol.
+//!
+//! A start costs as much as a test, so browsers are lent: each test has a context of its own, as a private window is one, and
+//! whatever it did there is gone with it.
 
+use std::cell::Cell;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use super::web::Answer;
+use super::chromium::{Chromium, TURN};
+use super::driver::PATIENCE;
 use crate::support;
 
-/// How long anything may take. Only what does not happen gets there.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Between two looks at the page.
-const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks at the page from outside.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The name that the protocol has for an element's id.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// How many there may be at once: one takes a core and some hundred megabytes.
+/// How many tests may have one at once: one takes a core and some hundred megabytes.
 const MOST: usize = 2;
 
-/// How many there are.
-static THERE: Mutex<usize> = Mutex::new(0);
+/// How many tests have one.
+static LENT: Mutex<usize> = Mutex::new(0);
 
-/// One of them has gone.
-static GONE: Condvar = Condvar::new();
+/// One of them has been given back.
+static BACK: Condvar = Condvar::new();
+
+/// Those that nobody has at the moment, which take memory alone. They end with the tests, see [`super::driver`].
+static IDLE: Mutex<Vec<Chromium>> = Mutex::new(Vec::new());
 
 /// One of the [`MOST`].
 struct Turn;
 
 impl Turn {
     fn wait() -> Turn {
-        let there = THERE.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut there = GONE.wait_while(there, |there| *there == MOST).unwrap_or_else(PoisonError::into_inner);
-        *there += 1;
+        let lent = LENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lent = BACK.wait_while(lent, |lent| *lent == MOST).unwrap_or_else(PoisonError::into_inner);
+        *lent += 1;
         Turn
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        *THERE.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        GONE.notify_one();
+        *LENT.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        BACK.notify_one();
     }
 }
 
@@ -71,65 +69,55 @@ pub const DOWN: &str = "\u{e015}";
 pub const DELETE: &str = "\u{e017}";
 
 pub struct Browser {
-    // Ends before the driver, and that before its folder goes.
-    session: String,
-    driver: Driver,
-    folder: TempDir,
+    /// None once it was given back.
+    chromium: Option<Chromium>,
+    /// None in one that is not lent.
+    context: Option<String>,
+    /// Where scripts may be off.
+    is_in_frame: Cell<bool>,
+    // Given back last.
     _turn: Turn,
-}
-
-struct Driver {
-    process: Child,
-    address: SocketAddr,
 }
 
 impl Browser {
     /// None, and a word on stderr, if there is none here.
     pub fn start() -> Option<Browser> {
-        Browser::start_with(&[])
+        let turn = Turn::wait();
+        // Whatever cannot be lent any more has ended.
+        let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some(chromium) = idle() {
+            if let Ok(context) = chromium.lend() {
+                return Some(Browser::new(chromium, Some(context), turn));
+            }
+        }
+        let chromium = Chromium::start(false)?;
+        let context = chromium.lend().unwrap_or_else(|problem| panic!("Chromium does not start: {problem}"));
+        Some(Browser::new(chromium, Some(context), turn))
     }
 
-    /// With further words of Chromium's command line.
-    pub fn start_with(options: &[&str]) -> Option<Browser> {
-        let chromium = support::program("chromium")?;
-        let driver = support::program("chromedriver")?;
+    /// One that is not lent, and notes down what its network is asked for. Private windows do not look up names before they
+    /// are needed, and this one does.
+    pub fn start_noting() -> Option<Browser> {
         let turn = Turn::wait();
-        let folder = tempfile::tempdir().expect("a folder");
-        // Whatever it writes goes with the folder, even if it is killed.
-        let driver = Driver::start(Command::new(driver).env("HOME", folder.path()).env("TMPDIR", folder.path()));
-        let own = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--window-size=1200,750",
-        ];
-        let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
-        let downloads = folder.path().join("downloads");
-        fs::create_dir(&downloads).expect("a folder");
-        let capabilities = json!({
-            "browserName": "chrome",
-            "unhandledPromptBehavior": "ignore",
-            "goog:chromeOptions": {
-                "binary": chromium,
-                "args": own.iter().chain(options).map(|word| (*word).to_owned()).chain([profile]).collect::<Vec<_>>(),
-                "prefs": { "download.default_directory": downloads, "download.prompt_for_download": false },
-            },
-        });
-        let begun = driver.ask("POST", "/session", &json!({ "capabilities": { "alwaysMatch": capabilities } }));
-        let begun = begun.unwrap_or_else(|problem| panic!("Chromium does not start: {problem}"));
-        let session = format!("/session/{}", begun["sessionId"].as_str().expect("an id"));
-        Some(Browser { session, driver, folder, _turn: turn })
+        Chromium::start(true).map(|chromium| Browser::new(chromium, None, turn))
+    }
+
+    fn new(chromium: Chromium, context: Option<String>, turn: Turn) -> Browser {
+        Browser { chromium: Some(chromium), context, is_in_frame: Cell::new(false), _turn: turn }
+    }
+
+    /// Ends it, and gives what it has noted down.
+    pub fn noted(mut self) -> Value {
+        self.chromium.take().expect("it is there").noted()
+    }
+
+    fn chromium(&self) -> &Chromium {
+        self.chromium.as_ref().expect("it is lent")
     }
 
     /// What the driver answers to a command within the session, or what it says is wrong.
     pub fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
-        self.driver.ask(method, &format!("{}{path}", self.session), body)
+        self.chromium().ask(method, path, body)
     }
 
     #[track_caller]
@@ -155,11 +143,13 @@ impl Browser {
         self.command("/execute/sync", &json!({ "script": script, "args": arguments }))
     }
 
-    /// What a function in JavaScript gives to the callback that is its last argument.
+    /// What a promise in JavaScript comes to, which may take its time.
     #[track_caller]
-    pub fn run_later(&self, script: &str) -> Value {
-        let _ = self.ask("POST", "/timeouts", &json!({ "script": PATIENCE.as_millis() as u64 }));
-        self.command("/execute/async", &json!({ "script": script, "args": [] }))
+    pub fn run_long(&self, script: &str, arguments: &[Value]) -> Value {
+        self.command("/timeouts", &json!({ "script": PATIENCE.as_millis() as u64 }));
+        let value = self.run_with(script, arguments);
+        self.command("/timeouts", &json!({ "script": 2 * TURN }));
+        value
     }
 
     /// Waits until an expression in JavaScript is true, and gives it.
@@ -167,13 +157,41 @@ impl Browser {
     pub fn wait(&self, expression: &str) -> Value {
         let begun = Instant::now();
         loop {
-            let value = self.run(&format!("return {expression};"));
+            let value = self.look(expression);
             if !matches!(&value, Value::Null | Value::Bool(false)) {
                 return value;
             }
             assert!(begun.elapsed() < PATIENCE, "{expression} does not become true; the page says\n{}", self.said());
+        }
+    }
+
+    /// The value of an expression once it is true, or as it is after some time.
+    #[track_caller]
+    fn look(&self, expression: &str) -> Value {
+        if !self.is_in_frame.get() {
+            let script = format!(
+                "return new Promise((done, fail) => {{
+                  const end = Date.now() + {TURN};
+                  const look = () => {{
+                    try {{
+                      const value = {expression};
+                      if ((value ?? false) !== false || Date.now() > end) done(value);
+                      else setTimeout(look, 10);
+                    }} catch (error) {{ fail(error); }}
+                  }};
+                  look();
+                }});"
+            );
+            // If not, then the page was left, or is one without scripts.
+            if let Ok(value) = self.ask("POST", "/execute/sync", &json!({ "script": script, "args": [] })) {
+                return value;
+            }
+        }
+        let value = self.run(&format!("return {expression};"));
+        if matches!(&value, Value::Null | Value::Bool(false)) {
             thread::sleep(LOOK);
         }
+        value
     }
 
     /// All that can be read on the page.
@@ -260,6 +278,7 @@ impl Browser {
     pub fn enter(&self, frame: Option<&str>) {
         let id = frame.map_or(Value::Null, |selector| json!({ ELEMENT: self.element(selector) }));
         self.command("/frame", &json!({ "id": id }));
+        self.is_in_frame.set(frame.is_some());
     }
 
     /// The text of a dialog that a script has opened, such as by `alert`.
@@ -269,14 +288,26 @@ impl Browser {
 
     /// How many windows and tabs there are.
     pub fn windows(&self) -> usize {
-        let handles = self.ask("GET", "/window/handles", &Value::Null).expect("a list");
-        handles.as_array().expect("a list").len()
+        self.tabs().len()
+    }
+
+    fn tabs(&self) -> Vec<String> {
+        self.chromium().tabs(self.context.is_some()).expect("a list")
     }
 
     /// Opens another tab and goes there. Gives what leads back to this one, and to that one.
     pub fn open_tab(&self) -> (String, String) {
+        self.open_beside(false)
+    }
+
+    /// As [`open_tab`](Browser::open_tab), where both are in sight.
+    pub fn open_window(&self) -> (String, String) {
+        self.open_beside(true)
+    }
+
+    fn open_beside(&self, is_window: bool) -> (String, String) {
         let this = self.ask("GET", "/window", &Value::Null).expect("a tab").as_str().expect("text").to_owned();
-        let other = self.command("/window/new", &json!({ "type": "tab" }))["handle"].as_str().expect("text").to_owned();
+        let other = self.chromium().open(self.context.as_deref(), is_window).expect("another tab");
         self.go_to(&other);
         (this, other)
     }
@@ -285,6 +316,7 @@ impl Browser {
     #[track_caller]
     pub fn go_to(&self, tab: &str) {
         self.command("/window", &json!({ "handle": tab }));
+        self.is_in_frame.set(false);
     }
 
     /// Goes to a tab that is not this one, once there is one.
@@ -293,9 +325,9 @@ impl Browser {
         let this = self.ask("GET", "/window", &Value::Null).expect("a tab");
         let begun = Instant::now();
         loop {
-            let all = self.ask("GET", "/window/handles", &Value::Null).expect("a list");
-            if let Some(other) = all.as_array().expect("a list").iter().find(|tab| **tab != this) {
-                return self.go_to(other.as_str().expect("text"));
+            let all = self.tabs();
+            if let Some(other) = all.iter().find(|tab| this != **tab) {
+                return self.go_to(other);
             }
             assert!(begun.elapsed() < PATIENCE, "no tab is opened");
             thread::sleep(LOOK);
@@ -310,7 +342,8 @@ impl Browser {
 
     /// What the user prefers: `light` or `dark`.
     pub fn prefer(&self, scheme: &str) {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        let motion = json!({ "name": "prefers-reduced-motion", "value": "no-preference" });
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }, motion]);
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
@@ -331,7 +364,7 @@ impl Browser {
     pub fn downloaded(&self) -> (String, Vec<u8>) {
         let begun = Instant::now();
         loop {
-            let files = fs::read_dir(self.folder.path().join("downloads")).expect("a folder");
+            let files = fs::read_dir(self.chromium().downloads()).expect("a folder");
             let names: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
             // Until it is complete it has another name, or is beside one.
             if let [file] = &names[..]
@@ -350,54 +383,13 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromium ends by that; if not, with the driver's processes.
-        let _ = self.driver.ask("DELETE", &self.session, &Value::Null);
-    }
-}
-
-impl Driver {
-    /// Starts it at any free port, and waits until it listens.
-    fn start(command: &mut Command) -> Driver {
-        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.process_group(0).spawn().expect("a program");
-        let stdout = BufReader::new(process.stdout.take().expect("piped"));
-        // Killed with the value, also if it never says its port.
-        let mut driver = Driver { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
-        let mut lines = stdout.lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.split_once("successfully on port ").map(|(_, port)| port.to_owned()));
-        let port = port.expect("ChromeDriver says where it listens");
-        driver.address.set_port(port.trim_end_matches('.').parse().expect("a port"));
-        // It must be able to write on.
-        thread::spawn(move || lines.for_each(drop));
-        driver
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let fields = format!("Host: {}\r\nContent-Length: {}\r\n", self.address, body.len());
-        let answer = self.answer(&format!("{method} {path} HTTP/1.1\r\n{fields}\r\n{body}"));
-        let answer = answer.map_err(|e| format!("no answer: {e}"))?;
-        let value: Value = serde_json::from_slice(&answer.body).map_err(|e| format!("no JSON: {e}"))?;
-        match answer.status {
-            200 => Ok(value["value"].clone()),
-            _ => Err(format!("{}: {}", value["value"]["error"], value["value"]["message"])),
+        // After a failure nothing is known of it.
+        if let Some(chromium) = self.chromium.take()
+            && let Some(context) = &self.context
+            && !thread::panicking()
+            && chromium.take_back(context).is_ok()
+        {
+            IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(chromium);
         }
-    }
-
-    fn answer(&self, request: &str) -> std::io::Result<Answer> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(request.as_bytes())?;
-        Answer::receive(stream)
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        // Whatever it has started and not ended yet is of its group.
-        if let Ok(id) = i32::try_from(self.process.id()) {
-            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
-        }
-        let _ = self.process.wait();
     }
 }

@@ -9,11 +9,17 @@ pub mod browser;
 #[cfg(all(feature = "cli", unix))]
 pub mod chain;
 pub mod chance;
+#[cfg(all(feature = "cli", unix))]
+pub mod chromium;
 pub mod client;
 #[cfg(feature = "cli")]
 pub mod command;
+#[cfg(all(feature = "cli", unix))]
+pub mod devtools;
 #[cfg(unix)]
 pub mod disk;
+#[cfg(all(feature = "cli", unix))]
+pub mod driver;
 #[cfg(unix)]
 pub mod exim;
 #[cfg(unix)]

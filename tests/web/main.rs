@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "cli", unix))]
 
+mod browsers;
 mod mailpit;
 mod runners;
 #[path = "../support/mod.rs"]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::browser::{Browser, CONTROL, DOWN, ESCAPE, SHIFT};
 use crate::support::page::{named, show, visit, wait_for_rows, wait_for_subject};
-use crate::support::web::{Inbox, deliver};
+use crate::support::web::{Inbox, deliver_all};
 use serde_json::json;
 
 #[test]
@@ -122,7 +122,7 @@ fn more_tabs_than_a_browser_has_connections() {
 #[test]
 fn a_page_that_came_from_another_host_without_tls() {
     let inbox = Inbox::start_with(&["--http-host", "inbox.example"]);
-    let Some(browser) = Browser::start_with(&["--host-resolver-rules=MAP inbox.example 127.0.0.1"]) else { return };
+    let Some(browser) = Browser::start() else { return };
     browser.open(&format!("http://inbox.example:{}/", inbox.web.port()));
     browser.wait("document.getElementById('state').dataset.state === 'live'");
     // Browsers have no locks there.
@@ -160,9 +160,7 @@ fn ten_thousand_messages() {
     const COUNT: usize = 10_000;
     let inbox = Inbox::start();
     let mut client = inbox.client();
-    for n in 0..COUNT {
-        deliver(&mut client, named("burst@example.org", &format!("number {n}.")).as_bytes());
-    }
+    deliver_all(&mut client, (0..COUNT).map(|n| named("burst@example.org", &format!("number {n}."))));
     let Some(browser) = show(&inbox) else { return };
     // Not all of them are there, and what is there is usable.
     let begun = Instant::now();
