@@ -14,6 +14,7 @@ use std::time::Instant;
 use crate::support::client;
 use crate::support::client::{Client, PATIENCE};
 use crate::support::command::{Process, Running, command};
+use crate::support::process::free_descriptors;
 use crate::support::{missing, wait_until};
 use parking_lot::RwLock;
 
@@ -541,8 +542,7 @@ fn without_descriptors_it_waits_for_one() {
     let mut server = Running::start(&["-n", "-c", "Sink", "127.0.0.1:0"]);
     let folder = format!("/proc/{}", server.process.0.id());
     // The numbers count, not how many are open: what it has inherited may leave gaps.
-    let is_free = |number: &usize| std::fs::symlink_metadata(format!("{folder}/fd/{number}")).is_err();
-    let limit = (0..).filter(is_free).nth(3).expect("there is no end to them");
+    let limit = free_descriptors(server.process.0.id()).nth(3).expect("there is no end to them");
     let limited = Command::new("prlimit")
         .args([format!("--pid={}", server.process.0.id()), format!("--nofile={limit}:{limit}")])
         .status();

@@ -13,6 +13,7 @@ use crate::support;
 use crate::support::client::Client;
 use crate::support::command::{Process, Running};
 use crate::support::disk::SmallDisk;
+use crate::support::process::free_descriptors;
 
 // To the letter: neither a path nor what the system said is the client's business.
 const FULL: &str = "452 4.3.1 Insufficient storage, try again later";
@@ -195,8 +196,7 @@ fn no_descriptor_for_a_file() {
         let set = Command::new(&prlimit).args(["--pid", &process.to_string(), &limit]).status();
         assert!(set.expect("it starts").success());
     };
-    let is_free = |n: &usize| fs::symlink_metadata(format!("/proc/{process}/fd/{n}")).is_err();
-    limit((0..).find(is_free).expect("there is no end to them"));
+    limit(free_descriptors(process).next().expect("there is no end to them"));
     for _ in 0..3 {
         assert_eq!(by_data(&mut client, "x\r\n"), FULL);
         client.expect_in_step();

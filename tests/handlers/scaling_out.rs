@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support;
 use crate::support::client::{Client, PATIENCE};
@@ -93,6 +93,8 @@ fn load(to: SocketAddr, name: usize, acknowledged: &Mutex<Vec<Acknowledged>>, st
             if said.starts_with("250 ") {
                 acknowledged.lock().push((content, from));
             }
+            // The checks of health take seconds: a steady stream is enough.
+            thread::sleep(Duration::from_millis(5));
         }
     }
 }

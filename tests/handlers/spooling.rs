@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use crate::support::client::{Client, PATIENCE};
 use crate::support::disk::SmallDisk;
@@ -328,6 +327,7 @@ fn a_failure_is_logged_once_and_so_is_its_end() {
 fn fifty_large_messages_at_once() {
     use std::process::{Child, Command, Stdio};
     use std::sync::Barrier;
+    use std::thread;
 
     struct Process(Child);
     impl Drop for Process {
@@ -367,8 +367,6 @@ fn fifty_large_messages_at_once() {
             });
         }
     });
-    let status = fs::read_to_string(format!("/proc/{}/status", server.0.id())).expect("it is running");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).expect("Linux");
-    let peak: usize = peak.parse().unwrap();
+    let peak = crate::support::process::status(server.0.id(), "VmHWM");
     assert!(peak < 200 * 1024, "{peak} KiB");
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pillarbox::{Builder, Context, Inbox, Recipient, Reply, Server, Session};
 
 use crate::support::client::{Client, PATIENCE};
+#[cfg(feature = "cli")]
+use crate::support::process;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -65,7 +67,7 @@ fn recipients_of_many_clients_stay_within_the_budget() {
     assert!((10_000..100_000).contains(&taken), "{taken}");
     // Each may name a few all the same, as nearly all messages do.
     assert!(clients.iter().all(|(_, taken)| *taken > 5));
-    let peak = crate::memory_of_process(server.process.0.id(), "VmHWM");
+    let peak = 1024 * process::status(server.process.0.id(), "VmHWM");
     assert!(peak < 300 * MIB, "{} MiB", peak / MIB);
     // Nobody was sent away, and what was given back is there again.
     for (client, _) in &mut clients {
@@ -244,27 +246,16 @@ fn a_command_costs_the_same_however_many_recipients_there_are() {
         assert_eq!(inbox.request("PUT", "/api/faults", "", rules).status, 204);
         let cost = |recipients: usize| {
             let mut client = inbox.client();
-            let before = processor_time(inbox.server.process.0.id());
+            let before = process::processor_time(inbox.server.process.0.id());
             let all = (0..recipients).map(|n| format!("RCPT TO:<recipient-{n}@example.org>\r\n"));
             assert_eq!(name_recipients(&mut client, all), recipients);
             client.expect("DATA", "354");
             client.expect(".", "250");
-            processor_time(inbox.server.process.0.id()) - before
+            process::processor_time(inbox.server.process.0.id()) - before
         };
         cost(100);
         let (few, many) = (cost(5_000), cost(20_000));
         // Four times as many; with a copy for each it was sixteen times the time.
         assert!(many < 9 * few, "{rules}: {many} ns and {few} ns");
     }
-}
-
-/// How many nanoseconds the processor has worked for a process's threads: other load on the machine does not count.
-#[cfg(all(feature = "cli", target_os = "linux"))]
-pub fn processor_time(id: u32) -> u64 {
-    let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("it lives").filter_map(Result::ok);
-    let times = threads.filter_map(|thread| {
-        let time = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        time.split(' ').next()?.parse::<u64>().ok()
-    });
-    times.sum()
 }

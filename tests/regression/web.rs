@@ -2,17 +2,15 @@
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
-use crate::memory_of_process;
 use crate::support::client::Client;
+use crate::support::process;
 use crate::support::web::Inbox;
-
-const MIB: u64 = 1024 * 1024;
 
 /// 804 messages of a thousand recipients took 1.42 GB of an inbox of 256 MiB, which counted their addresses alone.
 #[test]
 fn an_inbox_of_256_mib_takes_not_much_more() {
     let inbox = Inbox::start_with(&["--when-full", "refuse"]);
-    let before = memory_of_process(inbox.server.process.0.id(), "VmRSS");
+    let before = process::status(inbox.server.process.0.id(), "VmRSS");
     let rcpt: String = (0..1000)
         .map(|n| {
             let to = format!("{n:0>60}@{}.{}.{}", "d".repeat(60), "e".repeat(60), "f".repeat(60));
@@ -40,8 +38,8 @@ fn an_inbox_of_256_mib_takes_not_much_more() {
     };
     assert!(refused.starts_with("452 4.3.1 "), "{refused}");
     assert!(taken > 100, "{taken}");
-    let more = memory_of_process(inbox.server.process.0.id(), "VmRSS") - before;
-    assert!(more < 340 * MIB, "{} MiB for {taken} messages", more / MIB);
+    let more = process::status(inbox.server.process.0.id(), "VmRSS") - before;
+    assert!(more < 340 * 1024, "{} MiB for {taken} messages", more / 1024);
     // And room is there again when they are gone.
     assert_eq!(inbox.request("DELETE", "/api/messages", "", "").status, 204);
     assert!(message(&mut client).starts_with("250 "));

@@ -37,6 +37,7 @@ pub mod nonconforming;
 pub mod page;
 #[cfg(unix)]
 pub mod postfix;
+pub mod process;
 #[cfg(unix)]
 mod programs;
 #[cfg(unix)]

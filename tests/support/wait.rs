@@ -27,6 +27,6 @@ pub fn wait_for<T, E: std::fmt::Display>(mut look: impl FnMut() -> Result<T, E>)
             Err(instead) => assert!(begun.elapsed() < 2 * PATIENCE, "{instead}"),
         }
         // What has taken long is looked at less often: a look may cost both sides more than they can spare.
-        thread::sleep((begun.elapsed() / 16).clamp(Duration::from_millis(1), Duration::from_millis(50)));
+        thread::sleep((begun.elapsed() / 16).clamp(Duration::from_millis(1), Duration::from_millis(250)));
     }
 }

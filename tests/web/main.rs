@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "cli", unix))]
 
+mod answers;
 mod browsers;
 mod mailpit;
 mod runners;

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::support::client::PATIENCE;
+use crate::support::process;
+use crate::support::wait_until;
 use crate::support::web::{Answer, Inbox, deliver};
 use serde_json::{Value, json};
 
@@ -245,17 +245,13 @@ fn what_is_there_already_and_what_is_deleted_meanwhile() {
 #[test]
 fn who_goes_does_not_wait_on() {
     let inbox = Inbox::start();
-    let threads = || std::fs::read_dir(format!("/proc/{}/task", inbox.server.process.0.id())).expect("Linux").count();
+    let threads = || process::status(inbox.server.process.0.id(), "Threads");
     let idle = threads();
     for _ in 0..50 {
         let request = format!("GET /api/wait?timeout=300 HTTP/1.1\r\nHost: {}\r\n\r\n", inbox.web);
         inbox.connect().write_all(request.as_bytes()).expect("it reads");
     }
-    let deadline = Instant::now() + PATIENCE;
-    while threads() > idle + 10 {
-        assert!(Instant::now() < deadline, "{} of {idle}", threads());
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("their threads go on", || threads() <= idle + 10);
 }
 
 #[test]

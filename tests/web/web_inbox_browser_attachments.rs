@@ -114,13 +114,15 @@ fn texts_that_are_made_to_be_slow() {
          <p style='{style}'>the end\r\n\
          --b\r\nContent-Type: text/calendar\r\n\r\nBEGIN:VEVENT\r\nSUMMARY;A={parameters}\r\nLOCATION:here\r\n{lines}END:VEVENT\r\n\
          --b\r\nContent-Type: message/rfc822\r\n\r\n{nested}innermost\r\n--b--\r\n",
-        lines = format!("ATTENDEE;CN=\"{}\r\n", "x\",\"".repeat(1000)).repeat(45),
+        lines = format!("ATTENDEE;CN=\"{}\r\n", "x\",\"".repeat(1000)).repeat(60),
     ));
     wait_for_rows(&browser, 1);
     browser.click(".row");
     browser.wait("document.querySelector('.blocked')?.innerText.startsWith('1 remote image blocked')");
     browser.click("#tab-attachments");
+    // An event whose end is beyond what is shown.
     browser.wait("document.querySelector('.calendar')?.innerText.includes('here')");
+    browser.wait("document.querySelector('.calendar + .note')?.innerText.startsWith('Only the beginning is shown')");
     // Messages in messages are opened one by one.
     browser.wait("document.querySelectorAll('.nested').length === 2");
     assert_eq!(browser.run("return document.querySelectorAll('.nested').length;"), 2);

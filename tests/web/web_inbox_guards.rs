@@ -382,9 +382,7 @@ fn clients_that_do_not_read_their_answers() {
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     #[cfg(target_os = "linux")]
     {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", inbox.server.process.0.id())).expect("Linux");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux").trim();
-        let peak: u64 = peak.trim_end_matches(" kB").parse().expect("a number");
+        let peak = crate::support::process::status(inbox.server.process.0.id(), "VmHWM");
         assert!(peak < 700_000, "{peak} KiB");
     }
     drop(stuck);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::support::client::Client;
 use crate::support::command::{Running, command};
 use crate::support::disk::SmallDisk;
+use crate::support::process;
 use crate::support::wait_until;
 use crate::support::web::{Answer, Inbox, deliver};
 use serde_json::{Value, json};
@@ -439,9 +440,10 @@ fn memory_and_disk_stay_flat() {
             }
         };
         send(10);
-        let before = memory(&inbox);
+        let memory = || process::status(inbox.server.process.0.id(), "VmRSS");
+        let before = memory();
         send(20);
-        let more = memory(&inbox).saturating_sub(before);
+        let more = memory().saturating_sub(before);
         // The texts of all of them would be twice as much.
         assert!(more < 5000, "{more} KiB more");
         assert_eq!(counts(&inbox)["dropped"], 250);
@@ -449,13 +451,6 @@ fn memory_and_disk_stay_flat() {
             assert_eq!(files(folder).len(), 51);
         }
     }
-}
-
-/// Of an inbox, in KiB.
-fn memory(inbox: &Inbox) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", inbox.server.process.0.id())).unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    resident.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::client::PATIENCE;
+use crate::support::process;
 use crate::support::web::{Answer, Inbox, deliver};
 use crate::support::{missing, wait_until};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -20,13 +21,6 @@ fn waiting(inbox: &Inbox, target: &str) -> TcpStream {
     let mut stream = inbox.connect();
     write!(stream, "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", inbox.web).expect("it reads");
     stream
-}
-
-/// A number in what Linux tells of a process.
-fn status(inbox: &Inbox, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", inbox.server.process.0.id())).unwrap_or_default();
-    let value = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0").trim_end_matches(" kB");
-    value.trim().parse().expect("a number")
 }
 
 /// What has changed since a change, at the least one of them.
@@ -89,7 +83,7 @@ fn a_thousand_wait_and_the_page_is_there() {
     let inbox = Inbox::start();
     inbox.receive(subject("before"));
     let change = inbox.get("/api/changes").json()["change"].clone();
-    let memory = status(&inbox, "VmRSS:");
+    let memory = process::status(inbox.server.process.0.id(), "VmRSS");
     let target = |n: usize| match n % 2 {
         0 => "/api/next?after=1&timeout=300".to_owned(),
         _ => format!("/api/changes?timeout=300&after={change}"),
@@ -97,7 +91,7 @@ fn a_thousand_wait_and_the_page_is_there() {
     let mut all: Vec<_> = (0..1024).map(|n| waiting(&inbox, &target(n))).collect();
     // Then one more cannot; but all else is answered.
     wait_until_all_wait(&inbox, &mut all, target);
-    let each = (status(&inbox, "VmRSS:") - memory) / 1024;
+    let each = (process::status(inbox.server.process.0.id(), "VmRSS") - memory) / 1024;
     assert!(each < 64, "{each} KiB for each");
     for target in ["/", "/app.js", "/api/messages", "/api/messages/1", "/api/server"] {
         assert_eq!(inbox.get(target).status, 200, "{target}");
@@ -131,7 +125,7 @@ fn clients_by_the_thousand_that_say_nothing() {
     assert!(begun.elapsed() < Duration::from_secs(29), "{:?}", begun.elapsed());
     // The one that has waited longest has made room.
     assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)));
-    let threads = status(&inbox, "Threads:");
+    let threads = process::status(inbox.server.process.0.id(), "Threads");
     assert!(threads < 1300, "{threads} threads");
     drop(idle);
 }
@@ -143,7 +137,7 @@ fn who_waits_and_goes_leaves_a_place() {
         let all: Vec<_> = (0..500).map(|_| waiting(&inbox, "/api/next?timeout=300")).collect();
         assert_eq!(inbox.get("/api/next?timeout=0").status, 204);
         drop(all);
-        wait_until("their threads have ended", || !cfg!(target_os = "linux") || status(&inbox, "Threads:") <= 50);
+        wait_until("their threads have ended", || process::status(inbox.server.process.0.id(), "Threads") <= 50);
     }
     assert_eq!(inbox.get("/api/next?timeout=0").status, 204);
 }

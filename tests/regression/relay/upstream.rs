@@ -263,11 +263,7 @@ fn a_long_reply_is_kept_once() {
     let address = upstream.address.to_string();
     // By LMTP it is said for each.
     let relay = Running::start(&["-n", "--lmtp", "-c", "PureProxy", "127.0.0.1:0", &address]);
-    let peak = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", relay.process.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux has it");
-        line.split_ascii_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
-    };
+    let peak = || 1024 * crate::support::process::status(relay.process.0.id(), "VmHWM");
     let mut client = Client::connect(relay.address());
     client.expect("LHLO client.example", "250");
     client.expect("MAIL FROM:<a@client.example>", "250");
@@ -280,7 +276,7 @@ fn a_long_reply_is_kept_once() {
     let replies = (0..RECIPIENTS).map(|_| client.reply()).filter(|reply| reply.ends_with("\n550 5.0.0 no")).count();
     assert_eq!(replies, RECIPIENTS);
     let grown = peak() - before;
-    assert!(grown < octets / 4, "{grown} of {octets}");
+    assert!(grown < octets as u64 / 4, "{grown} of {octets}");
 }
 
 /// X-Peer tells the world the address of whoever submitted a message.

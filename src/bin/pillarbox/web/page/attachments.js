@@ -25,7 +25,10 @@ function picture(part, path) {
 
 function invitation(path, signal) {
   const place = make('div');
-  beginning(path, signal).then((text) => place.replaceChildren(calendar(text)), complain);
+  beginning(path, signal).then((text) => {
+    const [shown, ...note] = cut(text);
+    place.replaceChildren(calendar(shown), ...note);
+  }, complain);
   return [place];
 }
 

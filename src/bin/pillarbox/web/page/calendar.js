@@ -63,6 +63,8 @@ function events(text) {
       if (all.length === MOST) break;
     } else if (open && depth === 0) open.push(found);
   }
+  // Its end may be missing, or beyond what is shown.
+  if (open) all.push(open);
   return { all, method };
 }
 

@@ -1,17 +1,18 @@
-//! Answers of the web inbox that nobody reads.
+//! Answers that nobody reads. These tests run first, since they wait for the longest limit in time.
 
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::memory::processor_time;
 use crate::support::client::PATIENCE;
+use crate::support::process;
+use crate::support::wait_until;
 use crate::support::web::{Answer, Inbox};
 
-fn threads(inbox: &Inbox) -> usize {
-    std::fs::read_dir(format!("/proc/{}/task", inbox.server.process.0.id())).expect("it lives").count()
+fn threads(inbox: &Inbox) -> u64 {
+    process::status(inbox.server.process.0.id(), "Threads")
 }
 
 /// Asks for something, and reads nothing.
@@ -33,10 +34,9 @@ fn who_does_not_read_keeps_the_page_from_nobody() {
         assert_eq!(inbox.get(target).status, 200, "{target}");
     }
     // Nor from what takes time.
-    let begun = Instant::now();
-    while Answer::receive(ask(&inbox, "/api/messages/1/source")).map_or(0, |answer| answer.body.len()) < 20_000_000 {
-        assert!(begun.elapsed() < PATIENCE, "nobody makes room");
-    }
+    wait_until("nobody makes room", || {
+        Answer::receive(ask(&inbox, "/api/messages/1/source")).is_ok_and(|answer| answer.body.len() >= 20_000_000)
+    });
     // All of them go in the end, though none has done anything.
     let begun = Instant::now();
     while threads(&inbox) > idle {
@@ -62,8 +62,8 @@ fn who_asks_for_much_and_reads_nothing() {
         .collect();
     // Until all that can be sent is sent.
     let mut worked = 0;
-    while worked != processor_time(inbox.server.process.0.id()) {
-        worked = processor_time(inbox.server.process.0.id());
+    while worked != process::processor_time(inbox.server.process.0.id()) {
+        worked = process::processor_time(inbox.server.process.0.id());
         std::thread::sleep(Duration::from_millis(300));
     }
     for _ in 0..20 {
