@@ -67,8 +67,9 @@ struct FarInbox {
 }
 
 impl FarInbox {
-    /// None where there are no namespaces.
+    /// None where there are no namespaces, or no curl, by which it is asked.
     fn start(options: &[&str]) -> Option<FarInbox> {
+        support::program("curl")?;
         let hosts = TwoHosts::make()?;
         let base = ["-n", "-c", "Inbox", "--http", "0.0.0.0:8026", "--http-public", "--accept-any-login"];
         let words = [&base[..], options, &["0.0.0.0:1025"]].concat();
