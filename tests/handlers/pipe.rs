@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use crate::support::client::{Client, PATIENCE};
+use crate::support::process::runs;
 use crate::support::{assert_same_bytes, logged, missing, wait_until};
 use log::LevelFilter;
 use nix::sys::signal::{Signal, kill};
@@ -51,16 +51,6 @@ fn numbers(folder: &TempDir, file: &str) -> Vec<i32> {
     let text = fs::read_to_string(folder.path().join(file)).unwrap_or_default();
     // The last line may be on its way.
     text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')?.trim().parse().ok()).collect()
-}
-
-/// Whether a process runs: one that nobody has reaped yet does not.
-fn runs(process: i32) -> bool {
-    if kill(Pid::from_raw(process), None).is_err() {
-        return false;
-    }
-    let state = Command::new("ps").args(["-o", "stat=", "-p", &process.to_string()]).output().expect("ps is there");
-    let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
-    !state.is_empty() && !state.starts_with('Z')
 }
 
 #[track_caller]

@@ -1,6 +1,7 @@
-//! What Linux tells of a process.
+//! What the system tells of a process.
 
 use std::fs;
+use std::process::Command;
 
 /// A number of its status in the unit that it has there: `VmRSS` and `VmHWM` in KiB, `Threads`. 0 on other systems.
 ///
@@ -30,4 +31,37 @@ pub fn processor_time(process: u32) -> u64 {
 /// The numbers that its next descriptors will have, in their order.
 pub fn free_descriptors(process: u32) -> impl Iterator<Item = usize> {
     (0..).filter(move |number| fs::symlink_metadata(format!("/proc/{process}/fd/{number}")).is_err())
+}
+
+/// Whether it runs: one that has ended and that nobody has reaped yet does not.
+pub fn runs(process: i32) -> bool {
+    let state = if cfg!(target_os = "linux") {
+        stat(process.to_string().as_ref()).map(|stat| stat.state)
+    } else {
+        let state = Command::new("ps").args(["-o", "stat=", "-p", &process.to_string()]).output().expect("ps is there");
+        String::from_utf8_lossy(&state.stdout).trim().chars().next()
+    };
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Its children on Linux, reaped ones aside: what the system tells of each.
+pub fn children(process: u32) -> Vec<String> {
+    let all = fs::read_dir("/proc").expect("Linux").filter_map(|entry| stat(&entry.ok()?.file_name()));
+    all.filter(|stat| stat.parent == process).map(|stat| stat.text).collect()
+}
+
+struct Stat {
+    state: char,
+    parent: u32,
+    text: String,
+}
+
+/// None for one that has been reaped.
+fn stat(process: &std::ffi::OsStr) -> Option<Stat> {
+    let text = fs::read_to_string(std::path::Path::new("/proc").join(process).join("stat")).ok()?;
+    // The name stands in brackets, and may have any characters.
+    let (_, fields) = text.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    let (state, parent) = (fields.next()?.chars().next()?, fields.next()?.parse().ok()?);
+    Some(Stat { state, parent, text })
 }
