@@ -95,6 +95,23 @@ fn pictures_dates_texts_and_messages_are_shown() {
 }
 
 #[test]
+fn invitations_without_an_end() {
+    let inbox = Inbox::start();
+    let Some(browser) = show(&inbox) else { return };
+    let part = "--b\r\nContent-Type: text/calendar\r\n\r\n";
+    inbox.receive(format!(
+        "Subject: cut\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+         {part}BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:first\r\nEND:VEVENT\r\nBEGIN:VTODO\r\nSUMMARY:second\r\nBEGIN:VALARM\r\nLOCATION:inside\r\n\
+         {part}BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n--b--\r\n"
+    ));
+    open(&browser);
+    browser.wait("document.querySelectorAll('.calendar section').length === 2");
+    let said = browser.text(".calendar");
+    assert!(said.contains("first") && said.contains("second") && !said.contains("inside"), "{said}");
+    browser.wait("document.getElementById('panel').innerText.includes('There is no event in it.')");
+}
+
+#[test]
 fn texts_that_are_made_to_be_slow() {
     let inbox = Inbox::start();
     let Some(browser) = show(&inbox) else { return };
