@@ -92,6 +92,8 @@ fn workloads() -> Vec<Workload> {
     let one_by_one = || vec![step(MAIL, 1), step(RCPT, 1), step(DATA, 1), step(small.clone(), 1)];
     let on_one =
         |name, few, steps| Workload { name, few, opening: vec![ehlo()], steps, connects: false, is_observed: false };
+    let (start, end) = small.split_at(512);
+    let in_pieces = vec![step(MAIL, 1), step(RCPT, 1), step(DATA, 1), step(start, 0), step(end, 1)];
     let mut whole = vec![ehlo()];
     whole.extend(one_by_one());
     whole.push(step("QUIT\r\n", 1));
@@ -99,6 +101,8 @@ fn workloads() -> Vec<Workload> {
         on_one("MAIL and RSET", 500, vec![step([MAIL, "RSET\r\n"].concat(), 2)]),
         on_one("message of 1 KiB, each command waits", 300, one_by_one()),
         Workload { is_observed: true, ..on_one("the same, with an observer", 300, one_by_one()) },
+        // The first piece is acknowledged at once: TCP_QUICKACK.
+        on_one("the same, its content in two pieces", 300, in_pieces),
         Workload {
             opening: vec![ehlo(), step(envelope.clone(), 3)],
             ..on_one(
@@ -166,8 +170,8 @@ impl Workload {
     }
 
     fn connection(&self, address: &str, times: u32) -> Result<(), Box<dyn Error>> {
+        // With Nagle's algorithm: what is sent without a reply to the piece before waits until that is acknowledged, and is read alone.
         let mut stream = BufReader::new(TcpStream::connect(address)?);
-        stream.get_ref().set_nodelay(true)?;
         read_reply(&mut stream)?;
         let steps = self.opening.iter().chain((0..times).flat_map(|_| &self.steps));
         for Step { octets, replies } in steps {
