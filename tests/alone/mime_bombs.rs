@@ -214,7 +214,7 @@ fn is_linear(one: Duration, four: Duration) -> bool {
 fn time_and_memory_are_linear() {
     let _turn = crate::turn();
     let unit =
-        std::env::var("BOMBS_MIB").ok().and_then(|size| size.parse().ok()).map_or(MIB / 8, |size: usize| size * MIB);
+        std::env::var("BOMBS_MIB").ok().and_then(|size| size.parse().ok()).map_or(MIB / 16, |size: usize| size * MIB);
     // A thread of a server has a small stack.
     let measure = move || {
         let mut wrong = Vec::new();

@@ -107,6 +107,7 @@ mod unix {
     use pillarbox::{Error, Listener, Server, handlers::Sink};
 
     use super::PATIENCE;
+    use crate::support::wait_until;
 
     #[test]
     fn a_socket_is_there_while_the_server_is() {
@@ -114,6 +115,8 @@ mod unix {
         let path = folder.path().join("mail.sock");
         // One that nobody listens at any more is in the way of nobody.
         drop(UnixListener::bind(&path).unwrap());
+        // A process that another test starts has it as well until it becomes its program.
+        wait_until("nobody listens there", || UnixStream::connect(&path).is_err());
         let inbox = Server::builder().inbox(Listener::unix(&path)).expect("a stale socket is replaced");
         let mut client = UnixStream::connect(&path).unwrap();
         client.write_all(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n.\r\nQUIT\r\n").unwrap();
