@@ -35,7 +35,8 @@ pub struct Chromium {
 impl Chromium {
     /// None, and a word on stderr, if there is none here.
     pub fn start(is_noting: bool) -> Option<Chromium> {
-        // The shell goes without all that Chromium has around its pages, and takes half of the processor time. But it notes nothing.
+        // The shell goes without all that Chromium has around its pages, and takes half of the processor time. But it looks up no name
+        // before that is needed, so those who want to see such names have Chromium itself.
         let shell = if is_noting { None } else { support::find("chromium-headless-shell") };
         let chromium = shell.or_else(|| support::program("chromium"))?;
         let driver = Driver::start(&support::program("chromedriver")?);
