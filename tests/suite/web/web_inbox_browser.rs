@@ -125,7 +125,7 @@ fn a_search_and_an_end_to_messages() {
     browser.click("#confirm-yes");
     wait_for_rows(&browser, 0);
     browser.wait("!document.getElementById('empty').hidden");
-    assert!(inbox.ids().is_empty());
+    inbox.wait_for_ids(&[]);
 }
 
 #[test]

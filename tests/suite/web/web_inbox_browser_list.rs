@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::browser::{Browser, CONTROL, DOWN, ESCAPE, SHIFT};
 use crate::support::page::{named, show, visit, wait_for_rows, wait_for_subject};
+use crate::support::wait_until;
 use crate::support::web::{Inbox, deliver_all};
 use serde_json::json;
 
@@ -64,8 +65,7 @@ fn what_others_do_shows_at_once() {
     wait_for_rows(&browser, 3);
     browser.click("#mail-2");
     wait_for_subject(&browser, "number 2");
-    // It is read for all who look.
-    assert_eq!(inbox.message("2")["read"], true);
+    wait_until("it is read for all who look", || inbox.message("2")["read"] == true);
     assert_eq!(inbox.request("PUT", "/api/messages/3/read", "", "").status, 204);
     browser.wait("document.querySelector('#mail-3 .dot').hidden");
     assert_eq!(inbox.request("DELETE", "/api/messages/3/read", "", "").status, 204);
