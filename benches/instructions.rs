@@ -170,8 +170,10 @@ impl Workload {
     }
 
     fn connection(&self, address: &str, times: u32) -> Result<(), Box<dyn Error>> {
-        // With Nagle's algorithm: what is sent without a reply to the piece before waits until that is acknowledged, and is read alone.
         let mut stream = BufReader::new(TcpStream::connect(address)?);
+        // A piece that follows one without a reply is to be read alone: Nagle's algorithm holds it until that is acknowledged.
+        let is_in_pieces = self.steps.iter().any(|step| step.replies == 0);
+        stream.get_ref().set_nodelay(!is_in_pieces)?;
         read_reply(&mut stream)?;
         let steps = self.opening.iter().chain((0..times).flat_map(|_| &self.steps));
         for Step { octets, replies } in steps {

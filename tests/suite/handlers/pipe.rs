@@ -230,8 +230,8 @@ fn whoever_takes_too_long_is_ended_with_all_that_it_started() {
         "trap '' TERM; sleep 1000 & echo $! >> $OUT/pids; while :; do wait; done",
         "kill -STOP $$",
         // Its output is still read while it is to end.
-        "trap '' TERM; while :; do head -c 100000 /dev/zero; sleep 0.1; done",
-        "while :; do head -c 100000 /dev/zero >&2; sleep 0.1; done",
+        "trap '' TERM; while :; do yes 250 2.0.0 fine | head -c 100000; sleep 0.1; done",
+        "while :; do yes error | head -c 100000 >&2; sleep 0.1; done",
         // Waits for the end of the message, which comes when it has the whole message; it has closed its output.
         "cat > /dev/null; exec 1>&- 2>&-; sleep 1000 & echo $! >> $OUT/pids; wait",
         // Accepts when it is told to end: too late.

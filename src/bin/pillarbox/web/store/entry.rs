@@ -404,7 +404,7 @@ mod tests {
         assert!(read(&path).is_err());
         // What is behind the octets that are known is content.
         for at in 0..size - 256 {
-            for octet in [b'9', [b'\n', b'"', 0xff][at % 3]] {
+            for octet in [b'\n', b'9', b'"', 0xff] {
                 let mut other = octets.clone();
                 other[at] = octet;
                 std::fs::write(&path, other).unwrap();
