@@ -176,7 +176,7 @@ impl Transport {
         }
     }
 
-    /// Has what was read acknowledged now and, up to the next write, what comes as soon as it is read: by default an
+    /// Has what was read acknowledged now, and what comes next as soon as it is read, if the system sees fit: by default an
     /// acknowledgement waits some 40 ms for a reply that could carry it. Only where the system can do that.
     pub(crate) fn acknowledge(&self) {
         // It is about speed alone, and a Unix socket has nothing to acknowledge.

@@ -29,7 +29,7 @@ pub(crate) struct Input<S> {
 enum Unanswered {
     Nothing,
     Octets,
-    /// Octets, and the stream acknowledges them at once.
+    /// The stream was told to acknowledge them, and has nothing new since.
     Acknowledged,
 }
 
@@ -66,8 +66,8 @@ impl<S: Stream> Input<S> {
         Ok(())
     }
 
-    /// Has octets acknowledged as soon as they are read, up to the next answer. Reads do so by themselves from the second
-    /// one on.
+    /// Has the octets that were read acknowledged. Reads do so by themselves for those of the read before: the system may take one
+    /// request for that much and no more.
     pub fn acknowledge(&mut self) {
         if self.unanswered != Unanswered::Acknowledged {
             self.stream.acknowledge();
@@ -112,9 +112,7 @@ impl<S: Stream> BufRead for Input<S> {
             }
             (self.start, self.end) = (0, 0);
             self.end = self.stream.read(&mut self.buffer)?;
-            if self.unanswered == Unanswered::Nothing {
-                self.unanswered = Unanswered::Octets;
-            }
+            self.unanswered = Unanswered::Octets;
             self.wants_room = self.end == self.buffer.len();
         }
         Ok(&self.buffer[self.start..self.end])
@@ -241,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_more_is_acknowledged_once_for_each_answer() {
+    fn what_waits_for_more_is_acknowledged() {
         let mut input = input(&[b"DATA", b"text", b"more", b"more", b"NOOP"]);
         read_all(&mut input);
         input.answer(b"354").unwrap();
@@ -251,8 +249,11 @@ mod tests {
         input.answer(b"250").unwrap();
         read_all(&mut input);
         input.answer(b"250").unwrap();
-        let done = ["read", "write", "read", "acknowledge", "read", "read", "write", "read", "write"];
-        assert_eq!(input.stream.done, done);
+        let more = ["acknowledge", "read"];
+        assert_eq!(
+            input.stream.done,
+            [&["read", "write", "read"][..], &more, &more, &["write", "read", "write"]].concat()
+        );
     }
 
     #[test]
@@ -263,7 +264,7 @@ mod tests {
         read_all(&mut input);
         input.acknowledge();
         read_all(&mut input);
-        assert_eq!(input.stream.done, ["acknowledge", "read", "read"]);
+        assert_eq!(input.stream.done, ["acknowledge", "read", "acknowledge", "read"]);
     }
 
     #[test]
