@@ -26,7 +26,7 @@ pub(crate) trait Stream: Read + Write {
     fn reset_at_close(&mut self) -> io::Result<()>;
     /// Whether octets are there to be read, in TLS's buffer or below. Does not wait.
     fn has_input(&mut self) -> io::Result<bool>;
-    /// Acknowledges what was read now and, up to the next write, what comes as soon as it is read.
+    /// Acknowledges what was read now.
     fn acknowledge(&mut self);
     /// Goes over to TLS.
     fn start_tls(&mut self, acceptor: &dyn TlsAcceptor) -> io::Result<TlsInfo>;

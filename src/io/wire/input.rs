@@ -66,8 +66,8 @@ impl<S: Stream> Input<S> {
         Ok(())
     }
 
-    /// Has the octets that were read acknowledged. Reads do so by themselves for those of the read before: the system may take one
-    /// request for that much and no more.
+    /// Has the octets that were read acknowledged. Reads do so by themselves with those of the read before: the system takes a
+    /// request to hold for one acknowledgement.
     pub fn acknowledge(&mut self) {
         if self.unanswered != Unanswered::Acknowledged {
             self.stream.acknowledge();
@@ -107,7 +107,8 @@ impl<S: Stream> BufRead for Input<S> {
                 // Zeroed by the allocator; growing in place would copy as well.
                 self.buffer = vec![0; (self.buffer.len() * 4).min(LARGE)];
             }
-            if self.unanswered == Unanswered::Octets {
+            // Of as much as fills the large buffer, the system acknowledges enough by itself.
+            if self.unanswered == Unanswered::Octets && self.end < LARGE {
                 self.acknowledge();
             }
             (self.start, self.end) = (0, 0);
@@ -254,6 +255,17 @@ mod tests {
             input.stream.done,
             [&["read", "write", "read"][..], &more, &more, &["write", "read", "write"]].concat()
         );
+    }
+
+    #[test]
+    fn what_fills_the_large_buffer_is_acknowledged_by_the_system() {
+        static MUCH: [u8; LARGE] = [b'x'; LARGE];
+        let mut input = input(&[&MUCH, b"less", b"more"]);
+        input.buffer = vec![0; LARGE];
+        for _ in 0..3 {
+            read_all(&mut input);
+        }
+        assert_eq!(input.stream.done, ["read", "read", "acknowledge", "read"]);
     }
 
     #[test]
