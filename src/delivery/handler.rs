@@ -54,8 +54,9 @@ pub trait Handler: Send {
     fn process_message(&mut self, mail: Envelope) -> Response;
 
     /// Takes a message and answers it now or later. Implement this if your handler gives messages to threads of its own, so
-    /// that a slow one does not delay those after it. By default it answers with
-    /// [`process_message`](Handler::process_message).
+    /// that a slow one does not delay those after it, or if it only looks at messages: one that is [answered](Delivery::respond)
+    /// with its delivery is freed by its connection's thread, which is quicker where many connections are busy. By default it
+    /// answers with [`process_message`](Handler::process_message).
     fn process_delivery(&mut self, delivery: Delivery) {
         let (mail, answer) = delivery.take();
         answer.respond(self.process_message(mail));

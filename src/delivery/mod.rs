@@ -166,7 +166,7 @@ impl Delivery {
 
     /// Answers the message, with a [`Reply`] or anything else that converts to a [`Response`].
     pub fn respond(self, response: impl Into<Response>) {
-        self.answer.send(response.into());
+        self.answer.send(response.into(), Some(self.envelope));
     }
 
     /// Separates the message from its answer, to answer later.
@@ -174,7 +174,8 @@ impl Delivery {
         (*self.envelope, PendingAnswer(self.answer))
     }
 
-    /// As [`PendingAnswer::is_awaited`].
+    /// Whether a client still waits for the answer. Once the handler's time is over, or a shutdown has cut the connection, the client
+    /// was told to try again, and nobody hears one.
     #[cfg(unix)]
     pub(crate) fn is_awaited(&self) -> bool {
         self.answer.is_awaited()
@@ -200,14 +201,7 @@ pub struct PendingAnswer(AnswerSlot);
 impl PendingAnswer {
     /// Answers the message.
     pub fn respond(self, response: impl Into<Response>) {
-        self.0.send(response.into());
-    }
-
-    /// Whether a client still waits for it. Once the handler's time is over, or a shutdown has cut the connection, the client
-    /// was told to try again, and nobody hears an answer.
-    #[cfg(unix)]
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.0.is_awaited()
+        self.0.send(response.into(), None);
     }
 }
 
@@ -219,8 +213,9 @@ impl Debug for PendingAnswer {
 
 /// What comes back to a waiting worker.
 pub(crate) enum Answer {
-    /// From whoever consumed the message.
-    Response(Response),
+    /// From whoever consumed the message; with the message, if that was not taken. It is freed quickest by the worker whose thread has
+    /// made it: in the heap of another, threads wait for each other.
+    Response(Response, Option<Box<Envelope>>),
     /// From nobody: the delivery was dropped.
     Dropped,
     /// From a shutdown whose grace time is over.
@@ -251,8 +246,8 @@ struct AnswerChannel {
 }
 
 impl AnswerSlot {
-    fn send(mut self, response: Response) {
-        self.put(Answer::Response(response));
+    fn send(mut self, response: Response, message: Option<Box<Envelope>>) {
+        self.put(Answer::Response(response, message));
     }
 
     fn put(&mut self, answer: Answer) {
@@ -262,7 +257,7 @@ impl AnswerSlot {
             // There is room for the answers of all that were given out.
             #[cfg(feature = "redis")]
             Some(AnswerTo::Numbered(number, to)) => {
-                let response = if let Answer::Response(response) = answer { Some(response) } else { None };
+                let response = if let Answer::Response(response, _) = answer { Some(response) } else { None };
                 let _ = to.try_send((number, response));
             }
             None => {}
@@ -341,7 +336,10 @@ impl Dispatch {
             Err(SendTimeoutError::Disconnected(_)) => return Err(self.abandoned(Undelivered::Dropped)),
         }
         match receive(&back.answers, Some(deadline)) {
-            Ok(Answer::Response(response)) => Ok(response),
+            Ok(Answer::Response(response, message)) => {
+                drop(message);
+                Ok(response)
+            }
             Ok(Answer::Dropped) => Err(Undelivered::Dropped),
             Ok(Answer::Cut) => Err(self.abandoned(Undelivered::Cut)),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(self.abandoned(Undelivered::Late)),
@@ -401,6 +399,20 @@ mod tests {
             assert_eq!(dispatch.deliver(envelope, deadline), Err(Undelivered::Cut));
         }
         assert_eq!(queue.len(), 2);
+    }
+
+    #[test]
+    fn a_message_that_nobody_takes_goes_back_with_its_answer() {
+        let WayBack { channel, answers } = WayBack::new();
+        let delivery = || Delivery {
+            envelope: Box::new(Envelope::builder().recipient("a@bench.example").build().unwrap()),
+            answer: AnswerSlot { to: Some(AnswerTo::Worker(channel.clone())) },
+        };
+        delivery().accept();
+        assert!(matches!(answers.try_recv(), Ok(Answer::Response(_, Some(_)))));
+        let (_message, answer) = delivery().take();
+        answer.respond(());
+        assert!(matches!(answers.try_recv(), Ok(Answer::Response(_, None))));
     }
 
     #[test]

@@ -38,6 +38,6 @@ impl<A: Answer> DeliveryPool<A> {
 }
 
 fn process<A: Answer>((by, delivery): (A, Delivery)) {
-    let (mail, answer) = delivery.take();
-    answer.respond(by.answer(&mail));
+    let response = by.answer(delivery.envelope());
+    delivery.respond(response);
 }

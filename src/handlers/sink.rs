@@ -1,7 +1,7 @@
 //! A handler that discards messages.
 
-use crate::delivery::Response;
 use crate::delivery::handler::Handler;
+use crate::delivery::{Delivery, Response};
 use crate::envelope::Envelope;
 
 /// Accepts every message and discards it: for measurements, and where programs must not send real mail.
@@ -16,5 +16,9 @@ pub struct Sink;
 impl Handler for Sink {
     fn process_message(&mut self, _: Envelope) -> Response {
         ().into()
+    }
+
+    fn process_delivery(&mut self, delivery: Delivery) {
+        delivery.accept();
     }
 }

@@ -285,9 +285,8 @@ impl Debug for Pipe {
 
 impl Runner {
     fn answer(&self, delivery: Delivery) {
-        let (mail, answer) = delivery.take();
-        let response = self.deliver(&mail, &|| answer.is_awaited());
-        answer.respond(response);
+        let response = self.deliver(delivery.envelope(), &|| delivery.is_awaited());
+        delivery.respond(response);
     }
 
     /// Runs the program as often as it takes for all recipients.
