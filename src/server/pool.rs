@@ -13,9 +13,16 @@ use parking_lot::{Condvar, Mutex};
 /// How long a worker without a connection waits for the next one before it ends.
 const IDLE: Duration = Duration::from_secs(20);
 
+/// How many of the workers without a connection take turns at the next one; those that have waited longer are left to end.
+///
+/// Linux wakes a thread on the processor where it ran last, if that is idle. So one worker alone may stay on another than its
+/// client, and each exchange wakes a processor that sleeps; workers that take turns have run on several. `benches/README.md` has
+/// figures.
+const IN_TURN: usize = 8;
+
 /// A bounded set of threads, each of which does one job at a time.
 ///
-/// A job never waits in a queue: it goes to the thread that became idle last, to a new one, or comes back.
+/// A job never waits in a queue: it goes to one of the threads that became idle last, to a new one, or comes back.
 ///
 /// Each thread waits on a condition of its own. With one channel for all, each would poll before it sleeps, and be
 /// searched for among all the others: that cost a third more calls into the scheduler.
@@ -136,7 +143,8 @@ impl<J: Send + 'static> Pool<J> {
             return Err((job, Refusal::Full));
         }
         now.busy += 1;
-        let idle = now.idle.pop();
+        let next = now.idle.len().saturating_sub(IN_TURN);
+        let idle = (next < now.idle.len()).then(|| now.idle.remove(next));
         drop(now);
         if let Some(thread) = idle {
             thread.tell(Next::Work(job));
@@ -354,6 +362,8 @@ fn join(handles: Vec<JoinHandle<()>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use crossbeam_channel::bounded;
 
     use super::*;
@@ -383,6 +393,34 @@ mod tests {
         release.send(()).unwrap();
         release.send(()).unwrap();
         assert!(pool.close().join_by(Instant::now() + Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn some_idle_threads_take_turns_and_the_others_wait() {
+        let (started, starts) = bounded(IN_TURN + 2);
+        let (release, gate) = bounded::<()>(IN_TURN + 2);
+        let pool = Pool::new(IN_TURN + 2, 64 * 1024, move |()| {
+            started.send(thread::current().id()).unwrap();
+            gate.recv().unwrap();
+        });
+        let jobs = pool.jobs();
+        let is_done = || jobs.wait_for_none(Instant::now() + Duration::from_secs(30));
+        (0..IN_TURN + 2).for_each(|_| pool.submit(()).unwrap());
+        (0..IN_TURN + 2).for_each(|_| release.send(()).unwrap());
+        assert!(is_done());
+        let all: HashSet<_> = starts.try_iter().collect();
+        assert_eq!(all.len(), IN_TURN + 2);
+        let turns: Vec<_> = (0..3 * IN_TURN)
+            .map(|_| {
+                pool.submit(()).unwrap();
+                release.send(()).unwrap();
+                assert!(is_done());
+                starts.recv().unwrap()
+            })
+            .collect();
+        assert_eq!(turns[..IN_TURN].iter().collect::<HashSet<_>>().len(), IN_TURN);
+        assert_eq!(turns[..IN_TURN], turns[IN_TURN..2 * IN_TURN]);
+        assert_eq!(turns[..IN_TURN], turns[2 * IN_TURN..]);
     }
 
     #[test]
