@@ -164,7 +164,9 @@ impl Delivery {
         self.respond(());
     }
 
-    /// Answers the message, with a [`Reply`] or anything else that converts to a [`Response`].
+    /// Answers the message, with a [`Reply`] or anything else that converts to a [`Response`]. Its connection's thread frees the
+    /// message before the client sees the reply; what it holds counts towards
+    /// [`memory_budget`](crate::Builder::memory_budget) until then.
     pub fn respond(self, response: impl Into<Response>) {
         self.answer.send(response.into(), Some(self.envelope));
     }
