@@ -9,6 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 pub struct Server {
     process: Child,
     pub address: SocketAddr,
@@ -45,8 +48,7 @@ impl Server {
 
     /// SIGTERM: it lets messages in progress finish.
     pub fn end(mut self) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-s", "TERM", &id]).status().expect("kill is there").success());
+        kill(Pid::from_raw(self.process.id() as i32), Signal::SIGTERM).expect("it was not waited for yet");
         let status = self.process.wait().expect("our own child");
         assert!(status.success(), "the server ended with {status}");
     }

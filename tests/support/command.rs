@@ -7,6 +7,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(unix)]
+use nix::sys::signal::{Signal, kill};
+#[cfg(unix)]
+use nix::unistd::Pid;
+
 /// The command with its outputs piped, not started yet.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pillarbox"));
@@ -40,6 +45,7 @@ impl Watch {
         thread::spawn(move || {
             if end.recv_timeout(LIFETIME) == Err(RecvTimeoutError::Timeout) {
                 eprintln!("process {process} is killed: it has run for {LIFETIME:?}");
+                #[cfg(unix)]
                 signal(process, "KILL");
             }
         });
@@ -47,9 +53,10 @@ impl Watch {
     }
 }
 
+#[cfg(unix)]
 fn signal(process: u32, name: &str) {
-    let id = process.to_string();
-    assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill is there").success());
+    let signal: Signal = format!("SIG{name}").parse().expect("the name of a signal");
+    kill(Pid::from_raw(process as i32), signal).expect("the process was not waited for yet");
 }
 
 impl Process {
@@ -62,6 +69,7 @@ impl Process {
         Process(child, watch)
     }
 
+    #[cfg(unix)]
     pub fn signal(&self, name: &str) {
         signal(self.0.id(), name);
     }
@@ -116,6 +124,7 @@ impl Running {
         self.endpoint.parse().expect("an address")
     }
 
+    #[cfg(unix)]
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
     }

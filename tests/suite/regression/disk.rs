@@ -11,6 +11,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pillarbox::handlers::{Maildir, Sink};
 use pillarbox::{Context, Error, Listener, Recipient, Reply, Server, Session};
 
@@ -359,8 +361,8 @@ fn a_socket_has_its_mode_before_it_listens() {
     }
     let calls = fs::read_to_string(&trace).unwrap();
     // strace itself ends with what it traces, and not by a signal.
-    let traced = calls.split_once(' ').unwrap().0.to_owned();
-    assert!(std::process::Command::new("kill").arg(traced).status().unwrap().success());
+    let traced = calls.split_once(' ').unwrap().0.parse().unwrap();
+    kill(Pid::from_raw(traced), Signal::SIGTERM).unwrap();
     process.0.wait().unwrap();
     // Behind each line's process.
     let calls =
