@@ -11,8 +11,6 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use pillarbox::handlers::{Maildir, Sink};
 use pillarbox::{Context, Error, Listener, Recipient, Reply, Server, Session};
 
@@ -362,7 +360,7 @@ fn a_socket_has_its_mode_before_it_listens() {
     let calls = fs::read_to_string(&trace).unwrap();
     // strace itself ends with what it traces, and not by a signal.
     let traced = calls.split_once(' ').unwrap().0.parse().unwrap();
-    kill(Pid::from_raw(traced), Signal::SIGTERM).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(traced), nix::sys::signal::Signal::SIGTERM).unwrap();
     process.0.wait().unwrap();
     // Behind each line's process.
     let calls =
