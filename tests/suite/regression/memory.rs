@@ -160,6 +160,23 @@ fn messages_in_the_queue_count() {
     assert_eq!(server.stats().memory_octets, 0);
 }
 
+/// Nobody waits for the answer any more, and so nobody frees the message but whoever has it.
+#[test]
+fn a_message_that_is_answered_too_late_is_freed() {
+    let builder = Server::builder().handler_timeout(std::time::Duration::from_millis(20));
+    let (server, deliveries) = builder.deliveries("127.0.0.1:0").expect("a free port");
+    let mut client = Client::ehlo(server.local_addr());
+    assert!(name_recipients(&mut client, (0..500).map(long_rcpt)) > 5);
+    client.expect("DATA", "354");
+    client.send(".\r\n");
+    let late = deliveries.recv_timeout(PATIENCE).expect("it was sent");
+    client.expect_reply("451");
+    assert!(server.stats().memory_octets > 0);
+    late.accept();
+    assert_eq!(server.stats().memory_octets, 0);
+    client.expect("NOOP", "250");
+}
+
 /// What large messages hold keeps nobody from sending small ones, not even where no memory is to be used at all.
 #[test]
 fn a_few_recipients_are_always_taken() {
